@@ -1,8 +1,8 @@
-"""Randomness that follows from seed and epoch, so that a resumed run repeats the uninterrupted one."""
+"""Randomness that follows from seed and epoch, so that a resumed run repeats the whole one."""
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, set_random_seed

@@ -1,0 +1,83 @@
+"""PoseTrack18 as video clips: paths, augmentation of the paper, PoseTrack mAP.
+
+Expected on disk (`tools/check_posetrack.py data/posetrack18` tells what is missing):
+
+    data/posetrack18/annotations/{train,val}/*.json      official labels, one file a video
+    data/posetrack18/images/{train,val}/<video>/*.jpg    official frames
+
+A merged file (`annotations/posetrack18_train.json`, as in MMPose's documentation) serves as well.
+
+Validation uses ground-truth boxes, so that it runs with the official data alone. Published numbers
+use detected boxes; with a detection file at hand:
+
+    --cfg-options test_dataloader.dataset.bbox_file=\\
+        annotations/posetrack18_val_human_detections.json
+"""
+
+dataset_type = 'PoseTrackVideoDataset'
+data_root = 'data/posetrack18/'
+
+codec = dict(type='UDPHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
+
+train_pipeline = [
+    dict(type='LoadClip'),
+    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='RandomHalfBody'),
+    dict(
+        type='RandomBBoxTransform',
+        shift_prob=0.0,
+        scale_factor=(0.65, 1.35),
+        scale_prob=1.0,
+        rotate_factor=45,
+        rotate_prob=1.0,
+    ),
+    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackClipInputs'),
+]
+val_pipeline = [
+    dict(type='LoadClip'),
+    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
+    dict(type='PackClipInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        dataset_name='posetrack18',
+        data_root=data_root,
+        ann_file='annotations/train',
+        data_prefix=dict(img=''),
+        num_frames=3,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(
+        type=dataset_type,
+        dataset_name='posetrack18',
+        data_root=data_root,
+        ann_file='annotations/val',
+        data_prefix=dict(img=''),
+        num_frames=3,
+        test_mode=True,
+        pipeline=val_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    type='PoseTrackMetric', ann_file=data_root + 'annotations/val', prefix='posetrack'
+)
+test_evaluator = val_evaluator

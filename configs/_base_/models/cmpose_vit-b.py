@@ -1,0 +1,56 @@
+"""CM-Pose on ViT-B, three frames, 256x192; backbone and head as MMPose's ViTPose-B has them.
+
+The published COCO checkpoint therefore loads unchanged; only the head's last layer is new
+(15 joints of PoseTrack in place of COCO's 17).
+"""
+
+_base_ = ['../schedule_20e.py']
+
+model = dict(
+    type='VideoTopdownPoseEstimator',
+    num_frames=3,
+    data_preprocessor=dict(
+        type='ClipDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        type='mmpretrain.VisionTransformer',
+        arch='base',
+        img_size=(256, 192),
+        patch_size=16,
+        qkv_bias=True,
+        drop_path_rate=0.3,
+        with_cls_token=False,
+        out_type='featmap',
+        patch_cfg=dict(padding=2),
+    ),
+    method=dict(
+        type='CMPose',
+        embed_dims=768,
+        num_keypoints=15,
+        num_frames=3,
+        feature_size=(16, 12),
+        neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=8),
+        fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
+        aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.1),
+    ),
+    head=dict(
+        type='HeatmapHead',
+        in_channels=768,
+        out_channels=15,
+        deconv_out_channels=(256, 256),
+        deconv_kernel_sizes=(4, 4),
+        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        # As in the data pipeline (`_base_/datasets`); sizes are (width, height).
+        decoder=dict(type='UDPHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2),
+    ),
+    test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False),
+)
+
+# COCO-pretrained ViTPose, as in the paper; MMEngine downloads it at the first training.
+load_from = (
+    'https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_ViTPose-base_8xb64-210e_coco-256x192-216eae50_20230314.pth'
+)

@@ -1,0 +1,6 @@
+"""CM-Pose (ViT-S) on PoseTrack21, the paper's recipe."""
+
+_base_ = [
+    './_base_/models/cmpose_vit-s.py',
+    './_base_/datasets/posetrack21.py',
+]
