@@ -1,0 +1,102 @@
+"""Every shipped config parses and builds, and follows MMPose's ViTPose where it claims to."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS, TRANSFORMS
+
+from cmpose_mm import config_path
+
+SIZES = {'s': 'small', 'b': 'base', 'l': 'large', 'h': 'huge'}
+CONFIGS = sorted(
+    path.name for path in Path(config_path('cmpose_vit_posetrack18.py')).parent.glob('*.py')
+)
+
+
+def load(name: str) -> Config:
+    config = Config.fromfile(config_path(name))
+    init_default_scope(config.default_scope)
+    return config
+
+
+def paper_config(size: str, year: int) -> str:
+    return (
+        f'cmpose_vit_posetrack{year}.py' if size == 'b' else f'cmpose_vit-{size}_posetrack{year}.py'
+    )
+
+
+def test_all_sizes_and_datasets_are_there():
+    assert {paper_config(size, year) for size in SIZES for year in (17, 18, 21)} <= set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_is_consistent(name):
+    config = load(name)
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        for transform in loader.dataset.pipeline:
+            TRANSFORMS.build(transform)
+    codec = config.model.head.decoder
+    affine = [t for t in config.train_dataloader.dataset.pipeline if t.type == 'TopdownAffine']
+    target = [t for t in config.train_dataloader.dataset.pipeline if t.type == 'GenerateTarget']
+    assert target[0].encoder == codec
+    assert affine[0].input_size == codec.input_size
+    assert config.default_hooks.epoch_seed.type == 'EpochSeedHook'
+    assert config.default_hooks.checkpoint.save_best == 'posetrack/AP'
+    assert config.val_evaluator.prefix == 'posetrack'
+    assert config.randomness.seed == 0
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_backbone_and_head_are_those_of_vitpose(size):
+    ours = load(paper_config(size, 18)).model
+    name = f'td-hm_ViTPose-{SIZES[size]}_8xb64-210e_coco-256x192.py'
+    theirs = Config.fromfile(
+        f'{mmpose_configs()}/body_2d_keypoint/topdown_heatmap/coco/{name}'
+    ).model
+    theirs.backbone.pop('init_cfg')
+    assert ours.backbone == theirs.backbone
+    ours.head.out_channels = theirs.head.out_channels
+    assert ours.head == theirs.head
+    assert ours.test_cfg == theirs.test_cfg
+    for key in ('mean', 'std', 'bgr_to_rgb'):
+        assert ours.data_preprocessor[key] == theirs.data_preprocessor[key]
+
+
+def mmpose_configs() -> Path:
+    import mmpose
+
+    return Path(mmpose.__file__).parent / '.mim' / 'configs'
+
+
+@pytest.mark.parametrize(
+    'name', [name for name in CONFIGS if '-l_' not in name and '-h_' not in name]
+)
+def test_model_builds_and_predicts_a_map(name):
+    config = load(name)
+    model = MODELS.build(config.model).eval()
+    width, height = config.model.head.decoder.input_size
+    with torch.no_grad():
+        clip = torch.zeros(1, config.model.get('num_frames', 1), 3, height, width)
+        heatmaps = model(clip, None, mode='tensor')
+    map_width, map_height = config.model.head.decoder.heatmap_size
+    assert heatmaps.shape == (1, 15, map_height, map_width)
+
+
+@pytest.mark.parametrize('year', [17, 18, 21])
+def test_recipe_of_the_paper(year):
+    config = load(paper_config('b', year))
+    assert config.train_cfg.max_epochs == 20
+    assert config.optim_wrapper.optimizer.type == 'AdamW'
+    assert config.optim_wrapper.optimizer.lr == 2e-4
+    (step,) = config.param_scheduler
+    assert (step.milestones, step.gamma) == ([5, 12, 18], 0.1)
+    transforms = {t.type: t for t in config.train_dataloader.dataset.pipeline}
+    assert transforms['GetBBoxCenterScale'].padding == 1.25
+    assert transforms['RandomBBoxTransform'].rotate_factor == 45
+    assert transforms['RandomBBoxTransform'].scale_factor == (0.65, 1.35)
+    assert {'RandomHalfBody', 'RandomFlip'} <= set(transforms)
+    assert config.test_dataloader.dataset.dataset_name == f'posetrack{year}'
+    assert str(year) in config.test_evaluator.ann_file
