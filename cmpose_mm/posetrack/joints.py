@@ -1,0 +1,87 @@
+"""Names of PoseTrack's body joints and how its releases order them.
+
+Everywhere in this package a pose is 15 joints in the order of `JOINT_NAMES`. Label files come in
+other orders (17 joints with ears, or point ids) and are mapped to it by name.
+"""
+
+from __future__ import annotations
+
+JOINT_NAMES_17 = (
+    'nose',
+    'head_bottom',
+    'head_top',
+    'left_ear',
+    'right_ear',
+    'left_shoulder',
+    'right_shoulder',
+    'left_elbow',
+    'right_elbow',
+    'left_wrist',
+    'right_wrist',
+    'left_hip',
+    'right_hip',
+    'left_knee',
+    'right_knee',
+    'left_ankle',
+    'right_ankle',
+)
+"""Keypoints of PoseTrack18 and 21 files. The ears are placeholders and always (0, 0, 0)."""
+
+JOINT_NAMES = tuple(name for name in JOINT_NAMES_17 if not name.endswith('_ear'))
+"""The 15 joints that are labelled and scored."""
+
+JOINT_GROUPS = {
+    'Head': ('head_top', 'head_bottom', 'nose'),
+    'Shoulder': ('left_shoulder', 'right_shoulder'),
+    'Elbow': ('left_elbow', 'right_elbow'),
+    'Wrist': ('left_wrist', 'right_wrist'),
+    'Hip': ('left_hip', 'right_hip'),
+    'Knee': ('left_knee', 'right_knee'),
+    'Ankle': ('left_ankle', 'right_ankle'),
+}
+"""The seven columns of published PoseTrack tables and the joints that each one averages."""
+
+JOINT_ALIASES = {'neck': 'head_bottom', 'upper_neck': 'head_bottom'}
+"""Other names of the same joints, as some releases write them."""
+
+POSETRACK17_POINT_IDS = {
+    0: 'right_ankle',
+    1: 'right_knee',
+    2: 'right_hip',
+    3: 'left_hip',
+    4: 'left_knee',
+    5: 'left_ankle',
+    6: 'right_wrist',
+    7: 'right_elbow',
+    8: 'right_shoulder',
+    9: 'left_shoulder',
+    10: 'left_elbow',
+    11: 'left_wrist',
+    12: 'head_bottom',
+    13: 'nose',
+    14: 'head_top',
+}
+"""The `id` of a point in PoseTrack17's annolist."""
+
+SKELETON_17 = (
+    (16, 14),
+    (14, 12),
+    (17, 15),
+    (15, 13),
+    (12, 13),
+    (6, 12),
+    (7, 13),
+    (6, 7),
+    (6, 8),
+    (7, 9),
+    (8, 10),
+    (9, 11),
+    (2, 3),
+    (1, 2),
+    (1, 3),
+    (2, 4),
+    (3, 5),
+    (4, 6),
+    (5, 7),
+)
+"""The `skeleton` of official PoseTrack18 files: pairs of 1-based places in `JOINT_NAMES_17`."""
