@@ -1,0 +1,104 @@
+"""The auxiliary tasks of CM-Pose: reconstruct masked tokens, denoise noisy ones.
+
+Shapes: B clips, T frames, N tokens a frame, D token width, M corrupted tokens of a clip.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .stateless_random import draw_seeds
+from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
+
+
+def reconstruction_loss(
+    reconstructed: Tensor, target: Tensor, indices: Tensor, divide_by_width: bool = True
+) -> Tensor:
+    """Mean squared L2 distance of the corrupted tokens to the clean ones (eq. 2 and 3).
+
+    Computed in float32. Every clip has equally many corrupted tokens, so the mean over a batch is
+    the mean over its parts, however it is split over processes.
+
+    Args:
+        reconstructed: (B, T, N, D) tokens after the shared network.
+        target: (B, T, N, D) clean tokens.
+        indices: (B, M) int64 corrupted tokens, t * N + cell.
+        divide_by_width: Divide the distances by D.
+
+    Returns:
+        Scalar.
+    """
+    index = indices[..., None].expand(-1, -1, target.shape[-1])
+    difference = (reconstructed.float() - target.float()).flatten(1, 2).gather(1, index)
+    squared = difference.square()
+    return squared.mean() if divide_by_width else squared.sum(-1).mean()
+
+
+class AuxReconLoss(nn.Module):
+    """Corrupts clean tokens and scores how well the shared network restores them (eq. 1-3, 14).
+
+    It has no parameters: a model with it and one without have the same weights and the same
+    inference. The paper leaves open, chosen here: noise of half the clip's standard deviation,
+    distances divided by D, a detached target (otherwise the backbone can satisfy the loss by making
+    all features equal) and the weight 0.1.
+
+    Args:
+        mask_ratio: Part of the tokens that the masking task sets to zero; 0 turns the task off.
+        noise_ratio: Part of the tokens that the denoising task adds noise to; 0 turns the task off.
+        noise_std: Standard deviation of the noise, relative to that of the clip's tokens.
+        loss_weight: Lambda of eq. 14, applied to both losses.
+        divide_by_width: Divide squared distances by D; False is the literal sum of eq. 2 and 3.
+        detach_target: No gradient into the clean tokens as targets.
+
+    Raises:
+        ValueError: If a ratio is outside [0, 1] or both are 0.
+    """
+
+    def __init__(
+        self,
+        mask_ratio: float = 0.45,
+        noise_ratio: float = 0.45,
+        noise_std: float = 0.5,
+        loss_weight: float = 0.1,
+        divide_by_width: bool = True,
+        detach_target: bool = True,
+    ):
+        super().__init__()
+        for name, ratio in (('mask_ratio', mask_ratio), ('noise_ratio', noise_ratio)):
+            if not 0 <= ratio <= 1:
+                raise ValueError(f'AuxReconLoss: {name} is {ratio}, expected a number in [0, 1]')
+        if mask_ratio == noise_ratio == 0:
+            raise ValueError(
+                'AuxReconLoss: mask_ratio and noise_ratio are both 0; set aux=None for no tasks'
+            )
+        self.mask_ratio = mask_ratio
+        self.noise_ratio = noise_ratio
+        self.noise_std = noise_std
+        self.loss_weight = loss_weight
+        self.divide_by_width = divide_by_width
+        self.detach_target = detach_target
+
+    def corrupt(self, tokens: Tensor, clip_seeds: Tensor | None) -> dict[str, CorruptedTokens]:
+        """The inputs of the tasks that are on, by the name of their loss.
+
+        Args:
+            tokens: (B, T, N, D) clean tokens.
+            clip_seeds: (B,) int64; None draws seeds from torch's global generator.
+        """
+        if clip_seeds is None:
+            clip_seeds = draw_seeds(len(tokens), tokens.device)
+        corrupted = {}
+        if self.mask_ratio > 0:
+            corrupted['loss_mask'] = mask_tokens(tokens, clip_seeds, self.mask_ratio)
+        if self.noise_ratio > 0:
+            corrupted['loss_denoise'] = noise_tokens(
+                tokens, clip_seeds, self.noise_ratio, self.noise_std
+            )
+        return corrupted
+
+    def forward(self, reconstructed: Tensor, target: Tensor, indices: Tensor) -> Tensor:
+        """The weighted loss of one task, see `reconstruction_loss`."""
+        if self.detach_target:
+            target = target.detach()
+        loss = reconstruction_loss(reconstructed, target, indices, self.divide_by_width)
+        return self.loss_weight * loss

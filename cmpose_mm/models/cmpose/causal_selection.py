@@ -1,0 +1,47 @@
+"""Selection of the causal tokens: the cells that matter most to each joint.
+
+Shapes: B clips, K joints, N tokens (cells of the key frame), n causal tokens a joint.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def select_exclusive(similarity: Tensor, num_causal: int) -> Tensor:
+    """Each joint, in order, takes its best tokens among those not yet taken.
+
+    The paper's counts, n * K causal and N - n * K other tokens, hold only if no token is taken
+    twice; this is the reading that makes them hold.
+
+    Args:
+        similarity: (B, K, N) scores, larger is better; ties go to the lower index.
+        num_causal: n; n * K <= N.
+
+    Returns:
+        (B, K, n) int64 indices, best first, n * K different ones in each clip.
+    """
+    num_tokens = similarity.shape[2]
+    order = similarity.argsort(dim=2, descending=True, stable=True)
+    # Ranks are unique: with them topk, which does not say how it breaks ties, has none to break.
+    ranks = order.argsort(dim=2)
+    taken = torch.zeros_like(ranks[:, 0])
+    selected = []
+    for joint_ranks in ranks.unbind(1):
+        indices = (joint_ranks + taken).topk(num_causal, dim=1, largest=False).indices
+        taken = taken.scatter(1, indices, num_tokens)
+        selected.append(indices)
+    return torch.stack(selected, dim=1)
+
+
+def select_union(similarity: Tensor, num_causal: int) -> Tensor:
+    """Each joint takes its best tokens; several joints may take the same one.
+
+    Args and returns: as `select_exclusive`, but indices may repeat between joints.
+    """
+    order = similarity.argsort(dim=2, descending=True, stable=True)
+    return order[..., :num_causal]
+
+
+SELECTIONS = {'exclusive': select_exclusive, 'union': select_union}

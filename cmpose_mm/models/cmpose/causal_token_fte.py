@@ -1,0 +1,177 @@
+"""CM-Pose's fine token enhancement (eq. 8-12).
+
+Shapes: B clips, K joints, N tokens (cells of the key frame), D token width, n causal tokens a
+joint, L clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .causal_selection import SELECTIONS
+from .token_clustering import cluster_tokens, merge_tokens, restore_tokens
+
+
+@dataclass
+class FTEOutput:
+    """Enhanced tokens and the decisions behind them.
+
+    Attributes:
+        tokens: (B, N, D) tokens for the head.
+        causal_tokens: (B, K, n) int64 cells that each joint selected, best first.
+        cluster_ids: (B, N) int64 cluster of each non-causal cell, -1 at causal cells (and
+            everywhere if nothing is clustered).
+        similarity: (B, K, N) float32, S of eq. 8, sums to one over the cells.
+    """
+
+    tokens: Tensor
+    causal_tokens: Tensor
+    cluster_ids: Tensor
+    similarity: Tensor
+
+
+class CausalTokenFTE(nn.Module):
+    """Keeps the tokens that matter to the joints and merges similar ones among the others.
+
+    ::
+
+        keypoint tokens (B,K,D)        fused tokens (B,N,D)
+                 \\                      /          |
+           S = softmax(Q K^T / sqrt D) (B,K,N)      |
+              |                    |                |
+        top n a joint        importance s           |
+              |                    |                |
+        causal cells --.           |     non-causal cells
+                       |           |                |
+                       |           |     density-peak clusters, no gradient
+                       |           |                |
+                       |           '---- weighted sum of each cluster (B,L,D)
+                       |                            |
+            own cells keep their token    cells get their cluster's token
+                       '----------- (B,N,D) --------'
+
+    Selection and clustering are not differentiable: Q and K learn through the weights s of the
+    merging alone. All computation from S to the merged tokens is in float32, also under autocast.
+    Chosen, since the paper is silent: single-head learned projections without a bias in K (it
+    would cancel in the softmax), n, k and L, exclusive selection, normalised merging weights, and
+    restoring the merged tokens to the grid for a convolutional head.
+
+    All parameters receive gradients, except with ``causal_only``: then no differentiable path
+    leads to Q and K, so they stay frozen at their initial values.
+
+    Args:
+        embed_dims: D.
+        num_keypoints: K.
+        num_causal: n; None scales with the grid, round(N / 48) and at least 1: 4 for 16 x 12 cells.
+        num_neighbors: k of the density estimate.
+        num_clusters: L; None for a quarter of the N - n * K cells: 33 for 16 x 12 cells.
+        selection: ``'exclusive'``: joints choose in order, no cell is chosen twice. ``'union'``:
+            each joint's n best cells, cells chosen twice count once.
+        normalize_merge: Scale the merging weights to sum to one in each cluster; False is the
+            literal sum of eq. 11.
+        causal_only: Ablation: non-causal cells become zero instead of being merged.
+
+    Raises:
+        ValueError: If an argument is outside these ranges.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_keypoints: int = 15,
+        num_causal: int | None = None,
+        num_neighbors: int = 5,
+        num_clusters: int | None = None,
+        selection: str = 'exclusive',
+        normalize_merge: bool = True,
+        causal_only: bool = False,
+    ):
+        super().__init__()
+        if selection not in SELECTIONS:
+            raise ValueError(
+                f'CausalTokenFTE: selection is {selection!r}, expected one of {sorted(SELECTIONS)}'
+            )
+        for name, value in (
+            ('num_causal', num_causal),
+            ('num_neighbors', num_neighbors),
+            ('num_clusters', num_clusters),
+        ):
+            if value is not None and value < 1:
+                raise ValueError(f'CausalTokenFTE: {name} is {value}, expected at least 1')
+        self.num_keypoints = num_keypoints
+        self.num_causal = num_causal
+        self.num_neighbors = num_neighbors
+        self.num_clusters = num_clusters
+        self.selection = selection
+        self.normalize_merge = normalize_merge
+        self.causal_only = causal_only
+        self.query = nn.Linear(embed_dims, embed_dims)
+        self.key = nn.Linear(embed_dims, embed_dims, bias=False)
+        nn.init.xavier_uniform_(self.query.weight)
+        nn.init.zeros_(self.query.bias)
+        nn.init.xavier_uniform_(self.key.weight)
+        if causal_only:
+            self.query.requires_grad_(False)
+            self.key.requires_grad_(False)
+
+    def forward(self, tokens: Tensor, keypoint_tokens: Tensor) -> FTEOutput:
+        """Enhances the fused tokens of B clips.
+
+        Args:
+            tokens: (B, N, D) fused tokens of the key frame, cell (y, x) at y * w + x.
+            keypoint_tokens: (B, K, D) of the key frame.
+
+        Raises:
+            ValueError: If the grid is too small for the numbers of causal tokens, clusters or
+                neighbours.
+        """
+        num_causal, num_clusters = self.sizes(tokens.shape[1])
+        with torch.autocast(tokens.device.type, enabled=False):
+            log_similarity = self.log_similarity(tokens, keypoint_tokens)
+            similarity = log_similarity.detach().exp()
+            causal_tokens = SELECTIONS[self.selection](similarity, num_causal)
+            causal = torch.zeros_like(similarity[:, 0], dtype=torch.bool)
+            causal = causal.scatter(1, causal_tokens.flatten(1), True)
+            if self.causal_only:
+                cluster_ids = torch.full_like(causal, -1, dtype=torch.int64)
+                enhanced = tokens.masked_fill(~causal.unsqueeze(2), 0)
+            else:
+                cluster_ids = cluster_tokens(tokens, ~causal, num_clusters, self.num_neighbors)
+                log_importance = log_similarity.logsumexp(dim=1)
+                merged = merge_tokens(
+                    tokens, cluster_ids, log_importance, num_clusters, self.normalize_merge
+                )
+                enhanced = restore_tokens(tokens, merged, cluster_ids)
+        return FTEOutput(enhanced, causal_tokens, cluster_ids, similarity)
+
+    def log_similarity(self, tokens: Tensor, keypoint_tokens: Tensor) -> Tensor:
+        """Log of S in eq. 8, (B, K, N) float32; arguments as in `forward`."""
+        # q (W f) is computed as (q W) f: K instead of N tokens go through W.
+        queries = self.query(keypoint_tokens.to(self.query.weight.dtype)) @ self.key.weight
+        logits = queries.float() @ tokens.float().transpose(1, 2)
+        return (logits * tokens.shape[2] ** -0.5).log_softmax(dim=2)
+
+    def sizes(self, num_tokens: int) -> tuple[int, int]:
+        """n and L for a grid of N cells, checked against it."""
+        num_causal = self.num_causal or max(1, round(num_tokens / 48))
+        num_other = num_tokens - num_causal * self.num_keypoints
+        if num_other < 0:
+            raise ValueError(
+                f'CausalTokenFTE: {num_causal} causal tokens for each of {self.num_keypoints} '
+                f'joints are more than the {num_tokens} cells of the feature map'
+            )
+        num_clusters = self.num_clusters or max(1, num_other // 4)
+        if not self.causal_only and num_clusters > num_other:
+            raise ValueError(
+                f'CausalTokenFTE: num_clusters is {num_clusters}, expected at most the '
+                f'{num_other} non-causal cells of the {num_tokens}'
+            )
+        if not self.causal_only and self.num_neighbors >= num_other:
+            raise ValueError(
+                f'CausalTokenFTE: num_neighbors is {self.num_neighbors}, expected less than the '
+                f'{num_other} non-causal cells of the {num_tokens}'
+            )
+        return num_causal, num_clusters

@@ -1,0 +1,134 @@
+"""CM-Pose: from the features of a clip's frames to a feature map of its key frame.
+
+Source: Chen et al., "Causal-Inspired Multitask Learning for Video-Based Human Pose Estimation",
+AAAI 2025.
+
+Shapes: B clips, T frames, N = h * w cells a frame, K joints, D token width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..method import MethodOutput
+from .aux_recon_loss import AuxReconLoss
+from .causal_token_fte import CausalTokenFTE
+from .criss_cross_st_neck import CrissCrossSTNeck
+from .temporal_fusion import TEMPORAL_FUSIONS
+
+
+class CMPose(nn.Module):
+    """CM-Pose without backbone and head.
+
+    ::
+
+        features (B,T,D,h,w) = clean tokens (B,T,N,D)
+          |           |  in training
+          |        corrupt ---- masked, noised tokens
+          |                           |
+          '----- stacked along B -----'
+                       |
+                CrissCrossSTNeck, one call
+                       |
+          .------------+--------------.
+        clean                masked, noised
+          |                           |
+        temporal fusion T -> 1   AuxReconLoss against the clean tokens
+          |
+        CausalTokenFTE
+          |
+        key-frame map (B,D,h,w)
+
+    With ``fte=None`` and untrained, the map is the key frame's own features: see the
+    initialisations of `CrissCrossSTNeck` and `ConcatTemporalFusion`. All parameters receive
+    gradients in training, but for those that `CausalTokenFTE` names.
+
+    Args:
+        neck: The multitask learning network.
+        fte: The fine token enhancement; None feeds the fused tokens to the head (an ablation).
+        aux: The auxiliary tasks; None for none.
+        embed_dims: D.
+        num_frames: T.
+        key_index: Position of the key frame in the clip; None for the middle, T // 2. A clip
+            without future frames has it at T - 1.
+        temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight a frame.
+
+    Raises:
+        ValueError: If ``key_index`` or ``temporal_fusion`` is not one of these.
+    """
+
+    def __init__(
+        self,
+        neck: CrissCrossSTNeck,
+        fte: CausalTokenFTE | None,
+        aux: AuxReconLoss | None,
+        embed_dims: int,
+        num_frames: int = 3,
+        key_index: int | None = None,
+        temporal_fusion: str = 'concat',
+    ):
+        super().__init__()
+        key_index = num_frames // 2 if key_index is None else key_index
+        if not 0 <= key_index < num_frames:
+            raise ValueError(
+                f'CMPose: key_index is {key_index}, expected 0 to {num_frames - 1} '
+                f'for {num_frames} frames'
+            )
+        if temporal_fusion not in TEMPORAL_FUSIONS:
+            raise ValueError(
+                f'CMPose: temporal_fusion is {temporal_fusion!r}, '
+                f'expected one of {sorted(TEMPORAL_FUSIONS)}'
+            )
+        self.num_frames = num_frames
+        self.key_index = key_index
+        self.neck = neck
+        self.temporal_fusion = TEMPORAL_FUSIONS[temporal_fusion](embed_dims, num_frames, key_index)
+        self.fte = fte
+        self.aux = aux
+
+    def forward(self, features: Tensor, clip_seeds: Tensor | None = None) -> MethodOutput:
+        """Computes the key frame's features of B clips.
+
+        Args:
+            features: (B, T, D, h, w) backbone features.
+            clip_seeds: (B,) int64 seeds of the corruption, used in training only; None draws them
+                from torch's generator.
+
+        Returns:
+            Losses ``loss_mask`` and ``loss_denoise`` in training with ``aux``; details
+            ``causal_tokens``, ``cluster_ids`` and ``similarity`` (see `FTEOutput`) with ``fte``.
+        """
+        height, width = features.shape[-2:]
+        tokens = features.flatten(3).transpose(2, 3)
+        if self.training and self.aux is not None:
+            refined, keypoint_tokens, losses = self._refine_with_tasks(tokens, clip_seeds)
+        else:
+            out = self.neck(tokens)
+            refined, keypoint_tokens, losses = out.tokens, out.keypoint_tokens, {}
+
+        fused = self.temporal_fusion(refined)
+        details = {}
+        if self.fte is not None:
+            out = self.fte(fused, keypoint_tokens[:, self.key_index])
+            fused = out.tokens
+            details = dict(
+                causal_tokens=out.causal_tokens,
+                cluster_ids=out.cluster_ids,
+                similarity=out.similarity,
+            )
+        key_features = fused.transpose(1, 2).unflatten(2, (height, width))
+        return MethodOutput(key_features, losses, details)
+
+    def _refine_with_tasks(
+        self, tokens: Tensor, clip_seeds: Tensor | None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Refined tokens, keypoint tokens and losses; the tasks share one call of the neck."""
+        tasks = self.aux.corrupt(tokens, clip_seeds)
+        out = self.neck(torch.cat([tokens, *(task.tokens for task in tasks.values())]))
+        refined, *restored = out.tokens.split(len(tokens))
+        losses = {
+            name: self.aux(result, tokens, task.indices)
+            for (name, task), result in zip(tasks.items(), restored)
+        }
+        return refined, out.keypoint_tokens[: len(tokens)], losses

@@ -1,0 +1,48 @@
+"""Makes CM-Pose's modules buildable from MMPose configs."""
+
+from __future__ import annotations
+
+from mmpose.registry import MODELS
+
+from .aux_recon_loss import AuxReconLoss
+from .causal_token_fte import CausalTokenFTE
+from .cmpose import CMPose
+from .criss_cross_st_neck import CrissCrossSTNeck
+
+MODELS.register_module(module=CrissCrossSTNeck)
+MODELS.register_module(module=CausalTokenFTE)
+MODELS.register_module(module=AuxReconLoss)
+
+
+@MODELS.register_module(name='CMPose')
+def build_cmpose(
+    neck: dict,
+    embed_dims: int,
+    fte: dict | None = None,
+    aux: dict | None = None,
+    num_keypoints: int = 15,
+    num_frames: int = 3,
+    **kwargs,
+) -> CMPose:
+    """Builds `CMPose` from the configs of its parts.
+
+    What the parts share is given once and handed on.
+
+    Args:
+        neck: Config of the neck, without ``embed_dims``, ``num_keypoints`` and ``num_frames``.
+        embed_dims: Channels of the feature map that comes in.
+        fte: Config of the token enhancement, without ``embed_dims`` and ``num_keypoints``.
+        aux: Config of the auxiliary tasks.
+        num_keypoints: Joints of the dataset.
+        num_frames: Frames of a clip.
+        **kwargs: The other arguments of `CMPose`.
+    """
+    shared = dict(embed_dims=embed_dims, num_keypoints=num_keypoints)
+    return CMPose(
+        neck=MODELS.build({**neck, **shared, 'num_frames': num_frames}),
+        fte=None if fte is None else MODELS.build({**fte, **shared}),
+        aux=None if aux is None else MODELS.build(aux),
+        embed_dims=embed_dims,
+        num_frames=num_frames,
+        **kwargs,
+    )
