@@ -1,0 +1,5 @@
+"""Transforms for clips."""
+
+from .clip_transforms import ClipColorTransform, LoadClip, PackClipInputs
+
+__all__ = ['ClipColorTransform', 'LoadClip', 'PackClipInputs']

@@ -1,0 +1,416 @@
+"""PoseTrack 2017, 2018 and 2021 as video clips for MMPose.
+
+The module's path contains ``datasets.body`` on purpose: MMPose's inferencers pick the person
+detector from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.dataset import force_full_init
+from mmengine.logging import print_log
+from mmpose.datasets.datasets.base import BaseCocoStyleDataset
+from mmpose.registry import DATASETS
+
+from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
+from cmpose_mm.posetrack.boxes import box_problem, clip_box, person_boxes
+from cmpose_mm.posetrack.detections import read_detections
+from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
+DATASET_NAMES = ('posetrack17', 'posetrack18', 'posetrack21')
+
+_COLORS = dict(left=(0, 255, 0), right=(255, 128, 0), middle=(51, 153, 255))  # RGB
+_LIMBS = (
+    ('left_ankle', 'left_knee'),
+    ('left_knee', 'left_hip'),
+    ('right_ankle', 'right_knee'),
+    ('right_knee', 'right_hip'),
+    ('left_hip', 'right_hip'),
+    ('left_shoulder', 'left_hip'),
+    ('right_shoulder', 'right_hip'),
+    ('left_shoulder', 'right_shoulder'),
+    ('left_shoulder', 'left_elbow'),
+    ('right_shoulder', 'right_elbow'),
+    ('left_elbow', 'left_wrist'),
+    ('right_elbow', 'right_wrist'),
+    ('nose', 'head_bottom'),
+    ('nose', 'head_top'),
+    ('head_bottom', 'left_shoulder'),
+    ('head_bottom', 'right_shoulder'),
+)
+# Loss weights and OKS sigmas of MMPose's PoseTrack18, by joint without its side.
+_WEIGHTS = dict(elbow=1.2, wrist=1.5, knee=1.2, ankle=1.5)
+_SIGMAS = dict(
+    nose=0.026,
+    head_bottom=0.025,
+    head_top=0.025,
+    shoulder=0.079,
+    elbow=0.072,
+    wrist=0.062,
+    hip=0.107,
+    knee=0.087,
+    ankle=0.089,
+)
+_SHOWN = 3  # cases that a message names
+
+
+def _split_side(joint: str) -> tuple[str, str]:
+    """'left_hip' -> ('left', 'hip'); 'head_top' -> ('middle', 'head_top')."""
+    side, _, part = joint.partition('_')
+    return (side, part) if side in ('left', 'right') else ('middle', joint)
+
+
+def posetrack_metainfo(dataset_name: str) -> dict:
+    """MMPose's description of a dataset, for PoseTrack's 15 joints without the ears.
+
+    Args:
+        dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'.
+    """
+    keypoint_info, weights, sigmas = {}, [], []
+    for index, name in enumerate(JOINT_NAMES):
+        side, part = _split_side(name)
+        keypoint_info[index] = dict(
+            name=name,
+            id=index,
+            color=_COLORS[side],
+            type='lower' if part in ('hip', 'knee', 'ankle') else 'upper',
+            swap=dict(left=f'right_{part}', right=f'left_{part}', middle='')[side],
+        )
+        weights.append(_WEIGHTS.get(part, 1.0))
+        sigmas.append(_SIGMAS[part])
+    skeleton_info = {}
+    for index, (start, end) in enumerate(_LIMBS):
+        side = _split_side(start)[0]
+        side = side if side == _split_side(end)[0] else 'middle'
+        skeleton_info[index] = dict(link=(start, end), id=index, color=_COLORS[side])
+    return dict(
+        dataset_name=dataset_name,
+        keypoint_info=keypoint_info,
+        skeleton_info=skeleton_info,
+        joint_weights=weights,
+        sigmas=sigmas,
+    )
+
+
+@DATASETS.register_module()
+class PoseTrackVideoDataset(BaseCocoStyleDataset):
+    """One sample for each person box in a labelled frame, with the frames around it.
+
+    A labelled frame is the *key frame* of its clips. Its neighbours are the nearest frames that
+    exist in the video's folder, labelled or not. At a video's ends the nearest existing frame
+    stands in for those beyond, and ``frame_valid`` says so.
+
+    Keypoints are the 15 of `JOINT_NAMES`. ``keypoints_visible`` is 1 for every *labelled* joint,
+    which includes occluded ones (v = 0 with coordinates): they weigh in the loss as they count in
+    the evaluation.
+
+    The pipeline gets, besides what MMPose's top-down datasets give: ``video`` (name),
+    ``frame_number`` (int, as labelled), ``frame_paths`` (T paths), ``frame_valid`` ((T,) bool),
+    ``key_index`` (int), ``track_id`` (int, -1 unknown), ``box_source`` ('ground_truth' or the
+    detection file's name) and ``clip_seed`` (int in [0, 2**63), for randomness inside the model).
+    ``img_path`` is the key frame's path. ``PackClipInputs`` keeps them all as metainfo.
+
+    **Randomness.** A sample depends on (seed, epoch, index) alone, see `set_epoch`: not on the
+    worker that makes it, nor on how long the process has lived.
+
+    **Bad input.** Structural errors (unreadable file, wrong keypoint count, two frames with one
+    image id, a video's folder missing or empty, a key frame not on disk) raise when the dataset is
+    built. Persons that can't be used are dropped, counted and logged once: an annotation the
+    reader rejects, an id that was there before, no labelled joint, a box that is not finite, has no
+    area, or lies outside the image.
+
+    Args:
+        dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'; the metric and predictions go
+            by it.
+        num_frames: T, frames of a clip.
+        stride: distance between two frames of a clip, in existing frames.
+        causal: only past frames; the key frame is the last of the clip, otherwise at T // 2.
+        random_neighbours: draw other neighbours at every fetch, within the span of the fixed ones
+            (see `random_clip_offsets`: stride 1 leaves nothing to chance). For training only.
+        ann_file: folder of per-video files or one merged file, see `read_videos`.
+        bbox_file: detected boxes to use in place of the labelled ones, see `read_detections`; only
+            with ``test_mode``. A path that doesn't exist as it is is taken relative to
+            ``data_root``.
+        **kwargs: see ``BaseCocoStyleDataset``. ``data_prefix=dict(img=...)`` is the folder that
+            ``file_name`` in the labels starts from; ``filter_cfg=dict(bbox_score_thr=...)`` drops
+            detections; ``data_mode`` must be 'topdown'.
+
+    Raises:
+        ValueError: for an argument out of range, a wrong label file, or a dataset without samples.
+        FileNotFoundError: if a key frame is not on disk.
+    """
+
+    METAINFO: dict = posetrack_metainfo('posetrack18')
+
+    def __init__(
+        self,
+        dataset_name: str = 'posetrack18',
+        num_frames: int = 3,
+        stride: int = 1,
+        causal: bool = False,
+        random_neighbours: bool = False,
+        *,
+        ann_file: str = '',
+        bbox_file: str | None = None,
+        metainfo: dict | None = None,
+        data_root: str | None = None,
+        test_mode: bool = False,
+        **kwargs,
+    ) -> None:
+        if dataset_name not in DATASET_NAMES:
+            raise ValueError(f'dataset_name must be one of {DATASET_NAMES}, got {dataset_name!r}')
+        if kwargs.get('data_mode', 'topdown') != 'topdown':
+            raise ValueError(f'data_mode must be "topdown" for clips, got {kwargs["data_mode"]!r}')
+        if random_neighbours and test_mode:
+            raise ValueError('random_neighbours is for training, but test_mode is on')
+        self.offsets = clip_offsets(num_frames, stride, causal)
+        self.num_frames, self.stride, self.causal = num_frames, stride, causal
+        self.random_neighbours = random_neighbours
+        # (epoch, seed), in shared memory: a data worker that lives on sees a new epoch.
+        self._epoch_and_seed = torch.tensor([0 if test_mode else -1, 0]).share_memory_()
+        if bbox_file and data_root and not os.path.exists(bbox_file):
+            bbox_file = os.path.join(data_root, bbox_file)
+        super().__init__(
+            ann_file=ann_file,
+            bbox_file=bbox_file,
+            metainfo=posetrack_metainfo(dataset_name) if metainfo is None else metainfo,
+            data_root=data_root,
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    # ---- samples -----------------------------------------------------------------------------
+
+    def set_epoch(self, epoch: int, seed: int) -> None:
+        """Makes all samples follow from (seed, epoch, index), in every data worker.
+
+        `EpochSeedHook` calls this before each training epoch. A training dataset for which nobody
+        has called it draws from the process's own generators, as MMPose's datasets do; in test
+        mode epoch and seed are then 0.
+
+        Args:
+            epoch: >= 0.
+            seed: any integer of 64 bits.
+        """
+        if epoch < 0:
+            raise ValueError(f'epoch must be >= 0, got {epoch}')
+        # A copy of a dataset (`get_subset`) has lost the sharing.
+        self._epoch_and_seed.share_memory_()
+        self._epoch_and_seed.copy_(torch.tensor([epoch, seed]))
+
+    def _sample_seeds(self, index: int) -> np.ndarray:
+        """Three independent uint64 numbers: for python's generator, for numpy's, for the model."""
+        epoch, seed = self._epoch_and_seed.tolist()
+        if epoch < 0:
+            return np.random.randint(0, 2**63, size=3, dtype=np.uint64)
+        return np.random.SeedSequence([seed % 2**64, epoch, index]).generate_state(3, np.uint64)
+
+    @force_full_init
+    def prepare_data(self, idx: int) -> dict:
+        """Makes one sample.
+
+        Raises:
+            ValueError: if the pipeline returns None, where MMEngine would go on to try other random
+                samples, a thousand times by default.
+        """
+        info = self.get_data_info(idx)
+        info['dataset'] = self  # MMPose's mixing transforms want it
+        seeds = self._sample_seeds(info['sample_idx'])
+        info['clip_seed'] = int(seeds[2] >> np.uint64(1))
+        with _random_state(seeds[0], seeds[1]):
+            offsets = self.offsets
+            if self.random_neighbours:
+                offsets = random_clip_offsets(self.num_frames, self.stride, self.causal)
+            paths, valid = self.frame_table.neighbours(info['file_name'], offsets)
+            info.update(
+                frame_paths=paths, frame_valid=valid, key_index=int(np.flatnonzero(offsets == 0)[0])
+            )
+            sample = self.pipeline(info)
+        if sample is None:
+            raise ValueError(
+                f'the pipeline returned None for sample {idx}, '
+                f'{info["img_path"]} (video {info["video"]})'
+            )
+        return sample
+
+    # ---- reading -----------------------------------------------------------------------------
+
+    def load_data_list(self) -> list[dict]:
+        """Reads labels (and detections), checks them against the disk, and logs what was found."""
+        problems: list[str] = []
+        videos = read_videos(self.ann_file, problems=problems)
+        frames_by_id(videos)  # raises if two frames share an id
+        self.frame_table = FrameTable(self.data_prefix['img'])
+        key_frames = [
+            (video, frame)
+            for video in videos
+            for frame in video.frames
+            if frame.is_labeled and frame.image_id % self.sample_interval == 0
+        ]
+        if self.bbox_file:
+            detections = read_detections(self.bbox_file, videos, problems=problems)
+            key_frames = [(v, f) for v, f in key_frames if f.image_id in detections]
+            self._check_on_disk(key_frames)
+            persons = self._detected_persons(key_frames, detections)
+        else:
+            key_frames = [(v, f) for v, f in key_frames if len(f.keypoints)]
+            self._check_on_disk(key_frames)
+            persons = self._labelled_persons(key_frames)
+
+        data_list, dropped = [], {}
+        for info, problem in persons:
+            if problem is None:
+                data_list.append(info)
+            else:
+                place = f'{info["file_name"]} of video {info["video"]}, id {info["id"]}'
+                dropped.setdefault(problem, []).append(place)
+        if any(info['id'] == -1 for info in data_list):
+            # PoseTrack17 has no annotation ids; samples must be told apart nevertheless.
+            for index, info in enumerate(data_list):
+                info['id'] = index
+
+        problems += [
+            f'{len(places)} persons dropped: {problem} (first: {places[0]})'
+            for problem, places in dropped.items()
+        ]
+        source = self.bbox_file or 'ground truth'
+        self._log(
+            f'{self.ann_file}: {len(videos)} videos, {sum(len(v.frames) for v in videos)} frames, '
+            f'{len(key_frames)} key frames, {len(data_list)} samples with boxes from {source}'
+        )
+        if problems:
+            shown = problems[:_SHOWN]
+            if len(problems) > len(shown):
+                shown.append(
+                    f'and {len(problems) - len(shown)} more (see tools/check_posetrack.py)'
+                )
+            self._log('dropped from the data:\n  ' + '\n  '.join(shown), logging.WARNING)
+        return data_list
+
+    def filter_data(self) -> list[dict]:
+        """Applies ``filter_cfg`` as MMPose does; logs what went, raises if nothing is left."""
+        data_list = super().filter_data()
+        if len(data_list) < len(self.data_list):
+            self._log(
+                f'{len(self.data_list) - len(data_list)} of {len(self.data_list)} samples dropped '
+                f'by filter_cfg {self.filter_cfg}'
+            )
+        if not data_list:
+            boxes = f'detections in {self.bbox_file}' if self.bbox_file else 'persons'
+            raise ValueError(
+                f'{self.ann_file}: no sample left; expected labelled frames with {boxes}'
+            )
+        return data_list
+
+    def _labelled_persons(self, key_frames: list[tuple[Video, Frame]]) -> Iterator[tuple]:
+        """(sample, problem or None) for each labelled person."""
+        seen_ids = set()
+        for video, frame in key_frames:
+            width, height = self._image_size(frame)
+            labelled = (frame.keypoints != 0).any(axis=2)
+            boxes = person_boxes(frame.boxes, frame.keypoints)
+            for p, box in enumerate(boxes):
+                annotation_id = int(frame.ids[p])
+                if not labelled[p].any():
+                    problem = 'no labelled joint'
+                elif annotation_id != -1 and annotation_id in seen_ids:
+                    problem = 'annotation id used before'
+                else:
+                    problem = box_problem(box, width, height)
+                seen_ids.add(annotation_id)
+                yield (
+                    dict(
+                        self._frame_info(video, frame),
+                        id=annotation_id,
+                        track_id=int(frame.track_ids[p]),
+                        bbox=clip_box(box, width, height)[None].astype(np.float32),
+                        bbox_score=np.ones(1, np.float32),
+                        box_source='ground_truth',
+                        keypoints=frame.keypoints[p : p + 1, :, :2].astype(np.float32),
+                        keypoints_visible=labelled[p : p + 1].astype(np.float32),
+                        num_keypoints=int(labelled[p].sum()),
+                    ),
+                    problem,
+                )
+
+    def _detected_persons(
+        self, key_frames: list[tuple[Video, Frame]], detections: dict
+    ) -> Iterator[tuple]:
+        """(sample, problem or None) for each detection; dummy keypoints as MMPose gives them."""
+        num_keypoints = len(JOINT_NAMES)
+        count = 0
+        for video, frame in key_frames:
+            width, height = self._image_size(frame)
+            for box, score in zip(*detections[frame.image_id]):
+                yield (
+                    dict(
+                        self._frame_info(video, frame),
+                        id=count,
+                        track_id=-1,
+                        bbox=box[None].astype(np.float32),
+                        bbox_score=np.array([score], np.float32),
+                        box_source=os.path.basename(self.bbox_file),
+                        keypoints=np.zeros((1, num_keypoints, 2), np.float32),
+                        keypoints_visible=np.ones((1, num_keypoints), np.float32),
+                        num_keypoints=num_keypoints,
+                    ),
+                    box_problem(box, width, height),
+                )
+                count += 1
+
+    def _frame_info(self, video: Video, frame: Frame) -> dict:
+        """What all samples of a frame share."""
+        return dict(
+            img_id=frame.image_id,
+            img_path=self.frame_table.path(frame.file_name),
+            file_name=frame.file_name,
+            video=video.name,
+            frame_number=frame.number,
+            category_id=np.array(1),
+        )
+
+    def _image_size(self, frame: Frame) -> tuple[int, int]:
+        """(width, height) from the label, else from the header of the video's first frame."""
+        if frame.width and frame.height:
+            return frame.width, frame.height
+        return self.frame_table.image_size(frame.file_name)
+
+    def _check_on_disk(self, key_frames: list[tuple[Video, Frame]]) -> None:
+        """Raises FileNotFoundError unless all key frames are in their videos' folders."""
+        missing = [
+            f'{self.frame_table.path(frame.file_name)} (video {video.name})'
+            for video, frame in key_frames
+            if not self.frame_table.exists(frame.file_name)
+        ]
+        if missing:
+            raise FileNotFoundError(
+                f'{self.ann_file}: {len(missing)} of {len(key_frames)} key frames are not on disk, '
+                f'first {", ".join(missing[:_SHOWN])}; expected them under '
+                f'data_prefix img={self.data_prefix["img"]!r} '
+                '(tools/check_posetrack.py lists them all)'
+            )
+
+    def _log(self, message: str, level: int = logging.INFO) -> None:
+        name = self._metainfo['dataset_name']
+        print_log(f'{type(self).__name__} {name}: {message}', logger='current', level=level)
+
+
+@contextmanager
+def _random_state(python_seed: np.uint64, numpy_seed: np.uint64) -> Iterator[None]:
+    """Seeds python's and numpy's global generators and gives them back as they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(int(python_seed))
+    np.random.seed([int(numpy_seed) >> 32, int(numpy_seed) % 2**32])
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -1,0 +1,216 @@
+"""Transforms for clips: what MMPose's own transforms don't do on a list of frames.
+
+T: frames of a clip, H, W: height and width in pixels of the input. ``results['img']`` is a list of
+T arrays (H, W, 3) uint8 from `LoadClip` to `PackClipInputs`. In between, MMPose's
+``GetBBoxCenterScale``, ``RandomFlip``, ``RandomHalfBody``, ``RandomBBoxTransform``,
+``TopdownAffine`` and ``GenerateTarget`` treat all frames of the list alike: one draw, one warp.
+"""
+
+from __future__ import annotations
+
+import io
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmpose.datasets.transforms import PackPoseInputs
+from mmpose.registry import TRANSFORMS
+from PIL import Image
+
+JPEG_END, PNG_END = b'\xff\xd9', b'IEND\xaeB`\x82'
+
+
+@TRANSFORMS.register_module()
+class LoadClip(BaseTransform):
+    """Loads the frames of a clip; a frame that occurs twice is decoded once.
+
+    Takes what it finds first in the results: arrays in ``img`` (a list of T, or one), paths in
+    ``frame_paths`` (T), or one path in ``img_path``. One single image, which is what MMPose's
+    inferencers and tools hand over, is repeated ``num_frames`` times.
+
+    Required keys: ``img``, ``frame_paths`` or ``img_path``. Optional: ``video`` for error messages.
+
+    Added keys: ``img`` (list of T arrays (H, W, 3)), ``img_shape`` and ``ori_shape`` (H, W); for a
+    repeated image also ``frame_valid``, ``key_index`` and, if it has a path, ``frame_paths``.
+
+    Args:
+        num_frames: T for a single image. None leaves it single, and it is up to the model to
+            repeat it (`VideoTopdownPoseEstimator` does).
+        color_type: as in MMCV's ``LoadImageFromFile``.
+        imdecode_backend: as in MMCV's ``LoadImageFromFile``.
+        backend_args: as in MMCV's ``LoadImageFromFile``.
+
+    Raises:
+        OSError: if a frame is missing, no image, or truncated; names file and video. (OpenCV
+            decodes truncated files without complaint and paints the rest grey.)
+        ValueError: if the frames of a clip differ in size.
+    """
+
+    def __init__(
+        self,
+        num_frames: int | None = None,
+        color_type: str = 'color',
+        imdecode_backend: str = 'cv2',
+        backend_args: dict | None = None,
+    ) -> None:
+        self.num_frames = num_frames
+        self.color_type = color_type
+        self.imdecode_backend = imdecode_backend
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """See the class."""
+        if 'img' in results:
+            frames = results['img']
+            results.setdefault('img_path', None)
+        elif 'frame_paths' in results:
+            paths = results['frame_paths']
+            decoded = {path: self._read(path, results.get('video')) for path in set(paths)}
+            frames = [decoded[path] for path in paths]
+        else:
+            frames = self._read(results['img_path'], results.get('video'))
+
+        if isinstance(frames, np.ndarray) and self.num_frames is not None:
+            results['key_index'] = self.num_frames // 2
+            results['frame_valid'] = np.arange(self.num_frames) == results['key_index']
+            if isinstance(results['img_path'], str):
+                results['frame_paths'] = [results['img_path']] * self.num_frames
+            frames = [frames] * self.num_frames
+        results['img'] = frames
+        height, width = _common_shape(frames, results)[:2]
+        results['img_shape'] = results['ori_shape'] = (height, width)
+        return results
+
+    def _read(self, path: str, video: str | None) -> np.ndarray:
+        """Decodes one image, (H, W, 3)."""
+        where = path if video is None else f'{path} (video {video})'
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except Exception as error:  # each storage backend has its own
+            raise OSError(f'{where}: image can not be read: {error}') from error
+        if is_truncated(content):
+            raise OSError(f'{where}: image is truncated or broken ({len(content)} bytes)')
+        image = mmcv.imfrombytes(content, self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise OSError(f'{where}: image can not be decoded')
+        return image
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(num_frames={self.num_frames}, color_type={self.color_type!r}, '
+            f'imdecode_backend={self.imdecode_backend!r}, backend_args={self.backend_args})'
+        )
+
+
+@TRANSFORMS.register_module()
+class ClipColorTransform(BaseTransform):
+    """Applies a pixelwise transform for single images to a clip, with one draw for all frames.
+
+    The frames are stacked to one tall image, transformed, and cut apart again. So any transform
+    serves that treats each pixel by itself: ``PhotometricDistortion``, ``YOLOXHSVRandomAug``, or
+    ``Albumentation`` with pixelwise entries. A filter that looks at neighbouring pixels (blur)
+    would mix frames at their seams, and noise is drawn anew for each frame.
+
+    Place it after ``TopdownAffine``: on crops it costs a fraction of what it costs on full frames.
+
+    Required and modified key: ``img`` (list of T arrays (H, W, 3), or one array).
+
+    Args:
+        transform: config of the transform.
+
+    Raises:
+        ValueError: if the frames differ in size, or the transform changes the image's size.
+    """
+
+    def __init__(self, transform: dict) -> None:
+        self.transform_cfg = transform
+        self.single_image_transform = TRANSFORMS.build(transform)
+
+    def transform(self, results: dict) -> dict:
+        """See the class."""
+        frames = results['img']
+        if isinstance(frames, np.ndarray):
+            return self.single_image_transform(results)
+        _common_shape(frames, results)
+        tall = np.concatenate(frames)
+        out = self.single_image_transform(dict(results, img=tall))['img']
+        if out.shape != tall.shape:
+            raise ValueError(
+                f'ClipColorTransform: {self.transform_cfg["type"]} changed the image from '
+                f'{tall.shape} to {out.shape}; only pixelwise transforms work on clips'
+            )
+        results['img'] = np.split(out, len(frames))
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(transform={self.transform_cfg})'
+
+
+@TRANSFORMS.register_module()
+class PackClipInputs(PackPoseInputs):
+    """MMPose's ``PackPoseInputs`` for clips.
+
+    ``inputs`` becomes a uint8 tensor (T, 3, H, W); everything that belongs to the clip stays in the
+    data sample's metainfo: ``video``, ``frame_number``, ``frame_paths``, ``frame_valid``,
+    ``key_index``, ``track_id``, ``bbox``, ``bbox_score``, ``box_source`` and ``clip_seed``, see
+    `PoseTrackVideoDataset`. ``bbox`` is as the pipeline left it: flipped if the clip was.
+
+    Args:
+        meta_keys: names of the results that go into the metainfo, where present.
+        pack_transformed: also keep ``transformed_keypoints`` (pixels of the input), for pictures.
+
+    Raises:
+        ValueError: if the frames differ in size.
+    """
+
+    CLIP_KEYS = (
+        'video',
+        'frame_number',
+        'frame_paths',
+        'frame_valid',
+        'key_index',
+        'track_id',
+        'bbox',
+        'bbox_score',
+        'box_source',
+        'clip_seed',
+    )
+
+    def __init__(self, meta_keys: tuple | None = None, pack_transformed: bool = False) -> None:
+        super().__init__(pack_transformed=pack_transformed)
+        self.meta_keys = self.meta_keys + self.CLIP_KEYS if meta_keys is None else meta_keys
+
+    def transform(self, results: dict) -> dict:
+        """See the class."""
+        _common_shape(results['img'], results)
+        return super().transform(results)
+
+
+def is_truncated(content: bytes) -> bool:
+    """Whether an image file's content ends before the image does (or is no image at all).
+
+    A complete JPEG or PNG ends with its end marker. Only a file that doesn't (trailing bytes are
+    allowed, other formats exist) is decoded by Pillow, which notices missing data.
+    """
+    if content.endswith((JPEG_END, PNG_END)):
+        return False
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except (OSError, SyntaxError):  # SyntaxError: Pillow on a broken PNG
+        return True
+    return False
+
+
+def _common_shape(frames: list[np.ndarray] | np.ndarray, results: dict) -> tuple[int, ...]:
+    """Shape of the frames, (H, W, 3), which all must share."""
+    if isinstance(frames, np.ndarray):
+        return frames.shape
+    shapes = [frame.shape for frame in frames]
+    if len(set(shapes)) != 1:
+        raise ValueError(
+            f'the frames of a clip must have one size, found {shapes} '
+            f'(key frame {results.get("img_path")}, video {results.get("video")})'
+        )
+    return shapes[0]
