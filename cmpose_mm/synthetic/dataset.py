@@ -1,0 +1,208 @@
+"""Writes synthetic videos as a dataset in PoseTrack18's format."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from zlib import crc32
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
+
+from .scene import (
+    FRAME_RATE,
+    Difficulty,
+    FrameLabels,
+    Scene,
+    frame_labels,
+    render_frame,
+    sample_scene,
+)
+
+VERSION = 1
+"""Raised whenever the same settings give other files."""
+MANIFEST = 'synthetic.json'
+_MIN_JOINTS = 3
+_JPEG_QUALITY = 90
+CATEGORIES = [
+    dict(
+        supercategory='person',
+        id=1,
+        name='person',
+        keypoints=list(JOINT_NAMES_17),
+        skeleton=[list(pair) for pair in SKELETON_17],
+    )
+]
+
+
+@dataclass
+class Settings:
+    """What a synthetic dataset is a function of (besides `VERSION` and OpenCV's JPEG encoder).
+
+    Attributes:
+        videos: number of videos by split; splits share no random stream, so their textures,
+            colours, backgrounds, bodies and motions differ.
+        frames: frames a video; every one is labelled.
+        seed: of everything.
+        height, width: of the images in pixels.
+        difficulty: of all scenes.
+    """
+
+    videos: dict[str, int] = field(default_factory=lambda: {'train': 300, 'val': 40})
+    frames: int = 20
+    seed: int = 0
+    height: int = 240
+    width: int = 320
+    difficulty: Difficulty = field(default_factory=Difficulty)
+
+    def __post_init__(self) -> None:
+        for split, count in self.videos.items():
+            if not 1 <= count < 100_000:
+                raise ValueError(f'Split {split!r} has {count} videos; expected 1 to 99999.')
+        if self.frames < 1:
+            raise ValueError(f'Videos have {self.frames} frames; expected at least 1.')
+        if min(self.height, self.width) < 32:
+            raise ValueError(
+                f'Images are {self.width}x{self.height} pixels; expected at least 32x32.'
+            )
+
+
+def video_scene(settings: Settings, split: str, index: int) -> Scene:
+    """The scene of one video, a function of seed, split and index alone."""
+    appearance, motion = (
+        np.random.default_rng([settings.seed, crc32(split.encode()), index, stream])
+        for stream in (0, 1)
+    )
+    duration = settings.frames / FRAME_RATE
+    return sample_scene(
+        appearance, motion, settings.difficulty, duration, settings.height, settings.width
+    )
+
+
+def frame_time(settings: Settings, frame: int) -> float:
+    """Time of a frame in seconds; the middle of the video is 0."""
+    return (frame - (settings.frames - 1) / 2) / FRAME_RATE
+
+
+def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Path:
+    """Writes all splits below ``root``, in PoseTrack18's layout.
+
+    ``annotations/SPLIT/NAME.json`` holds a video's labels, ``images/SPLIT/NAME/%06d.jpg`` its
+    frames and ``synthetic.json`` the settings. If the folder already holds the finished dataset of
+    the same settings and version, nothing is done; an unfinished one is written again.
+
+    Args:
+        root: folder to write to, made if absent.
+        settings: what to write.
+        workers: processes; the files do not depend on it.
+
+    Returns:
+        ``root``.
+
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
+    root = Path(root)
+    manifest = root / MANIFEST
+    wanted = json.loads(json.dumps(dict(version=VERSION, **asdict(settings))))
+    if manifest.exists():
+        found = json.loads(manifest.read_text())
+        finished = found.pop('finished', False)
+        if found != wanted:
+            changed = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+            raise FileExistsError(
+                f'{manifest} is of a dataset with other settings ({", ".join(changed)} differ); '
+                'delete the folder or choose another.'
+            )
+        if finished:
+            return root
+    elif root.exists() and any(root.iterdir()):
+        raise FileExistsError(
+            f'{root} is not empty and holds no {MANIFEST}; choose another folder.'
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    manifest.write_text(json.dumps(dict(**wanted, finished=False), indent=1))
+
+    jobs = [(split, order, i) for order, split in enumerate(settings.videos)
+            for i in range(settings.videos[split])]  # fmt: skip
+    write = partial(_write_video, root, settings)
+    progress = partial(tqdm, total=len(jobs), desc='Rendering', unit='video')
+    if workers <= 1:
+        for _ in progress(map(write, jobs)):
+            pass
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            for _ in progress(pool.map(write, jobs)):
+                pass
+    manifest.write_text(json.dumps(dict(**wanted, finished=True), indent=1))
+    return root
+
+
+def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> None:
+    cv2.setNumThreads(1)  # the pool already uses the cores
+    split, order, index = job
+    number = order * 100_000 + index
+    name = f'{number:06d}_synthetic'
+    folder = root / 'images' / split / name
+    folder.mkdir(parents=True, exist_ok=True)
+    scene = video_scene(settings, split, index)
+    images, annotations = [], []
+    for frame in range(settings.frames):
+        time = frame_time(settings, frame)
+        noise = np.random.default_rng([settings.seed, crc32(split.encode()), index, 2, frame])
+        image, canvas = render_frame(scene, time, noise)
+        path = folder / f'{frame:06d}.jpg'
+        if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+            raise OSError(f'Could not write {path}.')
+        image_id = 10_000_000_000 + number * 10_000 + frame
+        images.append(dict(
+            file_name=f'images/{split}/{name}/{frame:06d}.jpg', id=image_id, frame_id=image_id,
+            vid_id=f'{number:06d}', nframes=settings.frames, is_labeled=True,
+            has_no_densepose=True, ignore_regions_x=[], ignore_regions_y=[],
+            width=settings.width, height=settings.height,
+        ))  # fmt: skip
+        annotations += person_annotations(frame_labels(scene, time, canvas), images[-1])
+    folder = root / 'annotations' / split
+    folder.mkdir(parents=True, exist_ok=True)
+    data = dict(images=images, annotations=annotations, categories=CATEGORIES)
+    (folder / f'{name}.json').write_text(json.dumps(data))
+
+
+def person_annotations(labels: FrameLabels, image: dict) -> list[dict]:
+    """The persons of one frame as PoseTrack18 annotations.
+
+    A person is labelled if at least three joints are inside the image and one is visible.
+
+    Args:
+        labels: truth about the frame.
+        image: the frame's entry under ``images``.
+    """
+    annotations = []
+    for track, (keypoints, head_box) in enumerate(zip(labels.keypoints, labels.head_boxes)):
+        inside = keypoints.any(axis=1)
+        if inside.sum() < _MIN_JOINTS or not keypoints[:, 2].any():
+            continue
+        low, high = keypoints[inside, :2].min(0), keypoints[inside, :2].max(0)
+        # The joints' extent times 1.3, cut to the image.
+        grow = 0.15 * (high - low)
+        low = np.maximum(low - grow, 0)
+        high = np.minimum(high + grow, [image['width'], image['height']])
+        by_name = dict(zip(JOINT_NAMES, keypoints.round(2).tolist()))
+        annotations.append(dict(
+            id=image['id'] * 100 + track, image_id=image['id'], category_id=1, track_id=track,
+            keypoints=[v for name in JOINT_NAMES_17
+                       for v in _official(by_name.get(name, [0.0, 0.0, 0.0]))],
+            scores=[], bbox=[*low.round(2).tolist(), *(high - low).round(2).tolist()],
+            bbox_head=head_box.round(2).tolist(),
+        ))  # fmt: skip
+    return annotations
+
+
+def _official(point: list[float]) -> list[float | int]:
+    return [point[0], point[1], int(point[2])]

@@ -1,0 +1,392 @@
+"""Scenes: people, occluders, camera and light, and what a frame of one looks like and contains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
+from . import body
+from .canvas import OCCLUDER, Camera, Canvas, Capsule
+from .textures import (
+    head_texture,
+    random_colour,
+    random_outline,
+    random_texture,
+    render_background,
+    skin_colour,
+)
+
+FRAME_RATE = 25.0
+_SUBFRAMES = 5  # odd, so that the middle one is the labelled instant
+
+
+@dataclass
+class Difficulty:
+    """How hard scenes are; the defaults are the demo's.
+
+    Attributes:
+        people: smallest and largest number of persons in a scene.
+        occluder_coverage: summed area of the occluders as a share of the image.
+        moving_occluders: share of the occluders that move.
+        crossing: probability that a person's path crosses another's in front of the camera.
+        motion_blur: share of the videos with an open shutter (up to a full frame interval).
+        defocus: share of the videos that go out of focus and back.
+        max_defocus: largest standard deviation of defocus in pixels.
+        speed: factor on all motion of people and occluders (1 is natural at 25 frames a second).
+    """
+
+    people: tuple[int, int] = (1, 4)
+    occluder_coverage: float = 0.08
+    moving_occluders: float = 0.6
+    crossing: float = 0.3
+    motion_blur: float = 0.25
+    defocus: float = 0.15
+    max_defocus: float = 2.0
+    speed: float = 1.5
+
+    def __post_init__(self) -> None:
+        low, high = self.people
+        if not 1 <= low <= high:
+            raise ValueError(f'Difficulty.people is {self.people}; expected 1 <= low <= high.')
+        for name in ('occluder_coverage', 'moving_occluders', 'crossing', 'motion_blur', 'defocus'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f'Difficulty.{name} is {getattr(self, name)}; expected a number in 0..1.'
+                )
+        for name in ('max_defocus', 'speed'):
+            if getattr(self, name) < 0:
+                raise ValueError(f'Difficulty.{name} is {getattr(self, name)}; expected >= 0.')
+
+
+@dataclass
+class Person:
+    """One body, how it moves and what it wears (texture by the names that `body.Solid` uses)."""
+
+    build: body.Build
+    motion: body.Motion
+    wardrobe: dict[str, np.ndarray]
+
+
+@dataclass
+class Occluder:
+    """A flat thing between camera and people.
+
+    Attributes:
+        texture, coverage: (h, w, 3) uint8 and (h, w) float32.
+        corner: (2,) top left in pixels at time 0.
+        velocity: (2,) pixels a second.
+        depth: distance in metres.
+    """
+
+    texture: np.ndarray
+    coverage: np.ndarray
+    corner: np.ndarray
+    velocity: np.ndarray
+    depth: float
+
+
+@dataclass
+class Scene:
+    """Everything a frame is a function of, besides time. Times are in seconds around 0."""
+
+    height: int
+    width: int
+    background: np.ndarray
+    """Larger than the image by ``margin`` on each side; the camera pans over it."""
+    margin: int
+    focal: float
+    horizon: float
+    ground: float
+    """Height of the camera over the floor, metres."""
+    light: np.ndarray
+    people: list[Person]
+    occluders: list[Occluder]
+    pan: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))
+    """(2, 3) rows x, y of amplitude (pixels), frequency (hertz) and phase of the camera's pan."""
+    shutter: float = 0.0
+    """Exposure as a share of the frame interval."""
+    defocus: float = 0.0
+    """Largest standard deviation in pixels, reached once in the video."""
+    defocus_time: float = 0.0
+    gain: np.ndarray = field(default_factory=lambda: np.ones(3))
+    noise: float = 0.0
+    """Standard deviation of the sensor's noise in grey levels."""
+
+    def pan_at(self, t: float) -> np.ndarray:
+        """(2,) shift of the picture in pixels."""
+        amplitude, frequency, phase = self.pan.T
+        return amplitude * np.sin(2 * np.pi * (frequency * t + phase))
+
+    def camera_at(self, t: float) -> Camera:
+        return Camera(self.focal, np.array([self.width / 2, self.horizon]) + self.pan_at(t))
+
+
+@dataclass
+class FrameLabels:
+    """Truth about the persons of one frame, pixels of the image.
+
+    Attributes:
+        keypoints: (P, 15, 3) x, y and 1 (visible), 0 (hidden); all zero outside the image.
+        head_boxes: (P, 4) xywh around the whole head, also where it leaves the image.
+    """
+
+    keypoints: np.ndarray
+    head_boxes: np.ndarray
+
+
+def render_frame(scene: Scene, t: float, rng: np.random.Generator) -> tuple[np.ndarray, Canvas]:
+    """Renders the scene at time ``t`` in seconds.
+
+    Args:
+        scene: what to render.
+        t: middle of the exposure.
+        rng: source of the sensor's noise, nothing else.
+
+    Returns:
+        (H, W, 3) uint8 BGR image with blur and noise, and the sharp canvas at ``t`` itself (depth
+        and owners of the pixels).
+    """
+    if scene.shutter > 0:
+        offsets = (np.arange(_SUBFRAMES) / (_SUBFRAMES - 1) - 0.5) * scene.shutter / FRAME_RATE
+        canvases = [_render_instant(scene, t + offset) for offset in offsets]
+        image = np.mean([c.image for c in canvases], axis=0)
+        canvas = canvases[_SUBFRAMES // 2]
+    else:
+        canvas = _render_instant(scene, t)
+        image = canvas.image
+    sigma = 0.5 + scene.defocus * np.exp(-(((t - scene.defocus_time) / 0.15) ** 2))
+    image = cv2.GaussianBlur(image, (0, 0), sigma)
+    image = image * scene.gain.astype(np.float32)
+    image += rng.standard_normal((*canvas.depth.shape, 1), np.float32) * np.float32(scene.noise)
+    return image.clip(0, 255).astype(np.uint8), canvas
+
+
+def _render_instant(scene: Scene, t: float) -> Canvas:
+    shift, camera = scene.pan_at(t), scene.camera_at(t)
+    matrix = np.float64([[1, 0, shift[0] - scene.margin], [0, 1, shift[1] - scene.margin]])
+    background = cv2.warpAffine(
+        scene.background, matrix, (scene.width, scene.height), borderMode=cv2.BORDER_REPLICATE
+    )
+    canvas = Canvas(background)
+    jobs = []
+    for index, person in enumerate(scene.people):
+        points = body.pose_points(person.build, person.motion, t, scene.ground)
+        _shadow(canvas, camera, points, scene.ground)
+        points = body.add_surface_points(points, person.build)
+        for s in body.solids(person.build):
+            capsule = Capsule(points[s.start], points[s.end], s.radii, points[s.frame],
+                              person.wardrobe[s.cloth], stretch=s.cloth == 'face')  # fmt: skip
+            jobs.append((capsule.start[2] + capsule.end[2], index, capsule))
+    for occluder in scene.occluders:
+        jobs.append((2 * occluder.depth, OCCLUDER, occluder))
+    for _, owner, thing in sorted(jobs, key=lambda job: -job[0]):
+        if owner == OCCLUDER:
+            corner = thing.corner + thing.velocity * t + shift
+            canvas.draw_sprite(corner, thing.depth, thing.texture, thing.coverage)
+        else:
+            canvas.draw_capsule(camera, thing, scene.light, owner)
+    return canvas
+
+
+def _shadow(canvas: Canvas, camera: Camera, points: dict[str, np.ndarray], ground: float) -> None:
+    """Darkens the floor under a person."""
+    pelvis = points['pelvis']
+    foot = np.array([pelvis[0], ground, pelvis[2]])
+    centre = camera.project(foot)
+    radius = 0.35 * camera.focal / foot[2]
+    height, width = canvas.depth.shape
+    low = np.maximum(np.floor(centre - radius).astype(int), 0)
+    high = np.minimum(np.ceil(centre + radius).astype(int) + 1, [width, height])
+    if (low >= high).any():
+        return
+    x = (np.arange(low[0], high[0]) - centre[0]) / radius
+    y = (np.arange(low[1], high[1])[:, None] - centre[1]) / (0.35 * radius)
+    share = 0.5 * np.clip(1 - x * x - y * y, 0, 1).astype(np.float32)
+    canvas.image[low[1] : high[1], low[0] : high[0]] *= 1 - share[..., None]
+
+
+# How far behind the surface a joint may lie and still count as seen, in metres: the thickest body
+# part around it plus a little, so that only a surface of something else hides it.
+_SKIN_DEPTH = {'hip': 0.16, 'shoulder': 0.13, 'head_bottom': 0.13, 'head_top': 0.14}
+
+
+def frame_labels(scene: Scene, t: float, canvas: Canvas) -> FrameLabels:
+    """Joints and head boxes of every person of the scene at time ``t``.
+
+    A joint is visible if the pixel on it shows its own person at the joint's depth, so a joint is
+    hidden by an occluder, by another person or by its own body (a nose seen from behind).
+
+    Args:
+        scene: the scene.
+        t: time in seconds.
+        canvas: sharp rendering of the scene at ``t``.
+
+    Returns:
+        Labels of all persons, also of those outside the image.
+    """
+    camera = scene.camera_at(t)
+    keypoints = np.zeros((len(scene.people), len(JOINT_NAMES), 3))
+    head_boxes = np.zeros((len(scene.people), 4))
+    for index, person in enumerate(scene.people):
+        points = body.pose_points(person.build, person.motion, t, scene.ground)
+        joints = np.stack([points[name] for name in JOINT_NAMES])
+        xy = camera.project(joints)
+        column, row = np.rint(xy).astype(int).T
+        inside = (column >= 0) & (column < scene.width) & (row >= 0) & (row < scene.height)
+        column, row = column.clip(0, scene.width - 1), row.clip(0, scene.height - 1)
+        slack = np.array([
+            next((v for k, v in _SKIN_DEPTH.items() if name.endswith(k)), 0.08)
+            for name in JOINT_NAMES
+        ])  # fmt: skip
+        seen = (canvas.owner[row, column] == index) & (
+            canvas.depth[row, column] > joints[:, 2] - slack * person.build.girth
+        )
+        keypoints[index, :, :2] = xy
+        keypoints[index, :, 2] = seen
+        keypoints[index, ~inside] = 0
+
+        p = body.add_surface_points(points, person.build)
+        ends = camera.project(np.stack([p['head_bottom'], p['head_top'], p['skull_high']]))
+        radius = 0.42 * person.build.head * camera.focal / p['skull_high'][2]
+        low = np.minimum(ends[:2].min(0), ends[2] - radius)
+        high = np.maximum(ends[:2].max(0), ends[2] + radius)
+        head_boxes[index] = [*low, *(high - low)]
+    return FrameLabels(keypoints, head_boxes)
+
+
+def sample_scene(
+    appearance: np.random.Generator,
+    motion: np.random.Generator,
+    difficulty: Difficulty,
+    duration: float,
+    height: int = 240,
+    width: int = 320,
+) -> Scene:
+    """Draws a random scene.
+
+    Args:
+        appearance: source of textures, colours, bodies, background and light.
+        motion: source of actions, paths, occluders' positions, camera motion and blur.
+        difficulty: how hard it shall be.
+        duration: length in seconds; the scene is staged for times within half of it around 0.
+        height, width: image size in pixels.
+    """
+    focal = height * motion.uniform(1.15, 1.45)
+    horizon = height * motion.uniform(0.22, 0.5)
+    ground = motion.uniform(1.1, 1.7)
+    margin = height // 6
+    count = int(motion.integers(difficulty.people[0], difficulty.people[1] + 1))
+    people = _sample_people(appearance, motion, difficulty, count, focal / width, duration)
+    nearest = min(p.motion.root[1] for p in people)
+    background = render_background(
+        appearance,
+        height + 2 * margin,
+        width + 2 * margin,
+        horizon + margin,
+        focal * ground,
+        appearance.uniform(7.0, 12.0),
+    )
+    scene = Scene(
+        height=height,
+        width=width,
+        background=background,
+        margin=margin,
+        focal=focal,
+        horizon=horizon,
+        ground=ground,
+        light=_unit(np.array([appearance.normal(), -1.0 - appearance.random(), -1.0])),
+        people=people,
+        occluders=[],
+        pan=np.stack(
+            [motion.uniform(0, margin / 3, 2), motion.uniform(0.1, 0.6, 2), motion.random(2)],
+            axis=1,
+        ),  # fmt: skip
+        gain=appearance.uniform(0.75, 1.15) * appearance.uniform(0.92, 1.08, 3),
+        noise=appearance.uniform(1.0, 5.0),
+    )
+    scene.occluders = _sample_occluders(appearance, motion, difficulty, scene, nearest, duration)
+    if motion.random() < difficulty.motion_blur:
+        scene.shutter = motion.uniform(0.5, 1.0)
+    if motion.random() < difficulty.defocus:
+        scene.defocus = motion.uniform(0.4, 1.0) * difficulty.max_defocus
+        scene.defocus_time = motion.uniform(-0.5, 0.5) * duration
+    return scene
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / np.linalg.norm(v)
+
+
+def _dress(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    skin = skin_colour(rng)
+    noise = rng.normal(0, 4, (64, 64, 1))
+    bare = (skin + noise).clip(0, 255).astype(np.uint8)
+    shirt, trousers = random_texture(rng), random_texture(rng)
+    return {
+        'skin': bare,
+        'face': head_texture(rng, skin),
+        'shirt': shirt,
+        'sleeve': shirt if rng.random() < 0.8 else bare,
+        'cuff': shirt if rng.random() < 0.45 else bare,
+        'trousers': trousers,
+        'leg': trousers if rng.random() < 0.65 else bare,
+        'shoe': random_texture(rng, base=random_colour(rng, (0, 0.5), (0.05, 0.9))),
+    }
+
+
+def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> list[Person]:
+    """People side by side or crossing; ``zoom`` is the focal length in image widths."""
+    people = []
+    depths = motion.permutation(np.linspace(2.9, 6.0, count)) + motion.uniform(-0.3, 0.3, count)
+    slots = motion.permutation((np.arange(count) + 0.5) / count - 0.5)
+    for i, depth in enumerate(depths):
+        m = body.sample_motion(motion, difficulty.speed)
+        across = slots[i] * 0.9 + motion.uniform(-0.1, 0.1)  # image widths from the middle
+        if i > 0 and motion.random() < difficulty.crossing:
+            # Meets the previous person on the image at a random time.
+            other = people[-1].motion
+            when = motion.uniform(-0.4, 0.4) * duration
+            where = (other.root + other.velocity * when)[0] / depths[i - 1]
+            m.velocity = m.velocity + [
+                motion.choice([-1.0, 1.0]) * motion.uniform(0.5, 1.5) * difficulty.speed, 0.0
+            ]  # fmt: skip
+            m.root = np.array([where * depth - m.velocity[0] * when, depth])
+        else:
+            m.root = np.array([across / zoom * depth, depth])
+        # Nobody walks into the camera.
+        m.velocity[1] = np.clip(m.velocity[1], -1.0, 1.5) * 0.7
+        people.append(Person(body.sample_build(appearance), m, _dress(appearance)))
+    return people
+
+
+def _sample_occluders(
+    appearance, motion, difficulty, scene: Scene, nearest: float, duration: float
+) -> list[Occluder]:
+    """Occluders in front of people until their summed area is the wanted share of the image."""
+    left = difficulty.occluder_coverage * scene.height * scene.width
+    occluders = []
+    while left > 50:
+        area = min(left, scene.height * scene.width * motion.uniform(0.01, 0.06))
+        aspect = np.exp(motion.normal(0, 0.7))
+        h = int(np.clip((area * aspect) ** 0.5, 5, scene.height))
+        w = int(np.clip(area / h, 5, scene.width))
+        texture = np.tile(random_texture(appearance), (h // 64 + 1, w // 64 + 1, 1))[:h, :w]
+        # In front of some person at some time of the video.
+        target = scene.people[motion.integers(len(scene.people))]
+        when = motion.uniform(-0.5, 0.5) * duration
+        points = body.pose_points(target.build, target.motion, when, scene.ground)
+        joint = points[JOINT_NAMES[motion.integers(len(JOINT_NAMES))]]
+        centre = scene.camera_at(when).project(joint) - scene.pan_at(when)
+        velocity = np.zeros(2)
+        if motion.random() < difficulty.moving_occluders:
+            velocity = difficulty.speed * scene.width * motion.normal(0, [0.35, 0.1])
+        corner = centre - np.array([w, h]) / 2 - velocity * when
+        depth = min(nearest - 1.0, target.motion.root[1] - 0.7) - 0.01 * len(occluders)
+        coverage = random_outline(appearance, h, w)
+        occluders.append(Occluder(texture, coverage, corner, velocity, depth))
+        left -= h * w
+    return occluders
