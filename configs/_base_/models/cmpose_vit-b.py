@@ -8,7 +8,6 @@ _base_ = ['../schedule_20e.py']
 
 model = dict(
     type='VideoTopdownPoseEstimator',
-    num_frames=3,
     data_preprocessor=dict(
         type='ClipDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
@@ -31,7 +30,6 @@ model = dict(
         embed_dims=768,
         num_keypoints=15,
         num_frames=3,
-        feature_size=(16, 12),
         neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=8),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.1),
