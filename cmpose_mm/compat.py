@@ -1,1 +1,67 @@
-"""What makes MMPose 1.3 work on current torch, each line with its reason."""
+"""The few lines that make MMPose's checkpoints load on current torch, each with its reason."""
+
+from __future__ import annotations
+
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
+
+try:
+    from numpy._core import multiarray  # numpy 2
+except ImportError:
+    from numpy.core import multiarray  # numpy 1
+
+# What MMEngine's runner saves beside tensors and plain Python objects: the logged scalars (each a
+# HistoryBuffer of numpy arrays), the best score (a numpy scalar), the dataset's metainfo (arrays).
+_ARRAY_DTYPES = ('bool', 'uint8', 'int32', 'int64', 'float16', 'float32', 'float64')
+
+
+def _history_statistic(owner: type, name: str):
+    """`getattr` for HistoryBuffer's own statistics, which is how its pickle refers to them.
+
+    The real `getattr` would let a checkpoint reach anything.
+    """
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise UnpicklingError(
+            f'The checkpoint refers to {name!r} of {owner!r}; expected one of the statistics '
+            'min, max, current, mean of HistoryBuffer.'
+        )
+    return getattr(owner, name)
+
+
+def checkpoint_globals() -> list:
+    """The types, and no others, that a checkpoint of MMEngine's runner needs beyond torch's own.
+
+    Returns:
+        Items for `torch.serialization.add_safe_globals`: classes and functions, or pairs of one and
+        the name under which a checkpoint may know it.
+    """
+    items: list = [HistoryBuffer, (_history_statistic, 'builtins.getattr'), np.ndarray, np.dtype]
+    items += [type(np.dtype(name)) for name in _ARRAY_DTYPES]
+    # numpy 2 renamed numpy.core, and each checkpoint holds the name of the numpy that wrote it.
+    for function in (multiarray._reconstruct, multiarray.scalar):
+        items += [
+            (function, f'numpy.{core}.multiarray.{function.__name__}') for core in ('core', '_core')
+        ]
+    return items
+
+
+def load_checkpoints_safely() -> None:
+    """Lets runners load their own checkpoints with ``weights_only=True``, torch >= 2.6's default.
+
+    Without it train, test, resume and ``load_from`` are refused (MMEngine 0.10.7), or fall back to
+    unpickling anything, code included (OneDL's MMEngine). A checkpoint that holds other types is
+    refused by torch with a message that names them; `torch.serialization.add_safe_globals` admits
+    them. Before torch 2.6 nothing changes.
+    """
+    if tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 6):
+        return
+    torch.serialization.add_safe_globals(checkpoint_globals())
+    if hasattr(mmengine_checkpoint, '_safe_torch_load'):  # OneDL's loader with the fallback
+        mmengine_checkpoint._safe_torch_load = torch.load
+
+
+load_checkpoints_safely()
