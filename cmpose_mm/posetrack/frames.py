@@ -7,13 +7,18 @@ video's folder; offsets count positions, not the numbers in file names, so gaps 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
+
+from .annotations import Frame
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
+JPEG_END, PNG_END = b'\xff\xd9', b'IEND\xaeB`\x82'
 
 
 def clip_offsets(num_frames: int, stride: int = 1, causal: bool = False) -> np.ndarray:
@@ -72,10 +77,25 @@ def image_size(path: str) -> tuple[int, int]:
     Raises:
         OSError: if the file is missing or no image.
     """
-    from PIL import Image
-
     with Image.open(path) as image:
         return image.size
+
+
+def is_truncated(content: bytes) -> bool:
+    """Whether an image file's content ends before the image does (or is no image at all).
+
+    A complete JPEG or PNG ends with its end marker. Only a file that doesn't (trailing bytes are
+    allowed, other formats exist) is decoded by Pillow, which notices missing data. OpenCV decodes
+    truncated files without complaint and paints the rest grey.
+    """
+    if content.endswith((JPEG_END, PNG_END)):
+        return False
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except (OSError, SyntaxError):  # SyntaxError: Pillow on a broken PNG
+        return True
+    return False
 
 
 class FrameTable:
@@ -124,17 +144,20 @@ class FrameTable:
         self.frames(file_name)
         return os.path.basename(file_name) in self._positions[self.folder(file_name)]
 
-    def image_size(self, file_name: str) -> tuple[int, int]:
-        """(width, height) in pixels of a video's frames, from the header of its first one.
+    def size_of(self, frame: Frame) -> tuple[int, int]:
+        """(width, height) in pixels from the label, else from the header of the video's first file.
 
         Raises:
-            OSError: if that frame is no image.
-            IndexError: if the folder holds no frame.
+            OSError: if that file is no image.
+            FileNotFoundError: if the folder holds no image.
         """
-        folder = self.folder(file_name)
+        if frame.width and frame.height:
+            return frame.width, frame.height
+        folder = self.folder(frame.file_name)
         if folder not in self._sizes:
-            first = self.frames(file_name)[0]
-            self._sizes[folder] = image_size(os.path.join(folder, first))
+            if not self.frames(frame.file_name):
+                raise FileNotFoundError(f'{folder}: no image in this folder')
+            self._sizes[folder] = image_size(os.path.join(folder, self._frames[folder][0]))
         return self._sizes[folder]
 
     def neighbours(self, file_name: str, offsets: Sequence[int]) -> tuple[list[str], np.ndarray]:

@@ -20,10 +20,15 @@ from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
 from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
-from cmpose_mm.posetrack.boxes import box_problem, clip_box, person_boxes
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.persons import (
+    Person,
+    detected_persons,
+    labelled_persons,
+    summarize_problems,
+)
 
 DATASET_NAMES = ('posetrack17', 'posetrack18', 'posetrack21')
 
@@ -121,11 +126,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     **Randomness.** A sample depends on (seed, epoch, index) alone, see `set_epoch`: not on the
     worker that makes it, nor on how long the process has lived.
 
-    **Bad input.** Structural errors (unreadable file, wrong keypoint count, two frames with one
-    image id, a video's folder missing or empty, a key frame not on disk) raise when the dataset is
-    built. Persons that can't be used are dropped, counted and logged once: an annotation the
-    reader rejects, an id that was there before, no labelled joint, a box that is not finite, has no
-    area, or lies outside the image.
+    **Bad input.** Structural errors raise when the dataset is built: an unreadable file, two frames
+    with one image id, a video's folder that is missing or empty, a key frame not on disk. Persons
+    that can't be used are dropped, counted and logged once: an annotation that can't be read (a
+    wrong keypoint count, NaN), an id that was there before, no labelled joint, a box without area
+    or outside the image. ``docs/data.md`` has the whole list.
 
     Args:
         dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'; the metric and predictions go
@@ -245,54 +250,43 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
 
     def load_data_list(self) -> list[dict]:
         """Reads labels (and detections), checks them against the disk, and logs what was found."""
-        problems: list[str] = []
-        videos = read_videos(self.ann_file, problems=problems)
+        unreadable: list[str] = []
+        videos = read_videos(self.ann_file, problems=unreadable)
         frames_by_id(videos)  # raises if two frames share an id
         self.frame_table = FrameTable(self.data_prefix['img'])
-        key_frames = [
-            (video, frame)
-            for video in videos
-            for frame in video.frames
-            if frame.is_labeled and frame.image_id % self.sample_interval == 0
-        ]
+        frames = [(v, f) for v in videos for f in v.frames if f.is_labeled]
+        frames = [(v, f) for v, f in frames if f.image_id % self.sample_interval == 0]
+        dropped: list[str] = []
         if self.bbox_file:
-            detections = read_detections(self.bbox_file, videos, problems=problems)
-            key_frames = [(v, f) for v, f in key_frames if f.image_id in detections]
-            self._check_on_disk(key_frames)
-            persons = self._detected_persons(key_frames, detections)
+            detections = read_detections(self.bbox_file, videos, problems=dropped)
+            frames = [(v, f) for v, f in frames if f.image_id in detections]
+            self._check_on_disk(frames)
+            persons = list(detected_persons(frames, detections, self.frame_table))
         else:
-            key_frames = [(v, f) for v, f in key_frames if len(f.keypoints)]
-            self._check_on_disk(key_frames)
-            persons = self._labelled_persons(key_frames)
-
-        data_list, dropped = [], {}
-        for info, problem in persons:
-            if problem is None:
-                data_list.append(info)
-            else:
-                place = f'{info["file_name"]} of video {info["video"]}, id {info["id"]}'
-                dropped.setdefault(problem, []).append(place)
+            frames = [(v, f) for v, f in frames if len(f.keypoints)]
+            self._check_on_disk(frames)
+            persons = list(labelled_persons(frames, self.frame_table))
+        data_list = [self._sample(person) for person in persons if person.problem is None]
         if any(info['id'] == -1 for info in data_list):
-            # PoseTrack17 has no annotation ids; samples must be told apart nevertheless.
+            # Detections and PoseTrack17 have no ids, but samples must be told apart.
             for index, info in enumerate(data_list):
                 info['id'] = index
 
-        problems += [
-            f'{len(places)} persons dropped: {problem} (first: {places[0]})'
-            for problem, places in dropped.items()
-        ]
-        source = self.bbox_file or 'ground truth'
         self._log(
             f'{self.ann_file}: {len(videos)} videos, {sum(len(v.frames) for v in videos)} frames, '
-            f'{len(key_frames)} key frames, {len(data_list)} samples with boxes from {source}'
+            f'{len(frames)} key frames, {len(data_list)} samples with boxes from '
+            f'{self.bbox_file or "ground truth"}'
         )
-        if problems:
-            shown = problems[:_SHOWN]
-            if len(problems) > len(shown):
-                shown.append(
-                    f'and {len(problems) - len(shown)} more (see tools/check_posetrack.py)'
-                )
-            self._log('dropped from the data:\n  ' + '\n  '.join(shown), logging.WARNING)
+        if unreadable:
+            dropped.append(
+                f'{len(unreadable)} annotations can not be read (first: {unreadable[0]})'
+            )
+        dropped += summarize_problems(persons)
+        if dropped:
+            self._log(
+                'dropped, tools/check_posetrack.py lists each case: ' + '; '.join(dropped),
+                logging.WARNING,
+            )
         return data_list
 
     def filter_data(self) -> list[dict]:
@@ -310,78 +304,38 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             )
         return data_list
 
-    def _labelled_persons(self, key_frames: list[tuple[Video, Frame]]) -> Iterator[tuple]:
-        """(sample, problem or None) for each labelled person."""
-        seen_ids = set()
-        for video, frame in key_frames:
-            width, height = self._image_size(frame)
-            labelled = (frame.keypoints != 0).any(axis=2)
-            boxes = person_boxes(frame.boxes, frame.keypoints)
-            for p, box in enumerate(boxes):
-                annotation_id = int(frame.ids[p])
-                if not labelled[p].any():
-                    problem = 'no labelled joint'
-                elif annotation_id != -1 and annotation_id in seen_ids:
-                    problem = 'annotation id used before'
-                else:
-                    problem = box_problem(box, width, height)
-                seen_ids.add(annotation_id)
-                yield (
-                    dict(
-                        self._frame_info(video, frame),
-                        id=annotation_id,
-                        track_id=int(frame.track_ids[p]),
-                        bbox=clip_box(box, width, height)[None].astype(np.float32),
-                        bbox_score=np.ones(1, np.float32),
-                        box_source='ground_truth',
-                        keypoints=frame.keypoints[p : p + 1, :, :2].astype(np.float32),
-                        keypoints_visible=labelled[p : p + 1].astype(np.float32),
-                        num_keypoints=int(labelled[p].sum()),
-                    ),
-                    problem,
-                )
-
-    def _detected_persons(
-        self, key_frames: list[tuple[Video, Frame]], detections: dict
-    ) -> Iterator[tuple]:
-        """(sample, problem or None) for each detection; dummy keypoints as MMPose gives them."""
-        num_keypoints = len(JOINT_NAMES)
-        count = 0
-        for video, frame in key_frames:
-            width, height = self._image_size(frame)
-            for box, score in zip(*detections[frame.image_id]):
-                yield (
-                    dict(
-                        self._frame_info(video, frame),
-                        id=count,
-                        track_id=-1,
-                        bbox=box[None].astype(np.float32),
-                        bbox_score=np.array([score], np.float32),
-                        box_source=os.path.basename(self.bbox_file),
-                        keypoints=np.zeros((1, num_keypoints, 2), np.float32),
-                        keypoints_visible=np.ones((1, num_keypoints), np.float32),
-                        num_keypoints=num_keypoints,
-                    ),
-                    box_problem(box, width, height),
-                )
-                count += 1
-
-    def _frame_info(self, video: Video, frame: Frame) -> dict:
-        """What all samples of a frame share."""
-        return dict(
+    def _sample(self, person: Person) -> dict:
+        """What is kept of one person; see the class for the keys."""
+        frame = person.frame
+        info = dict(
             img_id=frame.image_id,
             img_path=self.frame_table.path(frame.file_name),
             file_name=frame.file_name,
-            video=video.name,
+            video=person.video.name,
             frame_number=frame.number,
             category_id=np.array(1),
+            bbox=person.box[None].astype(np.float32),
+            bbox_score=np.array([person.score], np.float32),
         )
-
-    def _image_size(self, frame: Frame) -> tuple[int, int]:
-        """(width, height) from the label, else from the header of the video's first frame."""
-        if frame.width and frame.height:
-            return frame.width, frame.height
-        return self.frame_table.image_size(frame.file_name)
+        if self.bbox_file:
+            # Dummy keypoints, as MMPose's datasets give them.
+            info.update(
+                id=-1,
+                track_id=-1,
+                box_source=os.path.basename(self.bbox_file),
+                keypoints=np.zeros((1, len(JOINT_NAMES), 2), np.float32),
+                keypoints_visible=np.ones((1, len(JOINT_NAMES)), np.float32),
+            )
+        else:
+            keypoints = frame.keypoints[person.index]
+            info.update(
+                id=int(frame.ids[person.index]),
+                track_id=int(frame.track_ids[person.index]),
+                box_source='ground_truth',
+                keypoints=keypoints[None, :, :2].astype(np.float32),
+                keypoints_visible=(keypoints != 0).any(axis=1)[None].astype(np.float32),
+            )
+        return info
 
     def _check_on_disk(self, key_frames: list[tuple[Video, Frame]]) -> None:
         """Raises FileNotFoundError unless all key frames are in their videos' folders."""

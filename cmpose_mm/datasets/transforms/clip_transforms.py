@@ -8,17 +8,14 @@ T arrays (H, W, 3) uint8 from `LoadClip` to `PackClipInputs`. In between, MMPose
 
 from __future__ import annotations
 
-import io
-
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
-from PIL import Image
 
-JPEG_END, PNG_END = b'\xff\xd9', b'IEND\xaeB`\x82'
+from cmpose_mm.posetrack.frames import is_truncated
 
 
 @TRANSFORMS.register_module()
@@ -42,8 +39,7 @@ class LoadClip(BaseTransform):
         backend_args: as in MMCV's ``LoadImageFromFile``.
 
     Raises:
-        OSError: if a frame is missing, no image, or truncated; names file and video. (OpenCV
-            decodes truncated files without complaint and paints the rest grey.)
+        OSError: if a frame is missing, no image, or truncated; names file and video.
         ValueError: if the frames of a clip differ in size.
     """
 
@@ -185,22 +181,6 @@ class PackClipInputs(PackPoseInputs):
         """See the class."""
         _common_shape(results['img'], results)
         return super().transform(results)
-
-
-def is_truncated(content: bytes) -> bool:
-    """Whether an image file's content ends before the image does (or is no image at all).
-
-    A complete JPEG or PNG ends with its end marker. Only a file that doesn't (trailing bytes are
-    allowed, other formats exist) is decoded by Pillow, which notices missing data.
-    """
-    if content.endswith((JPEG_END, PNG_END)):
-        return False
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except (OSError, SyntaxError):  # SyntaxError: Pillow on a broken PNG
-        return True
-    return False
 
 
 def _common_shape(frames: list[np.ndarray] | np.ndarray, results: dict) -> tuple[int, ...]:

@@ -1,0 +1,129 @@
+"""Which labelled persons become samples, with which box, and why others don't.
+
+Boxes are in pixels of the image. P: persons of a frame, K: joints.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .annotations import Frame, Video
+from .frames import FrameTable
+
+ABSENT_BOX_ENLARGEMENT = 1.3
+
+
+@dataclass
+class Person:
+    """One person of a frame, labelled or detected.
+
+    Attributes:
+        video, frame: where it is.
+        index: its place among the frame's labelled persons, or among its detections.
+        name: the label's annotation id, or which detection it is; for messages.
+        box: (4,) float64 x1, y1, x2, y2; a labelled one is cut to the image.
+        score: of the detection; 1 for a label.
+        problem: why it can't be used, None if it can.
+    """
+
+    video: Video
+    frame: Frame
+    index: int
+    name: str
+    box: np.ndarray
+    score: float
+    problem: str | None
+
+    def __str__(self) -> str:
+        return f'{self.video.source}: {self.frame.file_name}, {self.name}'
+
+
+def labelled_persons(
+    frames: list[tuple[Video, Frame]], frame_table: FrameTable
+) -> Iterator[Person]:
+    """All labelled persons of some frames, good and bad.
+
+    Args:
+        frames: frames that are on disk (their size is needed), with their videos.
+        frame_table: knows the frames on disk.
+    """
+    seen_ids = set()
+    for video, frame in frames:
+        width, height = frame_table.size_of(frame)
+        has_joints = (frame.keypoints != 0).any(axis=(1, 2))
+        boxes = person_boxes(frame.boxes, frame.keypoints)
+        for index, (box, annotation_id) in enumerate(zip(boxes, frame.ids.tolist())):
+            name = f'person {index}' if annotation_id == -1 else f'annotation {annotation_id}'
+            if not has_joints[index]:
+                problem = 'no labelled joint'
+            elif annotation_id != -1 and annotation_id in seen_ids:
+                problem = 'an annotation id used before'
+            else:
+                problem = box_problem(box, width, height)
+            seen_ids.add(annotation_id)
+            yield Person(video, frame, index, name, clip_box(box, width, height), 1.0, problem)
+
+
+def detected_persons(
+    frames: list[tuple[Video, Frame]],
+    detections: dict[int, tuple[np.ndarray, np.ndarray]],
+    frame_table: FrameTable,
+) -> Iterator[Person]:
+    """All detections in some frames that are on disk, good and bad; see `read_detections`."""
+    for video, frame in frames:
+        width, height = frame_table.size_of(frame)
+        for index, (box, score) in enumerate(zip(*detections[frame.image_id])):
+            problem = box_problem(box, width, height)
+            yield Person(video, frame, index, f'detection {index}', box, float(score), problem)
+
+
+def summarize_problems(persons: list[Person]) -> list[str]:
+    """One sentence for each kind of problem, with its count and first case."""
+    bad = [person for person in persons if person.problem is not None]
+    first = {person.problem: person for person in reversed(bad)}
+    return [
+        f'{count} persons with {problem} (first: {first[problem]})'
+        for problem, count in Counter(person.problem for person in bad).items()
+    ]
+
+
+def person_boxes(boxes: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """The labelled boxes; where one is absent, the extent of the labelled joints times 1.3.
+
+    Args:
+        boxes: (P, 4) x, y, width, height; a row of NaN is absent.
+        keypoints: (P, K, 3) x, y, visibility; all zero is a joint without a label.
+
+    Returns:
+        (P, 4) float64 x1, y1, x2, y2. The enlarged extent keeps its centre. NaN for a person with
+        neither box nor joint.
+    """
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    for p in np.flatnonzero(np.isnan(boxes).all(axis=1)):
+        joints = keypoints[p, (keypoints[p] != 0).any(axis=1), :2]
+        if len(joints):
+            low, high = joints.min(axis=0), joints.max(axis=0)
+            center, half = (low + high) / 2, (high - low) / 2 * ABSENT_BOX_ENLARGEMENT
+            corners[p] = np.concatenate([center - half, center + half])
+    return corners
+
+
+def clip_box(box: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The box x1, y1, x2, y2 cut to the image's pixel centres [0, width - 1] x [0, height - 1]."""
+    return np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
+
+
+def box_problem(box: np.ndarray, width: int, height: int) -> str | None:
+    """Why a box x1, y1, x2, y2 can't be used, or None if it can."""
+    if not np.isfinite(box).all():
+        return 'a box that is not finite'
+    if (box[2:] <= box[:2]).any():
+        return 'a box of zero or negative size'
+    clipped = clip_box(box, width, height)
+    if (clipped[2:] <= clipped[:2]).any():
+        return 'a box outside the image'
+    return None
