@@ -1,0 +1,83 @@
+"""Memory that one training clip needs, counted on any machine, without a GPU.
+
+    python benchmarks/training_memory.py configs/cmpose_vit_posetrack18.py
+
+Counts the bytes of every distinct tensor that autograd keeps between forward and backward for one
+clip under bfloat16 autocast, and 16 bytes a parameter (float32 weights, gradients, AdamW's two
+moments). A GPU needs a little more: workspaces, fragmentation, the CUDA context (about 1 GB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+import torch
+from mmengine import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import turn_on_activation_checkpointing
+from mmengine.structures import InstanceData, PixelData
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+
+GIB = 2**30
+
+
+def training_sample(config: Config) -> PoseDataSample:
+    """A sample with empty heatmap targets of the config's size."""
+    width, height = config.model.head.decoder.heatmap_size
+    joints = config.model.head.out_channels
+    sample = PoseDataSample()
+    sample.gt_fields = PixelData(heatmaps=torch.zeros(joints, height, width))
+    sample.gt_instance_labels = InstanceData(keypoint_weights=torch.ones(1, joints))
+    sample.set_metainfo(dict(clip_seed=0))
+    return sample
+
+
+def saved_bytes(model: torch.nn.Module, clip: torch.Tensor, sample: PoseDataSample) -> int:
+    """Bytes of the distinct storages kept for backward, parameters excluded."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with hooks, torch.autocast('cpu', torch.bfloat16):
+        losses = model.loss(clip, [sample])
+    # `losses` keeps the graph, hence every counted storage, alive up to here.
+    return sum(kept.values()) if losses else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', nargs='+')
+    args = parser.parse_args()
+    print(f'torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}')
+    print('| config | parameters (M) | weights + AdamW (GiB) | a clip (GiB) | with checkpointing |')
+    print('|---|---|---|---|---|')
+    for path in args.config:
+        config = Config.fromfile(path)
+        init_default_scope(config.default_scope)
+        model = MODELS.build(config.model).train()
+        width, height = config.model.head.decoder.input_size
+        clip = torch.randn(1, config.model.method.num_frames, 3, height, width)
+        plain = saved_bytes(model, clip, training_sample(config))
+        layers = len(model.backbone.layers)
+        turn_on_activation_checkpointing(model, [f'backbone.layers.{i}' for i in range(layers)])
+        checkpointed = saved_bytes(model, clip, training_sample(config))
+        count = sum(p.numel() for p in model.parameters())
+        print(
+            f'| {path} | {count / 1e6:.1f} | {16 * count / GIB:.2f} | {plain / GIB:.2f} '
+            f'| {checkpointed / GIB:.2f} |',
+            flush=True,
+        )
+
+
+if __name__ == '__main__':
+    main()
