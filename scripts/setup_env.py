@@ -6,7 +6,7 @@
 Needs Python's venv module, gcc/g++ and Linux. Whatever it makes is inside the given folder, except
 for built wheels and downloads, kept in ${XDG_CACHE_HOME:-~/.cache} for the next clone. An
 environment that is ready and of these very pins is left alone; any other is made anew, so after a
-kill just run it again (the compile goes on where it stopped).
+kill just run it again.
 """
 
 from __future__ import annotations
@@ -167,28 +167,24 @@ def compiled_wheel(requirement: str, python: Path, env: dict[str, str], key: str
 def build_wheel(
     requirement: str, python: Path, env: dict[str, str], key: str, wheels: Path
 ) -> None:
-    """Builds a wheel from its source archive, with progress; a killed build is taken up again."""
-    name, version = requirement.split('==')
-    build = CACHE / 'build' / key / f'{name}-{version}'
-    source = build / 'source'
+    """Builds a wheel from its source archive, with progress."""
+    name = requirement.split('==')[0]
+    builds = CACHE / 'build' / f'{key}_{name}'
+    shutil.rmtree(builds, ignore_errors=True)  # of killed set-ups
+    builds.mkdir(parents=True)
+    # Never a known name: the compiler processes of a killed set-up may live on for some seconds.
+    build = Path(tempfile.mkdtemp(dir=builds))
     pip = [str(python), '-m', 'pip', '--no-cache-dir']
     options = ['--no-deps', '--no-build-isolation']
-    if not source.is_dir():
-        shutil.rmtree(build, ignore_errors=True)
-        build.mkdir(parents=True)
-        say(f'fetching the source of {requirement}')
-        run(*pip, 'download', '--quiet', *options, '--no-binary', name, '-d', build, requirement)
-        (build / 'unpacked').mkdir()
-        run('tar', '-xzf', next(build.glob('*.tar.gz')), '-C', build / 'unpacked')
-        next((build / 'unpacked').iterdir()).rename(source)
-    made = build / 'wheel'
+    say(f'fetching the source of {requirement}')
+    run(*pip, 'download', '--quiet', *options, '--no-binary', name, '-d', build, requirement)
     log = build / 'log.txt'
     say(f'compiling {requirement} (log: {log})')
     if name.endswith('mmcv'):
         say('this is the longest part: 5 to 9 minutes on two cores, once per machine')
     with open(log, 'w') as output:
         process = subprocess.Popen(
-            [*pip, 'wheel', '--verbose', *options, '-w', str(made), str(source)],
+            [*pip, 'wheel', '--verbose', *options, '-w', str(build), next(build.glob('*.tar.gz'))],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', env=env,
         )  # fmt: skip
         show_progress(process.stdout, output, name)
@@ -196,9 +192,9 @@ def build_wheel(
     if status:
         tail = ''.join(log.read_text(errors='replace').splitlines(keepends=True)[-40:])
         raise SystemExit(f'{tail}\nSet-up failed: {requirement} does not compile, see {log}.')
-    wheel = next(made.glob('*.whl'))
+    wheel = next(build.glob('*.whl'))
     os.replace(wheel, wheels / wheel.name)  # one file system, so a wheel is there whole or not
-    shutil.rmtree(build)
+    shutil.rmtree(builds)
 
 
 def show_progress(lines, log, name: str) -> None:
@@ -216,9 +212,10 @@ def show_progress(lines, log, name: str) -> None:
         if now - shown < (0.5 if sys.stdout.isatty() else 20) and done < total:
             continue
         shown = now
-        left = (now - start) / done * (total - done) / 60
         text = f'{name}: {done} of {total} files compiled in {elapsed(start)}'
-        text += f', about {left:.0f} min to go' if left >= 1 else ''
+        left = (now - start) / done * (total - done) / 60
+        if done >= 5 and left >= 1:
+            text += f', about {left:.0f} min to go'
         if sys.stdout.isatty():
             print(f'\r  {text:<78}', end='\n' if done == total else '', flush=True)
         else:
