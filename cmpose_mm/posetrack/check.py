@@ -1,0 +1,252 @@
+"""What a PoseTrack folder holds, and whether training can start from it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
+from .detections import read_detections
+from .frames import FrameTable, is_truncated
+from .persons import labelled_persons
+
+SPLITS = ('train', 'val', 'test')
+LABEL_PATTERNS = {
+    'official': (
+        'annotations/{split}',
+        'posetrack_data/{split}',
+        'posetrack_data/annotations/{split}',
+    ),
+    'MMPose': ('annotations/*posetrack*_{split}.json',),
+    'DCPose': (
+        'posetrack*_json_files/posetrack_{split}.json',
+        'posetrack*_annotation_dirs/{split}',
+        'posetrack*_annotation_dirs/jsons/{split}',
+    ),
+}
+DETECTION_PATTERNS = (
+    'annotations/*detections*.json',
+    'posetrack*_precomputed_boxes/{split}_boxes.json',
+)
+IMAGE_ROOTS = ('', 'images', 'images_renamed')
+RELEASE_BY_VAL_VIDEOS = {74: '0.2', 170: '0.45'}
+"""PoseTrack18's label releases differ in the number of validation videos."""
+
+
+@dataclass
+class LabelReport:
+    """What was found in one label folder or file.
+
+    Attributes:
+        layout: 'official', 'MMPose' or 'DCPose'.
+        split: 'train', 'val' or 'test'.
+        path: of the labels, relative to the data root.
+        dataset: 'posetrack17', 'posetrack18' or 'posetrack21'; empty if unreadable.
+        image_root: folder that the labels' file names start from, relative to the data root.
+        videos, frames, labelled_frames, persons, usable_persons: counts.
+        missing_frames: labelled or not, named by the labels but not on disk.
+        release: of PoseTrack18's validation labels; empty if it can't be told.
+        detections: for each detection file, what of it belongs to these labels.
+        errors: what keeps training from starting, a sentence each.
+        dropped: persons (or detections) that are left out, a sentence each.
+        notes: what is worth knowing, but harmless.
+    """
+
+    layout: str
+    split: str
+    path: str
+    dataset: str = ''
+    image_root: str = ''
+    videos: int = 0
+    frames: int = 0
+    labelled_frames: int = 0
+    persons: int = 0
+    usable_persons: int = 0
+    missing_frames: int = 0
+    release: str = ''
+    detections: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f'{self.path}: {self.dataset or "unreadable"}, {self.split}, {self.layout} layout',
+            f'  videos {self.videos}, frames {self.frames} ({self.labelled_frames} labelled), '
+            f'persons {self.persons} ({self.usable_persons} usable), '
+            f'missing images {self.missing_frames}',
+        ]
+        if self.release:
+            lines.append(f'  label release {self.release} (by the number of videos)')
+        lines += [f'  detections {path}: {text}' for path, text in self.detections.items()]
+        lines += [f'  error: {text}' for text in self.errors]
+        lines += [f'  dropped: {text}' for text in self.dropped]
+        lines += [f'  note: {text}' for text in self.notes]
+        if not self.errors:
+            lines.append(
+                f"  config: dataset_name='{self.dataset}', ann_file='{self.path}', "
+                f"data_prefix=dict(img='{self.image_root}')"
+            )
+        return '\n'.join(lines)
+
+
+def check_root(
+    root: str, image_root: str | None = None, read_images: bool = False
+) -> list[LabelReport]:
+    """Finds all labels under a data root and checks them as the dataset would, and further.
+
+    Args:
+        root: folder in MMPose's, the official, or DCPose's layout.
+        image_root: folder that the labels' file names start from, relative to ``root`` or absolute;
+            by default it is searched for.
+        read_images: also read every image, to find truncated ones.
+
+    Returns:
+        One report for each label folder or file, training first.
+    """
+    sources = [
+        (layout, split, path)
+        for split in SPLITS
+        for layout, patterns in LABEL_PATTERNS.items()
+        for pattern in patterns
+        for path in sorted(Path(root).glob(pattern.format(split=split)))
+    ]
+    reports = []
+    for layout, split, path in tqdm(sources, desc='labels', unit='source', disable=None):
+        report = LabelReport(layout, split, path.relative_to(root).as_posix())
+        _check_labels(report, Path(root), image_root, read_images)
+        reports.append(report)
+    return reports
+
+
+def missing_splits(reports: list[LabelReport]) -> list[str]:
+    """The splits among train and val for which no labels can be used; empty: training can start."""
+    usable = {report.split for report in reports if not report.errors}
+    return [split for split in ('train', 'val') if split not in usable]
+
+
+def _check_labels(
+    report: LabelReport, root: Path, image_root: str | None, read_images: bool
+) -> None:
+    """Fills the report of one label folder or file."""
+    path = root / report.path
+    try:
+        videos = read_videos(path, problems=report.dropped)
+        frames_by_id(videos)
+    except AnnotationError as error:
+        report.errors += error.problems
+        return
+    frames = [(video, frame) for video in videos for frame in video.frames]
+    labelled = [(video, frame) for video, frame in frames if frame.is_labeled]
+    report.dataset = _dataset_name(path, videos)
+    report.videos, report.frames, report.labelled_frames = len(videos), len(frames), len(labelled)
+    report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in labelled)
+    if (report.dataset, report.split) == ('posetrack18', 'val'):
+        report.release = RELEASE_BY_VAL_VIDEOS.get(len(videos), '')
+
+    report.image_root = _find_image_root(root, frames) if image_root is None else image_root
+    table = FrameTable(str(root / report.image_root))
+    on_disk = _check_frames(report, frames, table)
+    if read_images:
+        _check_images(report, table, on_disk)
+    try:
+        persons = list(labelled_persons([vf for vf in on_disk if vf[1].is_labeled], table))
+    except OSError as error:  # the image whose header tells the size
+        report.errors.append(str(error))
+        return
+    report.dropped += [f'{person}: {person.problem}' for person in persons if person.problem]
+    report.usable_persons = sum(person.problem is None for person in persons)
+    if not report.usable_persons and report.split != 'test':
+        report.errors.append(f'{path}: no labelled frame has a person that can be used')
+    _check_detections(report, root, videos, labelled)
+
+
+def _dataset_name(path: Path, videos: list[Video]) -> str:
+    """Which PoseTrack the labels are of: by their format, then their fields, then their path."""
+    if not videos[0].has_image_ids:
+        return 'posetrack17'
+    with open(videos[0].source, 'rb') as file:
+        start = file.read(2**20)
+    if b'"person_id"' in start or b'"has_labeled_person"' in start:
+        return 'posetrack21'
+    years = re.findall(r'posetrack(?:20)?(17|18|21)', path.as_posix().lower())
+    return f'posetrack{years[-1] if years else 18}'
+
+
+def _find_image_root(root: Path, frames: list[tuple[Video, Frame]]) -> str:
+    """The candidate folder under which most frames exist; the first on ties."""
+    found = {}
+    for candidate in IMAGE_ROOTS:
+        table = FrameTable(str(root / candidate))
+        found[candidate] = sum(table.exists(frame.file_name) for _, frame in frames)
+    return max(IMAGE_ROOTS, key=found.get)
+
+
+def _check_frames(
+    report: LabelReport, frames: list[tuple[Video, Frame]], table: FrameTable
+) -> list[tuple[Video, Frame]]:
+    """Compares the labels' frames with the disk; returns those that exist."""
+    on_disk, bad_folders, unneeded = [], {}, 0
+    for video, frame in frames:
+        if table.exists(frame.file_name):
+            on_disk.append((video, frame))
+            continue
+        report.missing_frames += 1
+        if not (frame.is_labeled and len(frame.keypoints)):
+            unneeded += 1
+        elif not table.frames(frame.file_name):
+            folder = table.folder(frame.file_name)
+            bad_folders.setdefault((folder, video.name), []).append(frame)
+        else:
+            report.errors.append(
+                f'{table.path(frame.file_name)} (video {video.name}): labelled, but not on disk'
+            )
+    for (folder, video_name), missing in bad_folders.items():
+        state = 'has no images' if os.path.isdir(folder) else 'is not on disk'
+        report.errors.append(
+            f'{folder} (video {video_name}): folder {state}, {len(missing)} key frames expected'
+        )
+    if unneeded:
+        report.notes.append(
+            f'{unneeded} frames without labels are not on disk; the nearest existing ones serve as '
+            'neighbours'
+        )
+    return on_disk
+
+
+def _check_images(
+    report: LabelReport, table: FrameTable, frames: list[tuple[Video, Frame]]
+) -> None:
+    """Reads every image file and looks for truncated ones."""
+    for video, frame in tqdm(frames, desc=report.path, unit='image', disable=None):
+        path = table.path(frame.file_name)
+        with open(path, 'rb') as file:
+            if is_truncated(file.read()):
+                report.errors.append(f'{path} (video {video.name}): image is truncated or broken')
+
+
+def _check_detections(
+    report: LabelReport, root: Path, videos: list[Video], labelled: list[tuple[Video, Frame]]
+) -> None:
+    """Looks for detection files and matches them with the labelled frames."""
+    for pattern in DETECTION_PATTERNS:
+        for path in sorted(root.glob(pattern.format(split=report.split))):
+            name = path.relative_to(root).as_posix()
+            if report.split not in path.name and re.search('train|val', path.name):
+                continue  # of another split
+            problems: list[str] = []
+            try:
+                detections = read_detections(str(path), videos, problems=problems)
+            except ValueError as error:
+                report.notes.append(str(error))
+                continue
+            ids = {frame.image_id for _, frame in labelled} & set(detections)
+            boxes = sum(len(detections[image_id][1]) for image_id in ids)
+            report.detections[name] = (
+                f'{boxes} boxes in {len(ids)} of {len(labelled)} labelled frames'
+            )
+            report.dropped += problems
