@@ -1,0 +1,94 @@
+"""From files of labels and predictions to a result."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from ..posetrack.annotations import AnnotationError, Video, read_videos
+from .average_precision import average_precision, average_precision_per_video
+from .mota import tracking_accuracy
+from .report import ap_to_dict, mota_to_dict
+from .scored_frames import RULES, select_scored
+
+
+def evaluate_files(
+    ground_truth: str | Path,
+    predictions: str | Path,
+    *,
+    dataset: str = '18',
+    tie_break: str = 'stable',
+    allow_missing: bool = False,
+    videos: list[str] | None = None,
+    per_video: bool = False,
+    mota: bool = False,
+    mota_compat: str | None = None,
+) -> dict:
+    """Scores prediction files against label files.
+
+    Args:
+        ground_truth: folder of per-video files, or one file; see `read_videos`.
+        predictions: the same.
+        dataset: release whose rules hold, a key of `RULES`.
+        tie_break: see `average_precision`. With 'poseval' the videos are taken in the order in
+            which the operating system lists the ground-truth folder, as `poseval` does.
+        allow_missing: see `select_scored`.
+        videos: names of the videos to score, all by default.
+        per_video: also score each video on its own.
+        mota: also compute the tracking accuracy.
+        mota_compat: see `tracking_accuracy`.
+
+    Returns:
+        `per_joint`, the seven groups, `Total`, `mean7`, `precision`, `recall`, `counts` and
+        `protocol`; `mota` and `per_video` if asked for.
+
+    Raises:
+        AnnotationError: one sentence for every problem in the files.
+    """
+    rules = RULES[dataset]
+    labelled, predicted = _read_both(ground_truth, predictions)
+    if tie_break == 'poseval':
+        labelled = _in_listed_order(labelled, Path(ground_truth))
+    scored = select_scored(
+        labelled, predicted, rules=rules, allow_missing=allow_missing, videos=videos
+    )
+    result = ap_to_dict(average_precision(scored, rules=rules, tie_break=tie_break))
+    if mota:
+        result['mota'] = mota_to_dict(tracking_accuracy(scored, compat=mota_compat))
+    if per_video:
+        parts = average_precision_per_video(scored, rules=rules, tie_break=tie_break)
+        result['per_video'] = {name: ap_to_dict(part) for name, part in parts.items()}
+    result['protocol'] = {
+        'ground_truth': str(ground_truth),
+        'predictions': str(predictions),
+        'dataset': dataset,
+        **asdict(rules),
+        'tie_break': tie_break,
+        'videos_left_out': len(scored.left_out),
+        'frames_without_entry': scored.num_missing_frames,
+    }
+    if mota:
+        result['protocol']['mota'] = mota_compat or 'plain'
+    return result
+
+
+def _read_both(*paths: str | Path) -> list[list[Video]]:
+    """The videos of each path, or all their problems in one error."""
+    read, problems = [], []
+    for path in paths:
+        try:
+            read.append(read_videos(path))
+        except AnnotationError as error:
+            problems += error.problems
+    if problems:
+        raise AnnotationError(problems)
+    return read
+
+
+def _in_listed_order(videos: list[Video], folder: Path) -> list[Video]:
+    """The videos in the order in which the system lists their files."""
+    if not folder.is_dir():
+        return videos
+    place = {name: index for index, name in enumerate(os.listdir(folder))}
+    return sorted(videos, key=lambda video: place[Path(video.source).name])

@@ -1,0 +1,98 @@
+"""Results as a plain dictionary for programs and as text for people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from .average_precision import ApResult
+from .mota import MotaResult
+
+COLUMNS = (*JOINT_GROUPS, 'Total', 'mean7')
+
+
+def ap_to_dict(result: ApResult) -> dict:
+    """Average precision by joint and group, precision, recall and counts, without rounding."""
+    return {
+        'per_joint': _by_joint(result.ap),
+        **result.summary(),
+        'precision': _by_joint(result.precision),
+        'recall': _by_joint(result.recall),
+        'counts': {
+            'videos': result.num_videos,
+            'frames': result.num_frames,
+            'persons': result.num_persons,
+            'joints': int(result.num_gt.sum()),
+        },
+    }
+
+
+def mota_to_dict(result: MotaResult) -> dict:
+    """Tracking accuracy by joint and group, and the counts by joint, without rounding."""
+    return {
+        'per_joint': _by_joint(result.mota),
+        **result.summary(),
+        'counts': {
+            'joints': _by_joint(result.num_gt),
+            'misses': _by_joint(result.misses),
+            'false_positives': _by_joint(result.false_positives),
+            'switches': _by_joint(result.switches),
+        },
+    }
+
+
+def format_result(result: dict) -> str:
+    """The tables of a result.
+
+    Args:
+        result: of `evaluate_files`.
+
+    Returns:
+        Markdown tables with one decimal, rows for LaTeX, the counts and the protocol.
+    """
+    rows = {'AP': result}
+    columns = {'AP': 'per_joint', 'Precision': 'precision', 'Recall': 'recall'}
+    joints = {joint: {c: result[key][joint] for c, key in columns.items()} for joint in JOINT_NAMES}
+    if 'mota' in result:
+        rows['MOTA'] = result['mota']
+        for joint, values in joints.items():
+            values['MOTA'] = result['mota']['per_joint'][joint]
+    parts = [
+        format_table(rows, COLUMNS),
+        format_table(joints, list(joints[JOINT_NAMES[0]])),
+        ' & '.join(COLUMNS) + ' \\\\\n' + ' & '.join(_cell(result[c]) for c in COLUMNS) + ' \\\\',
+        'Scored: ' + ', '.join(f'{number} {name}' for name, number in result['counts'].items()),
+        'Protocol: ' + ', '.join(f'{key} = {value}' for key, value in result['protocol'].items()),
+    ]
+    if 'per_video' in result:
+        parts.insert(2, format_table(result['per_video'], COLUMNS))
+    return '\n\n'.join(parts)
+
+
+def format_table(rows: dict[str, dict[str, float]], columns) -> str:
+    """An aligned Markdown table.
+
+    Args:
+        rows: values by column, by the name of the row.
+        columns: names of the columns to show, in order.
+    """
+    lines = [['', *columns]]
+    lines += [
+        [name, *(_cell(values[column]) for column in columns)] for name, values in rows.items()
+    ]
+    widths = [max(map(len, cells)) for cells in zip(*lines)]
+    rule = ['-' * widths[0]] + ['-' * (width - 1) + ':' for width in widths[1:]]
+    aligned = [
+        [line[0].ljust(widths[0])]
+        + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
+        for line in lines
+    ]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in [aligned[0], rule, *aligned[1:]])
+
+
+def _by_joint(values: np.ndarray) -> dict:
+    return dict(zip(JOINT_NAMES, values.tolist()))
+
+
+def _cell(value: float) -> str:
+    return '-' if np.isnan(value) else f'{value:.1f}'

@@ -1,0 +1,269 @@
+"""What PoseTrack's measures look at: which frames, persons and joints of labels and predictions.
+
+Pairs predicted frames with labelled ones and applies the benchmark's rules about frames without
+persons, persons without joints, and ignore regions. Average precision and MOTA start from here.
+
+Shapes: P predicted and G labelled persons of a frame, J = 15 joints in the order of `JOINT_NAMES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..posetrack.annotations import AnnotationError, Frame, Video
+from .polygons import inside_any_polygon
+
+HEAD_SIZE_SCALE = 0.6
+MATCH_DISTANCE = 0.5  # in head sizes
+
+
+@dataclass(frozen=True)
+class Rules:
+    """In what the evaluators of the PoseTrack releases differ.
+
+    Attributes:
+        labeled_frames: score the frames that are marked as labelled, instead of those that list at
+            least one person.
+        positive_joints: a joint is present if x > 0 and y > 0, instead of unless x = y = v = 0.
+        min_num_gt: smallest divisor of recall.
+    """
+
+    labeled_frames: bool = False
+    positive_joints: bool = False
+    min_num_gt: int = 0
+
+    def present(self, keypoints: np.ndarray) -> np.ndarray:
+        """(..., J) bool from keypoints (..., J, 3)."""
+        if self.positive_joints:
+            return (keypoints[..., 0] > 0) & (keypoints[..., 1] > 0)
+        return (keypoints != 0).any(axis=-1)
+
+
+RULES = {
+    '17': Rules(),
+    '18': Rules(),
+    '21': Rules(labeled_frames=True, positive_joints=True, min_num_gt=1),
+}
+"""Rules by release of PoseTrack. 17 and 18 share the `poseval` evaluator."""
+
+
+@dataclass
+class ScoredFrame:
+    """Persons of one frame that are scored; each has at least one present joint.
+
+    Attributes:
+        gt_xy: (G, J, 2) pixels of the image.
+        gt_present: (G, J) bool, labelled joints outside ignore regions.
+        gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image.
+        gt_track_ids: (G,) int64, -1 where missing.
+        pred_xy: (P, J, 2) pixels of the image.
+        pred_present: (P, J) bool.
+        pred_scores: (P, J).
+        pred_track_ids: (P,) int64, -1 where missing.
+    """
+
+    gt_xy: np.ndarray
+    gt_present: np.ndarray
+    gt_head_sizes: np.ndarray
+    gt_track_ids: np.ndarray
+    pred_xy: np.ndarray
+    pred_present: np.ndarray
+    pred_scores: np.ndarray
+    pred_track_ids: np.ndarray
+
+    def distances(self) -> np.ndarray:
+        """(P, G, J) distance in head sizes; infinite unless both joints are present."""
+        offset = self.pred_xy[:, None] - self.gt_xy
+        x, y = offset[..., 0], offset[..., 1]
+        with np.errstate(divide='ignore', invalid='ignore'):  # a head box may have no extent
+            distances = np.sqrt(x * x + y * y) / self.gt_head_sizes[:, None]
+        both = self.pred_present[:, None] & self.gt_present
+        return np.where(both & ~np.isnan(distances), distances, np.inf)
+
+
+@dataclass
+class ScoredVideo:
+    """The scored frames of one video, in order."""
+
+    name: str
+    frames: list[ScoredFrame]
+
+
+@dataclass
+class ScoredSet:
+    """All that is scored, and what is not.
+
+    Attributes:
+        videos: in the order of the ground truth.
+        left_out: names of ground-truth videos that are not scored.
+        num_missing_frames: scored frames that the predictions do not list; all their joints count
+            as missed.
+    """
+
+    videos: list[ScoredVideo]
+    left_out: list[str] = field(default_factory=list)
+    num_missing_frames: int = 0
+
+    @property
+    def num_frames(self) -> int:
+        return sum(len(video.frames) for video in self.videos)
+
+    @property
+    def num_persons(self) -> int:
+        return sum(len(frame.gt_xy) for video in self.videos for frame in video.frames)
+
+
+def select_scored(
+    ground_truth: list[Video],
+    predictions: list[Video],
+    *,
+    rules: Rules = RULES['18'],
+    allow_missing: bool = False,
+    videos: list[str] | None = None,
+) -> ScoredSet:
+    """Pairs predictions with ground truth and keeps what is scored.
+
+    Videos are paired by name, or else by image ids; the frames of a video by image id, or by
+    position if either side is an annolist, which has none.
+
+    Args:
+        ground_truth: labelled videos.
+        predictions: predicted videos.
+        rules: of the release.
+        allow_missing: leave out ground-truth videos without predictions, and take frames that a
+            predicted video does not list as frames without predictions. Both are errors otherwise.
+        videos: names of the ground-truth videos to score; predictions for others are not used.
+
+    Returns:
+        The scored frames of the videos that are scored.
+
+    Raises:
+        AnnotationError: one sentence for every predicted video or image that the ground truth does
+            not have, missing video or frame, and head box that is needed and missing.
+    """
+    problems: list[str] = []
+    partners = _pair_videos(ground_truth, predictions, problems)
+    if videos is not None:
+        known = {video.name for video in ground_truth}
+        problems += [
+            f'Video {name!r} is to be scored but is not among the {len(known)} of the ground truth.'
+            for name in videos
+            if name not in known
+        ]
+    scored = ScoredSet([])
+    for video in ground_truth:
+        predicted = partners.get(video.name)
+        if videos is not None and video.name not in videos:
+            scored.left_out.append(video.name)
+            continue
+        if predicted is None:
+            scored.left_out.append(video.name)
+            if not allow_missing:
+                problems.append(f'{video.source}: video {video.name!r} has no predictions.')
+            continue
+        frames = []
+        for gt, pred in _pair_frames(video, predicted, problems):
+            if not (gt.is_labeled if rules.labeled_frames else len(gt.keypoints)):
+                continue
+            if pred is None:
+                scored.num_missing_frames += 1
+                if not allow_missing:
+                    problems.append(
+                        f'{predicted.source}: does not list frame {gt.file_name} (image id '
+                        f'{gt.image_id}) of video {video.name!r}.'
+                    )
+            frames.append(_clean_frame(gt, pred, rules, video, problems))
+        scored.videos.append(ScoredVideo(video.name, frames))
+    if problems:
+        raise AnnotationError(problems)
+    return scored
+
+
+def _pair_videos(
+    ground_truth: list[Video], predictions: list[Video], problems: list[str]
+) -> dict[str, Video]:
+    """Predicted video by name of its ground-truth video."""
+    names = {video.name for video in ground_truth}
+    name_of_image = {
+        frame.image_id: video.name
+        for video in ground_truth
+        if video.has_image_ids
+        for frame in video.frames
+    }
+    partners: dict[str, Video] = {}
+    for predicted in predictions:
+        name = predicted.name
+        if name not in names and predicted.has_image_ids:
+            name = name_of_image.get(predicted.frames[0].image_id, name)
+        if name not in names:
+            problems.append(
+                f'{predicted.source}: predictions for video {predicted.name!r}, which the ground '
+                'truth does not have.'
+            )
+        elif name in partners:
+            problems.append(
+                f'{predicted.source}: predictions for video {name!r} are also in '
+                f'{partners[name].source}.'
+            )
+        else:
+            partners[name] = predicted
+    return partners
+
+
+def _pair_frames(
+    video: Video, predicted: Video, problems: list[str]
+) -> list[tuple[Frame, Frame | None]]:
+    """Every ground-truth frame of a video with its predicted frame, None if it is not listed."""
+    if not (video.has_image_ids and predicted.has_image_ids):
+        if len(video.frames) != len(predicted.frames):
+            problems.append(
+                f'{predicted.source}: {len(predicted.frames)} frames for video {video.name!r}, '
+                f'expected {len(video.frames)} (annolist frames are paired by position).'
+            )
+            return []
+        return list(zip(video.frames, predicted.frames))
+    by_id = {frame.image_id: frame for frame in predicted.frames}
+    for image_id in by_id.keys() - {frame.image_id for frame in video.frames}:
+        problems.append(
+            f'{predicted.source}: image id {image_id} ({by_id[image_id].file_name}) is not in the '
+            f'ground truth of video {video.name!r}.'
+        )
+    return [(frame, by_id.get(frame.image_id)) for frame in video.frames]
+
+
+def _clean_frame(
+    gt: Frame, pred: Frame | None, rules: Rules, video: Video, problems: list[str]
+) -> ScoredFrame:
+    """Drops joints inside ignore regions, then persons without joints."""
+    pred_keypoints = gt.keypoints[:0] if pred is None else pred.keypoints
+    keypoints = np.concatenate([gt.keypoints, pred_keypoints])
+    present = rules.present(keypoints)
+    if gt.ignore_regions:
+        present[present] = ~inside_any_polygon(keypoints[present][:, :2], gt.ignore_regions)
+    keep = present.any(axis=1)
+    num_gt = len(gt.keypoints)
+    gt_keep, pred_keep = np.flatnonzero(keep[:num_gt]), np.flatnonzero(keep[num_gt:])
+
+    head_boxes = gt.head_boxes[gt_keep]
+    if np.isnan(head_boxes).any():
+        problems += [
+            f'{video.source}: annotation {gt.ids[index]}, person {index} of {gt.file_name}, has no '
+            'head box ("bbox_head", or x1, y1, x2, y2 in an annolist), expected one to measure by.'
+            for index in gt_keep[np.isnan(head_boxes).any(axis=1)]
+        ]
+    # poseval takes differences of corners, which rounding may set apart from width and height
+    corners = head_boxes[:, :2]
+    width, height = ((corners + head_boxes[:, 2:]) - corners).T
+    persons, pred_persons = gt_keep, pred_keep + num_gt
+    return ScoredFrame(
+        gt_xy=keypoints[persons, :, :2],
+        gt_present=present[persons],
+        gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
+        gt_track_ids=gt.track_ids[gt_keep],
+        pred_xy=keypoints[pred_persons, :, :2],
+        pred_present=present[pred_persons],
+        pred_scores=np.zeros((0, keypoints.shape[1])) if pred is None else pred.scores[pred_keep],
+        pred_track_ids=np.zeros(0, int) if pred is None else pred.track_ids[pred_keep],
+    )

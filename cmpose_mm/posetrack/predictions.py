@@ -1,0 +1,63 @@
+"""Writer of predictions in the official PoseTrack18 format, one JSON file a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from .annotations import Video
+from .joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
+
+_PLACES = [JOINT_NAMES_17.index(name) for name in JOINT_NAMES]
+_CATEGORY = {
+    'id': 1,
+    'name': 'person',
+    'supercategory': 'person',
+    'keypoints': JOINT_NAMES_17,
+    'skeleton': SKELETON_17,
+}
+
+
+def write_predictions(videos: list[Video], folder: str | Path) -> None:
+    """Writes `folder/<name of the video>.json` for each video; the folder is made if need be.
+
+    A file lists all frames of the video in `images` and in `annotations` every person with 17
+    keypoints and scores (the ears are zeros), `track_id`, and `bbox` where it is known.
+
+    Args:
+        videos: predicted persons; track ids of -1 are written as -1.
+        folder: an existing file of the same name in it is replaced.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for video in videos:
+        annotations = []
+        for frame in video.frames:
+            keypoints = np.zeros((len(frame.keypoints), len(JOINT_NAMES_17), 3))
+            scores = np.zeros(keypoints.shape[:2])
+            keypoints[:, _PLACES] = frame.keypoints
+            scores[:, _PLACES] = frame.scores
+            for index in range(len(keypoints)):
+                annotation = {
+                    'id': len(annotations),
+                    'image_id': frame.image_id,
+                    'category_id': _CATEGORY['id'],
+                    'track_id': int(frame.track_ids[index]),
+                    'keypoints': keypoints[index].ravel().tolist(),
+                    'scores': scores[index].tolist(),
+                }
+                if not np.isnan(frame.boxes[index]).any():
+                    annotation['bbox'] = frame.boxes[index].tolist()
+                annotations.append(annotation)
+        content = {
+            'images': [
+                {'id': frame.image_id, 'file_name': frame.file_name} for frame in video.frames
+            ],
+            'annotations': annotations,
+            'categories': [_CATEGORY],
+        }
+        # a name with a folder in it tells apart videos of one name in a merged file
+        file = folder / f'{video.name.replace("/", "_")}.json'
+        file.write_bytes(orjson.dumps(content))

@@ -1,0 +1,83 @@
+"""Scores PoseTrack predictions: average precision of each joint, and tracking accuracy."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import orjson
+
+from cmpose_mm.evaluation import RULES, TIE_BREAKS, evaluate_files, format_result
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="""example:
+  python tools/eval_posetrack.py data/posetrack18/annotations/val work_dirs/predictions \\
+      --mota --out result.json
+
+GT and PRED are folders with one file a video (PoseTrack18/21 JSON, PoseTrack17 annolist as JSON or
+.mat), or one file that holds all videos. Prints tables in Markdown and a row for LaTeX. The exit
+status is 1 if the input is wrong, with one sentence for each problem on standard error.""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('gt', metavar='GT', help='ground truth')
+    parser.add_argument('pred', metavar='PRED', help='predictions')
+    parser.add_argument('--out', metavar='FILE', help='also write the result as JSON')
+    parser.add_argument(
+        '--dataset',
+        choices=list(RULES),
+        default='18',
+        help="release whose evaluator to follow: 17 and 18 share one, 21's differs (default: 18)",
+    )
+    parser.add_argument(
+        '--tie-break',
+        choices=TIE_BREAKS,
+        default='stable',
+        help='order of equal scores: by video, frame and person, or as the unstable sort leaves '
+        'them that poseval uses (default: stable)',
+    )
+    parser.add_argument('--mota', action='store_true', help='also compute MOTA')
+    parser.add_argument(
+        '--mota-compat',
+        choices=['poseval'],
+        help='count as poseval does: without the last frame of a video, with a made-up pair where '
+        'one side is empty',
+    )
+    parser.add_argument('--per-video', action='store_true', help='also score each video by itself')
+    parser.add_argument('--videos', nargs='+', metavar='NAME', help='score only these videos')
+    parser.add_argument(
+        '--allow-missing',
+        action='store_true',
+        help='leave out videos without predictions; frames that a predicted video does not list '
+        'count as frames without predictions',
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        result = evaluate_files(
+            args.gt,
+            args.pred,
+            dataset=args.dataset,
+            tie_break=args.tie_break,
+            allow_missing=args.allow_missing,
+            videos=args.videos,
+            per_video=args.per_video,
+            mota=args.mota or args.mota_compat is not None,
+            mota_compat=args.mota_compat,
+        )
+        if args.out:
+            Path(args.out).write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+    except (AnnotationError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(format_result(result))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
