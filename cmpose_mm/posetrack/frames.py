@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import re
 from collections.abc import Sequence
 
@@ -118,7 +119,7 @@ class FrameTable:
 
     def folder(self, file_name: str) -> str:
         """The folder on disk that holds (or should hold) the frames beside ``file_name``."""
-        label_folder = os.path.dirname(file_name.replace('\\', '/'))
+        label_folder = _split(file_name)[0]
         if label_folder not in self._folders:
             folder = os.path.join(self.root, label_folder)
             shorter = os.path.join(self.root, *label_folder.split('/')[1:])
@@ -137,12 +138,12 @@ class FrameTable:
 
     def path(self, file_name: str) -> str:
         """Where the frame is (or should be) on disk."""
-        return os.path.join(self.folder(file_name), os.path.basename(file_name))
+        return os.path.join(self.folder(file_name), _split(file_name)[1])
 
     def exists(self, file_name: str) -> bool:
         """Whether the frame is in its folder's listing."""
         self.frames(file_name)
-        return os.path.basename(file_name) in self._positions[self.folder(file_name)]
+        return _split(file_name)[1] in self._positions[self.folder(file_name)]
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
         """(width, height) in pixels from the label, else from the header of the video's first file.
@@ -178,7 +179,7 @@ class FrameTable:
         folder = self.folder(file_name)
         if not self.exists(file_name):
             raise FileNotFoundError(f'{self.path(file_name)}: frame not found')
-        wanted = self._positions[folder][os.path.basename(file_name)] + np.asarray(offsets)
+        wanted = self._positions[folder][_split(file_name)[1]] + np.asarray(offsets)
         nearest = np.clip(wanted, 0, len(frames) - 1)
         return [os.path.join(folder, frames[i]) for i in nearest], nearest == wanted
 
@@ -199,3 +200,8 @@ def natural_key(name: str) -> tuple[list, str]:
     """Sort key that compares runs of digits as numbers; equal numbers go by the plain name."""
     parts = re.split(r'(\d+)', name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _split(file_name: str) -> tuple[str, str]:
+    """Folder and name of a file as a label file writes it, on whichever system."""
+    return posixpath.split(file_name.replace('\\', '/'))

@@ -1,0 +1,46 @@
+"""Boxes of persons: absent ones, cut ones, and those that can't be used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cmpose_mm.posetrack.persons import box_problem, clip_box, person_boxes
+
+NAN = float('nan')
+
+
+def test_absent_boxes_are_the_extent_of_the_labelled_joints_times_1_3():
+    keypoints = np.zeros((3, 15, 3))
+    keypoints[0, 3] = 10, 20, 1
+    keypoints[0, 7] = 30, 60, 0  # occluded but labelled: counts
+    boxes = np.array([[NAN] * 4, [1, 2, 3, 4], [NAN] * 4])
+    got = person_boxes(boxes, keypoints)
+    # Extent 20 x 40 about (20, 40), enlarged to 26 x 52. Unlabelled joints at (0, 0) don't count.
+    np.testing.assert_allclose(got[0], [7, 14, 33, 66])
+    np.testing.assert_allclose(got[1], [1, 2, 4, 6])
+    assert np.isnan(got[2]).all()
+
+
+@pytest.mark.parametrize(
+    'box, problem',
+    [
+        ([0, 0, 10, 10], None),
+        ([-5, -5, 300, 300], None),
+        ([99.5, 0, 110, 10], 'a box outside the image'),
+        ([-20, 0, 0, 10], 'a box outside the image'),
+        ([10, 80, 20, 90], 'a box outside the image'),
+        ([10, -30, 20, -1], 'a box outside the image'),
+        ([10, 10, 10, 20], 'a box of zero or negative size'),
+        ([10, 10, 20, 5], 'a box of zero or negative size'),
+        ([NAN, 0, 10, 10], 'a box that is not finite'),
+        ([0, 0, float('inf'), 10], 'a box that is not finite'),
+    ],
+)
+def test_box_problem(box, problem):
+    assert box_problem(np.array(box, float), width=100, height=80) == problem
+
+
+def test_clip_box_ends_at_the_last_pixel():
+    clipped = clip_box(np.array([-5.0, 3.5, 300.0, 80.0]), width=100, height=80)
+    assert clipped.tolist() == [0, 3.5, 99, 79]
