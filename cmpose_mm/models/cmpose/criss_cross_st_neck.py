@@ -61,8 +61,11 @@ class SpatialAttention(_ResidualAttention):
     """D_S: every slot attends to the P slots of its own frame."""
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        queries, keys, values = (x.transpose(2, 3) for x in (queries, keys, values))
-        return F.scaled_dot_product_attention(queries, keys, values).transpose(2, 3)
+        # Four axes: with five, no fused kernel takes them, neither on the CPU nor on CUDA.
+        batch = queries.shape[:2]
+        queries, keys, values = (x.flatten(0, 1).transpose(1, 2) for x in (queries, keys, values))
+        out = F.scaled_dot_product_attention(queries, keys, values)
+        return out.transpose(1, 2).unflatten(0, batch)
 
 
 class TemporalAttention(_ResidualAttention):
