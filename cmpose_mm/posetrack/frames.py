@@ -86,8 +86,8 @@ def is_truncated(content: bytes) -> bool:
     """Whether an image file's content ends before the image does (or is no image at all).
 
     A complete JPEG or PNG ends with its end marker. Only a file that doesn't (trailing bytes are
-    allowed, other formats exist) is decoded by Pillow, which notices missing data. OpenCV decodes
-    truncated files without complaint and paints the rest grey.
+    allowed, other formats exist) is decoded by Pillow, which notices missing data. Some versions
+    of OpenCV decode a truncated file without complaint and paint the rest grey.
     """
     if content.endswith((JPEG_END, PNG_END)):
         return False
