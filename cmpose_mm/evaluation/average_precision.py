@@ -4,7 +4,7 @@ The measure of the benchmark's `poseval` code: predicted persons are assigned to
 by frame by their share of correct joints (PCKh at half a head size), then every joint is scored on
 its own as in VOC 2010.
 
-Shapes: P predicted and G labelled persons of a frame, R predicted persons of all frames, J = 15
+Shapes: P predicted and G labelled persons of a video, N pairs of them that share a frame, J = 15
 joints in the order of `JOINT_NAMES`.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
-from .scored_frames import MATCH_DISTANCE, RULES, Rules, ScoredFrame, ScoredSet
+from .scored_frames import MATCH_DISTANCE, RULES, Rules, ScoredSet, ScoredVideo
 
 TIE_BREAKS = ('stable', 'poseval')
 
@@ -86,9 +86,7 @@ def average_precision(
     videos = scored.videos
     if tie_break == 'stable':
         videos = sorted(videos, key=lambda video: video.name)
-    return _score(
-        [frame for video in videos for frame in video.frames], len(videos), rules, tie_break
-    )
+    return _score(videos, rules, tie_break)
 
 
 def average_precision_per_video(
@@ -96,10 +94,10 @@ def average_precision_per_video(
 ) -> dict[str, ApResult]:
     """Average precision of every scored video on its own, by name. Arguments as above."""
     _check_tie_break(tie_break)
-    return {video.name: _score(video.frames, 1, rules, tie_break) for video in scored.videos}
+    return {video.name: _score([video], rules, tie_break) for video in scored.videos}
 
 
-def assign_persons(match: np.ndarray, num_labeled: np.ndarray) -> np.ndarray:
+def assign_persons(pred: np.ndarray, gt: np.ndarray, pck: np.ndarray) -> np.ndarray:
     """Pairs predicted with labelled persons.
 
     Every predicted person keeps the labelled one of which it gets the largest share of joints
@@ -107,23 +105,19 @@ def assign_persons(match: np.ndarray, num_labeled: np.ndarray) -> np.ndarray:
     that is above zero. Ties go to the first. There is no second round.
 
     Args:
-        match: (P, G, J) bool, whether the predicted joint is close enough to the labelled one.
-        num_labeled: (G,) labelled joints of each person, at least 1.
+        pred: (N,) predicted persons of the candidate pairs.
+        gt: (N,) their labelled persons.
+        pck: (N,) share of the labelled joints that the predicted person gets right.
 
     Returns:
-        (P,) index of the labelled person, -1 if unassigned.
+        Indices into the N candidates of the pairs that are made.
     """
-    num_pred, num_gt = match.shape[:2]
-    assigned = np.full(num_pred, -1)
-    if num_pred == 0 or num_gt == 0:
-        return assigned
-    pck = match.sum(axis=2) / num_labeled
-    best_gt = pck.argmax(axis=1)
-    kept = np.where(best_gt[:, None] == np.arange(num_gt), pck, 0.0)
-    best_pred = kept.argmax(axis=0)
-    taken = np.flatnonzero(kept[best_pred, np.arange(num_gt)] > 0)
-    assigned[best_pred[taken]] = taken
-    return assigned
+    # the first of each person in this order is its best candidate
+    order = np.lexsort((gt, -pck, pred))
+    kept = order[np.unique(pred[order], return_index=True)[1]]
+    kept = kept[pck[kept] > 0]
+    order = kept[np.lexsort((pred[kept], -pck[kept], gt[kept]))]
+    return order[np.unique(gt[order], return_index=True)[1]]
 
 
 def joint_average_precision(
@@ -165,23 +159,24 @@ def _check_tie_break(tie_break: str) -> None:
         raise ValueError(f'tie_break is {tie_break!r}, expected one of {", ".join(TIE_BREAKS)}.')
 
 
-def _label_joints(frame: ScoredFrame) -> np.ndarray:
+def _label_joints(video: ScoredVideo) -> np.ndarray:
     """(P, J) bool: the joint of an assigned person is close to that of its partner."""
-    match = frame.distances() <= MATCH_DISTANCE
-    assigned = assign_persons(match, frame.gt_present.sum(axis=1))
-    labels = np.zeros(frame.pred_present.shape, dtype=bool)
-    found = np.flatnonzero(assigned >= 0)
-    labels[found] = match[found, assigned[found]]
+    pred, gt, distances = video.distances()
+    match = distances <= MATCH_DISTANCE
+    pck = match.sum(axis=1) / video.gt_present.sum(axis=1)[gt]
+    made = assign_persons(pred, gt, pck)
+    labels = np.zeros(video.pred_present.shape, dtype=bool)
+    labels[pred[made]] = match[made]
     return labels
 
 
-def _score(frames: list[ScoredFrame], num_videos: int, rules: Rules, tie_break: str) -> ApResult:
+def _score(videos: list[ScoredVideo], rules: Rules, tie_break: str) -> ApResult:
     num_joints = len(JOINT_NAMES)
     nothing = np.zeros((0, num_joints), dtype=bool)
-    present = np.concatenate([nothing] + [frame.pred_present for frame in frames])
-    scores = np.concatenate([nothing] + [frame.pred_scores for frame in frames])
-    labels = np.concatenate([nothing] + [_label_joints(frame) for frame in frames])
-    gt_present = np.concatenate([nothing] + [frame.gt_present for frame in frames])
+    present = np.concatenate([nothing] + [video.pred_present for video in videos])
+    scores = np.concatenate([nothing] + [video.pred_scores for video in videos])
+    labels = np.concatenate([nothing] + [_label_joints(video) for video in videos])
+    gt_present = np.concatenate([nothing] + [video.gt_present for video in videos])
     num_gt = gt_present.sum(axis=0)
     values = [
         joint_average_precision(
@@ -193,4 +188,5 @@ def _score(frames: list[ScoredFrame], num_videos: int, rules: Rules, tie_break: 
         for j in range(num_joints)
     ]
     ap, precision, recall = 100 * np.array(values).T
-    return ApResult(ap, precision, recall, num_gt, num_videos, len(frames), len(gt_present))
+    num_frames = sum(len(video.num_gt) for video in videos)
+    return ApResult(ap, precision, recall, num_gt, len(videos), num_frames, len(gt_present))

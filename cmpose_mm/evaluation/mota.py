@@ -20,7 +20,7 @@ import numpy as np
 
 from ..posetrack.joints import JOINT_NAMES
 from .average_precision import summarize_joints
-from .scored_frames import MATCH_DISTANCE, ScoredFrame, ScoredSet
+from .scored_frames import MATCH_DISTANCE, ScoredSet, ScoredVideo
 
 
 @dataclass
@@ -74,29 +74,53 @@ def tracking_accuracy(scored: ScoredSet, *, compat: str | None = None) -> MotaRe
     for video in scored.videos:
         fresh = itertools.count(-1, -1)  # ids of persons that carry none
         partners: list[dict[int, int]] = [{} for _ in range(num_joints)]
-        for frame in video.frames[:-1] if compat else video.frames:
-            if compat and not (len(frame.gt_xy) and len(frame.pred_xy)):
+        for frame in _frames(video)[: -1 if compat else None]:
+            if compat and 0 in frame.near.shape[:2]:
                 counts[:3] += 1
-                continue
-            _count_frame(frame, partners, fresh, counts)
+            else:
+                _count_frame(frame, partners, fresh, counts)
     num_gt, misses, false_positives, switches = counts
     with np.errstate(divide='ignore', invalid='ignore'):
         mota = 100 * (1 - (misses + false_positives + switches) / num_gt)
     return MotaResult(np.where(num_gt > 0, mota, np.nan), *counts)
 
 
+@dataclass
+class _Frame:
+    """Of G labelled and P predicted persons: distances in head sizes, infinite if too far."""
+
+    near: np.ndarray  # (P, G, J)
+    gt_present: np.ndarray  # (G, J)
+    gt_track_ids: np.ndarray
+    pred_present: np.ndarray  # (P, J)
+    pred_track_ids: np.ndarray
+
+
+def _frames(video: ScoredVideo) -> list[_Frame]:
+    _, _, distances = video.distances()
+    distances[distances > MATCH_DISTANCE] = np.inf
+    gt_ends, pred_ends = np.cumsum(video.num_gt)[:-1], np.cumsum(video.num_pred)[:-1]
+    shapes = zip(video.num_pred, video.num_gt, itertools.repeat(distances.shape[1]))
+    parts = zip(
+        np.split(distances, np.cumsum(video.num_gt * video.num_pred)[:-1]),
+        np.split(video.gt_present, gt_ends),
+        np.split(video.gt_track_ids, gt_ends),
+        np.split(video.pred_present, pred_ends),
+        np.split(video.pred_track_ids, pred_ends),
+    )
+    return [_Frame(near.reshape(shape), *rest) for shape, (near, *rest) in zip(shapes, parts)]
+
+
 def _count_frame(
-    frame: ScoredFrame, partners: list[dict[int, int]], fresh: itertools.count, counts: np.ndarray
+    frame: _Frame, partners: list[dict[int, int]], fresh: itertools.count, counts: np.ndarray
 ) -> None:
     """Adds one frame to the counts and updates the last partner of each track, joint by joint."""
-    distances = frame.distances()
-    distances[distances > MATCH_DISTANCE] = np.inf
     gt_ids = _distinct_ids(frame.gt_track_ids, fresh)
     pred_ids = _distinct_ids(frame.pred_track_ids, fresh)
     for joint, last in enumerate(partners):
         rows = np.flatnonzero(frame.gt_present[:, joint]).tolist()
         columns = np.flatnonzero(frame.pred_present[:, joint]).tolist()
-        near = distances[:, :, joint]
+        near = frame.near[:, :, joint]
         free_preds = {pred_ids[p]: p for p in columns}
         free_rows, pairs = [], []
         for g in rows:

@@ -3,7 +3,7 @@
 Pairs predicted frames with labelled ones and applies the benchmark's rules about frames without
 persons, persons without joints, and ignore regions. Average precision and MOTA start from here.
 
-Shapes: P predicted and G labelled persons of a frame, J = 15 joints in the order of `JOINT_NAMES`.
+Shapes: P predicted and G labelled persons, J = 15 joints in the order of `JOINT_NAMES`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..posetrack.annotations import AnnotationError, Frame, Video
+from ..posetrack.annotations import AnnotationError, Frame, Video, empty_frame
+from .grouped_pairs import pairs_within
 from .polygons import inside_any_polygon
 
 HEAD_SIZE_SCALE = 0.6
 MATCH_DISTANCE = 0.5  # in head sizes
+_NO_ONE = empty_frame('', -1, 0)
 
 
 @dataclass(frozen=True)
@@ -50,45 +52,51 @@ RULES = {
 
 
 @dataclass
-class ScoredFrame:
-    """Persons of one frame that are scored; each has at least one present joint.
+class ScoredVideo:
+    """Persons of one video that are scored; each has at least one present joint.
+
+    Persons are kept flat, frame after frame: G labelled and P predicted ones of F scored frames.
 
     Attributes:
+        name: of the video.
+        num_gt: (F,) labelled persons of each frame.
         gt_xy: (G, J, 2) pixels of the image.
         gt_present: (G, J) bool, labelled joints outside ignore regions.
         gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image.
         gt_track_ids: (G,) int64, -1 where missing.
+        num_pred: (F,) predicted persons of each frame.
         pred_xy: (P, J, 2) pixels of the image.
         pred_present: (P, J) bool.
         pred_scores: (P, J).
         pred_track_ids: (P,) int64, -1 where missing.
     """
 
+    name: str
+    num_gt: np.ndarray
     gt_xy: np.ndarray
     gt_present: np.ndarray
     gt_head_sizes: np.ndarray
     gt_track_ids: np.ndarray
+    num_pred: np.ndarray
     pred_xy: np.ndarray
     pred_present: np.ndarray
     pred_scores: np.ndarray
     pred_track_ids: np.ndarray
 
-    def distances(self) -> np.ndarray:
-        """(P, G, J) distance in head sizes; infinite unless both joints are present."""
-        offset = self.pred_xy[:, None] - self.gt_xy
-        x, y = offset[..., 0], offset[..., 1]
+    def distances(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distances of every predicted to every labelled person of the same frame.
+
+        Returns:
+            (N,) predicted and (N,) labelled persons of the pairs, by frame, predicted and labelled
+            person, and (N, J) distances in head sizes, infinite unless both joints are present.
+        """
+        pred, gt = pairs_within(self.num_pred, self.num_gt)
+        x, y = np.moveaxis(self.pred_xy[pred] - self.gt_xy[gt], -1, 0)
         with np.errstate(divide='ignore', invalid='ignore'):  # a head box may have no extent
-            distances = np.sqrt(x * x + y * y) / self.gt_head_sizes[:, None]
-        both = self.pred_present[:, None] & self.gt_present
-        return np.where(both & ~np.isnan(distances), distances, np.inf)
-
-
-@dataclass
-class ScoredVideo:
-    """The scored frames of one video, in order."""
-
-    name: str
-    frames: list[ScoredFrame]
+            distances = np.sqrt(x * x + y * y) / self.gt_head_sizes[gt, None]
+        both = self.pred_present[pred] & self.gt_present[gt]
+        distances[~both | np.isnan(distances)] = np.inf
+        return pred, gt, distances
 
 
 @dataclass
@@ -108,11 +116,11 @@ class ScoredSet:
 
     @property
     def num_frames(self) -> int:
-        return sum(len(video.frames) for video in self.videos)
+        return sum(len(video.num_gt) for video in self.videos)
 
     @property
     def num_persons(self) -> int:
-        return sum(len(frame.gt_xy) for video in self.videos for frame in video.frames)
+        return sum(len(video.gt_xy) for video in self.videos)
 
 
 def select_scored(
@@ -174,8 +182,9 @@ def select_scored(
                         f'{predicted.source}: does not list frame {gt.file_name} (image id '
                         f'{gt.image_id}) of video {video.name!r}.'
                     )
-            frames.append(_clean_frame(gt, pred, rules, video, problems))
-        scored.videos.append(ScoredVideo(video.name, frames))
+                pred = _NO_ONE
+            frames.append((gt, pred))
+        scored.videos.append(_clean_video(video, frames, rules, problems))
     if problems:
         raise AnnotationError(problems)
     return scored
@@ -233,37 +242,62 @@ def _pair_frames(
     return [(frame, by_id.get(frame.image_id)) for frame in video.frames]
 
 
-def _clean_frame(
-    gt: Frame, pred: Frame | None, rules: Rules, video: Video, problems: list[str]
-) -> ScoredFrame:
+def _clean_video(
+    video: Video, frames: list[tuple[Frame, Frame]], rules: Rules, problems: list[str]
+) -> ScoredVideo:
     """Drops joints inside ignore regions, then persons without joints."""
-    pred_keypoints = gt.keypoints[:0] if pred is None else pred.keypoints
-    keypoints = np.concatenate([gt.keypoints, pred_keypoints])
-    present = rules.present(keypoints)
-    if gt.ignore_regions:
-        present[present] = ~inside_any_polygon(keypoints[present][:, :2], gt.ignore_regions)
-    keep = present.any(axis=1)
-    num_gt = len(gt.keypoints)
-    gt_keep, pred_keep = np.flatnonzero(keep[:num_gt]), np.flatnonzero(keep[num_gt:])
+    labelled, predicted = [gt for gt, _ in frames], [pred for _, pred in frames]
+    gt, gt_frame, gt_keypoints, gt_present = _kept_persons(labelled, labelled, rules)
+    pred, pred_frame, pred_keypoints, pred_present = _kept_persons(predicted, labelled, rules)
 
-    head_boxes = gt.head_boxes[gt_keep]
-    if np.isnan(head_boxes).any():
-        problems += [
-            f'{video.source}: annotation {gt.ids[index]}, person {index} of {gt.file_name}, has no '
-            'head box ("bbox_head", or x1, y1, x2, y2 in an annolist), expected one to measure by.'
-            for index in gt_keep[np.isnan(head_boxes).any(axis=1)]
-        ]
+    head_boxes = _stack(labelled, 'head_boxes')[gt]
+    for index in np.flatnonzero(np.isnan(head_boxes).any(axis=1)):
+        frame = labelled[gt_frame[index]]
+        person = gt[index] - sum(len(f.keypoints) for f in labelled[: gt_frame[index]])
+        problems.append(
+            f'{video.source}: person {person} of {frame.file_name}, annotation id '
+            f'{frame.ids[person]}, has no head box ("bbox_head", in an annolist x1, y1, x2, y2), '
+            'expected one to measure by.'
+        )
     # poseval takes differences of corners, which rounding may set apart from width and height
-    corners = head_boxes[:, :2]
-    width, height = ((corners + head_boxes[:, 2:]) - corners).T
-    persons, pred_persons = gt_keep, pred_keep + num_gt
-    return ScoredFrame(
-        gt_xy=keypoints[persons, :, :2],
-        gt_present=present[persons],
+    corner = head_boxes[:, :2]
+    width, height = ((corner + head_boxes[:, 2:]) - corner).T
+    return ScoredVideo(
+        name=video.name,
+        num_gt=np.bincount(gt_frame, minlength=len(frames)),
+        gt_xy=gt_keypoints[..., :2],
+        gt_present=gt_present,
         gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
-        gt_track_ids=gt.track_ids[gt_keep],
-        pred_xy=keypoints[pred_persons, :, :2],
-        pred_present=present[pred_persons],
-        pred_scores=np.zeros((0, keypoints.shape[1])) if pred is None else pred.scores[pred_keep],
-        pred_track_ids=np.zeros(0, int) if pred is None else pred.track_ids[pred_keep],
+        gt_track_ids=_stack(labelled, 'track_ids')[gt],
+        num_pred=np.bincount(pred_frame, minlength=len(frames)),
+        pred_xy=pred_keypoints[..., :2],
+        pred_present=pred_present,
+        pred_scores=_stack(predicted, 'scores')[pred],
+        pred_track_ids=_stack(predicted, 'track_ids')[pred],
     )
+
+
+def _kept_persons(
+    frames: list[Frame], labelled: list[Frame], rules: Rules
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Persons with joints outside the ignore regions of the labelled frames.
+
+    Returns:
+        (n,) places among all persons, (n,) frames, (n, J, 3) keypoints, (n, J) present joints.
+    """
+    keypoints = _stack(frames, 'keypoints')
+    frame_of = np.repeat(np.arange(len(frames)), [len(frame.keypoints) for frame in frames])
+    present = rules.present(keypoints)
+    num_points = np.bincount(frame_of[np.nonzero(present)[0]], minlength=len(frames))
+    present[present] = ~inside_any_polygon(
+        keypoints[present][:, :2],
+        num_points,
+        [region for frame in labelled for region in frame.ignore_regions],
+        np.array([len(frame.ignore_regions) for frame in labelled], dtype=int),
+    )
+    kept = np.flatnonzero(present.any(axis=1))
+    return kept, frame_of[kept], keypoints[kept], present[kept]
+
+
+def _stack(frames: list[Frame], name: str) -> np.ndarray:
+    return np.concatenate([getattr(frame, name) for frame in [_NO_ONE, *frames]])

@@ -358,7 +358,7 @@ def _read_images(images: list, file: Path) -> list[tuple[str, Frame]]:
         folder = posixpath.dirname(name.replace('\\', '/')) or str(image.get('vid_id', file.stem))
         is_labeled, frame_id = image.get('is_labeled'), _as_int(image.get('frame_id'))
         number = _last_number(name, index if frame_id is None else frame_id)
-        frame = _empty_frame(name, image_id, number)
+        frame = empty_frame(name, image_id, number)
         frame.is_labeled = None if is_labeled is None else bool(is_labeled)
         frame.ignore_regions = regions
         frame.width, frame.height = _as_int(image.get('width')), _as_int(image.get('height'))
@@ -447,7 +447,7 @@ def _read_annolist(annolist: object, file: Path, dropped: list[str]) -> list[tup
             problems.append(f'{place}: "image.name" is {_show(name)}, expected a path.')
             continue
         place = f'{place} ({name})'
-        frame = _empty_frame(name, -1, _as_int(_scalar(entry.get('imgnum'))))
+        frame = empty_frame(name, -1, _as_int(_scalar(entry.get('imgnum'))))
         if frame.number is None:
             frame.number = _last_number(name, index + 1)
         rects = _items(entry.get('annorect'))
@@ -599,7 +599,8 @@ def _scalar(value: object) -> object:
 # --------------------------------------------------------------------------------- values
 
 
-def _empty_frame(file_name: str, image_id: int, number: int | None) -> Frame:
+def empty_frame(file_name: str, image_id: int, number: int | None) -> Frame:
+    """A frame without persons, not labelled."""
     joints = len(JOINT_NAMES)
     return Frame(
         file_name=file_name,
