@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import orjson
+from tqdm import tqdm
 
 from cmpose_mm.evaluation import RULES, TIE_BREAKS, evaluate_files, format_result
 from cmpose_mm.posetrack.annotations import AnnotationError
@@ -69,6 +71,7 @@ def main() -> int:
             per_video=args.per_video,
             mota=args.mota or args.mota_compat is not None,
             mota_compat=args.mota_compat,
+            progress=partial(tqdm, desc='reading', unit=' files', delay=1, leave=False),
         )
         if args.out:
             Path(args.out).write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))

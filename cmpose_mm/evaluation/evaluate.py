@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def evaluate_files(
     per_video: bool = False,
     mota: bool = False,
     mota_compat: str | None = None,
+    progress: Callable[[list[Path]], Iterable[Path]] = iter,
 ) -> dict:
     """Scores prediction files against label files.
 
@@ -38,6 +40,7 @@ def evaluate_files(
         per_video: also score each video on its own.
         mota: also compute the tracking accuracy.
         mota_compat: see `tracking_accuracy`.
+        progress: see `read_videos`.
 
     Returns:
         `per_joint`, the seven groups, `Total`, `mean7`, `precision`, `recall`, `counts` and
@@ -47,7 +50,7 @@ def evaluate_files(
         AnnotationError: one sentence for every problem in the files.
     """
     rules = RULES[dataset]
-    labelled, predicted = _read_both(ground_truth, predictions)
+    labelled, predicted = _read_both(ground_truth, predictions, progress=progress)
     if tie_break == 'poseval':
         labelled = _in_listed_order(labelled, Path(ground_truth))
     scored = select_scored(
@@ -73,12 +76,12 @@ def evaluate_files(
     return result
 
 
-def _read_both(*paths: str | Path) -> list[list[Video]]:
+def _read_both(*paths: str | Path, progress) -> list[list[Video]]:
     """The videos of each path, or all their problems in one error."""
     read, problems = [], []
     for path in paths:
         try:
-            read.append(read_videos(path))
+            read.append(read_videos(path, progress=progress))
         except AnnotationError as error:
             problems += error.problems
     if problems:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,12 @@ class Video:
     has_image_ids: bool = True
 
 
-def read_videos(path: str | Path, *, problems: list[str] | None = None) -> list[Video]:
+def read_videos(
+    path: str | Path,
+    *,
+    problems: list[str] | None = None,
+    progress: Callable[[list[Path]], Iterable[Path]] = iter,
+) -> list[Video]:
     """Reads PoseTrack labels or predictions.
 
     A single file with one video takes the video's name from the images' folder; in a folder of
@@ -113,6 +119,7 @@ def read_videos(path: str | Path, *, problems: list[str] | None = None) -> list[
         path: a folder of per-video `.json` or `.mat` files, or one such file.
         problems: if given, an annotation that is wrong is left out and a sentence about it is
             appended here. By default it is an error.
+        progress: wraps the files while they are read, for example `tqdm.tqdm`.
 
     Returns:
         The videos, sorted by name.
@@ -134,7 +141,7 @@ def read_videos(path: str | Path, *, problems: list[str] | None = None) -> list[
     fatal: list[str] = []
     dropped: list[str] = []
     videos: list[Video] = []
-    for file in files:
+    for file in progress(files):
         try:
             found = _read_file(file, dropped)
         except AnnotationError as error:
