@@ -1,5 +1,6 @@
-"""Hooks for MMEngine's runner."""
+"""Hooks and optimiser wrappers for MMEngine's runner."""
 
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .epoch_seed_hook import EpochSeedHook
 
-__all__ = ['EpochSeedHook']
+__all__ = ['BFloat16OptimWrapper', 'EpochSeedHook']

@@ -39,8 +39,8 @@ class Difficulty:
         speed: factor on all motion of people and occluders (1 is natural at 25 frames a second).
     """
 
-    people: tuple[int, int] = (1, 4)
-    occluder_coverage: float = 0.08
+    people: tuple[int, int] = (1, 3)
+    occluder_coverage: float = 0.03
     moving_occluders: float = 0.6
     crossing: float = 0.3
     motion_blur: float = 0.25

@@ -26,10 +26,10 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, octaves=(3, 
     total = np.zeros((height, width), np.float32)
     for cells in octaves:
         grid = rng.random((cells, max(cells * width // height, 1)), dtype=np.float32)
-        y, x = np.mgrid[:height, :width].astype(np.float32)
-        x, y = x * (grid.shape[1] / width) + 1, y * (cells / height) + 1
-        grid = np.pad(grid, 2, mode='wrap')  # remap wraps whole texels only
-        total += cv2.remap(grid, x + 1, y + 1, cv2.INTER_CUBIC) / cells**0.5
+        zoom = np.float64([[grid.shape[1] / width, 0, 0], [0, cells / height, 0]])
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        layer = cv2.warpAffine(grid, zoom, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
+        total += layer / cells**0.5
     total -= total.min()
     return total / max(total.max(), 1e-6)
 

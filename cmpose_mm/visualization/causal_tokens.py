@@ -1,0 +1,148 @@
+"""What CM-Pose looked at: causal tokens, clusters and importance, drawn on the person's crop.
+
+Images are BGR uint8. K joints, n causal tokens a joint, N = h * w cells of the token grid; cell
+(y, x) is token y * w + x and covers its part of the crop.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmpose.structures.bbox import get_udp_warp_matrix
+
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
+
+def joint_colours() -> np.ndarray:
+    """(15, 3) uint8 BGR, one colour for each of `JOINT_NAMES`."""
+    hue = (np.arange(len(JOINT_NAMES)) * 180 // len(JOINT_NAMES)).astype(np.uint8)
+    value = np.where(np.arange(len(JOINT_NAMES)) % 2, 255, 190).astype(np.uint8)
+    hsv = np.stack([hue, np.full_like(hue, 235), value], axis=1)[None]
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0]
+
+
+def crop_person(
+    image: np.ndarray, center: np.ndarray, scale: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """Cuts out what the model saw of a person, at any resolution.
+
+    Args:
+        image: (H, W, 3) uint8, the frame.
+        center, scale: (2,) each, ``input_center`` and ``input_scale`` of the sample's metainfo
+            (pixels of the image).
+        size: (width, height) of the result; the model's own is its ``input_size``.
+    """
+    warp = get_udp_warp_matrix(np.asarray(center), np.asarray(scale), 0, output_size=size)
+    return cv2.warpAffine(image, warp, size, flags=cv2.INTER_LINEAR)
+
+
+def crop_points(
+    points: np.ndarray, center: np.ndarray, scale: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """(..., 2) points from pixels of the image to those of `crop_person`'s result."""
+    warp = get_udp_warp_matrix(np.asarray(center), np.asarray(scale), 0, output_size=size)
+    return np.asarray(points) @ warp[:, :2].T + warp[:, 2]
+
+
+def _cell_image(cells: np.ndarray, grid: tuple[int, int], crop: np.ndarray) -> np.ndarray:
+    """(N, ...) values of cells, enlarged to the crop's size without interpolation."""
+    cells = cells.reshape(*grid, *cells.shape[1:])
+    return cv2.resize(cells, crop.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _check_cells(indices: np.ndarray, grid: tuple[int, int]) -> None:
+    if indices.size and (indices.min() < 0 or indices.max() >= grid[0] * grid[1]):
+        raise ValueError(
+            f'cell indices are in {indices.min()}..{indices.max()}, expected 0 to '
+            f'{grid[0] * grid[1] - 1} for a grid of {grid[0]} x {grid[1]}'
+        )
+
+
+def draw_causal_tokens(
+    crop: np.ndarray, causal_tokens: np.ndarray, grid: tuple[int, int]
+) -> np.ndarray:
+    """The cells that the joints selected, each in its joint's colour; the rest is darkened.
+
+    Args:
+        crop: (H, W, 3) uint8 BGR.
+        causal_tokens: (15, n) int cells, best first; a cell that several joints selected shows the
+            last one's colour.
+        grid: (h, w) of the tokens.
+
+    Raises:
+        ValueError: if a cell is outside the grid.
+    """
+    causal_tokens = np.asarray(causal_tokens)
+    _check_cells(causal_tokens, grid)
+    owner = np.full(grid[0] * grid[1], -1, np.int16)
+    for joint, cells in enumerate(causal_tokens):
+        owner[cells] = joint
+    owner = _cell_image(owner, grid, crop)
+    chosen = owner >= 0
+    out = crop * np.float32(0.35)
+    out[chosen] = 0.45 * crop[chosen] + 0.55 * joint_colours()[owner[chosen]]
+    return _draw_borders(out.astype(np.uint8), owner, chosen)
+
+
+def draw_clusters(crop: np.ndarray, cluster_ids: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """The clusters of the other cells: each filled with its mean colour and outlined.
+
+    So the picture shows what merging leaves over; causal cells keep their pixels.
+
+    Args:
+        crop: (H, W, 3) uint8 BGR.
+        cluster_ids: (N,) int cluster of each cell, -1 at causal cells.
+        grid: (h, w) of the tokens.
+
+    Raises:
+        ValueError: if there are not h * w ids.
+    """
+    cluster_ids = np.asarray(cluster_ids)
+    if cluster_ids.shape != (grid[0] * grid[1],):
+        raise ValueError(
+            f'cluster_ids have shape {cluster_ids.shape}, expected ({grid[0] * grid[1]},)'
+        )
+    ids = _cell_image(cluster_ids.astype(np.int16), grid, crop)
+    out = crop.copy()
+    for cluster in np.unique(cluster_ids[cluster_ids >= 0]):
+        out[ids == cluster] = crop[ids == cluster].mean(axis=0)
+    return _draw_borders(out, ids, np.ones(ids.shape, bool))
+
+
+def _draw_borders(image: np.ndarray, ids: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """White lines between neighbouring pixels of different ids, next to ``where``."""
+    border = np.zeros(ids.shape, bool)
+    border[:, 1:] |= (ids[:, 1:] != ids[:, :-1]) & (where[:, 1:] | where[:, :-1])
+    border[1:] |= (ids[1:] != ids[:-1]) & (where[1:] | where[:-1])
+    image[border] = 255
+    return image
+
+
+def draw_importance(crop: np.ndarray, similarity: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Importance of the cells for all joints together, sum over the joints of S, as a heat map.
+
+    Args:
+        crop: (H, W, 3) uint8 BGR.
+        similarity: (15, N) S of CM-Pose's eq. 8.
+        grid: (h, w) of the tokens.
+    """
+    importance = np.asarray(similarity, np.float32).sum(axis=0)
+    level = np.log(importance + 1e-12)
+    low, high = np.percentile(level, [5, 100])
+    level = ((level - low) / max(high - low, 1e-6)).clip(0, 1)
+    heat = cv2.applyColorMap((level * 255).astype(np.uint8).reshape(grid), cv2.COLORMAP_INFERNO)
+    heat = _cell_image(heat.reshape(-1, 3), grid, crop)
+    return cv2.addWeighted(crop, 0.4, heat, 0.6, 0)
+
+
+def joint_legend(height: int) -> np.ndarray:
+    """(height, W, 3) strip with the joints' colours and names, as in `draw_causal_tokens`."""
+    row = height / len(JOINT_NAMES)
+    size = 0.03 * row * 0.55
+    strip = np.full((height, int(11 * row * 0.55) + 24, 3), 30, np.uint8)
+    for i, (name, colour) in enumerate(zip(JOINT_NAMES, joint_colours().tolist())):
+        y = int((i + 0.5) * row)
+        cv2.rectangle(strip, (6, y - 5), (16, y + 5), colour, -1)
+        cv2.putText(strip, name.replace('_', ' '), (22, y + 4), cv2.FONT_HERSHEY_SIMPLEX, size,
+                    (235, 235, 235), 1, cv2.LINE_AA)  # fmt: skip
+    return strip

@@ -1,0 +1,46 @@
+"""The demo's second stage: CM-Pose with all its parts, on the small backbone of the first.
+
+Inherit from this for quick experiments on a CPU: the modules and the code path are those of
+`cmpose_vit_posetrack18.py`.
+"""
+
+_base_ = ['./single_frame_demo.py']
+
+model = dict(
+    type='VideoTopdownPoseEstimator',
+    method=dict(
+        type='CMPose',
+        embed_dims=128,
+        num_keypoints=15,
+        num_frames=3,
+        # Two wide heads: small ones are slow on a CPU.
+        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=2),
+        fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
+        aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.001),
+    ),
+    test_cfg=dict(output_details=True),
+)
+load_from = 'work_dirs/demo/single_frame/epoch_3.pth'
+
+# As the first stage, with clips in place of images.
+train_pipeline = [dict(type='LoadClip'), *_base_.train_pipeline[1:]]
+val_pipeline = [dict(type='LoadClip'), *_base_.val_pipeline[1:]]
+train_dataloader = dict(dataset=dict(num_frames=3, pipeline=train_pipeline))
+test_dataloader = dict(dataset=dict(num_frames=3, pipeline=val_pipeline))
+val_cfg = None
+val_dataloader = None
+val_evaluator = None
+
+# Less than one pass over the data.
+max_iters = 130
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=20),
+    dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters, eta_min=0),
+]
+default_hooks = dict(
+    logger=dict(interval=5),
+    checkpoint=dict(_delete_=True, type='CheckpointHook', by_epoch=False, interval=max_iters),
+)
+log_processor = dict(by_epoch=False)

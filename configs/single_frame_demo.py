@@ -1,0 +1,122 @@
+"""The demo's first stage: a small single-frame model, for CM-Pose to start from.
+
+CM-Pose starts from a backbone that knows poses (in the paper: ViTPose's, trained on COCO). From
+scratch on a CPU, a convolutional backbone gets there fastest. Trains on the data of
+`tools/make_synthetic_posetrack.py` in data/synthetic (`make demo` does everything).
+"""
+
+_base_ = ['./_base_/runtime.py']
+
+data_root = 'data/synthetic/'
+codec = dict(
+    type='UDPHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5, blur_kernel_size=7
+)
+
+model = dict(
+    type='TopdownPoseEstimator',
+    data_preprocessor=dict(
+        type='ClipDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    # ResNet-34 at half width without its last stage, at stride 8: 16x12 tokens of width 128.
+    backbone=dict(
+        type='ResNet',
+        depth=34,
+        stem_channels=32,
+        base_channels=32,
+        num_stages=3,
+        strides=(1, 2, 1),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+    ),
+    head=dict(
+        type='HeatmapHead',
+        in_channels=128,
+        out_channels=15,
+        deconv_out_channels=(128,),
+        deconv_kernel_sizes=(4,),
+        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        decoder=codec,
+    ),
+    train_cfg=dict(compute_acc=False),
+    test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False),
+)
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(
+        type='RandomBBoxTransform',
+        shift_prob=0.0,
+        scale_factor=(0.8, 1.2),
+        scale_prob=1.0,
+        rotate_factor=30,
+        rotate_prob=0.6,
+    ),
+    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackClipInputs'),
+]
+val_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
+    dict(type='PackClipInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='PoseTrackVideoDataset',
+        dataset_name='posetrack18',
+        data_root=data_root,
+        ann_file='annotations/train',
+        data_prefix=dict(img=''),
+        num_frames=1,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(
+        type='PoseTrackVideoDataset',
+        dataset_name='posetrack18',
+        data_root=data_root,
+        ann_file='annotations/val',
+        data_prefix=dict(img=''),
+        num_frames=1,
+        test_mode=True,
+        pipeline=val_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(
+    type='PoseTrackMetric', ann_file=data_root + 'annotations/val', prefix='posetrack'
+)
+test_evaluator = val_evaluator
+
+train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=3)
+# bfloat16 halves the time of a step on CPUs that compute in it.
+optim_wrapper = dict(
+    type='BFloat16OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=50),
+    dict(
+        type='CosineAnnealingLR', by_epoch=True, T_max=3, eta_min=0, convert_to_iter_based=True
+    ),
+]
+default_hooks = dict(logger=dict(interval=20))
