@@ -1,0 +1,292 @@
+"""What check_posetrack finds in each layout, and that its verdict is the dataset's."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from posetrack_samples import person, save_json, write_annolist_video, write_coco_video
+
+from cmpose_mm.posetrack.check import check_root, missing_splits
+
+
+@pytest.fixture
+def root(tmp_path):
+    """PoseTrack18 in the official layout: one training and one validation video of three frames."""
+    frames = [[person(0), person(1)], [], [person(2)]]
+    write_coco_video(tmp_path, 'train', '000001_a', frames)
+    write_coco_video(tmp_path, 'val', '000002_b', frames)
+    return tmp_path
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    save_json(path, content)
+
+
+def test_official_layout(root):
+    train, val = check_root(str(root))
+    for report, split in ((train, 'train'), (val, 'val')):
+        assert (report.layout, report.split, report.path) == (
+            'official',
+            split,
+            f'annotations/{split}',
+        )
+        assert report.dataset == 'posetrack18'
+        assert (report.videos, report.frames, report.labelled_frames) == (1, 3, 2)
+        assert (report.persons, report.usable_persons) == (3, 3)
+        assert (report.missing_frames, report.image_root) == (0, '')
+        assert report.errors == report.dropped == report.notes == []
+    assert missing_splits([train, val]) == []
+    assert "ann_file='annotations/train', data_prefix=dict(img='')" in str(train)
+
+
+def test_mmpose_layout_with_detections(root):
+    for split, name in (('train', '000001_a'), ('val', '000002_b')):
+        source = root / f'annotations/{split}/{name}.json'
+        shutil.move(source, root / f'annotations/posetrack18_{split}.json')
+        source.parent.rmdir()
+    val = json.loads((root / 'annotations/posetrack18_val.json').read_text())
+    boxes = [
+        dict(image_id=image['id'], category_id=1, bbox=[1, 2, 3, 4], score=1.0)
+        for image in val['images']
+    ]
+    boxes.append(dict(boxes[0], bbox=[1, 2, 0, 4]))
+    save_json(root / 'annotations/posetrack18_val_human_detections.json', boxes)
+    reports = check_root(str(root))
+    assert [(r.layout, r.path) for r in reports] == [
+        ('MMPose', 'annotations/posetrack18_train.json'),
+        ('MMPose', 'annotations/posetrack18_val.json'),
+    ]
+    assert missing_splits(reports) == []
+    name = 'annotations/posetrack18_val_human_detections.json'
+    assert reports[0].detections == {}
+    assert reports[1].detections == {name: '2 boxes in 2 of 2 labelled frames'}
+    assert '1 detections dropped: box of zero or negative size' in reports[1].dropped[0]
+
+
+def test_dcpose_layout(root):
+    """Its labels name frames without ``images/``, and the frames lie in ``images_renamed``."""
+    shutil.move(root / 'images', root / 'images_renamed')
+    for split, name in (('train', '000001_a'), ('val', '000002_b')):
+        target = root / f'posetrack17_json_files/posetrack_{split}.json'
+        target.parent.mkdir(exist_ok=True)
+        shutil.move(root / f'annotations/{split}/{name}.json', target)
+
+        def rename(content):
+            for image in content['images']:
+                image['file_name'] = image['file_name'][len('images/') :]
+
+        edit(target, rename)
+    shutil.copytree(root / 'posetrack17_json_files', root / 'posetrack17_annotation_dirs/jsons/val')
+    os.remove(root / 'posetrack17_annotation_dirs/jsons/val/posetrack_train.json')
+    shutil.rmtree(root / 'annotations')
+    image_name = 'val/000002_b/000000.jpg'
+    box = dict(image_id=5, image_name=image_name, category_id=1, bbox=[1, 2, 3, 4], score=1.0)
+    save_json(root / 'posetrack17_precomputed_boxes/val_boxes.json', [box])
+    reports = check_root(str(root))
+    assert [(r.layout, r.split, r.dataset) for r in reports] == [
+        ('DCPose', 'train', 'posetrack17'),
+        ('DCPose', 'val', 'posetrack17'),
+        ('DCPose', 'val', 'posetrack17'),
+    ]
+    assert all(r.image_root == 'images_renamed' and not r.errors for r in reports)
+    assert list(reports[1].detections.values()) == ['1 boxes in 1 of 2 labelled frames']
+
+
+def test_posetrack17_annolist(tmp_path):
+    for split in ('train', 'val'):
+        write_annolist_video(tmp_path, split, '000342_mpii', [[person(0)], [], [person(1)]])
+    reports = check_root(str(tmp_path))
+    assert [(r.dataset, r.persons, r.usable_persons) for r in reports] == [
+        ('posetrack17', 2, 2)
+    ] * 2
+    assert missing_splits(reports) == []
+
+
+def test_posetrack21_by_its_fields(root):
+    shutil.move(root / 'annotations', root / 'posetrack_data')
+    for path in (root / 'posetrack_data').glob('*/*.json'):
+        edit(path, lambda content: content['images'][0].update(has_labeled_person=True))
+    reports = check_root(str(root))
+    assert [(r.dataset, r.path) for r in reports] == [
+        ('posetrack21', 'posetrack_data/train'),
+        ('posetrack21', 'posetrack_data/val'),
+    ]
+
+
+@pytest.mark.parametrize('videos, release', [(74, '0.2'), (170, '0.45'), (75, '')])
+def test_label_release_by_number_of_validation_videos(root, videos, release):
+    for index in range(videos - 1):
+        name = f'{index + 10:06d}_c'
+        write_coco_video(root, 'val', name, [[person()]], images=False)
+    # Distinct image ids, whatever the helper makes of similar names.
+    for number, path in enumerate(sorted((root / 'annotations/val').iterdir())):
+
+        def renumber(content, number=number):
+            for image in content['images']:
+                image['id'] += number * 10**7
+            for annotation in content['annotations']:
+                annotation['image_id'] += number * 10**7
+
+        edit(path, renumber)
+    assert check_root(str(root))[1].release == release
+
+
+def test_missing_frames_and_folders(root):
+    os.remove(root / 'images/train/000001_a/000002.jpg')  # labelled
+    os.remove(root / 'images/val/000002_b/000001.jpg')  # not labelled
+    train, val = check_root(str(root))
+    assert train.missing_frames == val.missing_frames == 1
+    (error,) = train.errors
+    assert error.endswith('000001_a/000002.jpg (video 000001_a): labelled, but not on disk')
+    assert val.errors == []
+    assert val.notes[0].startswith('1 frames without labels are not on disk')
+    assert missing_splits([train, val]) == ['train']
+
+    shutil.rmtree(root / 'images/train/000001_a')
+    error = check_root(str(root))[0].errors[0]
+    assert 'train/000001_a (video 000001_a): folder is not on disk, 2 key frames expected' in error
+    (root / 'images/train/000001_a').mkdir()
+    error = check_root(str(root))[0].errors[0]
+    assert 'train/000001_a (video 000001_a): folder has no images' in error
+
+
+def test_dropped_persons_are_listed_one_by_one(root):
+    def change(content):
+        content['annotations'][0]['bbox'] = [500, 5, 10, 10]
+        content['annotations'][1]['keypoints'] = [0] * 51
+        content['annotations'][2]['bbox'] = [1, 2, 3]
+
+    edit(root / 'annotations/train/000001_a.json', change)
+    train, val = check_root(str(root))
+    assert (train.persons, train.usable_persons) == (3, 0)
+    text = '\n'.join(train.dropped)
+    assert '000001_a.json: images/train/000001_a/000000.jpg, annotation' in text
+    for reason in ('a box outside the image', 'no labelled joint', '"bbox" is'):
+        assert text.count(reason) == 1
+    assert 'no labelled frame has a person that can be used' in train.errors[0]
+    assert missing_splits([train, val]) == ['train']
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [(b'{"images": [', 'not valid JSON'), (b'', 'is empty'), (b'{"a": 1}', 'expected "images"')],
+)
+def test_unreadable_labels(root, content, message):
+    (root / 'annotations/train/000001_a.json').write_bytes(content)
+    train, val = check_root(str(root))
+    assert '000001_a.json' in train.errors[0] and message in train.errors[0]
+    assert 'unreadable' in str(train)
+    assert missing_splits([train, val]) == ['train']
+
+
+def test_truncated_images_are_found_when_images_are_read(root):
+    path = root / 'images/train/000001_a/000001.jpg'
+    path.write_bytes(path.read_bytes()[:-50])
+    assert check_root(str(root))[0].errors == []
+    (error,) = check_root(str(root), read_images=True)[0].errors
+    assert error.endswith('000001.jpg (video 000001_a): image is truncated or broken')
+
+
+def test_first_image_without_a_header(root):
+    (root / 'images/train/000001_a/000000.jpg').write_bytes(b'no image')
+    assert '000000.jpg' in check_root(str(root))[0].errors[0]
+
+
+def test_image_root_can_be_given(root):
+    shutil.move(root / 'images', root / 'elsewhere')
+    assert missing_splits(check_root(str(root))) == ['train', 'val']
+    assert missing_splits(check_root(str(root), image_root='elsewhere')) == []
+    assert missing_splits(check_root(str(root), image_root=str(root / 'elsewhere'))) == []
+
+
+def test_the_verdict_is_the_datasets(root):
+    """Whatever is wrong with the training data, checker and dataset agree on whether it works."""
+    pytest.importorskip('mmpose')
+    from cmpose_mm.datasets import PoseTrackVideoDataset
+
+    label = root / 'annotations/train/000001_a.json'
+    good = label.read_text()
+
+    def break_box(content):
+        content['annotations'][0]['bbox'] = [0, 0, 0, 0]
+
+    def break_all(content):
+        for annotation in content['annotations']:
+            annotation['keypoints'] = [1, 2, 3]
+
+    def duplicate_image(content):
+        content['images'].append(dict(content['images'][0], file_name='images/train/x/0.jpg'))
+
+    def name_absent_frame(content):
+        content['images'][0]['file_name'] = 'images/train/000001_a/000099.jpg'
+
+    def unlabel(content):
+        for image in content['images']:
+            image['is_labeled'] = False
+
+    verdicts = []
+    for change in (break_box, break_all, duplicate_image, name_absent_frame, unlabel):
+        label.write_text(good)
+        edit(label, change)
+        report = check_root(str(root))[0]
+        try:
+            count = len(PoseTrackVideoDataset(data_root=str(root), ann_file='annotations/train'))
+        except (ValueError, OSError):
+            count = 0
+        assert (count > 0) == (not report.errors), change
+        if count:
+            assert count == report.usable_persons
+        verdicts.append(count > 0)
+    assert verdicts == [True, False, False, False, False]
+
+
+def run_tool(monkeypatch, *arguments) -> int:
+    tool = Path(__file__).parents[2] / 'tools/check_posetrack.py'
+    monkeypatch.setattr(sys, 'argv', [str(tool), *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(tool), run_name='__main__')
+    return stopped.value.code
+
+
+def test_command_exit_status(root, monkeypatch, capsys):
+    assert run_tool(monkeypatch, root) == 0
+    out = capsys.readouterr().out
+    assert 'annotations/train: posetrack18, train, official layout' in out
+    assert out.rstrip().endswith('Training can start.')
+
+    shutil.rmtree(root / 'annotations/val')
+    assert run_tool(monkeypatch, root) == 1
+    assert 'Training can NOT start: no usable val labels (see above)' in capsys.readouterr().out
+
+    shutil.rmtree(root / 'annotations/train')
+    assert run_tool(monkeypatch, root) == 1
+    assert 'no usable train and val labels (no labels were found)' in capsys.readouterr().out
+
+    assert run_tool(monkeypatch, root / 'nowhere') == 2
+    assert 'nowhere: no such folder' in capsys.readouterr().err
+
+
+def test_command_help_shows_an_example(monkeypatch, capsys):
+    assert run_tool(monkeypatch, '--help') == 0
+    assert 'python tools/check_posetrack.py data/posetrack18' in capsys.readouterr().out
+
+
+def test_real_data(real_data):
+    train, val = check_root(str(real_data / 'posetrack_clip'), read_images=True)
+    assert (train.videos, train.frames, train.labelled_frames) == (1, 41, 30)
+    assert (train.persons, train.usable_persons) == (120, 120)
+    assert (val.labelled_frames, val.persons, val.usable_persons) == (11, 44, 44)
+    assert train.errors == val.errors == train.dropped == val.dropped == []
+    reports = check_root(str(real_data / 'posetrack18_mini'))
+    assert missing_splits(reports) == ['train']
+    assert {r.layout for r in reports} == {'official', 'MMPose'}
+    for report in reports:
+        assert list(report.detections.values()) == ['278 boxes in 3 of 3 labelled frames']

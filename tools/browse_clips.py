@@ -1,0 +1,65 @@
+"""Writes sheets of clips as the model gets them: augmented frames with their labels drawn in.
+
+    python tools/browse_clips.py configs/cmpose_vit_posetrack18.py --out work_dirs/clips
+
+Look whether the skeleton sits on the person in the yellow-rimmed key frame, whether left (green)
+and right (orange) are right also in flipped clips, whether the neighbouring frames show the same
+crop a moment earlier and later, and whether the targets peak at the joints. The other frames carry
+the key frame's joints as dots, so motion is what has left its dot.
+"""
+
+import argparse
+import os
+
+import cv2
+import numpy as np
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from tqdm import tqdm
+
+import cmpose_mm  # noqa: F401  registers dataset and transforms
+from cmpose_mm.visualization.clip_sheets import build_dataset, draw_sheets
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='e.g. configs/cmpose_vit_posetrack18.py')
+    parser.add_argument('--out', required=True, help='folder for the sheets, sheet_000.png ...')
+    parser.add_argument('--split', default='train', choices=['train', 'val', 'test'])
+    parser.add_argument('--num-clips', type=int, default=16, help='spread evenly over the dataset')
+    parser.add_argument('--indices', type=int, nargs='+', help='these samples instead')
+    parser.add_argument('--clips-per-sheet', type=int, default=4)
+    parser.add_argument('--epoch', type=int, default=0, help='shows the draws of this epoch')
+    parser.add_argument('--seed', type=int, default=0, help='as the runner has it')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='changes to the config, e.g. train_dataloader.dataset.data_root=/data/posetrack18',
+    )
+    args = parser.parse_args()
+
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options or {})
+    init_default_scope(config.get('default_scope', 'mmpose'))
+    dataset = build_dataset(config, args.split)
+    dataset.set_epoch(args.epoch, args.seed)
+    indices = args.indices
+    if indices is None:
+        count = min(args.num_clips, len(dataset))
+        indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+
+    os.makedirs(args.out, exist_ok=True)
+    total = -(-len(indices) // args.clips_per_sheet)
+    sheets = draw_sheets(dataset, indices, args.clips_per_sheet)
+    for number, sheet in enumerate(tqdm(sheets, total=total, unit='sheet', disable=None)):
+        path = os.path.join(args.out, f'sheet_{number:03d}.png')
+        if not cv2.imwrite(path, sheet):
+            raise SystemExit(f'{path}: can not be written')
+    print(f'{total} sheets with {len(indices)} of {len(dataset)} clips in {args.out}')
+
+
+if __name__ == '__main__':
+    main()
