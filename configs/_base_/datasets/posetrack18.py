@@ -14,6 +14,7 @@ use detected boxes; with a detection file at hand:
         annotations/posetrack18_val_human_detections.json
 """
 
+data_mode = 'topdown'  # MMPose's inferencers read it, and dataset_type
 dataset_type = 'PoseTrackVideoDataset'
 data_root = 'data/posetrack18/'
 
