@@ -1,0 +1,456 @@
+"""The synthetic dataset: deterministic, readable as PoseTrack18, true in what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
+from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
+from cmpose_mm.synthetic.body import ANGLE_NAMES, Build, Motion, pose_points
+from cmpose_mm.synthetic.canvas import BACKGROUND, OCCLUDER, Camera
+from cmpose_mm.synthetic.dataset import frame_time, person_annotations, video_scene
+from cmpose_mm.synthetic.scene import (
+    FRAME_RATE,
+    FrameLabels,
+    Occluder,
+    Person,
+    Scene,
+    frame_labels,
+    render_frame,
+)
+
+SMALL = Settings(videos={'train': 3, 'val': 2}, frames=3, height=120, width=160)
+ROOT = Path(__file__).parents[2]
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp('synthetic') / 'data', SMALL)
+
+
+# ---- files -----------------------------------------------------------------------------------
+
+
+def test_same_settings_same_bytes_with_any_number_of_workers(dataset, tmp_path):
+    assert files(write_dataset(tmp_path / 'again', SMALL, workers=2)) == files(dataset)
+
+
+def test_another_seed_changes_every_image(dataset, tmp_path):
+    other = files(write_dataset(tmp_path / 'other', replace(SMALL, seed=1)))
+    mine = files(dataset)
+    assert other.keys() == mine.keys()
+    assert all(other[name] != mine[name] for name in mine)
+
+
+def test_a_video_does_not_depend_on_how_many_there_are(dataset, tmp_path):
+    fewer = files(write_dataset(tmp_path / 'fewer', replace(SMALL, videos={'train': 1, 'val': 2})))
+    mine = files(dataset)
+    assert all(fewer[name] == mine[name] for name in fewer if name != 'synthetic.json')
+
+
+def test_files_are_posetrack18(dataset):
+    seen_images, seen_annotations = set(), set()
+    for split, count in SMALL.videos.items():
+        paths = sorted((dataset / 'annotations' / split).glob('*.json'))
+        assert len(paths) == count
+        for path in paths:
+            data = json.loads(path.read_text())
+            assert data['categories'][0]['keypoints'] == list(JOINT_NAMES_17)
+            assert len(data['images']) == SMALL.frames
+            for number, image in enumerate(data['images']):
+                assert image['file_name'] == f'images/{split}/{path.stem}/{number:06d}.jpg'
+                assert image['is_labeled'] and image['frame_id'] == image['id']
+                assert (image['nframes'], image['vid_id']) == (SMALL.frames, path.stem[:6])
+                assert cv2.imread(str(dataset / image['file_name'])).shape == (120, 160, 3)
+            ids = {image['id'] for image in data['images']}
+            assert len(ids) == SMALL.frames and not ids & seen_images
+            seen_images |= ids
+            for person in data['annotations']:
+                assert person['image_id'] in ids and person['category_id'] == 1
+                assert person['id'] not in seen_annotations
+                seen_annotations.add(person['id'])
+                points = np.array(person['keypoints']).reshape(17, 3)
+                assert not points[3:5].any()  # ears
+                assert set(points[:, 2]) <= {0, 1}
+                assert all(isinstance(v, int) for v in person['keypoints'][2::3])
+                inside = points[points.any(axis=1)]
+                assert len(inside) >= 3 and inside[:, 2].any()
+                assert (inside[:, :2] >= -0.5).all()
+                assert (inside[:, :2] <= [159.5, 119.5]).all()
+                x, y, w, h = person['bbox']
+                assert w > 0 and h > 0 and x >= 0 and y >= 0
+                assert x + w <= 160.01 and y + h <= 120.01
+                assert (inside[:, :2] >= [x - 1, y - 1]).all()
+                assert (inside[:, :2] <= [x + w + 1, y + h + 1]).all()
+                assert person['bbox_head'][2] > 0 and person['bbox_head'][3] > 0
+
+
+def test_read_videos_reads_it_strictly(dataset):
+    for split, count in SMALL.videos.items():
+        videos = read_videos(dataset / 'annotations' / split)
+        assert [len(video.frames) for video in videos] == [SMALL.frames] * count
+        persons = sum(len(frame.keypoints) for video in videos for frame in video.frames)
+        written = sum(
+            len(json.loads(p.read_text())['annotations'])
+            for p in (dataset / 'annotations' / split).glob('*.json')
+        )
+        assert persons == written > 0
+        for frame in (frame for video in videos for frame in video.frames):
+            assert len(set(frame.track_ids)) == len(frame.track_ids)
+            assert np.isfinite(frame.head_boxes).all() and np.isfinite(frame.boxes).all()
+
+
+def test_an_equal_finished_dataset_is_kept_and_an_unfinished_one_repaired(tmp_path):
+    settings = Settings(videos={'train': 2}, frames=1, height=64, width=64)
+    root = write_dataset(tmp_path / 'data', settings)
+    before = files(root)
+    image = next(root.rglob('*.jpg'))
+    image.write_bytes(b'changed')
+    write_dataset(root, settings)
+    assert image.read_bytes() == b'changed'  # finished: not touched
+
+    manifest = json.loads((root / 'synthetic.json').read_text())
+    (root / 'synthetic.json').write_text(json.dumps({**manifest, 'finished': False}))
+    write_dataset(root, settings)
+    assert files(root) == before
+
+
+def test_other_settings_or_foreign_files_are_refused(tmp_path):
+    settings = Settings(videos={'train': 1}, frames=1, height=64, width=64)
+    root = write_dataset(tmp_path / 'data', settings)
+    with pytest.raises(FileExistsError, match=r'other settings \(seed differ\)'):
+        write_dataset(root, replace(settings, seed=3))
+    (tmp_path / 'foreign').mkdir()
+    (tmp_path / 'foreign' / 'thesis.tex').write_text('')
+    with pytest.raises(FileExistsError, match='holds no synthetic.json'):
+        write_dataset(tmp_path / 'foreign', settings)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(videos={'train': 0}), "Split 'train' has 0 videos"),
+        (dict(frames=0), 'Videos have 0 frames'),
+        (dict(width=8), 'Images are 8x120 pixels'),
+    ],
+)
+def test_settings_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **change)
+
+
+@pytest.mark.parametrize(
+    ('dials', 'message'),
+    [
+        (dict(people=(3, 2)), r'Difficulty.people is \(3, 2\)'),
+        (dict(crossing=1.5), 'Difficulty.crossing is 1.5'),
+        (dict(speed=-1.0), 'Difficulty.speed is -1.0'),
+    ],
+)
+def test_difficulty_out_of_range(dials, message):
+    with pytest.raises(ValueError, match=message):
+        Difficulty(**dials)
+
+
+def test_command(tmp_path):
+    command = [sys.executable, str(ROOT / 'tools/make_synthetic_posetrack.py'), str(tmp_path / 'd')]
+    command += '--train 1 --val 1 --frames 1 --size 96 64 --workers 1'.split()
+    done = subprocess.run(
+        [*command, '--set', 'people=(2, 2)', '--set', 'speed=3'],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert '1 training and 1 validation videos of 1 frames' in done.stdout
+    settings = json.loads((tmp_path / 'd' / 'synthetic.json').read_text())
+    assert settings['difficulty']['people'] == [2, 2] and settings['difficulty']['speed'] == 3
+    wrong = subprocess.run([*command, '--set', 'fog=1'], capture_output=True, text=True, cwd=ROOT)
+    assert wrong.returncode == 2 and 'unknown dial' in wrong.stderr
+
+
+# ---- splits ----------------------------------------------------------------------------------
+
+
+def test_train_and_val_share_no_appearance_and_no_motion():
+    settings = Settings(videos={'train': 12, 'val': 12}, height=64, width=80)
+    seen = {}
+    for split in settings.videos:
+        seen[split] = set()
+        for index in range(12):
+            scene = video_scene(settings, split, index)
+            items = [scene.background, scene.light, scene.gain, scene.pan]
+            for person in scene.people:
+                # Uniform textures of one tone are all that two wardrobes could have in common.
+                items += [person.wardrobe[name] for name in ('shirt', 'trousers', 'face', 'shoe')]
+                items += [person.motion.phase, person.motion.mean, person.motion.root]
+                items.append(np.array([person.build.torso, person.build.shin]))
+            items += [occluder.texture for occluder in scene.occluders]
+            seen[split] |= {item.tobytes() for item in items}
+    assert len(seen['train']) > 100
+    assert not seen['train'] & seen['val']
+
+
+def test_people_face_all_directions():
+    settings = Settings(videos={'train': 40}, height=64, width=80)
+    headings = [
+        p.motion.heading for i in range(40) for p in video_scene(settings, 'train', i).people
+    ]
+    counts, _ = np.histogram(headings, bins=4, range=(-np.pi, np.pi))
+    assert (counts > len(headings) * 0.1).all()
+
+
+# ---- truth of the labels, on a scene made by hand ----------------------------------------------
+
+
+def standing_person(
+    heading: float = 0.0, depth: float = 4.0, velocity=(0.0, 0.0), arm_flex: float = 0.0
+) -> Person:
+    """Someone who stands with arms and legs a little apart, in one plain colour."""
+    build = Build(
+        torso=0.5, neck=0.08, head=0.23, shoulder=0.19, hip=0.1, upper_arm=0.3, forearm=0.26,
+        thigh=0.42, shin=0.42, foot=0.18, girth=1.0,
+    )  # fmt: skip
+    mean = np.array([0.35 if n.endswith('abd') else 0.0 for n in ANGLE_NAMES])
+    mean[[n.endswith('arm_flex') for n in ANGLE_NAMES]] = arm_flex
+    zeros = np.zeros(len(ANGLE_NAMES))
+    motion = Motion(
+        mean, zeros, zeros, zeros, np.array([0.0, depth]), np.array(velocity), heading, 0
+    )
+    cloths = ('skin', 'face', 'shirt', 'sleeve', 'cuff', 'trousers', 'leg', 'shoe')
+    plain = np.full((8, 8, 3), 200, np.uint8)
+    return Person(build, motion, dict.fromkeys(cloths, plain))
+
+
+def scene_of(people: list[Person], occluders: list[Occluder] = ()) -> Scene:
+    return Scene(
+        height=240, width=320, background=np.zeros((240, 320, 3), np.uint8), margin=0, focal=300.0,
+        horizon=120.0, ground=1.0, light=np.array([0.0, 0.0, -1.0]), people=people,
+        occluders=list(occluders),
+    )  # fmt: skip
+
+
+def labels_of(scene: Scene, t: float = 0.0) -> tuple[FrameLabels, np.ndarray]:
+    _, canvas = render_frame(scene, t, np.random.default_rng(0))
+    return frame_labels(scene, t, canvas), canvas
+
+
+def visible(labels: FrameLabels, person: int = 0) -> dict[str, bool]:
+    return dict(zip(JOINT_NAMES, labels.keypoints[person, :, 2].astype(bool).tolist()))
+
+
+def test_projection_by_hand():
+    camera = Camera(300.0, np.array([160.0, 120.0]))
+    np.testing.assert_allclose(camera.project([1.0, -0.5, 4.0]), [235.0, 82.5])
+
+
+def test_left_is_the_persons_own_left():
+    front, _ = labels_of(scene_of([standing_person(heading=0.0)]))
+    back, _ = labels_of(scene_of([standing_person(heading=np.pi)]))
+    left, right = JOINT_NAMES.index('left_shoulder'), JOINT_NAMES.index('right_shoulder')
+    assert front.keypoints[0, left, 0] > front.keypoints[0, right, 0]
+    assert back.keypoints[0, left, 0] < back.keypoints[0, right, 0]
+
+
+def test_limbs_keep_their_lengths_in_motion():
+    person = video_scene(Settings(videos={'train': 1}), 'train', 0).people[0]
+    for t in np.linspace(-0.5, 0.5, 7):
+        p = pose_points(person.build, person.motion, t, 1.5)
+        for start, end, length in [
+            ('left_hip', 'left_knee', person.build.thigh),
+            ('right_knee', 'right_ankle', person.build.shin),
+            ('left_shoulder', 'left_elbow', person.build.upper_arm),
+            ('right_elbow', 'right_wrist', person.build.forearm),
+        ]:
+            assert np.linalg.norm(p[start] - p[end]) == pytest.approx(length)
+        assert max(p[k][1] for k in ('left_toe', 'right_toe', 'left_ankle', 'right_ankle')) <= 1.5
+
+
+def test_all_joints_of_a_lone_person_who_faces_the_camera_are_visible_and_on_the_person():
+    labels, canvas = labels_of(scene_of([standing_person()]))
+    assert all(visible(labels).values())
+    columns, rows = np.rint(labels.keypoints[0, :, :2]).astype(int).T
+    assert (canvas.owner[rows, columns] == 0).all()
+
+
+def test_a_nose_seen_from_behind_is_hidden_and_nothing_else():
+    labels, _ = labels_of(scene_of([standing_person(heading=np.pi)]))
+    assert [name for name, v in visible(labels).items() if not v] == ['nose']
+
+
+def test_from_the_side_the_far_half_of_the_trunk_is_hidden():
+    # Facing right in the image, arms forward: the right side is near.
+    labels, _ = labels_of(scene_of([standing_person(heading=np.pi / 2, arm_flex=np.pi / 2)]))
+    hidden = {name for name, v in visible(labels).items() if not v}
+    assert {'left_shoulder', 'left_hip'} <= hidden
+    assert all(name.startswith('left') for name in hidden)
+
+
+def test_a_known_occluder_hides_exactly_what_is_behind_it():
+    scene = scene_of([standing_person()])
+    free, _ = labels_of(scene)
+    knee_y = free.keypoints[0, JOINT_NAMES.index('left_knee'), 1]
+    height = int(240 - (knee_y - 8))
+    wall = Occluder(np.full((height, 320, 3), 90, np.uint8), np.ones((height, 320), np.float32),
+                    np.array([0.0, 240.0 - height]), np.zeros(2), depth=2.0)  # fmt: skip
+    scene.occluders = [wall]
+    labels, canvas = labels_of(scene)
+    hidden = {name for name, v in visible(labels).items() if not v}
+    assert hidden == {'left_knee', 'right_knee', 'left_ankle', 'right_ankle'}
+    # Occluded, but labelled where they are.
+    np.testing.assert_array_equal(labels.keypoints[0, :, :2], free.keypoints[0, :, :2])
+    assert (canvas.owner[240 - height + 1 :] == OCCLUDER).all()
+
+    scene.occluders[0].depth = 6.0  # behind the person
+    assert all(visible(labels_of(scene)[0]).values())
+
+
+def test_a_moving_occluder_hides_by_time():
+    wall = Occluder(np.full((240, 120, 3), 90, np.uint8), np.ones((240, 120), np.float32),
+                    np.array([100.0, 0.0]), np.array([1000.0, 0.0]), depth=2.0)  # fmt: skip
+    scene = scene_of([standing_person()], [wall])
+    assert not any(visible(labels_of(scene, 0.0)[0]).values())
+    assert all(visible(labels_of(scene, 0.25)[0]).values())
+
+
+def test_the_nearer_person_hides_the_farther_one():
+    near, far = standing_person(depth=3.0), standing_person(depth=5.0)
+    labels, _ = labels_of(scene_of([far, near]))
+    assert all(visible(labels, 1).values())
+    assert not visible(labels, 0)['left_hip'] and not visible(labels, 0)['head_bottom']
+
+
+def test_joints_outside_the_image_are_zero():
+    person = standing_person()
+    person.motion.root = np.array([2.05, 4.0])  # the middle of the body is at x = 313.75
+    labels, _ = labels_of(scene_of([person]))
+    points = dict(zip(JOINT_NAMES, labels.keypoints[0]))
+    assert not points['left_wrist'].any() and not points['left_shoulder'].any()
+    assert points['right_wrist'].any() and points['right_shoulder'].any()
+
+
+def test_head_box_holds_the_head():
+    labels, canvas = labels_of(scene_of([standing_person()]))
+    x, y, w, h = labels.head_boxes[0]
+    points = dict(zip(JOINT_NAMES, labels.keypoints[0, :, :2]))
+    for name in ('nose', 'head_top', 'head_bottom'):
+        assert x <= points[name][0] <= x + w and y <= points[name][1] <= y + h
+    top = np.nonzero((canvas.owner == 0).any(axis=1))[0][0]
+    assert top == pytest.approx(y, abs=2.5)
+    # From neck to crown 0.23 m at 4 m and 300 pixels of focal length: 17.25 pixels; the crown's
+    # surface is a little above its joint.
+    assert 17.25 <= h <= 19
+
+
+def test_visible_joints_of_random_scenes_lie_on_their_person():
+    settings = Settings(videos={'train': 10}, height=120, width=160)
+    count = 0
+    for index in range(10):
+        scene = video_scene(settings, 'train', index)
+        labels, canvas = labels_of(scene, frame_time(settings, index))
+        for person, points in enumerate(labels.keypoints):
+            for x, y, v in points:
+                if v:
+                    assert canvas.owner[round(y), round(x)] == person
+                    count += 1
+    assert count > 100
+
+
+def test_person_annotations_by_hand():
+    image = dict(id=10_000_000_000, width=320, height=240)
+    keypoints = np.zeros((3, 15, 3))
+    keypoints[0, :4] = [[10, 20, 1], [30, 40, 0], [50, 60, 1], [10, 20, 1]]
+    keypoints[1, :2] = [[5, 5, 1], [6, 6, 1]]  # two joints are too few
+    keypoints[2, :5, :2] = 7  # nothing visible
+    (person,) = person_annotations(FrameLabels(keypoints, np.full((3, 4), 9.0)), image)
+    assert (person['id'], person['track_id']) == (1_000_000_000_000, 0)
+    assert person['keypoints'][:9] == [10, 20, 1, 30, 40, 0, 50, 60, 1]
+    assert person['keypoints'][9:15] == [0] * 6  # ears
+    assert person['keypoints'][15:18] == [10, 20, 1]
+    assert person['bbox'] == [4, 14, 52, 52]  # extent 40 x 40 times 1.3
+
+
+# ---- difficulty --------------------------------------------------------------------------------
+
+
+def owner_share(difficulty: Difficulty, owner: int) -> float:
+    settings = Settings(videos={'train': 8}, height=96, width=128, difficulty=difficulty)
+    shares = []
+    for index in range(8):
+        _, canvas = render_frame(video_scene(settings, 'train', index), 0, np.random.default_rng(0))
+        shares.append(np.mean(canvas.owner == owner))
+    return float(np.mean(shares))
+
+
+def test_occluder_coverage_dial():
+    assert owner_share(Difficulty(occluder_coverage=0.0), OCCLUDER) == 0
+    some = owner_share(Difficulty(occluder_coverage=0.05, moving_occluders=0.0), OCCLUDER)
+    much = owner_share(Difficulty(occluder_coverage=0.2, moving_occluders=0.0), OCCLUDER)
+    assert 0.01 < some <= 0.055
+    assert 1.5 * some < much <= 0.21
+
+
+def test_people_dial():
+    settings = Settings(videos={'train': 6}, height=64, width=80,
+                        difficulty=Difficulty(people=(3, 3)))  # fmt: skip
+    assert {len(video_scene(settings, 'train', i).people) for i in range(6)} == {3}
+
+
+def test_speed_dial_scales_motion():
+    def step(speed: float) -> float:
+        settings = Settings(videos={'train': 8}, difficulty=Difficulty(speed=speed, crossing=0.0))
+        moved = []
+        for index in range(8):
+            for p in video_scene(settings, 'train', index).people:
+                a, b = (pose_points(p.build, p.motion, t, 1.5) for t in (0.0, 1 / FRAME_RATE))
+                moved += [np.linalg.norm(a[n] - b[n]) for n in JOINT_NAMES]
+        return float(np.mean(moved))
+
+    assert step(0.0) == 0
+    assert step(2.0) > 1.6 * step(1.0) > 0
+
+
+def test_motion_blur_smears_what_moves():
+    person = standing_person(velocity=(3.0, 0.0))
+    scene = scene_of([person])
+    sharp, canvas = render_frame(scene, 0.0, np.random.default_rng(0))
+    scene.shutter = 1.0
+    blurred, same = render_frame(scene, 0.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(canvas.owner, same.owner)  # labels stay those of the instant
+    edge = np.abs(np.diff(sharp[..., 0].astype(float), axis=1)).max()
+    assert np.abs(np.diff(blurred[..., 0].astype(float), axis=1)).max() < 0.75 * edge
+    # 3 m/s at 4 m: 9 pixels a frame; the smear reaches over the person's edge.
+    outside = canvas.owner == BACKGROUND
+    assert (blurred[outside] > 40).sum() > (sharp[outside] > 40).sum() + 50
+
+
+def test_crossing_people_meet():
+    def distance(crossing: float) -> float:
+        settings = Settings(
+            videos={'train': 10}, difficulty=Difficulty(people=(2, 2), crossing=crossing)
+        )
+        nearest = []
+        for index in range(10):
+            scene = video_scene(settings, 'train', index)
+            x = []
+            for t in np.linspace(-0.4, 0.4, 41):
+                camera = scene.camera_at(t)
+                a, b = (
+                    camera.project(pose_points(p.build, p.motion, t, scene.ground)['pelvis'])[0]
+                    for p in scene.people
+                )
+                x.append(abs(a - b))
+            nearest.append(min(x))
+        return float(np.median(nearest))
+
+    assert distance(1.0) < 5 < 30 < distance(0.0)
