@@ -128,3 +128,29 @@ def write_annolist_video(
 def save_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
+
+
+def write_mat_video(root: Path, split: str, name: str, persons_by_frame: list) -> None:
+    """As `write_annolist_video`, with the labels as MATLAB structs in a .mat file."""
+    from scipy.io import savemat
+
+    write_annolist_video(root, split, name, persons_by_frame)
+    path = root / 'annotations' / split / f'{name}.json'
+    entries = json.loads(path.read_text())['annolist']
+    path.unlink()
+    for entry in entries:
+        entry['annorect'] = [
+            dict(rect, annopoints=dict(point=_struct_array(rect['annopoints'][0]['point'])))
+            for rect in entry['annorect']
+        ]
+        entry['annorect'] = _struct_array(entry['annorect']) if entry['annorect'] else np.zeros(0)
+        entry['image'] = entry['image'][0]
+    savemat(str(path.with_suffix('.mat')), dict(annolist=_struct_array(entries)))
+
+
+def _struct_array(dicts: list[dict]) -> np.ndarray:
+    array = np.zeros((1, len(dicts)), dtype=[(key, object) for key in dicts[0]])
+    for index, item in enumerate(dicts):
+        for key, value in item.items():
+            array[0, index][key] = value
+    return array

@@ -24,6 +24,7 @@ from posetrack_samples import (
     write_annolist_video,
     write_coco_video,
     write_image,
+    write_mat_video,
 )
 from torch.utils.data import DataLoader
 
@@ -178,9 +179,10 @@ def test_occluded_joints_are_labelled_and_absent_ones_are_not(tmp_path):
     np.testing.assert_array_equal(visible, expected)
 
 
-def test_posetrack17_annolist(tmp_path):
+@pytest.mark.parametrize('write_video', [write_annolist_video, write_mat_video])
+def test_posetrack17_annolist(tmp_path, write_video):
     for name in ('02276_mpii', '02277_mpii'):
-        write_annolist_video(tmp_path, 'train', name, [[person(0), person(1)], [], [person(2)]])
+        write_video(tmp_path, 'train', name, [[person(0), person(1)], [], [person(2)]])
     data = dataset(tmp_path, dataset_name='posetrack17')
     assert len(data) == 6
     assert [data[i]['id'] for i in range(6)] == list(range(6))  # it has no ids of its own
@@ -629,6 +631,24 @@ def test_video_folder_empty_or_missing(root, left):
         (root / 'images/train/000002_b').mkdir()
     with pytest.raises(FileNotFoundError, match=r'5 of 8 key frames .*\(video 000002_b\)'):
         dataset(root)
+
+
+def test_first_image_without_a_header(root):
+    (root / 'images/train/000002_b/000000.jpg').write_bytes(b'no image')
+    with pytest.raises(OSError, match=r'000002_b/000000\.jpg'):
+        dataset(root)
+
+
+def test_a_size_in_the_label_is_taken_from_there(root):
+    """No header is read then, and boxes are cut to that size."""
+
+    def change(content):
+        for image in content['images']:
+            image.update(width=30, height=20)
+
+    rewrite(root, change)
+    (root / 'images/train/000001_a/000000.jpg').write_bytes(b'no image')
+    assert dataset(root)[0]['bbox'].tolist() == [[8, 4, 29, 19]]
 
 
 def test_wrong_image_prefix_says_where_it_looked(root):
