@@ -6,6 +6,7 @@ Shapes: B clips, T frames, H x W input pixels, C feature channels, h x w feature
 from __future__ import annotations
 
 import torch
+from mmcv.cnn.bricks import DropPath
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from torch import Tensor
@@ -41,6 +42,10 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     def __init__(self, *, method: dict, **kwargs):
         super().__init__(**kwargs)
         self.method = MODELS.build(method)
+        # MMPretrain's ViT gives them as NumPy numbers, which torch.compile and torch.export refuse.
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                module.drop_prob = float(module.drop_prob)
 
     def run_method(self, inputs: Tensor, clip_seeds: Tensor | None = None) -> MethodOutput:
         """Backbone and method on clips.

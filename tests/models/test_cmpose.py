@@ -1,0 +1,269 @@
+import copy
+
+import pytest
+import torch
+from mmpose.registry import MODELS
+from tiny_models import randomize
+
+from cmpose_mm.models.cmpose import CMPose
+from cmpose_mm.models.cmpose.temporal_fusion import (
+    ConcatTemporalFusion,
+    WeightedSumTemporalFusion,
+)
+
+FTE = dict(type='CausalTokenFTE', num_causal=2, num_neighbors=3, num_clusters=4)
+AUX = dict(type='AuxReconLoss')
+SEEDS = torch.tensor([3, 2**62, 8])
+
+
+def tiny_cmpose(**changes):
+    config = dict(
+        type='CMPose',
+        embed_dims=16,
+        num_keypoints=5,
+        num_frames=3,
+        neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=2),
+        fte=FTE,
+        aux=AUX,
+    )
+    return MODELS.build({**config, **changes})
+
+
+def clip_features(num_clips=3, num_frames=3):
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn(num_clips, num_frames, 16, 6, 4, generator=generator)
+
+
+def test_built_from_a_config():
+    method = tiny_cmpose()
+    assert type(method) is CMPose
+    assert method.neck.keypoint_tokens.shape == (5, 16)
+    assert method.neck.temporal_embed.shape == (3, 16)
+
+
+@pytest.mark.parametrize('kind', ['concat', 'weighted_sum'])
+@pytest.mark.parametrize('key_index', [None, 0, 2])
+def test_without_fte_it_starts_as_the_key_frame(kind, key_index):
+    method = tiny_cmpose(fte=None, key_index=key_index, temporal_fusion=kind).eval()
+    features = clip_features()
+    out = method(features)
+    assert torch.equal(out.key_features, features[:, 1 if key_index is None else key_index])
+    assert out.losses == {} and out.details == {}
+
+
+def test_temporal_fusions_match_loops():
+    tokens = torch.randn(2, 3, 4, 6)
+    concat = randomize(ConcatTemporalFusion(6, 3, 1))
+    weighted = randomize(WeightedSumTemporalFusion(6, 3, 1))
+    for b in range(2):
+        for cell in range(4):
+            channels = torch.cat([tokens[b, t, cell] for t in range(3)])
+            expected = concat.proj.weight @ channels + concat.proj.bias
+            torch.testing.assert_close(concat(tokens)[b, cell], expected)
+            expected = sum(weighted.weights[t] * tokens[b, t, cell] for t in range(3))
+            torch.testing.assert_close(weighted(tokens)[b, cell], expected)
+
+
+def test_cells_keep_their_place():
+    """Cell (y, x) is token y * w + x on the way in and out."""
+    method = tiny_cmpose().eval()
+    out = method(clip_features())
+    for b in range(3):
+        for token in out.details['causal_tokens'][b].flatten().tolist():
+            y, x = divmod(token, 4)
+            # Untrained, neck and fusion pass the key frame's features.
+            assert torch.equal(out.key_features[b, :, y, x], clip_features()[b, 1, :, y, x])
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(),
+        dict(aux=None),
+        dict(fte=None),
+        dict(fte=None, aux=None),
+        dict(aux=dict(AUX, mask_ratio=0.0)),
+        dict(aux=dict(AUX, noise_ratio=0.0)),
+        dict(fte=dict(FTE, causal_only=True)),
+        dict(fte=dict(FTE, selection='union')),
+        dict(fte=dict(FTE, normalize_merge=False)),
+        dict(temporal_fusion='weighted_sum'),
+        dict(neck=dict(type='CrissCrossSTNeck', num_heads=2, shared_pathways=False)),
+        dict(neck=dict(type='CrissCrossSTNeck', num_heads=2, fusion='weighted_sum')),
+    ],
+    ids=str,
+)
+def test_every_trainable_parameter_receives_a_gradient_at_the_first_step(changes):
+    """What DistributedDataParallel waits for."""
+    method = tiny_cmpose(**changes).train()
+    out = method(clip_features(), SEEDS)
+    (out.key_features.square().mean() + sum(out.losses.values())).backward()
+    assert [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_losses_by_name():
+    assert list(tiny_cmpose()(clip_features(), SEEDS).losses) == ['loss_mask', 'loss_denoise']
+    for ratio, name in (('mask_ratio', 'loss_denoise'), ('noise_ratio', 'loss_mask')):
+        method = tiny_cmpose(aux=dict(AUX, **{ratio: 0.0}))
+        assert list(method(clip_features(), SEEDS).losses) == [name]
+    assert tiny_cmpose(aux=None)(clip_features(), SEEDS).losses == {}
+    assert tiny_cmpose().eval()(clip_features(), SEEDS).losses == {}
+
+
+def test_losses_equal_tasks_run_one_by_one():
+    method = randomize(tiny_cmpose()).train()
+    features = clip_features()
+    tokens = features.flatten(3).transpose(2, 3)
+    tasks = method.aux.corrupt(tokens, SEEDS)
+    losses = method(features, SEEDS).losses
+    for name, task in tasks.items():
+        restored = method.neck(task.tokens).tokens
+        expected = (
+            0.1
+            * torch.stack(
+                [
+                    (restored.flatten(1, 2)[b, i] - tokens.flatten(1, 2)[b, i]).square().mean()
+                    for b in range(3)
+                    for i in task.indices[b].tolist()
+                ]
+            ).mean()
+        )
+        torch.testing.assert_close(losses[name], expected)
+
+
+def test_auxiliary_tasks_leave_parameters_and_the_main_path_alone():
+    torch.manual_seed(1)
+    with_tasks = tiny_cmpose()
+    torch.manual_seed(1)
+    without = tiny_cmpose(aux=None)
+    state, other = with_tasks.state_dict(), without.state_dict()
+    assert state.keys() == other.keys()
+    assert all(torch.equal(state[name], other[name]) for name in state)
+    randomize(with_tasks)
+    randomize(without)
+    features = clip_features()
+    inference = [method.eval()(features) for method in (with_tasks, without)]
+    assert torch.equal(inference[0].key_features, inference[1].key_features)
+    training = [method.train()(features, SEEDS) for method in (with_tasks, without)]
+    torch.testing.assert_close(training[0].key_features, training[1].key_features)
+    for name, value in training[0].details.items():
+        torch.testing.assert_close(value, training[1].details[name])
+
+
+def test_auxiliary_losses_train_the_neck_only():
+    method = randomize(tiny_cmpose()).train()
+    features = clip_features().requires_grad_()
+    sum(method(features, SEEDS).losses.values()).backward()
+    reached = {name.split('.')[0] for name, p in method.named_parameters() if p.grad is not None}
+    assert reached == {'neck'}
+    assert features.grad.abs().sum() > 0
+
+
+def test_masked_features_receive_no_gradient_as_detached_targets():
+    method = randomize(tiny_cmpose(aux=dict(AUX, noise_ratio=0.0))).train()
+    features = clip_features().requires_grad_()
+    method(features, SEEDS).losses['loss_mask'].backward()
+    gradient = features.grad.flatten(3).transpose(2, 3).flatten(1, 2).abs().sum(-1)
+    tokens = features.detach().flatten(3).transpose(2, 3)
+    indices = method.aux.corrupt(tokens, SEEDS)['loss_mask'].indices
+    masked = torch.zeros_like(gradient, dtype=torch.bool).scatter(1, indices, True)
+    assert (gradient[masked] == 0).all()
+    assert (gradient[~masked] > 0).all()
+
+
+def test_training_gradients_are_those_of_the_split_batch():
+    method = randomize(tiny_cmpose(), std=0.1).train()
+    features, seeds = clip_features(4), torch.tensor([3, 9, 2**60, 4])
+
+    def gradients(*parts):
+        method.zero_grad()
+        for part in parts:
+            out = method(features[part], seeds[part])
+            loss = out.key_features.square().mean() + sum(out.losses.values())
+            (loss / len(parts)).backward()
+        return {name: p.grad.clone() for name, p in method.named_parameters()}
+
+    whole = gradients(slice(0, 4))
+    halves = gradients(slice(0, 2), slice(2, 4))
+    for name, gradient in whole.items():
+        torch.testing.assert_close(gradient, halves[name], rtol=1e-4, atol=1e-6)
+
+
+def outputs(out):
+    return dict(key_features=out.key_features, **out.losses, **out.details)
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_same_input_same_output_and_no_state_between_calls(training):
+    method = randomize(tiny_cmpose()).train(training)
+    before = copy.deepcopy([vars(module) for module in method.modules()])
+    first = outputs(method(clip_features(), SEEDS))
+    method(torch.randn(2, 3, 16, 6, 4), SEEDS[:2])
+    second = outputs(method(clip_features(), SEEDS))
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    for module, old in zip(method.modules(), before):
+        assert vars(module).keys() == old.keys()
+        for key, value in vars(module).items():
+            if not key.startswith('_'):
+                assert value == old[key]
+        for group in ('_parameters', '_buffers'):
+            for name, value in vars(module)[group].items():
+                assert value is None or torch.equal(value, old[group][name])
+
+
+def test_batch_of_one_and_permuted_batches():
+    method = randomize(tiny_cmpose(), std=0.1).eval()
+    features = clip_features(5)
+    whole = outputs(method(features))
+    order = torch.tensor([4, 2, 0, 1, 3])
+    for part in (order, torch.tensor([2]), torch.tensor([0, 3])):
+        for name, value in outputs(method(features[part])).items():
+            torch.testing.assert_close(value, whole[name][part], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_is_finite_and_close(dtype):
+    method = randomize(tiny_cmpose(fte=None), std=0.1).train()
+    features = clip_features()
+    plain = method(features, SEEDS)
+    with torch.autocast('cpu', dtype=dtype):
+        mixed = method(features, SEEDS)
+    error = (mixed.key_features.float() - plain.key_features).abs().max()
+    assert error < 0.03 * plain.key_features.abs().max()
+    for name, value in plain.losses.items():
+        assert mixed.losses[name].dtype == torch.float32
+        torch.testing.assert_close(mixed.losses[name], value, rtol=0.02, atol=0)
+
+    method = randomize(tiny_cmpose(), std=0.1).train()
+    with torch.autocast('cpu', dtype=dtype):
+        mixed = method(features, SEEDS)
+        loss = mixed.key_features.float().square().mean() + sum(mixed.losses.values())
+    loss.backward()
+    assert mixed.key_features.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in method.parameters())
+
+
+@pytest.mark.parametrize('height, width', [(6, 4), (8, 6), (5, 7)])
+@pytest.mark.parametrize('num_frames', [1, 3, 5])
+def test_shapes(height, width, num_frames):
+    method = tiny_cmpose(num_frames=num_frames)
+    out = method(torch.randn(2, num_frames, 16, height, width), SEEDS[:2])
+    assert out.key_features.shape == (2, 16, height, width)
+    assert out.details['causal_tokens'].shape == (2, 5, 2)
+    assert out.details['cluster_ids'].shape == (2, height * width)
+    assert out.details['similarity'].shape == (2, 5, height * width)
+    assert all(not value.requires_grad for value in out.details.values())
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(key_index=3), 'key_index is 3, expected 0 to 2 for 3 frames'),
+        (dict(key_index=-1), 'key_index is -1, expected 0 to 2 for 3 frames'),
+        (dict(temporal_fusion='mean'), "temporal_fusion is 'mean', expected one of"),
+    ],
+)
+def test_bad_arguments(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_cmpose(**changes)

@@ -1,0 +1,17 @@
+import subprocess
+import sys
+
+SCRIPT = """
+import sys
+sys.modules.update(mmpose=None, mmcv=None, mmengine=None, mmdet=None, mmpretrain=None)
+import torch
+from cmpose_mm.models.cmpose import AuxReconLoss, CausalTokenFTE, CMPose, CrissCrossSTNeck
+method = CMPose(CrissCrossSTNeck(16), CausalTokenFTE(16), AuxReconLoss(), embed_dims=16)
+out = method(torch.randn(2, 3, 16, 8, 6))
+assert out.key_features.shape == (2, 16, 8, 6) and len(out.losses) == 2
+"""
+
+
+def test_the_mathematics_needs_torch_alone():
+    result = subprocess.run([sys.executable, '-c', SCRIPT], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,184 @@
+import math
+
+import pytest
+import slow_cmpose
+import torch
+
+from cmpose_mm.models.cmpose.aux_recon_loss import AuxReconLoss, reconstruction_loss
+from cmpose_mm.models.cmpose.token_corruption import choose_tokens, mask_tokens, noise_tokens
+
+SEEDS = torch.tensor([4, 2**62, 5])
+
+
+def clip_tokens(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def corrupted_flags(corrupted):
+    """(B, T * N) bool, where a token differs: the complement of eq. 1's flags."""
+    batch, frames, cells, _ = corrupted.tokens.shape
+    flags = torch.zeros(batch, frames * cells, dtype=torch.bool)
+    return flags.scatter(1, corrupted.indices, True)
+
+
+@pytest.mark.parametrize('ratio', [0.05, 0.3, 0.45, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize('corrupt', [mask_tokens, lambda *a: noise_tokens(*a, 0.5)])
+def test_exact_count_and_the_rest_untouched(ratio, corrupt):
+    tokens = clip_tokens(3, 3, 13, 4)
+    corrupted = corrupt(tokens, SEEDS, ratio)
+    changed = (corrupted.tokens != tokens).any(-1).flatten(1)
+    assert corrupted.tokens.shape == tokens.shape
+    assert changed.sum(1).tolist() == [round(3 * 13 * ratio)] * 3
+    assert torch.equal(changed, corrupted_flags(corrupted))
+    assert torch.equal(corrupted.tokens.flatten(1, 2)[~changed], tokens.flatten(1, 2)[~changed])
+
+
+def test_masked_tokens_are_zero():
+    corrupted = mask_tokens(clip_tokens(3, 3, 13, 4), SEEDS, 0.45)
+    assert (corrupted.tokens.flatten(1, 2)[corrupted_flags(corrupted)] == 0).all()
+
+
+def test_noise_is_that_of_the_hash_scaled_by_the_clips_deviation():
+    tokens = clip_tokens(2, 3, 5, 6) * torch.tensor([1.0, 10.0])[:, None, None, None]
+    corrupted = noise_tokens(tokens, SEEDS[:2], 0.4, relative_std=0.5)
+    noise = (corrupted.tokens - tokens).flatten(1, 2)
+    for b in range(2):
+        values = tokens[b].flatten().tolist()
+        mean = sum(values) / len(values)
+        std = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+        for index in corrupted.indices[b].tolist():
+            for channel in range(6):
+                normal = slow_cmpose.standard_normal(int(SEEDS[b]), 2, index, channel, 6)
+                assert noise[b, index, channel].item() == pytest.approx(
+                    0.5 * std * normal, abs=1e-5 * std
+                )
+
+
+def test_every_token_is_chosen_equally_often():
+    chosen = choose_tokens(torch.arange(4000), 0, 40, 0.45)
+    assert all(len(set(row)) == 18 for row in chosen[:100].tolist())
+    counts = torch.bincount(chosen.flatten(), minlength=40)
+    # Binomial(4000, 0.45): standard deviation 31.5.
+    assert (counts - 1800).abs().max() < 5 * 31.5
+    # Two given tokens are chosen together as often as without repetition they should be.
+    both = ((chosen == 3).any(1) & (chosen == 4).any(1)).double().mean().item()
+    assert both == pytest.approx(18 * 17 / (40 * 39), abs=5 * math.sqrt(0.196 * 0.804 / 4000))
+
+
+def test_masks_and_noise_choose_independently():
+    tokens = clip_tokens(1, 3, 64, 2).expand(200, -1, -1, -1)
+    seeds = torch.arange(200)
+    masked = corrupted_flags(mask_tokens(tokens, seeds, 0.5))
+    noised = corrupted_flags(noise_tokens(tokens, seeds, 0.5, 0.5))
+    overlap = (masked & noised).double().mean().item()
+    assert overlap == pytest.approx(0.25, abs=0.005)
+
+
+@pytest.mark.parametrize('corrupt', [mask_tokens, lambda *a: noise_tokens(*a, 0.5)])
+def test_a_clip_is_corrupted_alike_in_any_batch(corrupt):
+    tokens = clip_tokens(3, 3, 13, 4)
+    together = corrupt(tokens, SEEDS, 0.45)
+    order = torch.tensor([2, 0, 1])
+    permuted = corrupt(tokens[order], SEEDS[order], 0.45)
+    assert torch.equal(permuted.tokens, together.tokens[order])
+    for b in range(3):
+        alone = corrupt(tokens[b : b + 1], SEEDS[b : b + 1], 0.45)
+        assert torch.equal(alone.tokens, together.tokens[b : b + 1])
+        assert torch.equal(alone.indices, together.indices[b : b + 1])
+    other = corrupt(tokens, SEEDS + 1, 0.45)
+    assert not torch.equal(other.indices, together.indices)
+
+
+def test_noise_carries_no_gradient_of_its_size_and_masks_cut_the_gradient():
+    tokens = clip_tokens(3, 3, 13, 4).requires_grad_()
+    noise_tokens(tokens, SEEDS, 0.45, 0.5).tokens.sum().backward()
+    assert torch.equal(tokens.grad, torch.ones_like(tokens))
+    tokens.grad = None
+    corrupted = mask_tokens(tokens, SEEDS, 0.45)
+    corrupted.tokens.sum().backward()
+    visible = ~corrupted_flags(corrupted).view(3, 3, 13)
+    assert torch.equal(tokens.grad, visible[..., None].expand_as(tokens).float())
+
+
+@pytest.mark.parametrize('divide_by_width', [True, False])
+def test_loss_matches_loops(divide_by_width):
+    target, reconstructed = clip_tokens(2, 2, 3, 5, 4)
+    indices = mask_tokens(target, SEEDS[:2], 0.45).indices
+    got = reconstruction_loss(reconstructed, target, indices, divide_by_width)
+    expected = slow_cmpose.reconstruction_loss(
+        reconstructed.double().numpy(), target.double().numpy(), indices, divide_by_width
+    )
+    assert got.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_loss_ignores_tokens_that_are_not_corrupted():
+    target, reconstructed = clip_tokens(2, 2, 3, 5, 4)
+    corrupted = mask_tokens(target, SEEDS[:2], 0.45)
+    before = reconstruction_loss(reconstructed, target, corrupted.indices)
+    visible = ~corrupted_flags(corrupted).view(2, 3, 5)
+    reconstructed[visible] += 100
+    assert reconstruction_loss(reconstructed, target, corrupted.indices) == before
+
+
+def test_loss_of_a_batch_is_the_mean_over_its_parts():
+    target, reconstructed = clip_tokens(2, 4, 3, 5, 4)
+    indices = choose_tokens(torch.arange(4), 0, 15, 0.45)
+    whole = reconstruction_loss(reconstructed, target, indices)
+    parts = [
+        reconstruction_loss(reconstructed[part], target[part], indices[part])
+        for part in (slice(0, 2), slice(2, 4))
+    ]
+    torch.testing.assert_close(whole, sum(parts) / 2)
+
+
+@pytest.mark.parametrize('detach', [True, False])
+def test_target_gradient(detach):
+    target, reconstructed = clip_tokens(2, 2, 3, 5, 4)
+    target.requires_grad_()
+    reconstructed.requires_grad_()
+    indices = choose_tokens(SEEDS[:2], 0, 15, 0.45)
+    AuxReconLoss(detach_target=detach)(reconstructed, target, indices).backward()
+    corrupted = torch.zeros(2, 15, dtype=torch.bool).scatter(1, indices, True).view(2, 3, 5)
+    assert torch.equal(reconstructed.grad.abs().sum(-1) > 0, corrupted)
+    if detach:
+        assert target.grad is None
+    else:
+        assert torch.equal(target.grad, -reconstructed.grad)
+
+
+def test_tasks_and_weight():
+    tokens = clip_tokens(3, 3, 13, 4)
+    both = AuxReconLoss(mask_ratio=0.2, noise_ratio=0.4, loss_weight=0.25)
+    tasks = both.corrupt(tokens, SEEDS)
+    assert {name: task.indices.shape[1] for name, task in tasks.items()} == {
+        'loss_mask': 8,
+        'loss_denoise': 16,
+    }
+    assert list(AuxReconLoss(noise_ratio=0.0).corrupt(tokens, SEEDS)) == ['loss_mask']
+    assert list(AuxReconLoss(mask_ratio=0.0).corrupt(tokens, SEEDS)) == ['loss_denoise']
+    indices = tasks['loss_mask'].indices
+    zeros = torch.zeros_like(tokens)
+    assert both(zeros, tokens, indices) == 0.25 * reconstruction_loss(zeros, tokens, indices)
+    assert not list(both.parameters()) and not list(both.buffers())
+
+
+def test_without_seeds_the_tasks_draw_anew_and_follow_torch_generator():
+    tokens, aux = clip_tokens(3, 3, 13, 4), AuxReconLoss()
+    torch.manual_seed(0)
+    first, second = (aux.corrupt(tokens, None)['loss_mask'].indices for _ in range(2))
+    torch.manual_seed(0)
+    assert torch.equal(aux.corrupt(tokens, None)['loss_mask'].indices, first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(mask_ratio=1.2), r'mask_ratio is 1.2, expected a number in \[0, 1\]'),
+        (dict(noise_ratio=-0.1), r'noise_ratio is -0.1, expected a number in \[0, 1\]'),
+        (dict(mask_ratio=0, noise_ratio=0), 'both 0; set aux=None'),
+    ],
+)
+def test_bad_ratios(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        AuxReconLoss(**arguments)
