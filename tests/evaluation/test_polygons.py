@@ -1,0 +1,72 @@
+"""Points in ignore regions, against exact arithmetic on one point and one polygon at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from slow_posetrack import strictly_inside
+
+from cmpose_mm.evaluation import polygons as polygons_module
+from cmpose_mm.evaluation.grouped_pairs import pairs_within
+from cmpose_mm.evaluation.polygons import inside_any_polygon
+
+# a coarse grid: corners, edges and points often meet, polygons often cross themselves
+grid = st.tuples(st.integers(0, 6), st.integers(0, 6))
+frames = st.lists(
+    st.tuples(
+        st.lists(grid, max_size=6),
+        st.lists(st.lists(grid, max_size=7), max_size=3),
+    ),
+    max_size=3,
+)
+
+
+def check(scene: list, scale: float, offset: float) -> None:
+    def place(spots) -> np.ndarray:
+        return np.array(spots, dtype=float).reshape(-1, 2) * scale + offset
+
+    points = [place(spots) for spots, _ in scene]
+    polygons = [[place(polygon) for polygon in regions] for _, regions in scene]
+    found = inside_any_polygon(
+        np.concatenate([np.zeros((0, 2)), *points]),
+        np.array([len(spots) for spots in points], dtype=int),
+        [polygon for regions in polygons for polygon in regions],
+        np.array([len(regions) for regions in polygons], dtype=int),
+    )
+    expected = [
+        any(strictly_inside(point.tolist(), polygon.tolist()) for polygon in regions)
+        for spots, regions in zip(points, polygons)
+        for point in spots
+    ]
+    assert found.tolist() == expected
+
+
+@given(frames, st.sampled_from([1.0, 0.1, 1 / 3, 1e-9]), st.sampled_from([0.0, 0.7, 1e6]))
+def test_equals_exact_arithmetic(scene, scale, offset) -> None:
+    check(scene, scale, offset)
+
+
+@given(frames)
+def test_work_in_small_parts_gives_the_same(scene) -> None:
+    saved = polygons_module._MAX_EDGES
+    polygons_module._MAX_EDGES = 4
+    try:
+        check(scene, 1.0, 0.0)
+    finally:
+        polygons_module._MAX_EDGES = saved
+
+
+def test_point_on_a_slanted_edge_that_float_arithmetic_gets_wrong() -> None:
+    """By the rounded determinant it would be on the edge or on the wrong side."""
+    triangle = np.array([[0.5, 0.5], [12.0, 12.0], [24.0, 0.0]])
+    for step in range(-8, 9):
+        point = np.array([[3.0, 3.0 + step * 2.0**-51]])
+        one = np.ones(1, dtype=int)
+        found = inside_any_polygon(point, one, [triangle], one)[0]
+        assert found == strictly_inside(point[0].tolist(), triangle.tolist()) == (step < 0)
+
+
+def test_pairs_within_frames() -> None:
+    a, b = pairs_within(np.array([2, 0, 1]), np.array([1, 3, 2]))
+    assert list(zip(a.tolist(), b.tolist())) == [(0, 0), (1, 0), (2, 4), (2, 5)]
