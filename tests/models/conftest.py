@@ -1,5 +1,13 @@
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(scope='module', autouse=True)
+def mmpose_scope():
+    """Configs name MMPose's modules without a prefix, as in MMPose's runner."""
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        yield
 
 
 @pytest.fixture(autouse=True)
