@@ -115,8 +115,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=50),
-    dict(
-        type='CosineAnnealingLR', by_epoch=True, T_max=3, eta_min=0, convert_to_iter_based=True
-    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, T_max=3, eta_min=0, convert_to_iter_based=True),
 ]
 default_hooks = dict(logger=dict(interval=20))

@@ -32,7 +32,9 @@ model = dict(
         num_frames=3,
         neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=8),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
-        aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.1),
+        # Lambda is not in the paper. 0.001 makes the auxiliary losses about as large as the heatmap
+        # loss, which MMPose averages over all pixels.
+        aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.001),
     ),
     head=dict(
         type='HeatmapHead',
