@@ -453,6 +453,14 @@ def test_a_new_epoch_reaches_persistent_workers(train_data):
             assert value != found[0, sample_id]
 
 
+def test_the_first_epoch_reaches_workers_that_run_already(train_data):
+    loader = DataLoader(train_data, num_workers=1, persistent_workers=True, collate_fn=list)
+    list(loader)
+    train_data.set_epoch(0, seed=11)
+    for index, (sample,) in enumerate(loader):
+        assert (sample['inputs'] == train_data[index]['inputs']).all()
+
+
 @pytest.mark.parametrize('kind', ['subset', 'pickle'])
 def test_copies_of_the_dataset_keep_up_too(train_data, kind):
     if kind == 'subset':
