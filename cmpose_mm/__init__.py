@@ -39,7 +39,7 @@ def config_path(name: str) -> str:
         folder = package.parent / 'configs'
     path = folder / name
     if path.is_file():
-        return str(path)
+        return str(path.resolve())
     shipped = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.py'))
     similar = get_close_matches(name, shipped, n=3) or [path for path in shipped if '/' not in path]
     raise FileNotFoundError(

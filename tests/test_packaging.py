@@ -1,0 +1,291 @@
+"""The built wheel, installed outside the checkout, is all that a user of MMPose needs.
+
+The clean environment sees the heavy packages of the running one (a .pth line), but not its install
+of cmpose_mm: that one is editable, by .pth files that are read only in its own site-packages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import cmpose_mm
+
+ROOT = Path(__file__).resolve().parents[1]
+USERS_OWN = {
+    'torch', 'torchvision', 'numpy', 'mmcv', 'mmengine', 'mmdet', 'mmpose', 'mmpretrain',
+    'onedl-mmcv', 'onedl-mmengine', 'onedl-mmdetection', 'opencv-python',
+    'opencv-python-headless', 'scipy',
+}  # fmt: skip
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Runs a command with nothing of the checkout on its path; returns what it printed."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith('PYTHON')}
+    process = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd, env=dict(env, OMP_NUM_THREADS='1'), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stdout
+    return process.stdout
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory) -> Path:
+    """A wheel built from the source archive, which is built from a copy of the checkout."""
+    folder = tmp_path_factory.mktemp('build')
+    source = folder / 'source'
+
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        products = {'build', 'dist', 'data', 'work_dirs'} if Path(parent) == ROOT else set()
+        return {
+            name
+            for name in names
+            if name in products
+            or name.startswith('.')
+            or name.endswith(('.egg-info', '__pycache__'))
+        }
+
+    shutil.copytree(ROOT, source, ignore=left_out)
+    run(
+        sys.executable, '-c',
+        f'from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})',
+        cwd=source,
+    )  # fmt: skip
+    archive = next(folder.glob('cmpose_mm-*.tar.gz'))
+    pip = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-index', '--no-cache-dir']
+    run(*pip, '--no-deps', '--no-build-isolation', '-w', folder, archive, cwd=folder)
+    return next(folder.glob('cmpose_mm-*.whl'))
+
+
+@pytest.fixture(scope='module')
+def clean_python(wheel, tmp_path_factory) -> Path:
+    """Python of a new environment in which only the wheel is installed."""
+    folder = tmp_path_factory.mktemp('clean')
+    run(sys.executable, '-m', 'venv', '--without-pip', folder / 'env', cwd=folder)
+    site = next((folder / 'env').glob('lib/python*/site-packages'))
+    (site / 'heavy.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    python = folder / 'env' / 'bin' / 'python'
+    pip = [sys.executable, '-m', 'pip', '--python', python, 'install', '--quiet', '--no-index']
+    # --ignore-installed: an editable install in the running environment is not to be removed.
+    run(*pip, '--no-deps', '--ignore-installed', wheel, cwd=folder)
+    return python
+
+
+@pytest.fixture
+def foreign(tmp_path) -> Path:
+    """A folder that has nothing to do with the checkout."""
+    folder = tmp_path / 'somewhere else'
+    folder.mkdir()
+    return folder
+
+
+def evaluate(python: Path, cwd: Path, code: str):
+    """What a program of a few lines, run in the clean environment, leaves in `result`."""
+    lines = f'import json\n{code}\nprint("RESULT" + json.dumps(result))'
+    output = run(python, '-W', 'ignore', '-c', lines, cwd=cwd)
+    return json.loads(output.rpartition('RESULT')[2])
+
+
+def files_below(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for path in folder.rglob('*')
+        if path.is_file() and path.suffix != '.pyc'
+    }
+
+
+def test_wheel_holds_the_package_and_what_mim_reads(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    carried = {name[len('cmpose_mm/.mim/') :] for name in names if '/.mim/' in name}
+    expected = files_below(ROOT / 'configs') | files_below(ROOT / 'tools') | {'model-index.yml'}
+    assert len(expected) > 20
+    assert carried == expected
+    modules = {name for name in names if '.dist-info/' not in name and '/.mim/' not in name}
+    assert modules == {
+        name for name in files_below(ROOT / 'cmpose_mm') if '/.mim/' not in name
+    }  # no tests, no benchmarks
+
+
+def test_source_archive_can_be_tested(wheel):
+    listing = subprocess.run(
+        ['tar', '-tzf', next(wheel.parent.glob('*.tar.gz'))], capture_output=True, text=True
+    ).stdout
+    for name in ('requirements.txt', 'Makefile', 'tests/test_packaging.py', 'scripts/setup_env.py'):
+        assert f'/{name}\n' in listing
+
+
+def required_names(requirements: list[str]) -> set[str]:
+    names = {re.match(r'[A-Za-z0-9._-]+', line)[0] for line in requirements if 'extra' not in line}
+    return {re.sub(r'[-_.]+', '-', name).lower() for name in names}
+
+
+def test_install_touches_nothing_of_the_users(wheel):
+    """Neither our needs nor the needs of those name a package of a working MMPose."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        headers = archive.read(name).decode().split('\n\n')[0].splitlines()
+    found: set[str] = set()
+    pending = required_names(
+        [line.split(': ', 1)[1] for line in headers if line.startswith('Requires-Dist')]
+    )
+    assert pending, 'no needs at all: is METADATA read right?'
+    while pending:
+        name = pending.pop()
+        found.add(name)
+        pending |= required_names(metadata.requires(name) or []) - found
+    assert not found & USERS_OWN
+
+
+def test_pip_keeps_an_old_working_mmpose(wheel, tmp_path):
+    """pip, which may resolve needs here, leaves older versions of all those packages in place."""
+    run(sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'env', cwd=tmp_path)
+    site = next((tmp_path / 'env').glob('lib/python*/site-packages'))
+    old = {name: '0.0.1' for name in USERS_OWN} | {'orjson': '99', 'tqdm': '99'}
+    for name, version in old.items():
+        info = site / f'{name.replace("-", "_")}-{version}.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+        (info / 'RECORD').write_text('')
+        (info / 'INSTALLER').write_text('pip\n')
+    python = tmp_path / 'env' / 'bin' / 'python'
+    pip = [sys.executable, '-m', 'pip', '--python', python]
+    run(*pip, 'install', '--quiet', '--upgrade', '--no-index', wheel, cwd=tmp_path)
+    listing = json.loads(run(*pip, 'list', '--format', 'json', cwd=tmp_path))
+    versions = {entry['name']: entry['version'] for entry in listing}
+    assert versions == dict(old, cmpose_mm=cmpose_mm.__version__)
+
+
+def test_imports_and_registers(clean_python, foreign):
+    result = evaluate(
+        clean_python,
+        foreign,
+        'import cmpose_mm\n'
+        'from mmpose.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS\n'
+        'result = [cmpose_mm.__file__, cmpose_mm.__version__,\n'
+        '    [MODELS.get("VideoTopdownPoseEstimator") is not None,\n'
+        '     DATASETS.get("PoseTrackVideoDataset") is not None,\n'
+        '     TRANSFORMS.get("PackClipInputs") is not None,\n'
+        '     METRICS.get("PoseTrackMetric") is not None,\n'
+        '     HOOKS.get("EpochSeedHook") is not None]]',
+    )
+    assert Path(result[0]).is_relative_to(clean_python.parents[1])
+    assert result[1] == cmpose_mm.__version__
+    assert result[2] == [True] * 5
+
+
+def test_child_of_an_mmpose_config(clean_python, foreign):
+    (foreign / 'child.py').write_text(
+        "_base_ = ['mmpose::body_2d_keypoint/topdown_heatmap/posetrack18/"
+        "td-hm_hrnet-w32_8xb64-20e_posetrack18-256x192.py']\n"
+        "custom_imports = dict(imports=['cmpose_mm'], allow_failed_imports=False)\n"
+        "val_evaluator = dict(_delete_=True, type='PoseTrackMetric', "
+        "ann_file='annotations/val', prefix='posetrack')\n"
+    )
+    result = evaluate(
+        clean_python,
+        foreign,
+        'from mmengine import Config\n'
+        'from mmpose.registry import METRICS\n'
+        "config = Config.fromfile('child.py')\n"
+        'result = [config.model.type, config.val_evaluator.type,\n'
+        '          METRICS.get(config.val_evaluator.type).__module__]',
+    )
+    assert result == [
+        'TopdownPoseEstimator', 'PoseTrackMetric', 'cmpose_mm.evaluation.posetrack_metric'
+    ]  # fmt: skip
+
+
+def test_our_configs_are_inherited_from_anywhere(clean_python, foreign):
+    (foreign / 'mine.py').write_text(
+        "_base_ = [__import__('cmpose_mm').config_path('cmpose_vit_posetrack18.py')]\n"
+        'train_cfg = dict(max_epochs=3)\n'
+    )
+    result = evaluate(
+        clean_python,
+        foreign,
+        'from mmengine import Config\n'
+        'import cmpose_mm\n'
+        "path = cmpose_mm.config_path('cmpose_vit_posetrack18.py')\n"
+        "mine, base = Config.fromfile('mine.py').to_dict(), Config.fromfile(path).to_dict()\n"
+        "epochs = [config['train_cfg'].pop('max_epochs') for config in (mine, base)]\n"
+        'result = [path, epochs, mine == base]',
+    )
+    assert Path(result[0]).is_relative_to(clean_python.parents[1])
+    assert result[1:] == [[3, 20], True]
+
+
+def test_mim_trains_and_tests(clean_python, foreign, tiny_config):
+    """Data by the shipped tool, config by the one-liner, both commands by mim."""
+    tools = evaluate(
+        clean_python, foreign,
+        'import cmpose_mm, pathlib\n'
+        'result = str(pathlib.Path(cmpose_mm.__file__).parent / ".mim" / "tools")',
+    )  # fmt: skip
+    small = '--train 1 --val 1 --frames 3 --size 160 120 --workers 1'.split()
+    tool = Path(tools) / 'make_synthetic_posetrack.py'
+    run(clean_python, tool, foreign / 'made', *small, cwd=foreign)
+
+    config = tiny_config(str(foreign / 'made'))
+    mim = [clean_python, '-W', 'ignore', '-m', 'mim']
+    gpus = ['--gpus', '0']
+    training = run(*mim, 'train', 'mmpose', config, *gpus, cwd=foreign)
+    assert re.search(r'Epoch\(train\) .*loss: [0-9.]+', training)
+    assert re.search(r'Epoch\(val\) .*posetrack/AP: [0-9.]+', training)
+    checkpoint = Path(config).parent / 'tiny' / 'epoch_1.pth'
+    testing = run(*mim, 'test', 'mmpose', config, '-C', checkpoint, *gpus, cwd=foreign)
+    assert re.search(r'posetrack/AP: [0-9.]+', testing)
+    assert 'weights_only' not in testing
+
+
+def test_config_path_names_similar_configs():
+    assert Path(cmpose_mm.config_path('_base_/runtime.py')).is_file()
+    with pytest.raises(FileNotFoundError, match='posetrack81.py.*cmpose_vit_posetrack18.py'):
+        cmpose_mm.config_path('cmpose_vit_posetrack81.py')
+    with pytest.raises(FileNotFoundError, match="'no such thing'.*like cmpose_"):
+        cmpose_mm.config_path('no such thing')
+
+
+def test_requirements_are_exact_and_complete():
+    """Each line pins one version, once a Python version; what is installed is what is pinned."""
+    lines = [
+        line
+        for line in (ROOT / 'requirements.txt').read_text().splitlines()
+        if line and not line.startswith('#')
+    ]
+    pattern = r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; python_version (<|>=) '3\.11')?"
+    matches = [re.fullmatch(pattern, line) for line in lines]
+    assert all(matches), [line for line, match in zip(lines, matches) if not match]
+    markers: dict[str, list[str | None]] = {}
+    for match in matches:
+        markers.setdefault(match[1], []).append(match[4])
+    for name, found in markers.items():
+        assert found in ([None], ['<'], ['>='], ['>=', '<']), name
+
+
+@pytest.mark.skipif(
+    not (Path(sys.prefix) / 'ready').is_file(), reason='not in an environment of `make setup`'
+)
+def test_environment_is_as_pinned():
+    ours = '<' if sys.version_info < (3, 11) else '>='
+    for line in (ROOT / 'requirements.txt').read_text().splitlines():
+        pin, _, marker = line.partition(' ; ')
+        if not line or line.startswith('#') or (marker and ours not in marker):
+            continue
+        name, version = pin.split('==')
+        if name.startswith(
+            ('nvidia-cuda-nvcc', 'nvidia-nvvm', 'nvidia-cuda-crt', 'nvidia-cuda-cccl')
+        ):
+            continue  # on CUDA machines only
+        assert metadata.version(name) == version
