@@ -8,6 +8,9 @@ from pathlib import Path
 import orjson
 from tqdm import tqdm
 
+if __name__ == '__main__':
+    sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
+
 from cmpose_mm.evaluation import RULES, TIE_BREAKS, evaluate_files, format_result
 from cmpose_mm.posetrack.annotations import AnnotationError
 

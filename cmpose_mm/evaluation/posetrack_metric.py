@@ -148,8 +148,6 @@ class PoseTrackMetric(BaseMetric):
             _check_choice(name, settings[name], choices)
         if format_only and outfile_prefix is None:
             raise ValueError('PoseTrackMetric: format_only needs outfile_prefix, found none.')
-        if ann_file is not None and not osp.exists(ann_file):
-            raise FileNotFoundError(f'PoseTrackMetric: ann_file {ann_file} does not exist.')
 
         self.settings = Protocol(**settings)
         self.protocol = protocol if self.settings == named else f'{protocol}, changed'
@@ -161,13 +159,20 @@ class PoseTrackMetric(BaseMetric):
         self.tie_break = tie_break
         self._named_by_dataset = prefix is None
         self._labels: list[Video] | None = None
+        self._frames: dict[int, tuple[Video, Frame]] = {}
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
-        """Takes the prefix of the results from the dataset unless it was given."""
+        """Takes the prefix from the dataset unless it was given, and reads the labels.
+
+        Runners set this before they start, so that wrong labels end a run there and not after the
+        first epoch.
+        """
         self._dataset_meta = dataset_meta
         if self._named_by_dataset:
             self.prefix = dataset_meta['dataset_name']
+        self._joint_names()
+        self._read_labels()
 
     def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
         """Keeps what is scored of each sample: one entry a sample, whatever it predicts."""
@@ -200,8 +205,7 @@ class PoseTrackMetric(BaseMetric):
         """Scores the samples of all processes; see the class for what comes out."""
         logger = MMLogger.get_current_instance()
         labels = self._read_labels()
-        frames = frames_by_id(labels)
-        persons = self._collect_persons(results, frames)
+        persons = self._collect_persons(results)
         predicted = self._to_videos(persons, labels, {result['img_id'] for result in results})
         self._log_protocol(results, persons, logger)
         if self.outfile_prefix is not None:
@@ -236,11 +240,12 @@ class PoseTrackMetric(BaseMetric):
                 hub = MessageHub.get_current_instance()
                 if key not in hub.runtime_info:
                     raise ValueError(
-                        f'PoseTrackMetric: no ann_file given and no dataset has left its own as '
-                        f'"{key}" in the MessageHub; expected one of the two.'
+                        f'PoseTrackMetric: no ann_file given, and no dataset in test mode has left '
+                        f'its own as "{key}" in the MessageHub; expected one of the two.'
                     )
                 ann_file = hub.get_info(key)
             self._labels = read_videos(ann_file)
+            self._frames = frames_by_id(self._labels)
         return self._labels
 
     def _release(self) -> str:
@@ -249,9 +254,7 @@ class PoseTrackMetric(BaseMetric):
         release = self.dataset_meta['dataset_name'][-2:]
         return release if release in RULES else '18'
 
-    def _collect_persons(
-        self, results: list[dict], frames: dict[int, tuple[Video, Frame]]
-    ) -> dict[int, list[dict]]:
+    def _collect_persons(self, results: list[dict]) -> dict[int, list[dict]]:
         """Persons by image id: those above the box threshold that survive NMS.
 
         Raises:
@@ -259,12 +262,12 @@ class PoseTrackMetric(BaseMetric):
         """
         if not results:
             raise AnnotationError('PoseTrackMetric: no predictions to score.')
-        unknown = sorted({r['img_id'] for r in results if r['img_id'] not in frames})
+        unknown = sorted({r['img_id'] for r in results if r['img_id'] not in self._frames})
         if unknown:
             raise AnnotationError(
                 f'PoseTrackMetric: predictions for {len(unknown)} image ids that the labels do not '
-                f'have, for example {unknown[0]} (labels have, for example, {next(iter(frames))}); '
-                'expected the ann_file of the dataset that is evaluated.'
+                f'have, for example {unknown[0]}; the labels have {next(iter(self._frames))} and '
+                'others. Expected the ann_file of the dataset that is evaluated.'
             )
         samples = Counter(
             # bottom-up models predict a whole image: its id is that of the sample
@@ -395,6 +398,16 @@ class PoseTrackMetric(BaseMetric):
             f'Protocol {self.protocol}: {settings}. Boxes: {sources}. {found} persons predicted, '
             f'{below} dropped by box score, {found - below - kept} by NMS'
         )
+        broken = sum(
+            not (np.isfinite(person['keypoints']).all() and np.isfinite(person['score']))
+            for image in persons.values()
+            for person in image
+        )
+        if broken:
+            logger.warning(
+                f'{broken} predicted persons have coordinates or scores that are not finite; such '
+                'coordinates count as wrong'
+            )
 
 
 def _check_choice(name: str, value: str, choices) -> None:

@@ -1,0 +1,404 @@
+"""The command that scores prediction files, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slow_posetrack
+from label_files import ORDER_15, ORDER_17, annolist, coco, merged, person, write
+from test_average_precision import FULL, random_files
+
+from cmpose_mm.evaluation import evaluate_files
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'eval_posetrack.py'
+GROUPS = ['Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle', 'Total', 'mean7']
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command; exit status, standard output, standard error."""
+    spec = importlib.util.spec_from_file_location('eval_posetrack', TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def call(*args) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, 'argv', ['eval_posetrack.py', *map(str, args)])
+        status = tool.main()
+        return (status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    """Folders gt and pred of three videos, with the same as merged files."""
+    gt, pred = random_files(random.Random(7), 3, distinct=True)
+    for kind, videos in (('gt', gt), ('pred', pred)):
+        for name, data in videos.items():
+            write(tmp_path / kind / f'{name}.json', data)
+        write(tmp_path / f'{kind}.json', merged(*videos.values()))
+    return tmp_path
+
+
+def load(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def edit(path: Path, change) -> None:
+    data = load(path)
+    change(data)
+    write(path, data)
+
+
+# --------------------------------------------------------------------------------- output
+
+
+def test_json_has_all_fields_in_full_precision(files, run) -> None:
+    status, out, err = run(files / 'gt', files / 'pred', '--out', files / 'r.json')
+    assert (status, err) == (0, '')
+    result = load(files / 'r.json')
+    assert list(result['per_joint']) == ORDER_15
+    assert set(GROUPS) < set(result)
+    names = sorted(path.name for path in (files / 'gt').iterdir())
+    videos = [(load(files / 'gt' / name), load(files / 'pred' / name)) for name in names]
+    expected = slow_posetrack.average_precision(videos)
+    for name in ORDER_15:
+        assert result['per_joint'][name] == pytest.approx(expected[name][0], abs=1e-9)
+        assert result['precision'][name] == pytest.approx(expected[name][1], abs=1e-9)
+        assert result['recall'][name] == pytest.approx(expected[name][2], abs=1e-9)
+    assert result == evaluate_files(files / 'gt', files / 'pred')
+    assert set(result['counts']) == {'videos', 'frames', 'persons', 'joints'}
+    cleaned = [slow_posetrack.clean_frames(*pair, False, False) for pair in videos]
+    persons = [gt for frames in cleaned for gts, _ in frames for gt in gts]
+    assert result['counts'] == {
+        'videos': 3,
+        'frames': sum(map(len, cleaned)),
+        'persons': len(persons),
+        'joints': sum(len(gt['points']) for gt in persons),
+    }
+    assert result['protocol']['tie_break'] == 'stable'
+    assert result['protocol']['dataset'] == '18'
+
+
+def test_table_shows_what_the_json_has(files, run) -> None:
+    _, out, _ = run(
+        files / 'gt', files / 'pred', '--mota', '--per-video', '--out', files / 'r.json'
+    )
+    result = load(files / 'r.json')
+    header, _, ap, mota = [line.split('|')[1:-1] for line in out.splitlines()[:4]]
+    assert [cell.strip() for cell in header[1:]] == GROUPS
+    assert [cell.strip() for cell in ap] == ['AP'] + [f'{result[g]:.1f}' for g in GROUPS]
+    assert [cell.strip() for cell in mota][1:] == [f'{result["mota"][g]:.1f}' for g in GROUPS]
+    for name in ORDER_15:
+        assert f'| {name} ' in out
+    for name in ('000000', '000001', '000002'):
+        assert f'| {name} |' in out
+    assert ' & '.join(f'{result[g]:.1f}' for g in GROUPS) + ' \\\\' in out
+    assert f'Scored: 3 videos, {result["counts"]["frames"]} frames' in out
+    assert 'tie_break = stable' in out and 'dataset = 18' in out
+
+
+def test_undefined_values_are_null_and_dashes(tmp_path, run) -> None:
+    write(tmp_path / 'gt.json', coco([[person({'head_top': (100, 100)})]]))
+    write(tmp_path / 'pred.json', coco([[person(FULL, scores=0.5)]]))
+    args = (tmp_path / 'gt.json', tmp_path / 'pred.json', '--out', tmp_path / 'r.json')
+    status, out, _ = run(*args)
+    result = load(tmp_path / 'r.json')
+    assert status == 0
+    assert result['per_joint']['nose'] is None and result['Head'] is None
+    assert result['Total'] == 0
+    assert 'nan' not in out.lower() and '| AP |    - |' in out
+
+
+def test_folders_and_merged_files_mix(files, run) -> None:
+    results = []
+    for gt in ('gt', 'gt.json'):
+        for pred in ('pred', 'pred.json'):
+            run(files / gt, files / pred, '--out', files / 'r.json', '--mota')
+            result = load(files / 'r.json')
+            del result['protocol']
+            results.append(result)
+    assert results[0] == results[1] == results[2] == results[3]
+
+
+def test_posetrack17_files(files, run) -> None:
+    """Labels, predictions or both as annolists: the same numbers."""
+    for kind in ('gt', 'pred'):
+        for path in (files / kind).iterdir():
+            write(files / f'{kind}17' / path.name, annolist(load(path)))
+    results = []
+    for gt, pred in (('gt', 'pred'), ('gt17', 'pred'), ('gt', 'pred17'), ('gt17', 'pred17')):
+        status, _, err = run(files / gt, files / pred, '--out', files / 'r.json')
+        assert (status, err) == (0, '')
+        results.append(load(files / 'r.json')['per_joint'])
+    assert results[0] == results[1] == results[2] == results[3]
+
+
+def test_videos_of_other_names_are_found_by_image_ids(files, run) -> None:
+    expected = evaluate_files(files / 'gt', files / 'pred')['per_joint']
+    for path in list((files / 'pred').iterdir()):
+        path.rename(path.with_name(f'my result for {path.name}'))
+    assert evaluate_files(files / 'gt', files / 'pred')['per_joint'] == expected
+
+
+def test_dataset_21(files, run) -> None:
+    run(files / 'gt', files / 'pred', '--dataset', '21', '--out', files / 'r.json')
+    result = load(files / 'r.json')
+    videos = [
+        (load(files / 'gt' / f'00000{i}.json'), load(files / 'pred' / f'00000{i}.json'))
+        for i in range(3)
+    ]
+    expected = slow_posetrack.average_precision(
+        videos, labeled_frames=True, positive=True, min_num_gt=1
+    )
+    for name in ORDER_15:
+        assert result['per_joint'][name] == pytest.approx(expected[name][0], abs=1e-9)
+    assert result['protocol']['labeled_frames'] is True
+
+
+def test_poseval_ties_in_the_order_of_the_folder(tmp_path, monkeypatch) -> None:
+    """The videos are pooled as the system lists them, which decides between equal scores."""
+    gt, pred = random_files(random.Random(3), 4, distinct=False)
+    for kind, videos in (('gt', gt), ('pred', pred)):
+        for name, data in videos.items():
+            write(tmp_path / kind / f'{name}.json', data)
+    seen = []
+    for order in ([2, 0, 3, 1], [0, 1, 2, 3]):
+        listed = [f'00000{i}' for i in order]
+        monkeypatch.setattr(os, 'listdir', lambda _, names=listed: [f'{n}.json' for n in names])
+        result = evaluate_files(tmp_path / 'gt', tmp_path / 'pred', tie_break='poseval')
+        expected = slow_posetrack.average_precision(
+            [(gt[name], pred[name]) for name in listed], tie_break='poseval'
+        )
+        found = [result['per_joint'][name] for name in ORDER_15]
+        np.testing.assert_allclose(
+            found, [expected[name][0] for name in ORDER_15], rtol=0, atol=1e-9
+        )
+        seen.append(found)
+    assert seen[0] != seen[1]
+
+
+def test_some_videos_only(files, run) -> None:
+    """Only those are scored; predictions for the others are neither needed nor used."""
+    (files / 'pred' / '000000.json').unlink()
+    alone = evaluate_files(files / 'gt' / '000001.json', files / 'pred' / '000001.json')
+    status, _, err = run(
+        files / 'gt', files / 'pred', '--videos', '000001', '--out', files / 'r.json'
+    )
+    assert (status, err) == (0, '')
+    result = load(files / 'r.json')
+    assert result['per_joint'] == alone['per_joint'] and result['counts'] == alone['counts']
+    assert result['protocol']['videos_left_out'] == 2
+
+
+def test_allow_missing_scores_the_rest(files, run) -> None:
+    (files / 'pred' / '000000.json').unlink()
+    status, out, err = run(files / 'gt', files / 'pred')
+    assert (status, out) == (1, '')
+    assert err.strip().endswith("video '000000' has no predictions.")
+    status, out, err = run(files / 'gt', files / 'pred', '--allow-missing')
+    assert (status, err) == (0, '')
+    assert 'Scored: 2 videos' in out and 'videos_left_out = 1' in out
+
+
+def test_mota_compat(files, run) -> None:
+    run(files / 'gt', files / 'pred', '--mota', '--out', files / 'plain.json')
+    run(files / 'gt', files / 'pred', '--mota-compat', 'poseval', '--out', files / 'compat.json')
+    plain, compat = load(files / 'plain.json'), load(files / 'compat.json')
+    assert plain['protocol']['mota'] == 'plain' and compat['protocol']['mota'] == 'poseval'
+    assert plain['mota']['counts'] != compat['mota']['counts']
+    assert plain['per_joint'] == compat['per_joint']
+
+
+# --------------------------------------------------------------------------------- errors
+
+
+def test_one_sentence_for_each_problem_of_both_sides(files, run) -> None:
+    edit(files / 'gt' / '000001.json', lambda d: d.update(categories=3))
+    (files / 'gt' / '000002.json').write_text('{')
+    edit(files / 'pred' / '000000.json', lambda d: d['images'][0].update(id='x'))
+    status, out, err = run(files / 'gt', files / 'pred')
+    assert (status, out) == (1, '')
+    lines = err.strip().splitlines()
+    assert len(lines) == 3
+    assert '000001.json: expected "categories" to be a list, found 3.' in lines[0]
+    assert '000002.json: not valid JSON' in lines[1]
+    assert '000000.json: images[0]: "id" is \'x\', expected an integer.' in lines[2]
+
+
+def unknown_video(files: Path) -> None:
+    data = coco([[person(FULL)]], '000009', 900)
+    write(files / 'pred' / '000009.json', data)
+
+
+def wrong_image_ids(files: Path) -> None:
+    def change(data: dict) -> None:
+        for image in data['images']:
+            image['id'] += 5000
+        for annotation in data['annotations']:
+            annotation['image_id'] += 5000
+
+    edit(files / 'pred' / '000001.json', change)
+
+
+def unlisted_frames(files: Path) -> None:
+    data = load(files / 'gt' / '000001.json')
+    labelled = {annotation['image_id'] for annotation in data['annotations']}
+
+    def change(data: dict) -> None:
+        data['images'] = [i for i in data['images'] if i['id'] not in labelled] or [
+            {'id': 1, 'file_name': 'images/val/000001/7.jpg'}
+        ]
+        data['annotations'] = []
+
+    edit(files / 'pred' / '000001.json', change)
+
+
+def no_head_boxes(files: Path) -> None:
+    def change(data: dict) -> None:
+        for annotation in data['annotations']:
+            annotation['keypoints'][:3] = [-7, -7, 1]
+            del annotation['bbox_head']
+
+    edit(files / 'gt' / '000001.json', change)
+
+
+def annolist_of_other_length(files: Path) -> None:
+    data = annolist(load(files / 'pred' / '000001.json'))
+    data['annolist'].append(data['annolist'][0])
+    write(files / 'pred' / '000001.json', data)
+
+
+def prediction_file_twice(files: Path) -> None:
+    write(files / 'pred' / 'again.json', load(files / 'pred' / '000001.json'))
+
+
+@pytest.mark.parametrize(
+    ('break_files', 'sentence'),
+    [
+        (
+            unknown_video,
+            "000009.json: predictions for video '000009', which the ground truth does not have.",
+        ),
+        (wrong_image_ids, "is not in the ground truth of video '000001'."),
+        (unlisted_frames, '000001.json: does not list frame images/val/000001/00000'),
+        (no_head_boxes, 'annotation id 10000, has no head box ("bbox_head", in an annolist x1,'),
+        (
+            annolist_of_other_length,
+            "frames for video '000001', expected 1 (annolist frames are paired by position).",
+        ),
+        (prediction_file_twice, "predictions for video '000001' are also in "),
+    ],
+)
+def test_what_does_not_fit_together(files, run, break_files, sentence) -> None:
+    gt = coco([[person(FULL)]], '000001', 100)
+    write(files / 'gt' / '000001.json', gt)
+    write(files / 'pred' / '000001.json', coco([[person(FULL, scores=1)]], '000001', 100))
+    assert run(files / 'gt', files / 'pred')[0] == 0
+    break_files(files)
+    status, out, err = run(files / 'gt', files / 'pred')
+    assert (status, out) == (1, '')
+    assert sentence in err
+    for line in err.strip().splitlines():
+        assert line.startswith(str(files)) and line.endswith('.')
+
+
+def test_allow_missing_takes_unlisted_frames_as_empty(files, run) -> None:
+    write(files / 'gt' / '000001.json', coco([[person(FULL)], [person(FULL)]], '000001', 100))
+    pred = coco([[person(FULL, scores=1)], []], '000001', 100)
+    del pred['images'][1]
+    write(files / 'pred' / '000001.json', pred)
+    args = (files / 'gt', files / 'pred', '--videos', '000001', '--out', files / 'r.json')
+    assert run(*args)[0] == 1
+    assert run(*args, '--allow-missing')[0] == 0
+    result = load(files / 'r.json')
+    assert result['Total'] == 50 and result['protocol']['frames_without_entry'] == 1
+
+
+def test_unknown_names_of_videos(files, run) -> None:
+    status, _, err = run(files / 'gt', files / 'pred', '--videos', '000001', 'x')
+    assert status == 1
+    assert err == "Video 'x' is to be scored but is not among the 3 of the ground truth.\n"
+
+
+def test_missing_paths_and_unwritable_output(files, run) -> None:
+    status, _, err = run(files / 'no', files / 'where')
+    assert status == 1 and len(err.splitlines()) == 2
+    status, _, err = run(files / 'gt', files / 'pred', '--out', files / 'no' / 'r.json')
+    assert status == 1 and 'r.json' in err
+
+
+def test_as_a_command(files) -> None:
+    env = {**os.environ, 'PYTHONPATH': str(TOOL.parents[1]), 'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, str(TOOL)]
+    done = subprocess.run(
+        [*command, str(files / 'gt'), str(files / 'pred.json')],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=files,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('|') and 'Traceback' not in done.stderr
+    done = subprocess.run(
+        [*command, str(files / 'gt'), 'nothing'], capture_output=True, text=True, env=env, cwd=files
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        'nothing: not found; expected a folder or a file of labels.'
+    )
+
+
+# ------------------------------------------------------------------------------ real data
+
+
+def test_real_clip(real_data, tmp_path, run) -> None:
+    """Perfect predictions; then all 15 joints written though noses are not labelled."""
+    labels = real_data / 'posetrack_clip' / 'annotations' / 'val'
+    status, _, _ = run(labels, labels, '--mota', '--out', tmp_path / 'r.json')
+    result = load(tmp_path / 'r.json')
+    assert status == 0
+    assert result['counts'] == {'videos': 1, 'frames': 11, 'persons': 44, 'joints': 44 * 14}
+    assert {ap for name, ap in result['per_joint'].items() if name != 'nose'} == {100}
+    assert result['per_joint']['nose'] == 0
+    assert result['Total'] == pytest.approx(100 * 14 / 15, abs=1e-12)
+    assert result['mota']['Total'] == 100
+
+    def add_noses(data: dict) -> None:
+        for annotation in data['annotations']:
+            annotation['keypoints'][:3] = annotation['keypoints'][3:6]
+
+    name = '060470_mpii_test.json'
+    write(tmp_path / name, load(labels / name))
+    edit(tmp_path / name, add_noses)
+    run(labels, tmp_path / name, '--out', tmp_path / 'r.json')
+    result = load(tmp_path / 'r.json')
+    assert result['per_joint']['nose'] is None and result['Head'] is None
+    assert result['Total'] == 100
+
+
+def test_real_clip_against_the_slow_reference(real_data, tmp_path) -> None:
+    name = '060470_mpii_test.json'
+    gt = load(real_data / 'posetrack_clip' / 'annotations' / 'train' / name)
+    rng = random.Random(0)
+    pred = json.loads(json.dumps(gt))
+    for annotation in pred['annotations']:
+        annotation['keypoints'] = [
+            value + rng.gauss(0, 12) if place % 3 < 2 and value else value
+            for place, value in enumerate(annotation['keypoints'])
+        ]
+        annotation['scores'] = [rng.random() for _ in ORDER_17]
+    rng.shuffle(pred['annotations'])
+    result = evaluate_files(write(tmp_path / 'gt.json', gt), write(tmp_path / 'pred.json', pred))
+    expected = slow_posetrack.average_precision([(gt, pred)])
+    assert 20 < result['Total'] < 90
+    for joint in ORDER_15:
+        assert result['per_joint'][joint] == pytest.approx(expected[joint][0], abs=1e-9)
