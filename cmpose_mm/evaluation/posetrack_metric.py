@@ -298,7 +298,10 @@ class PoseTrackMetric(BaseMetric):
             suppress = oks_nms if self.settings.nms_mode == 'oks_nms' else soft_oks_nms
             sigmas = self.dataset_meta['sigmas']
             for img_id, persons in by_image.items():
-                kept = suppress(persons, self.settings.nms_thr, sigmas=sigmas)
+                triplets = [  # MMPose's NMS takes x, y, score
+                    {**p, 'keypoints': np.c_[p['keypoints'], p['keypoint_scores']]} for p in persons
+                ]
+                kept = suppress(triplets, self.settings.nms_thr, sigmas=sigmas)
                 by_image[img_id] = [persons[index] for index in kept]
         return by_image
 

@@ -1,0 +1,589 @@
+"""`PoseTrackMetric` in MMPose's runner: protocols, boxes, processes, datasets, errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+from pathlib import Path
+
+import mmpose
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing
+from label_files import HEAD, ORDER_15, ORDER_17, annolist, coco, merged, person, write
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.structures import InstanceData
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.evaluation.functional import oks_nms
+from mmpose.evaluation.metrics import posetrack18_metric
+from mmpose.registry import DATASETS, METRICS
+from mmpose.structures import PoseDataSample
+
+from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
+from cmpose_mm.evaluation import PoseTrackMetric, evaluate_files
+from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+
+NAMES = ['Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP']
+COLUMNS = ['Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle']
+
+
+def meta(dataset_name: str = 'posetrack18') -> dict:
+    return parse_pose_metainfo(posetrack_metainfo(dataset_name))
+
+
+def mmpose_config(name: str) -> Config:
+    return Config.fromfile(Path(mmpose.__file__).parent / '.mim' / 'configs' / name)
+
+
+def make_labels(num_videos: int = 2, num_frames: int = 3, num_persons: int = 3) -> dict:
+    """Label files by name; persons far apart."""
+    rng = random.Random(0)
+    files = {}
+    for video in range(num_videos):
+        frames = [
+            [
+                person(
+                    {
+                        name: (300 * index + rng.uniform(1, 99), rng.uniform(1, 400))
+                        for name in ORDER_15
+                    },
+                    track_id=index + 40,
+                    bbox=[300 * index, 0, 100, 400],
+                    area=40000,
+                    iscrowd=0,
+                )
+                for index in range(num_persons)
+            ]
+            for _ in range(num_frames)
+        ]
+        name = f'{video:06d}_test'
+        files[name] = coco(frames, name, 1000 * (video + 1))
+        for image in files[name]['images']:
+            image.update(width=1000, height=500)
+    return files
+
+
+def make_samples(files: dict, order=ORDER_15, noise: float = 12, detected: bool = True) -> list:
+    """Model outputs as data samples: one for each labelled person, and some strangers."""
+    rng = np.random.default_rng(1)
+    samples = []
+    places = [ORDER_17.index(name) for name in order]
+    for data in files.values():
+        for annotation in data['annotations']:
+            keypoints = np.reshape(annotation['keypoints'], (17, 3))[places, :2].astype(np.float32)
+            for stranger in (False, True) if detected and rng.random() < 0.5 else (False,):
+                moved = keypoints + rng.normal(0, 60 if stranger else noise, keypoints.shape)
+                box = np.array([*moved.min(0), *moved.max(0)], np.float32)[None]
+                score = rng.random(1, np.float32) if detected else np.ones(1, np.float32)
+                info = dict(
+                    id=len(samples),
+                    img_id=annotation['image_id'],
+                    track_id=-1 if detected else annotation['track_id'],
+                    box_source='val_boxes.json' if detected else 'ground_truth',
+                )
+                sample = PoseDataSample(metainfo=info)
+                sample.pred_instances = InstanceData(
+                    keypoints=moved[None].astype(np.float32),
+                    keypoint_scores=rng.random((1, len(order)), np.float32),
+                    bboxes=box,
+                    bbox_scores=score,
+                )
+                sample.gt_instances = InstanceData(
+                    bboxes=box, bbox_scores=score, bbox_scales=(box[:, 2:] - box[:, :2]) * 1.25
+                )
+                samples.append(sample)
+    return samples
+
+
+def run(metric: PoseTrackMetric, samples: list, dataset_meta: dict | None = None) -> dict:
+    """As the runner does it: batches of four."""
+    evaluator = Evaluator(metric)
+    evaluator.dataset_meta = dataset_meta or meta()
+    for start in range(0, len(samples), 4):
+        evaluator.process(samples[start : start + 4], None)
+    return evaluator.evaluate(len(samples))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch) -> None:
+    """MMPose looks for its own dataset descriptions under `configs` of the working folder first."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def labels(tmp_path) -> tuple[str, dict]:
+    """A folder of label files and what is in them."""
+    files = make_labels()
+    for name, data in files.items():
+        write(tmp_path / 'annotations' / 'val' / f'{name}.json', data)
+    write(tmp_path / 'annotations' / 'posetrack18_val.json', merged(*files.values()))
+    return str(tmp_path / 'annotations' / 'val'), files
+
+
+@pytest.fixture
+def log():
+    """What was logged."""
+    messages = []
+
+    class Handler(logging.Handler):
+        def emit(self, record) -> None:
+            messages.append(record.getMessage())
+
+    handler = Handler()
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
+
+
+def expect(folder: str, files: dict, samples: list, score, keep, tmp_path: Path) -> dict:
+    """The result by hand: predictions written in plain loops and scored by the function."""
+    for name, data in files.items():
+        images = [image['id'] for image in data['images']]
+        content = {'images': data['images'], 'categories': data['categories'], 'annotations': []}
+        for sample in samples:
+            if sample.img_id not in images or not keep(sample):
+                continue
+            keypoints, scores = np.zeros((17, 3)), np.zeros(17)
+            for k, joint in enumerate(ORDER_15):
+                place = ORDER_17.index(joint)
+                keypoints[place] = [*sample.pred_instances.keypoints[0, k].tolist(), 1]
+                scores[place] = score(sample, k)
+            content['annotations'].append(
+                {
+                    'image_id': sample.img_id,
+                    'keypoints': keypoints.ravel().tolist(),
+                    'scores': scores.tolist(),
+                }
+            )
+        write(tmp_path / 'expected' / f'{name}.json', content)
+    return evaluate_files(folder, tmp_path / 'expected')
+
+
+# ------------------------------------------------------------------------------- protocols
+
+
+def test_dcpose_protocol(labels, tmp_path, log) -> None:
+    """Boxes of 0.2 and more, joint score = keypoint x box score, no NMS, all 15 joints."""
+    folder, files = labels
+    samples = make_samples(files)
+    result = run(PoseTrackMetric(folder), samples)
+    expected = expect(
+        folder,
+        files,
+        samples,
+        lambda s, k: (
+            float(s.pred_instances.keypoint_scores[0, k]) * float(s.pred_instances.bbox_scores[0])
+        ),
+        lambda s: s.pred_instances.bbox_scores[0] >= 0.2,
+        tmp_path,
+    )
+    assert 5 < expected['Total'] < 95
+    for name, column in zip(NAMES, COLUMNS):
+        assert result[f'posetrack18/{name}'] == pytest.approx(expected[column], abs=1e-9)
+    assert result['posetrack18/Total AP'] == result['posetrack18/AP']
+    assert result['posetrack18/AP'] == pytest.approx(expected['Total'], abs=1e-9)
+    assert result['posetrack18/mean7 AP'] == pytest.approx(expected['mean7'], abs=1e-9)
+    assert len(result) == 10
+
+    text = '\n'.join(log)
+    dropped = sum(bool(s.pred_instances.bbox_scores[0] < 0.2) for s in samples)
+    assert dropped > 0
+    assert "Protocol dcpose: Protocol(bbox_score_thr=0.2, joint_score_mode='bbox_keypoint'" in text
+    assert f'Boxes: val_boxes.json. {len(samples)} persons predicted, {dropped} dropped' in text
+    assert 'Scored 2 of 2 videos (0 without any prediction left out): 6 frames, 18 persons' in text
+    assert 'by the rules of PoseTrack18' in text
+    for joint in ORDER_15:
+        assert f'| {joint} ' in text
+
+
+def test_mmpose_protocol_equals_what_mmpose_writes(labels, tmp_path, monkeypatch) -> None:
+    """MMPose's own metric writes its files (its scoring needs `poseval`); we score them alike."""
+    folder, files = labels
+    samples = make_samples(files, ORDER_17)
+    samples = [s for s in samples if s.pred_instances.bbox_scores[0] >= 0.4]
+    twin = make_samples(files, ORDER_17, noise=2)[0]  # nearly the first one again
+    twin.set_metainfo({'id': 10_000})
+    twin.pred_instances.bbox_scores = np.full(1, 0.45, np.float32)
+    samples.append(twin)
+    dataset_meta = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/posetrack18.py'))
+
+    monkeypatch.setattr(posetrack18_metric, 'has_poseval', True)
+    ann_file = str(Path(folder).parent / 'posetrack18_val.json')
+    theirs = posetrack18_metric.PoseTrack18Metric(
+        ann_file, format_only=True, outfile_prefix=str(tmp_path / 'theirs' / 'x')
+    )
+    run(theirs, samples, dataset_meta)
+    expected = evaluate_files(folder, tmp_path / 'theirs')
+    written = [json.loads(f.read_text()) for f in (tmp_path / 'theirs').iterdir()]
+    assert sum(len(data['annotations']) for data in written) < len(samples)  # NMS took some
+
+    result = run(PoseTrackMetric(ann_file, protocol='mmpose'), samples, dataset_meta)
+    for name, column in zip(NAMES, COLUMNS):
+        assert result[f'posetrack18/{name}'] == pytest.approx(expected[column], abs=1e-9)
+    assert result['posetrack18/AP'] == pytest.approx(expected['Total'], abs=1e-9)
+
+
+def test_arguments_override_the_protocol(labels, tmp_path, log) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    metric = PoseTrackMetric(folder, bbox_score_thr=0.5, joint_score_mode='keypoint')
+    result = run(metric, samples)
+    expected = expect(
+        folder,
+        files,
+        samples,
+        lambda s, k: float(s.pred_instances.keypoint_scores[0, k]),
+        lambda s: s.pred_instances.bbox_scores[0] >= 0.5,
+        tmp_path,
+    )
+    assert result['posetrack18/AP'] == pytest.approx(expected['Total'], abs=1e-9)
+    assert 'Protocol dcpose, changed: Protocol(bbox_score_thr=0.5, joint_score_mode' in '\n'.join(
+        log
+    )
+    assert PoseTrackMetric(protocol='mmpose', nms_thr=0.5).settings.nms_thr == 0.5
+    assert PoseTrackMetric(protocol='mmpose', bbox_score_thr=0.0).settings.bbox_score_thr == 0.0
+
+
+@pytest.mark.parametrize('nms_mode', ['oks_nms', 'soft_oks_nms'])
+@pytest.mark.parametrize('score_mode', ['bbox', 'keypoint', 'bbox_keypoint', 'bbox_rle'])
+def test_nms_ranks_by_the_score_of_the_person(labels, tmp_path, nms_mode, score_mode) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=1) + make_samples(files, noise=8)
+    for index, sample in enumerate(samples):
+        sample.set_metainfo({'id': index})
+        sample.pred_instances.bbox_scores *= np.float32(1 - 0.001 * index)
+        sample.pred_instances.keypoint_scores *= np.float32(1 - 0.001 * index)
+    metric = PoseTrackMetric(
+        folder,
+        score_mode,
+        nms_mode=nms_mode,
+        nms_thr=0.3,
+        keypoint_score_thr=0.5,
+        outfile_prefix=str(tmp_path / 'out' / 'x'),
+    )
+    run(metric, samples)
+    kept = {
+        frame.image_id: frame.keypoints[:, 0, 0].astype(np.float32).tolist()
+        for video in read_videos(tmp_path / 'out')
+        for frame in video.frames
+    }
+    assert kept.keys() == {sample.img_id for sample in samples}
+    for image, found in kept.items():
+        persons = []
+        for sample in samples:
+            pred = sample.pred_instances
+            if sample.img_id != image or pred.bbox_scores[0] < 0.2:
+                continue
+            box, joints = pred.bbox_scores[0], pred.keypoint_scores[0]
+            score = {
+                'bbox': box,
+                'keypoint': joints.mean(),
+                'bbox_keypoint': box * joints[joints > 0.5].mean(),
+                'bbox_rle': box + joints.mean() + joints.max(),
+            }[score_mode]
+            area = np.prod(sample.gt_instances.bbox_scales)
+            persons.append({'keypoints': pred.keypoints[0], 'score': score, 'area': area})
+        if nms_mode == 'oks_nms':
+            flat = [
+                {**p, 'keypoints': np.c_[p['keypoints'], np.zeros(15, np.float32)]} for p in persons
+            ]
+            keep = oks_nms(flat, 0.3, sigmas=meta()['sigmas'])
+            assert len(keep) < len(persons)
+            assert sorted(found) == sorted(persons[i]['keypoints'][0, 0].item() for i in keep)
+        else:
+            assert len(found) == min(len(persons), 20)  # soft NMS only orders
+            best = max(persons, key=lambda p: p['score'])
+            assert found[0] == best['keypoints'][0, 0].item()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(protocol='coco'), "protocol is 'coco', expected one of dcpose, mmpose."),
+        (dict(score_mode='area'), "score_mode is 'area', expected one of bbox, keypoint, bbox_key"),
+        (dict(nms_mode='nms'), "nms_mode is 'nms', expected one of none, oks_nms, soft_oks_nms."),
+        (dict(joint_score_mode='x'), "joint_score_mode is 'x', expected one of keypoint, bbox_key"),
+        (dict(tie_break='x'), "tie_break is 'x', expected one of stable, poseval."),
+        (dict(dataset='22'), "dataset is '22', expected one of 17, 18, 21."),
+        (dict(format_only=True), 'format_only needs outfile_prefix, found none.'),
+    ],
+)
+def test_wrong_arguments(arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        PoseTrackMetric(**arguments)
+
+
+# -------------------------------------------------------------------------- data and boxes
+
+
+def test_ground_truth_boxes_and_perfect_poses(labels, tmp_path, log) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)
+    prefix = str(tmp_path / 'out' / 'x')
+    result = run(PoseTrackMetric(folder, outfile_prefix=prefix), samples)
+    assert set(result.values()) == {100.0}
+    assert 'Boxes: ground_truth. 18 persons predicted, 0 dropped by box score' in '\n'.join(log)
+    for video in read_videos(tmp_path / 'out'):  # the track ids of the boxes are kept
+        assert [f.track_ids.tolist() for f in video.frames] == [[40, 41, 42]] * 3
+
+
+def test_videos_without_predictions_are_left_out_and_told(labels, log) -> None:
+    folder, files = labels
+    first = dict([next(iter(files.items()))])
+    result = run(PoseTrackMetric(folder), make_samples(first, noise=0))
+    assert result['posetrack18/AP'] > 50
+    assert 'Scored 1 of 2 videos (1 without any prediction left out): 3 frames' in '\n'.join(log)
+
+
+def test_video_whose_boxes_all_score_too_little_counts_as_missed(labels) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)
+    for sample in samples[9:]:
+        sample.pred_instances.bbox_scores = np.full(1, 0.1, np.float32)
+    assert run(PoseTrackMetric(folder), samples)['posetrack18/AP'] == 50
+
+
+@pytest.mark.parametrize('name', ['posetrack17', 'posetrack18', 'posetrack21'])
+def test_three_datasets(tmp_path, name, log) -> None:
+    """PoseTrack17 comes as annolists, whose image ids the reader makes up."""
+    files = make_labels()
+    for video, data in files.items():
+        content = annolist(data) if name == 'posetrack17' else data
+        write(tmp_path / 'val' / f'{video}.json', content)
+    samples = make_samples(files, noise=0, detected=False)
+    if name == 'posetrack17':
+        ids = iter(frame.image_id for v in read_videos(tmp_path / 'val') for frame in v.frames)
+        known = {image['id']: next(ids) for data in files.values() for image in data['images']}
+        for sample in samples:
+            sample.set_metainfo({'img_id': known[sample.img_id]})
+    prefix = str(tmp_path / 'out' / 'x')
+    metric = PoseTrackMetric(str(tmp_path / 'val'), outfile_prefix=prefix)
+    result = run(metric, samples, meta(name))
+    assert set(result) == {f'{name}/{n}' for n in [*NAMES, 'Total AP', 'AP', 'mean7 AP']}
+    assert set(result.values()) == {100.0}
+    assert f'by the rules of PoseTrack{name[-2:]}' in '\n'.join(log)
+    # the files it writes give the command the same numbers
+    again = evaluate_files(tmp_path / 'val', tmp_path / 'out', dataset=name[-2:])
+    assert again['Total'] == 100
+
+
+def test_prefix_and_rules_can_be_chosen(labels, log) -> None:
+    folder, files = labels
+    metric = PoseTrackMetric(folder, prefix='val', dataset='21')
+    assert 'val/Total AP' in run(metric, make_samples(files))
+    assert 'by the rules of PoseTrack21' in '\n'.join(log)
+
+
+def test_labels_of_the_dataset_are_the_default(labels) -> None:
+    folder, files = labels
+    hub = MessageHub.get_current_instance()
+    hub.pop_info('posetrack18_ann_file', None)
+    with pytest.raises(ValueError, match='"posetrack18_ann_file" in the MessageHub'):
+        run(PoseTrackMetric(), make_samples(files))
+    hub.update_info_dict({'posetrack18_ann_file': folder})
+    assert (
+        run(PoseTrackMetric(), make_samples(files, noise=0, detected=False))['posetrack18/AP']
+        == 100
+    )
+
+
+def test_shipped_mmpose_config_with_one_word_changed(labels, tmp_path) -> None:
+    """The evaluator and dataset of MMPose's config; 17 keypoints with ears, mapped by name."""
+    folder, files = labels
+    config = mmpose_config(
+        'body_2d_keypoint/topdown_heatmap/posetrack18/'
+        'td-hm_hrnet-w32_8xb64-20e_posetrack18-256x192.py'
+    )
+    ann_file = str(Path(folder).parent / 'posetrack18_val.json')
+    config.val_dataloader.dataset.update(
+        ann_file=ann_file, data_root=None, bbox_file=None, filter_cfg=None, pipeline=[]
+    )
+    dataset = DATASETS.build(config.val_dataloader.dataset)
+    assert config.val_evaluator.type == 'PoseTrack18Metric'
+    config.val_evaluator.update(type='PoseTrackMetric', ann_file=ann_file)
+    evaluator = Evaluator([METRICS.build(config.val_evaluator)])
+    evaluator.dataset_meta = dataset.metainfo
+    for index in range(len(dataset)):
+        info = dataset[index]
+        sample = PoseDataSample(metainfo={key: info[key] for key in ('id', 'img_id')})
+        sample.gt_instances = InstanceData(
+            bboxes=info['bbox'], bbox_scores=info['bbox_score'], bbox_scales=np.full((1, 2), 100.0)
+        )
+        sample.pred_instances = InstanceData(
+            keypoints=info['keypoints'], keypoint_scores=np.full((1, 17), 0.9, np.float32)
+        )
+        evaluator.process([sample], None)
+    result = evaluator.evaluate(len(dataset))
+    assert set(result.values()) == {100.0}
+    assert config.default_hooks.checkpoint.save_best == 'posetrack18/Total AP'
+    assert config.default_hooks.checkpoint.save_best in result
+
+
+def test_converter_of_another_keypoint_set(labels, tmp_path) -> None:
+    """COCO's shoulders to ankles; the head has no counterpart, so it is not predicted at all."""
+    folder, files = labels
+    dataset_meta = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
+    body = [name for name in ORDER_17 if name.split('_')[0] in ('left', 'right')][2:]
+    coco_names = [dataset_meta['keypoint_id2name'][i] for i in range(17)]
+    mapping = [(0, 0)] + [(coco_names.index(name), ORDER_17.index(name)) for name in body]
+    metric = PoseTrackMetric(
+        folder,
+        prefix='x',
+        pred_converter=dict(type='KeypointConverter', num_keypoints=17, mapping=mapping),
+        outfile_prefix=str(tmp_path / 'out' / 'x'),
+    )
+    order = ['nose' if name in ('left_eye', 'right_eye') else name for name in coco_names]
+    result = run(metric, make_samples(files, order, noise=0, detected=False), dataset_meta)
+    assert result['x/Head AP'] == pytest.approx(100 / 3, abs=1e-9)
+    assert {result[f'x/{name}'] for name in NAMES[1:]} == {100.0}
+    keypoints = read_videos(tmp_path / 'out')[0].frames[0].keypoints
+    assert (keypoints[:, 1:3] == 0).all() and (keypoints[:, 3:, 2] == 1).all()
+
+
+def test_bottom_up_samples_hold_whole_images(labels) -> None:
+    folder, files = labels
+    samples = []
+    for data in files.values():
+        for image in data['images']:
+            persons = [a for a in data['annotations'] if a['image_id'] == image['id']]
+            places = [ORDER_17.index(name) for name in ORDER_15]
+            joints = np.reshape([a['keypoints'] for a in persons], (-1, 17, 3))[:, places, :2]
+            sample = PoseDataSample(metainfo=dict(id=[1, 2, 3], img_id=image['id']))
+            sample.gt_instances = InstanceData()
+            sample.pred_instances = InstanceData(
+                keypoints=joints, keypoint_scores=np.full(joints.shape[:2], 0.7)
+            )
+            samples.append(sample)
+    assert run(PoseTrackMetric(folder), samples)['posetrack18/AP'] == 100
+
+
+def test_tensors_are_taken_too(labels) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)
+    for sample in samples:
+        sample.pred_instances = sample.pred_instances.to_tensor()
+    assert run(PoseTrackMetric(folder), samples)['posetrack18/AP'] == 100
+
+
+def test_format_only_writes_and_scores_nothing(labels, tmp_path) -> None:
+    folder, files = labels
+    prefix = str(tmp_path / 'out' / 'x')
+    samples = make_samples(files)
+    assert run(PoseTrackMetric(folder, format_only=True, outfile_prefix=prefix), samples) == {}
+    for name, data in files.items():
+        written = json.loads((tmp_path / 'out' / f'{name}.json').read_text())
+        assert [i['id'] for i in written['images']] == [i['id'] for i in data['images']]
+        for annotation in written['annotations']:
+            assert len(annotation['keypoints']) == 51 and len(annotation['scores']) == 17
+            assert annotation['track_id'] >= 0
+            assert annotation['keypoints'][9:15] == [0] * 6
+    expected = run(PoseTrackMetric(folder), samples)
+    again = evaluate_files(folder, tmp_path / 'out')
+    assert again['Total'] == pytest.approx(expected['posetrack18/AP'], abs=1e-9)
+
+
+# ---------------------------------------------------------------------------------- errors
+
+
+def test_wrong_image_ids_are_an_error(labels) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    samples[3].set_metainfo({'img_id': 77})
+    message = 'predictions for 1 image ids that the labels do not have, for example 77; the labels'
+    with pytest.raises(AnnotationError, match=message):
+        run(PoseTrackMetric(folder), samples)
+
+
+def test_two_predictions_with_one_id_are_an_error(labels) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    samples[3].set_metainfo({'id': 1})
+    message = '1 sample ids have more than one prediction, for example 1; expected unique ids.'
+    with pytest.raises(AnnotationError, match=message):
+        run(PoseTrackMetric(folder), samples)
+
+
+def test_no_predictions_are_an_error(labels) -> None:
+    with pytest.raises(AnnotationError, match='no predictions to score'):
+        run(PoseTrackMetric(labels[0]), [])
+
+
+def test_wrong_labels_end_a_run_at_its_start(tmp_path) -> None:
+    evaluator = Evaluator(PoseTrackMetric(str(tmp_path / 'nowhere')))
+    with pytest.raises(AnnotationError, match='nowhere: not found'):
+        evaluator.dataset_meta = meta()
+
+
+def test_keypoints_of_another_dataset_are_an_error(labels) -> None:
+    dataset_meta = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
+    with pytest.raises(AnnotationError, match='found none for head_bottom, head_top'):
+        Evaluator(PoseTrackMetric(labels[0])).dataset_meta = dataset_meta
+
+
+def test_image_ids_of_two_videos_must_differ(tmp_path) -> None:
+    for name in ('a', 'b'):
+        write(tmp_path / f'{name}.json', coco([[person({'nose': (5, 5)}, head=HEAD)]], name, 100))
+    with pytest.raises(AnnotationError, match='expected unique image ids'):
+        Evaluator(PoseTrackMetric(str(tmp_path))).dataset_meta = meta()
+
+
+def test_values_that_are_not_finite_are_told_and_wrong(labels, log) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)
+    samples[0].pred_instances.keypoints[0, 0] = np.nan
+    result = run(PoseTrackMetric(folder), samples)
+    assert result['posetrack18/Head AP'] < 100 and result['posetrack18/Hip AP'] == 100
+    assert any('1 predicted persons have coordinates or scores that are not' in m for m in log)
+
+
+# --------------------------------------------------------------------------- two processes
+
+
+def evaluate_on_a_rank(rank: int, world: int, folder: str) -> None:
+    """One of the processes; the first writes down what it gets in each case."""
+    os.chdir(folder)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world
+    )
+    every = make_samples(make_labels())
+    found = {}
+    for size in (len(every), len(every) - 1, 3, 1):
+        samples = every[:size]
+        for round_up in (False, True):
+            metric = PoseTrackMetric('labels', outfile_prefix=f'{folder}/out{size}{round_up}/x')
+            metric.dataset_meta = meta()
+            sampler = DefaultSampler(samples, shuffle=False, round_up=round_up)
+            indices = list(sampler)
+            for start in range(0, len(indices), 4):
+                batch = [samples[index].to_dict() for index in indices[start : start + 4]]
+                metric.process(None, batch)
+            found[f'{size}{round_up}'] = metric.evaluate(size)
+    Path(folder, f'rank{rank}.json').write_text(json.dumps(found))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_lose_and_repeat_nothing(tmp_path) -> None:
+    files = make_labels()
+    for name, data in files.items():
+        write(tmp_path / 'labels' / f'{name}.json', data)
+    every = make_samples(files)
+    assert {len(every) % 2, (len(every) - 1) % 2} == {0, 1}  # divides once, and once not
+    torch.multiprocessing.spawn(evaluate_on_a_rank, (2, str(tmp_path)), nprocs=2)
+    first, second = (json.loads((tmp_path / f'rank{r}.json').read_text()) for r in (0, 1))
+    assert first == second
+    for case, result in first.items():
+        size = int(case.replace('True', '').replace('False', ''))
+        alone = PoseTrackMetric(
+            str(tmp_path / 'labels'), outfile_prefix=str(tmp_path / f'alone{size}' / 'x')
+        )
+        assert result == run(alone, every[:size])
+        for name in os.listdir(tmp_path / f'alone{size}'):
+            written = (tmp_path / f'out{case}' / name).read_text()
+            assert written == (tmp_path / f'alone{size}' / name).read_text()
