@@ -453,6 +453,22 @@ def test_a_new_epoch_reaches_persistent_workers(train_data):
             assert value != found[0, sample_id]
 
 
+def test_transforms_may_draw_from_python_and_numpy(root):
+    def draw(results):
+        return random.random(), np.random.rand()
+
+    data = dataset(root, pipeline=[draw])
+    draws = {}
+    for epoch in (0, 1, 0):
+        data.set_epoch(epoch, seed=3)
+        for index in range(len(data)):
+            draws.setdefault((epoch, index), set()).add(data[index])
+    assert all(len(values) == 1 for values in draws.values())  # the same whenever asked
+    python, numpy = zip(*(next(iter(values)) for values in draws.values()))
+    assert len(set(python)) == len(set(numpy)) == len(draws) == 18  # and all different
+    assert not set(python) & set(numpy)
+
+
 def test_the_first_epoch_reaches_workers_that_run_already(train_data):
     loader = DataLoader(train_data, num_workers=1, persistent_workers=True, collate_fn=list)
     list(loader)
