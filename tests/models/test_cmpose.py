@@ -1,6 +1,7 @@
 import copy
 
 import pytest
+import slow_cmpose
 import torch
 from mmpose.registry import MODELS
 from tiny_models import randomize
@@ -62,6 +63,31 @@ def test_temporal_fusions_match_loops():
             torch.testing.assert_close(concat(tokens)[b, cell], expected)
             expected = sum(weighted.weights[t] * tokens[b, t, cell] for t in range(3))
             torch.testing.assert_close(weighted(tokens)[b, cell], expected)
+
+
+@pytest.mark.parametrize('key_index', [0, 1, 2])
+def test_the_whole_matches_loops(key_index):
+    method = randomize(tiny_cmpose(key_index=key_index), std=0.2).eval()
+    features = clip_features(1)
+    tokens = features[0].flatten(2).transpose(1, 2).double().numpy()
+    refined = slow_cmpose.criss_cross_neck(tokens, method.neck)
+    fused = [
+        slow_cmpose.linear(refined[:, cell].reshape(-1), method.temporal_fusion.proj)
+        for cell in range(24)
+    ]
+    fte = method.fte
+    scores = slow_cmpose.similarity(fused, refined[key_index, 24:], fte.query, fte.key)
+    selected = slow_cmpose.select_exclusive(scores, 2)
+    others = sorted(set(range(24)) - {token for joint in selected for token in joint})
+    ids, _ = slow_cmpose.cluster(fused, others, 4, 3)
+    merged = slow_cmpose.merge(fused, ids, scores.sum(0), 4, normalize=True)
+    expected = torch.from_numpy(slow_cmpose.restore(fused, merged, ids))
+
+    out = method(features)
+    assert out.details['causal_tokens'][0].tolist() == selected
+    assert out.details['cluster_ids'][0].tolist() == ids
+    found = out.key_features[0].flatten(1).T.double()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_cells_keep_their_place():
