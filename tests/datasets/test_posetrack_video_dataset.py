@@ -446,7 +446,7 @@ def test_epochs_and_seeds_and_indices_differ(train_data):
 
 
 def test_a_new_epoch_reaches_persistent_workers(train_data):
-    """Without shared memory the second epoch would repeat the first."""
+    """If it did not, the second epoch would repeat the first."""
     found = fingerprints(train_data, 2, epochs=(0, 1))
     for (epoch, sample_id), value in found.items():
         if epoch == 1:
@@ -620,8 +620,8 @@ def test_the_summary_counts_what_was_found(root, caplog):
 
 def test_one_annotation_id_in_two_files(root, caplog):
     first = json.loads((root / 'annotations/train/000001_a.json').read_text())
-    shared = first['annotations'][0]['id']
-    rewrite(root, set_first('id', shared), name='000002_b')
+    repeated = first['annotations'][0]['id']
+    rewrite(root, set_first('id', repeated), name='000002_b')
     with logs(caplog):
         data = dataset(root)
     assert len(data) == 8

@@ -179,7 +179,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         self.offsets = clip_offsets(num_frames, stride, causal)
         self.num_frames, self.stride, self.causal = num_frames, stride, causal
         self.random_neighbours = random_neighbours
-        # (epoch, seed), in shared memory: a data worker that lives on sees a new epoch.
+        # (epoch, seed), in memory that data workers see: those that live on learn a new epoch.
         self._epoch_and_seed = torch.tensor([0 if test_mode else -1, 0]).share_memory_()
         if bbox_file and data_root and not os.path.exists(bbox_file):
             bbox_file = os.path.join(data_root, bbox_file)
