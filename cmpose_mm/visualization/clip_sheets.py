@@ -65,6 +65,7 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
     # Pixel centres stay pixel centres: (x + 0.5) * scale - 0.5.
     points = (instances.transformed_keypoints[0] + 0.5) * scale - 0.5  # (K, 2)
     labelled = np.asarray(instances.keypoints_visible[0]) > 0
+    labelled &= meta['box_source'] == 'ground_truth'  # detections come with dummy joints
     key = meta['key_index']
     panels = [image.copy() for image in large]
     for t, panel in enumerate(panels):
