@@ -101,6 +101,19 @@ def test_without_targets_there_is_no_target_picture(make_config):
     assert row.shape == (18 + FRAME_HEIGHT + 18, 3 * 240, 3)
 
 
+def test_limbs_need_both_ends_labelled(make_config):
+    dataset = build_dataset(make_config(target=''), 'train')
+    counts = []
+    for joints in (('left_hip', 'left_wrist'), ('left_hip', 'left_knee')):  # apart; a limb
+        sample = dataset[0]
+        visible = np.zeros((1, 15), np.float32)
+        visible[0, [JOINT_NAMES.index(joint) for joint in joints]] = 1
+        sample['data_samples'].gt_instances.keypoints_visible = visible
+        panel = panels_of(draw_clip(sample, dataset.metainfo), 3)[1][3:-3, 3:-3]
+        counts.append((np.ptp(panel.astype(int), axis=2) > 100).sum())
+    assert 20 < counts[0] <= 2 * 81 < counts[1]  # two dots of radius 4; dots and a line
+
+
 def test_detections_have_no_joints_to_draw(make_config):
     dataset = build_dataset(make_config(target=''), 'train')
     sample = dataset[0]
