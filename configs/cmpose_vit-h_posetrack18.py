@@ -2,5 +2,5 @@
 
 _base_ = [
     './_base_/models/cmpose_vit-h.py',
-    './_base_/datasets/posetrack18.py',
+    './_base_/datasets/posetrack18_clips.py',
 ]

@@ -2,5 +2,5 @@
 
 _base_ = [
     './_base_/models/cmpose_vit-l.py',
-    './_base_/datasets/posetrack17.py',
+    './_base_/datasets/posetrack17_clips.py',
 ]

@@ -2,5 +2,5 @@
 
 _base_ = [
     './_base_/models/cmpose_vit-l.py',
-    './_base_/datasets/posetrack21.py',
+    './_base_/datasets/posetrack21_clips.py',
 ]

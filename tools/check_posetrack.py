@@ -12,6 +12,9 @@ import argparse
 import os
 import sys
 
+if __name__ == '__main__':
+    sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
+
 from cmpose_mm.posetrack.check import check_root, missing_splits
 
 

@@ -1,10 +1,10 @@
-"""PoseTrack17 as video clips; see posetrack18.py for everything but the paths.
+"""PoseTrack17 as video clips; see posetrack18_clips.py for everything but the paths.
 
 data/posetrack17/annotations/{train,val}/*.json      annolist JSON (or .mat), one file a video
 data/posetrack17/images/<source>/<video>/*.jpg       frames as the labels name them
 """
 
-_base_ = ['./posetrack18.py']
+_base_ = ['./posetrack18_clips.py']
 
 data_root = 'data/posetrack17/'
 

@@ -1,10 +1,10 @@
-"""PoseTrack21 as video clips; see posetrack18.py for everything but the paths.
+"""PoseTrack21 as video clips; see posetrack18_clips.py for everything but the paths.
 
 data/posetrack21/posetrack_data/{train,val}/*.json   official labels, one file a video
 data/posetrack21/images/{train,val}/<video>/*.jpg    the frames of PoseTrack18
 """
 
-_base_ = ['./posetrack18.py']
+_base_ = ['./posetrack18_clips.py']
 
 data_root = 'data/posetrack21/'
 
