@@ -226,6 +226,15 @@ def test_our_configs_are_inherited_from_anywhere(clean_python, foreign):
     assert result[1:] == [[3, 20], True]
 
 
+def test_mim_lists_the_configs(clean_python, foreign):
+    listing = run(
+        clean_python, '-W', 'ignore', '-m', 'mim', 'search', 'cmpose_mm', '--valid-config',
+        cwd=foreign,
+    )  # fmt: skip
+    shipped = {path.stem for path in (ROOT / 'configs').glob('*_posetrack*.py')}
+    assert set(re.findall(r'\w[\w-]*_posetrack\d+', listing)) == shipped
+
+
 def test_mim_trains_and_tests(clean_python, foreign, tiny_config):
     """Data by the shipped tool, config by the one-liner, both commands by mim."""
     tools = evaluate(
