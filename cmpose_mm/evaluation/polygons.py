@@ -46,7 +46,7 @@ def inside_any_polygon(
     ends[starts + sizes - 1] = starts
 
     point, polygon = pairs_within(num_points, num_polygons)
-    near = sizes[polygon] >= 3
+    near = np.ones(len(point), dtype=bool)
     for axis in (0, 1):
         value = points[point, axis]
         near &= (value > low[polygon, axis]) & (value < high[polygon, axis])

@@ -19,6 +19,7 @@ from cmpose_mm.evaluation import (
     select_scored,
     summarize_joints,
 )
+from cmpose_mm.evaluation.average_precision import assign_persons
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 
 FULL = {name: (100 + 10 * i, 100 + 7 * i) for i, name in enumerate(ORDER_15)}
@@ -279,6 +280,15 @@ def test_labels_in_frames_without_predictions_count(score) -> None:
     pred = [[person(FULL, scores=0.5)], [], [], []]
     result = score(frames, pred)
     assert set(result['per_joint'].values()) == {25.0}
+
+
+def test_assignment_by_hand() -> None:
+    """Three predictions, two persons: 0 and 1 keep person 0, which takes 1; 2 has nothing right."""
+    pred, gt = np.repeat(np.arange(3), 2), np.tile(np.arange(2), 3)
+    pck = np.array([0.5, 0.25, 0.75, 0.7, 0.0, 0.0])
+    made = assign_persons(pred, gt, pck)
+    assert list(zip(pred[made], gt[made])) == [(1, 0)]
+    assert len(assign_persons(pred, gt, 0 * pck)) == 0
 
 
 # --------------------------------------------------------------------- average precision

@@ -103,6 +103,18 @@ def test_poseval_drops_the_last_frame_and_makes_up_pairs(track) -> None:
     assert result.num_gt[NOSE + 1] == 1  # the made-up pair is there for every joint
 
 
+def test_head_box_without_extent_pairs_with_nothing(tmp_path) -> None:
+    gt = [person({'nose': (x, 100)}, head=(5, 5, 0, 0), track_id=x) for x in (100, 200)]
+    pred = [person({'nose': (x, 100)}, track_id=x) for x in (100, 200)]
+    write(tmp_path / 'gt.json', coco([gt]))
+    write(tmp_path / 'pred.json', coco([pred]))
+    videos = [read_videos(tmp_path / f'{kind}.json') for kind in ('gt', 'pred')]
+    scored = select_scored(*videos)
+    assert np.isinf(scored.videos[0].distances()[2]).all()
+    result = tracking_accuracy(scored)
+    assert (result.num_gt[NOSE], result.misses[NOSE], result.false_positives[NOSE]) == (2, 2, 2)
+
+
 def test_unknown_compat_is_an_error(track) -> None:
     with pytest.raises(ValueError, match='compat is \'matlab\', expected None or "poseval"'):
         track([[(1, 100)]], [[]], compat='matlab')

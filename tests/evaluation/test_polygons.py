@@ -57,14 +57,15 @@ def test_work_in_small_parts_gives_the_same(scene) -> None:
         polygons_module._MAX_EDGES = saved
 
 
-def test_point_on_a_slanted_edge_that_float_arithmetic_gets_wrong() -> None:
-    """By the rounded determinant it would be on the edge or on the wrong side."""
-    triangle = np.array([[0.5, 0.5], [12.0, 12.0], [24.0, 0.0]])
-    for step in range(-8, 9):
-        point = np.array([[3.0, 3.0 + step * 2.0**-51]])
-        one = np.ones(1, dtype=int)
-        found = inside_any_polygon(point, one, [triangle], one)[0]
-        assert found == strictly_inside(point[0].tolist(), triangle.tolist()) == (step < 0)
+def test_points_beside_an_edge_that_float_arithmetic_takes_for_on_it() -> None:
+    """Their coordinates differ by less than the rounding of the determinant."""
+    triangle = np.array([[-24.0, -24.0], [24.0, 24.0], [48.0, 0.0]])
+    one = np.ones(1, dtype=int)
+    for i in range(8):
+        for j in range(8):
+            x, y = 0.5 + i * 2.0**-53, 0.5 + j * 2.0**-53
+            found = inside_any_polygon(np.array([[x, y]]), one, [triangle], one)[0]
+            assert found == strictly_inside((x, y), triangle.tolist()) == (y < x)
 
 
 def test_pairs_within_frames() -> None:
