@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -30,6 +31,9 @@ from cmpose_mm.evaluation import PoseTrackMetric, evaluate_files
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 
 NAMES = ['Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP']
+HRNET_CONFIG = (
+    'body_2d_keypoint/topdown_heatmap/posetrack18/td-hm_hrnet-w32_8xb64-20e_posetrack18-256x192.py'
+)
 COLUMNS = ['Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle']
 
 
@@ -108,12 +112,6 @@ def run(metric: PoseTrackMetric, samples: list, dataset_meta: dict | None = None
     for start in range(0, len(samples), 4):
         evaluator.process(samples[start : start + 4], None)
     return evaluator.evaluate(len(samples))
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch) -> None:
-    """MMPose looks for its own dataset descriptions under `configs` of the working folder first."""
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -230,6 +228,18 @@ def test_mmpose_protocol_equals_what_mmpose_writes(labels, tmp_path, monkeypatch
     assert result['posetrack18/AP'] == pytest.approx(expected['Total'], abs=1e-9)
 
 
+def test_mmpose_protocol_has_the_values_of_mmpose() -> None:
+    theirs = inspect.signature(posetrack18_metric.PoseTrack18Metric.__init__).parameters
+    settings = PoseTrackMetric(protocol='mmpose').settings
+    for name in ('score_mode', 'keypoint_score_thr', 'nms_mode', 'nms_thr'):
+        assert getattr(settings, name) == theirs[name].default
+    config = mmpose_config(HRNET_CONFIG)
+    assert settings.bbox_score_thr == config.val_dataloader.dataset.filter_cfg.bbox_score_thr
+    # every argument of theirs is one of ours, in the same place
+    ours = list(inspect.signature(PoseTrackMetric.__init__).parameters)
+    assert ours[: len(theirs)] == list(theirs)
+
+
 def test_arguments_override_the_protocol(labels, tmp_path, log) -> None:
     folder, files = labels
     samples = make_samples(files)
@@ -330,8 +340,11 @@ def test_ground_truth_boxes_and_perfect_poses(labels, tmp_path, log) -> None:
     result = run(PoseTrackMetric(folder, outfile_prefix=prefix), samples)
     assert set(result.values()) == {100.0}
     assert 'Boxes: ground_truth. 18 persons predicted, 0 dropped by box score' in '\n'.join(log)
+    boxes = iter(sample.pred_instances.bboxes[0] for sample in samples)
     for video in read_videos(tmp_path / 'out'):  # the track ids of the boxes are kept
         assert [f.track_ids.tolist() for f in video.frames] == [[40, 41, 42]] * 3
+        for x, y, w, h in np.concatenate([frame.boxes for frame in video.frames]):
+            np.testing.assert_allclose([x, y, x + w, y + h], next(boxes), rtol=1e-6)
 
 
 def test_videos_without_predictions_are_left_out_and_told(labels, log) -> None:
@@ -397,10 +410,7 @@ def test_labels_of_the_dataset_are_the_default(labels) -> None:
 def test_shipped_mmpose_config_with_one_word_changed(labels, tmp_path) -> None:
     """The evaluator and dataset of MMPose's config; 17 keypoints with ears, mapped by name."""
     folder, files = labels
-    config = mmpose_config(
-        'body_2d_keypoint/topdown_heatmap/posetrack18/'
-        'td-hm_hrnet-w32_8xb64-20e_posetrack18-256x192.py'
-    )
+    config = mmpose_config(HRNET_CONFIG)
     ann_file = str(Path(folder).parent / 'posetrack18_val.json')
     config.val_dataloader.dataset.update(
         ann_file=ann_file, data_root=None, bbox_file=None, filter_cfg=None, pipeline=[]
