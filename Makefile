@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does its own set-up: a virtual environment in .venv, made once.
 
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3 || echo python3.11)
 VENV := .venv
 ARGS ?=
 

@@ -158,7 +158,11 @@ def compiled_wheel(requirement: str, python: Path, env: dict[str, str], key: str
     wheels.mkdir(parents=True, exist_ok=True)
     if not list(wheels.glob(pattern)):
         with open(wheels / f'{name}.lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second set-up waits for the first one's wheel
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                say(f'waiting for another set-up, which compiles {requirement}')
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if not list(wheels.glob(pattern)):
                 build_wheel(requirement, python, env, key, wheels)
     return next(wheels.glob(pattern))
