@@ -251,6 +251,7 @@ def test_the_verdict_is_the_datasets(root):
 def run_tool(monkeypatch, *arguments) -> int:
     tool = Path(__file__).parents[2] / 'tools/check_posetrack.py'
     monkeypatch.setattr(sys, 'argv', [str(tool), *map(str, arguments)])
+    monkeypatch.setitem(sys.modules, 'mmpose', None)  # as the tool does; undone after the test
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(tool), run_name='__main__')
     return stopped.value.code
