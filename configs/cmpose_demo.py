@@ -10,11 +10,11 @@ model = dict(
     type='VideoTopdownPoseEstimator',
     method=dict(
         type='CMPose',
-        embed_dims=128,
+        embed_dims=192,
         num_keypoints=15,
         num_frames=3,
-        # Two wide heads: small ones are slow on a CPU.
-        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=2),
+        # Few wide heads: many small ones are slow on a CPU.
+        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=3),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.001),
     ),

@@ -2,12 +2,12 @@
 
 CM-Pose starts from a backbone that knows poses (in the paper: ViTPose's, trained on COCO). From
 scratch on a CPU, a convolutional backbone gets there fastest. Trains on the data of
-`tools/make_synthetic_posetrack.py` in data/synthetic (`make demo` does everything).
+`tools/make_synthetic_posetrack.py` (`make demo` does everything).
 """
 
 _base_ = ['./_base_/runtime.py']
 
-data_root = 'data/synthetic/'
+data_root = 'data/synthetic_demo/'
 codec = dict(
     type='UDPHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5, blur_kernel_size=7
 )
@@ -20,20 +20,22 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
     ),
-    # ResNet-34 at half width without its last stage, at stride 8: 16x12 tokens of width 128.
+    # ResNet-18 at half width without its last stage. The maps at strides 8 and 16 together are the
+    # 16x12 tokens: detail and surroundings, at half the cost of a deeper network at stride 8.
     backbone=dict(
         type='ResNet',
-        depth=34,
+        depth=18,
         stem_channels=32,
         base_channels=32,
         num_stages=3,
-        strides=(1, 2, 1),
+        strides=(1, 2, 2),
         dilations=(1, 1, 1),
-        out_indices=(2,),
+        out_indices=(1, 2),
     ),
+    neck=dict(type='FeatureMapProcessor', select_index=(0, 1), concat=True),
     head=dict(
         type='HeatmapHead',
-        in_channels=128,
+        in_channels=192,
         out_channels=15,
         deconv_out_channels=(128,),
         deconv_kernel_sizes=(4,),
@@ -44,16 +46,17 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False),
 )
 
+# Boxes in the data are 1.3 times the extent of the joints: room enough.
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='GetBBoxCenterScale', padding=1.0),
     dict(type='RandomFlip', direction='horizontal'),
     dict(
         type='RandomBBoxTransform',
         shift_prob=0.0,
-        scale_factor=(0.8, 1.2),
+        scale_factor=(0.85, 1.15),
         scale_prob=1.0,
-        rotate_factor=30,
+        rotate_factor=20,
         rotate_prob=0.6,
     ),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
@@ -62,7 +65,7 @@ train_pipeline = [
 ]
 val_pipeline = [
     dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='GetBBoxCenterScale', padding=1.0),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
     dict(type='PackClipInputs'),
 ]

@@ -99,15 +99,17 @@ def sample_build(rng: np.random.Generator) -> Build:
     )
 
 
-def sample_motion(rng: np.random.Generator, speed: float) -> Motion:
+def sample_motion(rng: np.random.Generator, speed: float, heading: float | None = None) -> Motion:
     """Random action: walking, running, gesturing, squatting, jumping jacks, sitting, dancing.
 
     Args:
         rng: source of all randomness.
         speed: factor on every rate of change (1 is natural).
+        heading: walk or run in this direction; None for any action, more often seen from the front
+            or the back than from the side.
 
     Returns:
-        A motion whose root is (0, 0); walkers move along their heading, which is any direction.
+        A motion whose root is (0, 0); walkers move along their heading.
     """
     size = len(ANGLE_NAMES)
     mean, amplitude, phase = np.zeros(size), np.zeros(size), np.zeros(size)
@@ -130,6 +132,11 @@ def sample_motion(rng: np.random.Generator, speed: float) -> Motion:
         ['walk', 'run', 'gesture', 'squat', 'jack', 'sit', 'dance'],
         p=[0.28, 0.15, 0.2, 0.08, 0.08, 0.06, 0.15],
     )
+    if heading is None:
+        heading = rng.choice([0.0, np.pi, rng.uniform(-np.pi, np.pi)], p=[0.55, 0.3, 0.15])
+        heading += rng.uniform(-0.7, 0.7)
+    elif action not in ('walk', 'run'):
+        action = 'walk'
     put('lean', rng.normal(0, 0.08))
     put('roll', rng.normal(0, 0.05))
     put('twist', rng.normal(0, 0.15))
@@ -190,7 +197,6 @@ def sample_motion(rng: np.random.Generator, speed: float) -> Motion:
             put('roll', rng.normal(0, 0.15), rng.uniform(0, 0.2), rng.random())
             put('twist', rng.normal(0, 0.2), rng.uniform(0, 0.4), rng.random())
         free_arms()
-    heading = rng.uniform(-np.pi, np.pi)
     velocity = pace * speed * np.array([np.sin(heading), -np.cos(heading)])
     return Motion(
         mean=mean,
@@ -323,7 +329,7 @@ def solids(build: Build) -> list[Solid]:
     ]  # fmt: skip
     for s in ('left', 'right'):
         parts += [
-            round_('chest_low', f'{s}_shoulder', 0.075, 0.06, 'torso_frame', 'shirt'),
+            round_('chest_low', f'{s}_shoulder', 0.075, 0.06, 'torso_frame', 'yoke'),
             round_(f'{s}_shoulder', f'{s}_elbow', 0.058, 0.043, 'torso_frame', 'sleeve'),
             round_(f'{s}_elbow', f'{s}_wrist', 0.042, 0.03, 'torso_frame', 'cuff'),
             round_(f'{s}_wrist', f'{s}_hand', 0.032, 0.035, 'torso_frame', 'skin'),

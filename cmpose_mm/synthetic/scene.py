@@ -13,11 +13,12 @@ from . import body
 from .canvas import OCCLUDER, Camera, Canvas, Capsule
 from .textures import (
     head_texture,
-    random_colour,
     random_outline,
     random_texture,
     render_background,
+    shirt_texture,
     skin_colour,
+    tiled,
 )
 
 FRAME_RATE = 25.0
@@ -40,13 +41,13 @@ class Difficulty:
     """
 
     people: tuple[int, int] = (1, 3)
-    occluder_coverage: float = 0.03
+    occluder_coverage: float = 0.015
     moving_occluders: float = 0.6
-    crossing: float = 0.3
-    motion_blur: float = 0.25
-    defocus: float = 0.15
+    crossing: float = 0.2
+    motion_blur: float = 0.15
+    defocus: float = 0.1
     max_defocus: float = 2.0
-    speed: float = 1.5
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         low, high = self.people
@@ -160,9 +161,9 @@ def render_frame(scene: Scene, t: float, rng: np.random.Generator) -> tuple[np.n
         image = canvas.image
     sigma = 0.5 + scene.defocus * np.exp(-(((t - scene.defocus_time) / 0.15) ** 2))
     image = cv2.GaussianBlur(image, (0, 0), sigma)
-    image = image * scene.gain.astype(np.float32)
+    image *= scene.gain.astype(np.float32)
     image += rng.standard_normal((*canvas.depth.shape, 1), np.float32) * np.float32(scene.noise)
-    return image.clip(0, 255).astype(np.uint8), canvas
+    return np.clip(image, 0, 255, out=image).astype(np.uint8), canvas
 
 
 def _render_instant(scene: Scene, t: float) -> Canvas:
@@ -178,8 +179,14 @@ def _render_instant(scene: Scene, t: float) -> Canvas:
         _shadow(canvas, camera, points, scene.ground)
         points = body.add_surface_points(points, person.build)
         for s in body.solids(person.build):
-            capsule = Capsule(points[s.start], points[s.end], s.radii, points[s.frame],
-                              person.wardrobe[s.cloth], stretch=s.cloth == 'face')  # fmt: skip
+            capsule = Capsule(
+                points[s.start],
+                points[s.end],
+                s.radii,
+                points[s.frame],
+                person.wardrobe[s.cloth],
+                stretch=s.cloth in ('face', 'shirt'),
+            )
             jobs.append((capsule.start[2] + capsule.end[2], index, capsule))
     for occluder in scene.occluders:
         jobs.append((2 * occluder.depth, OCCLUDER, occluder))
@@ -325,37 +332,39 @@ def _dress(rng: np.random.Generator) -> dict[str, np.ndarray]:
     skin = skin_colour(rng)
     noise = rng.normal(0, 4, (64, 64, 1))
     bare = (skin + noise).clip(0, 255).astype(np.uint8)
-    shirt, trousers = random_texture(rng), random_texture(rng)
+    shirt = shirt_texture(rng, skin)
+    trousers = random_texture(rng, contrast=(0.0, 0.6))
+    cloth = np.tile(shirt[:32, 16:48], (2, 2, 1))  # of the back
     return {
         'skin': bare,
         'face': head_texture(rng, skin),
         'shirt': shirt,
-        'sleeve': shirt if rng.random() < 0.8 else bare,
-        'cuff': shirt if rng.random() < 0.45 else bare,
+        'yoke': cloth,
+        'sleeve': cloth if rng.random() < 0.8 else bare,
+        'cuff': cloth if rng.random() < 0.45 else bare,
         'trousers': trousers,
         'leg': trousers if rng.random() < 0.65 else bare,
-        'shoe': random_texture(rng, base=random_colour(rng, (0, 0.5), (0.05, 0.9))),
+        'shoe': random_texture(rng, saturation=(0, 0.5)),
     }
 
 
 def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> list[Person]:
     """People side by side or crossing; ``zoom`` is the focal length in image widths."""
     people = []
-    depths = motion.permutation(np.linspace(2.9, 6.0, count)) + motion.uniform(-0.3, 0.3, count)
+    depths = motion.permutation(np.linspace(2.9, 5.2, count)) + motion.uniform(-0.3, 0.3, count)
     slots = motion.permutation((np.arange(count) + 0.5) / count - 0.5)
     for i, depth in enumerate(depths):
-        m = body.sample_motion(motion, difficulty.speed)
-        across = slots[i] * 0.9 + motion.uniform(-0.1, 0.1)  # image widths from the middle
         if i > 0 and motion.random() < difficulty.crossing:
-            # Meets the previous person on the image at a random time.
+            # Walks across and meets the previous person on the image at some time.
             other = people[-1].motion
             when = motion.uniform(-0.4, 0.4) * duration
             where = (other.root + other.velocity * when)[0] / depths[i - 1]
-            m.velocity = m.velocity + [
-                motion.choice([-1.0, 1.0]) * motion.uniform(0.5, 1.5) * difficulty.speed, 0.0
-            ]  # fmt: skip
+            direction = motion.choice([-1.0, 1.0]) * np.pi / 2 + motion.normal(0, 0.3)
+            m = body.sample_motion(motion, difficulty.speed, heading=direction)
             m.root = np.array([where * depth - m.velocity[0] * when, depth])
         else:
+            across = slots[i] * 0.9 + motion.uniform(-0.1, 0.1)  # image widths from the middle
+            m = body.sample_motion(motion, difficulty.speed)
             m.root = np.array([across / zoom * depth, depth])
         # Nobody walks into the camera.
         m.velocity[1] = np.clip(m.velocity[1], -1.0, 1.5) * 0.7
@@ -374,7 +383,7 @@ def _sample_occluders(
         aspect = np.exp(motion.normal(0, 0.7))
         h = int(np.clip((area * aspect) ** 0.5, 5, scene.height))
         w = int(np.clip(area / h, 5, scene.width))
-        texture = np.tile(random_texture(appearance), (h // 64 + 1, w // 64 + 1, 1))[:h, :w]
+        texture = tiled(random_texture(appearance), h, w)
         # In front of some person at some time of the video.
         target = scene.people[motion.integers(len(scene.people))]
         when = motion.uniform(-0.5, 0.5) * duration

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+_CALM = dict(saturation=(0.0, 0.5), contrast=(0.1, 0.5))  # of the surroundings
+
 
 def random_colour(rng: np.random.Generator, saturation=(0.1, 0.9), value=(0.15, 0.95)):
     """BGR colour as (3,) float32 in 0..255, hue uniform."""
@@ -34,16 +36,21 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, octaves=(3, 
     return total / max(total.max(), 1e-6)
 
 
-def random_texture(rng: np.random.Generator, size: int = 64, base=None) -> np.ndarray:
-    """A (size, size, 3) uint8 cloth or wall: plain, noisy, striped, checked, dotted or plaid.
+def random_texture(
+    rng: np.random.Generator,
+    size: int = 64,
+    saturation: tuple[float, float] = (0.1, 0.9),
+    contrast: tuple[float, float] = (0.3, 1.0),
+) -> np.ndarray:
+    """A (size, size, 3) uint8 texture: plain, noisy, striped, checked, dotted or plaid; it tiles.
 
     Args:
         rng: source of all randomness.
         size: side in texels.
-        base: main BGR colour; random if None.
+        saturation: range of its two colours' saturation.
+        contrast: range of the pattern's strength, 1 for the second colour in full.
     """
-    first = random_colour(rng) if base is None else np.asarray(base, np.float32)
-    second = random_colour(rng)
+    first, second = random_colour(rng, saturation), random_colour(rng, saturation)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     # Whole periods, so that textures tile.
     n, m = rng.integers(2, 7, 2)
@@ -64,9 +71,29 @@ def random_texture(rng: np.random.Generator, size: int = 64, base=None) -> np.nd
         mix = 0.5 * (y * n % 1 < 0.4) + 0.5 * (x * m % 1 < 0.3)
     else:
         mix = ((x * n + y * m) % 1 < 0.5).astype(np.float32)
-    mix = (mix * rng.uniform(0.3, 1.0))[..., None]
+    mix = (mix * rng.uniform(*contrast))[..., None]
     image = first * (1 - mix) + second * mix
     image += (smooth_noise(rng, size, size)[..., None] - 0.5) * rng.uniform(0, 70)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def shirt_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> np.ndarray:
+    """A (size, size, 3) uint8 shirt: rows from hem to neck, columns once around, front at 0.
+
+    The back is plain cloth. In front there may be an open jacket, a row of buttons or a print.
+    """
+    image = random_texture(rng, size, contrast=(0.0, 0.6)).astype(np.float32)
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    x = np.abs((x + 0.5) % 1 - 0.5)
+    image = np.where(((x < 0.13) & (y > 0.88))[..., None], skin, image)  # neckline
+    kind = rng.choice(['jacket', 'buttons', 'print', 'none'], p=[0.35, 0.2, 0.25, 0.2])
+    if kind == 'jacket':
+        image = np.where((x < rng.uniform(0.05, 0.12))[..., None], random_colour(rng), image)
+    elif kind == 'buttons':
+        image = np.where((x < 0.018)[..., None], random_colour(rng), image)
+    elif kind == 'print':
+        inside = (x < rng.uniform(0.08, 0.14)) & (np.abs(y - 0.6) < rng.uniform(0.08, 0.2))
+        image = np.where(inside[..., None], random_colour(rng), image)
     return image.clip(0, 255).astype(np.uint8)
 
 
@@ -109,45 +136,51 @@ def render_background(
     Returns:
         (height, width, 3) uint8 BGR.
     """
+    image = _floor_and_wall(rng, height, width, horizon, focal, depth)
+    foot = horizon + focal / depth
+    for _ in range(rng.integers(2, 9)):
+        w, h = int(rng.uniform(0.05, 0.35) * width), int(rng.uniform(0.05, 0.4) * height)
+        x, y = rng.uniform(0, width) - w / 2, foot - rng.uniform(-0.15, 1.0) * foot - h / 2
+        _blend(image, tiled(random_texture(rng, **_CALM), h, w), random_outline(rng, h, w),
+               int(x), int(y))  # fmt: skip
+    image *= 0.7 + 0.6 * smooth_noise(rng, height, width, (2, 3))[..., None]
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def _floor_and_wall(rng, height, width, horizon, focal, depth) -> np.ndarray:
+    """(height, width, 3) float32; arguments as in `render_background`."""
     size = 128
-    wall = random_texture(rng, size).astype(np.float32)
-    floor = random_texture(rng, size).astype(np.float32)
+    wall, floor = random_texture(rng, size, **_CALM), random_texture(rng, size, **_CALM)
     v, u = np.mgrid[:height, :width].astype(np.float32)
-    distance = focal / np.maximum(v - horizon, 1e-3)
+    distance = np.float32(focal) / np.maximum(v - np.float32(horizon), np.float32(1e-3))
     is_floor = distance < depth
-    scale = rng.uniform(0.3, 0.8)
-    floor_y = distance * scale
-    floor_x = (u - width / 2) / focal * distance * scale
-    zoom = rng.uniform(0.5, 2.0)
-    map_x = np.where(is_floor, floor_x * size, u * zoom) % size
-    map_y = np.where(is_floor, floor_y * size, v * zoom) % size
-    linear = dict(interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    metres = distance * np.float32(rng.uniform(0.3, 0.8) * size)
+    zoom = np.float32(rng.uniform(0.5, 2.0))
+    map_x = np.where(is_floor, (u - width / 2) / np.float32(focal) * metres, u * zoom) % size
+    map_y = np.where(is_floor, metres, v * zoom) % size
     image = np.where(
         is_floor[..., None],
-        cv2.remap(floor, map_x, map_y, **linear),
-        cv2.remap(wall, map_x, map_y, **linear),
-    )
-    # Far floor texture aliases: fade it into its mean colour.
-    fade = np.where(is_floor, np.clip(distance / depth, 0, 1) ** 1.5 * 0.8, 0)[..., None]
-    image = image * (1 - fade) + floor.mean((0, 1)) * fade
-    foot = horizon + focal / depth
-    for _ in range(rng.integers(3, 12)):
-        w, h = rng.uniform(0.04, 0.35) * width, rng.uniform(0.05, 0.4) * height
-        cx, cy = rng.uniform(0, width), foot - rng.uniform(-0.15, 1.0) * max(foot, 1)
-        patch = random_texture(rng, 64)
-        box = np.array([[-w, -h], [w, -h], [w, h], [-w, h]]) / 2 + rng.normal(0, 3, (4, 2))
-        points = box + [cx, cy]
-        mask = np.zeros((height, width), np.uint8)
-        if rng.random() < 0.6:
-            cv2.fillConvexPoly(mask, points.astype(np.int32), 255, cv2.LINE_AA)
-        else:
-            centre, axes = (int(cx), int(cy)), (int(w / 2) + 1, int(h / 2) + 1)
-            cv2.ellipse(mask, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
-        tiled = np.tile(patch, (height // 64 + 1, width // 64 + 1, 1))[:height, :width]
-        share = mask[..., None].astype(np.float32) / 255
-        image = image * (1 - share) + tiled * share
-    light = 0.7 + 0.6 * smooth_noise(rng, height, width, (2, 3))[..., None]
-    return (image * light).clip(0, 255).astype(np.uint8)
+        cv2.remap(floor, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
+        cv2.remap(wall, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
+    ).astype(np.float32)
+    # A far floor's texture aliases: fade it into its mean colour.
+    fade = np.where(is_floor, 0.8 * np.clip(distance / np.float32(depth), 0, 1) ** 1.5, 0)
+    image += fade[..., None].astype(np.float32) * (floor.mean((0, 1), dtype=np.float32) - image)
+    return image
+
+
+def _blend(image: np.ndarray, patch: np.ndarray, coverage: np.ndarray, x: int, y: int) -> None:
+    """Draws a patch (h, w, 3) of given coverage (h, w) into the image, top left at (x, y)."""
+    top, left = max(-y, 0), max(-x, 0)
+    window = image[max(y, 0) : max(y + len(patch), 0), max(x, 0) : max(x + patch.shape[1], 0)]
+    end = (slice(top, top + window.shape[0]), slice(left, left + window.shape[1]))
+    window += coverage[end][..., None] * (patch[end] - window)
+
+
+def tiled(texture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A square texture repeated to (height, width, 3)."""
+    size = len(texture)
+    return np.tile(texture, (height // size + 1, width // size + 1, 1))[:height, :width]
 
 
 def random_outline(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

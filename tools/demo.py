@@ -1,0 +1,166 @@
+"""Shows CM-Pose at work in minutes, on data that it renders itself.
+
+Renders training and validation videos, trains a small single-frame model, trains CM-Pose from it,
+tests it, and leaves a table and a picture. All numbers of steps are fixed: the same machine gives
+the same result. Two idle CPU cores need about 10 minutes; each step shows how far it is.
+
+Example:
+    python tools/demo.py
+    python tools/demo.py --quick    # the same with a handful of videos and steps: does it run?
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import torch
+from mmengine.runner import find_latest_checkpoint
+from tqdm import tqdm
+
+from cmpose_mm import config_path
+from cmpose_mm.evaluation.evaluate import evaluate_files
+from cmpose_mm.evaluation.report import format_result
+from cmpose_mm.synthetic import Settings, write_dataset
+from cmpose_mm.visualization.prediction_sheet import prediction_sheet
+
+DATA, WORK = Path('data/synthetic_demo'), Path('work_dirs/demo')
+_PROGRESS = re.compile(r'(?:Epoch|Iter)\((train|val|test)\) +(?:\[(\d+)\])?\[ *(\d+)/(\d+)\]')
+_LOSS = re.compile(r' loss: ([\d.]+)')
+
+
+@dataclass
+class Size:
+    """How much the demo does; options are MMEngine's ``--cfg-options``."""
+
+    settings: Settings
+    epochs: int = 3
+    options: dict[str, list[str]] = field(default_factory=dict)
+
+
+FULL = Size(Settings(videos={'train': 400, 'val': 40}, frames=10))
+QUICK = Size(
+    Settings(videos={'train': 12, 'val': 2}, frames=3),
+    epochs=1,
+    options={
+        'single_frame': ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'],
+        'cmpose': ['train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=2'],
+    },
+)
+
+
+class Clock:
+    """Announces the steps with the time so far."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.step, self.start = total, 0, time.monotonic()
+
+    def announce(self, text: str) -> None:
+        self.step += 1
+        print(f'\n[{self.step}/{self.total}] {text}   ({self.elapsed()} so far)', flush=True)
+
+    def elapsed(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self.start), 60)
+        return f'{minutes}:{seconds:02d}'
+
+
+def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
+    """Runs ``mim`` with a bar in place of its output, which goes to ``log``.
+
+    Raises:
+        SystemExit: if it fails; the end of its output is shown.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print('$ mim ' + ' '.join(command), flush=True)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mim', *command],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    with log.open('w') as file, tqdm(desc='starting', unit='step') as bar:
+        for line in process.stdout:
+            file.write(line)
+            if found := _PROGRESS.search(line):
+                phase, epoch, step, steps = found.groups()
+                factor = epochs if phase == 'train' else 1
+                done = int(step) + (int(epoch or 1) - 1) * int(steps) * (phase == 'train')
+                if bar.desc != f'{phase}: ' or bar.total != int(steps) * factor:
+                    bar.set_description(phase, refresh=False)
+                    bar.reset(total=int(steps) * factor)
+                bar.update(done - bar.n)
+                if loss := _LOSS.search(line):
+                    bar.set_postfix(loss=loss.group(1))
+    if process.wait() != 0:
+        tail = ''.join(log.read_text().splitlines(keepends=True)[-25:])
+        raise SystemExit(f'{tail}\nmim {command[0]} failed; all its output is in {log}')
+
+
+def bfloat16_options() -> list[str]:
+    """Turns bfloat16 off where the processor would only emulate it."""
+    if torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return []
+    print('This processor has no bfloat16 arithmetic: training in float32, which takes longer.')
+    return ['optim_wrapper.type=OptimWrapper']
+
+
+def train(name: str, size: Size, options: list[str], epochs: int = 1) -> str:
+    """Trains one of the demo's configs; returns the path of the checkpoint."""
+    work = WORK / name
+    shutil.rmtree(work, ignore_errors=True)
+    options = [*options, *size.options.get(name, []), *bfloat16_options()]
+    command = ['train', 'mmpose', config_path(f'{name}_demo.py'), '--work-dir', str(work)]
+    command += ['--cfg-options', *options] if options else []
+    run_mim(command, work / 'output.log', epochs)
+    return find_latest_checkpoint(str(work))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--quick', action='store_true', help='few videos and steps')
+    parser.add_argument('--folder', default=str(Path(__file__).resolve().parents[1]),
+                        help='for data/ and work_dirs/ (default: the repository)')  # fmt: skip
+    args = parser.parse_args(argv)
+    os.chdir(args.folder)
+    size, clock = QUICK if args.quick else FULL, Clock(5)
+
+    videos, frames = size.settings.videos, size.settings.frames
+    clock.announce(f'Render {sum(videos.values())} videos of {frames} frames into {DATA}')
+    write_dataset(DATA, size.settings, workers=os.cpu_count())
+
+    clock.announce('Train the single-frame model that CM-Pose starts from')
+    start = train('single_frame', size, [], size.epochs)
+
+    clock.announce('Train CM-Pose')
+    checkpoint = train('cmpose', size, [f'load_from={start}'])
+
+    clock.announce('Test CM-Pose on the validation videos')
+    predictions, dump = WORK / 'predictions', WORK / 'predictions.pkl'
+    shutil.rmtree(predictions, ignore_errors=True)
+    command = ['test', 'mmpose', config_path('cmpose_demo.py'), '--checkpoint', checkpoint]
+    command += ['--work-dir', str(WORK / 'test'), '--dump', str(dump)]
+    command += ['--cfg-options', f'test_evaluator.0.outfile_prefix={predictions}/']
+    run_mim(command, WORK / 'test' / 'output.log')
+
+    clock.announce('Table and picture')
+    result = evaluate_files(DATA / 'annotations/val', predictions)
+    result['protocol'] = {'boxes': 'ground truth', 'joint score': 'heatmap', **result['protocol']}
+    print(format_result(result))
+    with dump.open('rb') as file:
+        samples = pickle.load(file)  # written by ourselves a moment ago
+    picture = WORK / 'demo.jpg'
+    cv2.imwrite(str(picture), prediction_sheet(samples))
+    print(f'\nmAP {result["Total"]:.1f} in {clock.elapsed()}.  Picture: {picture}')
+
+
+if __name__ == '__main__':
+    main()
