@@ -26,14 +26,14 @@ load_from = 'work_dirs/demo/single_frame/epoch_3.pth'
 train_pipeline = [dict(type='LoadClip'), *_base_.train_pipeline[1:]]
 val_pipeline = [dict(type='LoadClip'), *_base_.val_pipeline[1:]]
 train_dataloader = dict(dataset=dict(num_frames=3, pipeline=train_pipeline))
-test_dataloader = dict(dataset=dict(num_frames=3, pipeline=val_pipeline))
-val_cfg = None
-val_dataloader = None
-val_evaluator = None
+val_dataloader = dict(dataset=dict(num_frames=3, pipeline=val_pipeline))
+test_dataloader = val_dataloader
 
 # Less than one pass over the data.
 max_iters = 130
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
+train_cfg = dict(
+    _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
+)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=20),
@@ -41,6 +41,6 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=5),
-    checkpoint=dict(_delete_=True, type='CheckpointHook', by_epoch=False, interval=max_iters),
+    checkpoint=dict(by_epoch=False, interval=max_iters),
 )
 log_processor = dict(by_epoch=False)

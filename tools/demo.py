@@ -117,6 +117,7 @@ def train(name: str, size: Size, options: list[str], epochs: int = 1) -> str:
     shutil.rmtree(work, ignore_errors=True)
     options = [*options, *size.options.get(name, []), *bfloat16_options()]
     command = ['train', 'mmpose', config_path(f'{name}_demo.py'), '--work-dir', str(work)]
+    command.append('--no-validate')  # the test comes at the end
     command += ['--cfg-options', *options] if options else []
     run_mim(command, work / 'output.log', epochs)
     return find_latest_checkpoint(str(work))
