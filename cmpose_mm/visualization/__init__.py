@@ -5,10 +5,10 @@ from .causal_tokens import (
     crop_points,
     draw_causal_tokens,
     draw_clusters,
-    draw_importance,
     joint_colours,
     joint_legend,
 )
+from .prediction_sheet import prediction_sheet
 from .skeletons import draw_poses, side_colour
 
 __all__ = [
@@ -16,9 +16,9 @@ __all__ = [
     'crop_points',
     'draw_causal_tokens',
     'draw_clusters',
-    'draw_importance',
     'draw_poses',
     'joint_colours',
     'joint_legend',
+    'prediction_sheet',
     'side_colour',
 ]

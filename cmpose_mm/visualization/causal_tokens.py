@@ -1,4 +1,4 @@
-"""What CM-Pose looked at: causal tokens, clusters and importance, drawn on the person's crop.
+"""What CM-Pose looked at: causal tokens and clusters, drawn on the person's crop.
 
 Images are BGR uint8. K joints, n causal tokens a joint, N = h * w cells of the token grid; cell
 (y, x) is token y * w + x and covers its part of the crop.
@@ -118,27 +118,10 @@ def _draw_borders(image: np.ndarray, ids: np.ndarray, where: np.ndarray) -> np.n
     return image
 
 
-def draw_importance(crop: np.ndarray, similarity: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Importance of the cells for all joints together, sum over the joints of S, as a heat map.
-
-    Args:
-        crop: (H, W, 3) uint8 BGR.
-        similarity: (15, N) S of CM-Pose's eq. 8.
-        grid: (h, w) of the tokens.
-    """
-    importance = np.asarray(similarity, np.float32).sum(axis=0)
-    level = np.log(importance + 1e-12)
-    low, high = np.percentile(level, [5, 100])
-    level = ((level - low) / max(high - low, 1e-6)).clip(0, 1)
-    heat = cv2.applyColorMap((level * 255).astype(np.uint8).reshape(grid), cv2.COLORMAP_INFERNO)
-    heat = _cell_image(heat.reshape(-1, 3), grid, crop)
-    return cv2.addWeighted(crop, 0.4, heat, 0.6, 0)
-
-
 def joint_legend(height: int) -> np.ndarray:
     """(height, W, 3) strip with the joints' colours and names, as in `draw_causal_tokens`."""
     row = height / len(JOINT_NAMES)
-    size = 0.03 * row * 0.55
+    size = row / 50
     strip = np.full((height, int(11 * row * 0.55) + 24, 3), 30, np.uint8)
     for i, (name, colour) in enumerate(zip(JOINT_NAMES, joint_colours().tolist())):
         y = int((i + 0.5) * row)

@@ -16,7 +16,6 @@ from .causal_tokens import (
     crop_points,
     draw_causal_tokens,
     draw_clusters,
-    draw_importance,
     joint_legend,
 )
 from .skeletons import draw_poses
@@ -59,7 +58,7 @@ def prediction_sheet(
         _captioned(_frame_with_poses(persons, (width, height), score_thr), persons[0]['video'])
         for persons in frames
     ]
-    crop_height = int(height * 1.1)
+    crop_height = height * 5 // 6
     lower = []
     for persons in frames[:num_persons]:
         largest = max(persons, key=lambda s: float(np.prod(np.asarray(s['input_scale']))))
@@ -80,10 +79,10 @@ def _busiest_frames(by_frame: dict, count: int) -> list[list[dict]]:
 
 
 def person_panels(sample: dict, height: int, score_thr: float = 0.2) -> list[np.ndarray]:
-    """Pose, causal tokens, clusters and importance of one person on its crop, with captions.
+    """Pose, causal tokens and clusters of one person on its crop, with captions.
 
     Args:
-        sample: one prediction, with ``causal_tokens``, ``cluster_ids`` and ``similarity``.
+        sample: one prediction, with ``causal_tokens`` and ``cluster_ids``.
         height: of the crop in the picture, in pixels.
         score_thr: joints below this score are left out.
 
@@ -102,15 +101,12 @@ def person_panels(sample: dict, height: int, score_thr: float = 0.2) -> list[np.
     crop = crop_person(_read(sample['img_path']), *view)
     keypoints = crop_points(np.asarray(pred['keypoints']), *view)
     shown = np.asarray(pred['keypoint_scores']) >= score_thr
-    causal, clusters, similarity = (
-        np.asarray(pred[name])[0] for name in ('causal_tokens', 'cluster_ids', 'similarity')
-    )
+    causal, clusters = (np.asarray(pred[name])[0] for name in ('causal_tokens', 'cluster_ids'))
     grid = token_grid(len(clusters), input_height / input_width)
     return [
         _captioned(draw_poses(crop, keypoints, shown), 'pose'),
         _captioned(draw_causal_tokens(crop, causal, grid), 'causal tokens'),
         _captioned(draw_clusters(crop, clusters, grid), 'merged clusters'),
-        _captioned(draw_importance(crop, similarity, grid), 'importance'),
     ]
 
 
