@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import CheckpointLoader
 
 from cmpose_mm.ablation import last_validation
 
@@ -66,7 +67,7 @@ def test_killed_and_resumed_run_ends_like_the_whole_one(tiny_config, synthetic_r
     finish(mim_train(config, '--resume'))
 
     whole, resumed = (
-        torch.load(tmp_path / name / 'epoch_3.pth', map_location='cpu', weights_only=True)
+        CheckpointLoader.load_checkpoint(str(tmp_path / name / 'epoch_3.pth'), map_location='cpu')
         for name in ('whole', 'killed')
     )
     torch.testing.assert_close(resumed['state_dict'], whole['state_dict'], rtol=1e-6, atol=1e-8)

@@ -1,7 +1,7 @@
 import pytest
 import slow_cmpose
 import torch
-from tiny_models import randomize
+from tiny_models import HALF_PRECISIONS, randomize
 
 from cmpose_mm.models.cmpose import CausalTokenFTE
 
@@ -131,7 +131,7 @@ def test_clips_do_not_depend_on_the_batch(switches):
         assert torch.equal(again.cluster_ids, out.cluster_ids[part])
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('dtype', HALF_PRECISIONS)
 def test_decides_in_float32_under_autocast(dtype):
     fte = tiny_fte()
     tokens, keypoints = inputs()

@@ -4,7 +4,7 @@ import pytest
 import slow_cmpose
 import torch
 from mmpose.registry import MODELS
-from tiny_models import randomize
+from tiny_models import HALF_PRECISIONS, randomize
 
 from cmpose_mm.models.cmpose import CMPose
 from cmpose_mm.models.cmpose.temporal_fusion import (
@@ -171,9 +171,11 @@ def test_auxiliary_tasks_leave_parameters_and_the_main_path_alone():
     inference = [method.eval()(features) for method in (with_tasks, without)]
     assert torch.equal(inference[0].key_features, inference[1].key_features)
     training = [method.train()(features, SEEDS) for method in (with_tasks, without)]
-    torch.testing.assert_close(training[0].key_features, training[1].key_features)
+    # Not equal to the bit: the tasks enlarge the neck's batch, and with it the order of sums.
+    close = dict(rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(training[0].key_features, training[1].key_features, **close)
     for name, value in training[0].details.items():
-        torch.testing.assert_close(value, training[1].details[name])
+        torch.testing.assert_close(value, training[1].details[name], **close)
 
 
 def test_auxiliary_losses_train_the_neck_only():
@@ -248,7 +250,7 @@ def test_batch_of_one_and_permuted_batches():
             torch.testing.assert_close(value, whole[name][part], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('dtype', HALF_PRECISIONS)
 def test_autocast_is_finite_and_close(dtype):
     method = randomize(tiny_cmpose(fte=None), std=0.1).train()
     features = clip_features()

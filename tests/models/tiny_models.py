@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
@@ -26,6 +27,17 @@ TINY_VIT = dict(
     ),
 )
 """ViT of width 32 on crops of 96 x 128 pixels, 6 x 8 cells."""
+
+HALF_PRECISIONS = [
+    torch.bfloat16,
+    pytest.param(
+        torch.float16,
+        marks=pytest.mark.skipif(
+            tuple(map(int, torch.__version__.split('.')[:2])) < (2, 3),
+            reason='CPUs autocast to float16 from torch 2.3 on',
+        ),
+    ),
+]
 
 
 def tiny_config(**method):
