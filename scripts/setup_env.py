@@ -193,6 +193,10 @@ def build_wheel(
         )  # fmt: skip
         show_progress(process.stdout, output, name)
         status = process.wait()
+    if status < 0:
+        raise SystemExit(
+            f'Set-up stopped: compiling {requirement} was ended by signal {-status}. Run it again.'
+        )
     if status:
         tail = ''.join(log.read_text(errors='replace').splitlines(keepends=True)[-40:])
         raise SystemExit(f'{tail}\nSet-up failed: {requirement} does not compile, see {log}.')

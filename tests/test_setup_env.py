@@ -87,6 +87,17 @@ def test_failed_build_leaves_no_wheel_and_tells_why(setup_env, toy_source):
     assert wheel_of(setup_env).is_file()
 
 
+def test_killed_build_says_so_and_is_repeated(setup_env, toy_source):
+    toy_source(
+        'import os, signal, sys\n'
+        "if 'bdist_wheel' in sys.argv: os.kill(os.getppid(), signal.SIGKILL)"
+    )
+    with pytest.raises(SystemExit, match='toy==1.0 was ended by signal 9'):
+        wheel_of(setup_env)
+    toy_source('')
+    assert wheel_of(setup_env).is_file()
+
+
 def test_two_setups_build_one_wheel(setup_env, toy_source, tmp_path):
     marks = tmp_path / 'marks'
     marks.mkdir()
