@@ -20,21 +20,21 @@ model = dict(
     ),
     test_cfg=dict(output_details=True),
 )
-load_from = 'work_dirs/demo/single_frame/epoch_3.pth'
+load_from = 'work_dirs/demo/single_frame/epoch_4.pth'
 
 # As the first stage, with clips in place of images.
 train_pipeline = [dict(type='LoadClip'), *_base_.train_pipeline[1:]]
 val_pipeline = [dict(type='LoadClip'), *_base_.val_pipeline[1:]]
-train_dataloader = dict(dataset=dict(num_frames=3, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=16, dataset=dict(num_frames=3, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(num_frames=3, pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
 # Less than one pass over the data.
-max_iters = 130
+max_iters = 120
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters, eta_min=0),

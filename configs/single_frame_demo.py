@@ -37,7 +37,7 @@ model = dict(
         type='HeatmapHead',
         in_channels=192,
         out_channels=15,
-        deconv_out_channels=(128,),
+        deconv_out_channels=(64,),
         deconv_kernel_sizes=(4,),
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
         decoder=codec,
@@ -54,10 +54,10 @@ train_pipeline = [
     dict(
         type='RandomBBoxTransform',
         shift_prob=0.0,
-        scale_factor=(0.85, 1.15),
+        scale_factor=(0.9, 1.1),
         scale_prob=1.0,
-        rotate_factor=20,
-        rotate_prob=0.6,
+        rotate_factor=10,
+        rotate_prob=0.5,
     ),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
     dict(type='GenerateTarget', encoder=codec),
@@ -109,7 +109,7 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
-train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=3)
+train_cfg = dict(by_epoch=True, max_epochs=4, val_interval=4)
 # bfloat16 halves the time of a step on CPUs that compute in it.
 optim_wrapper = dict(
     type='BFloat16OptimWrapper',
@@ -118,6 +118,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=3, eta_min=0, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, T_max=4, eta_min=0, convert_to_iter_based=True),
 ]
 default_hooks = dict(logger=dict(interval=20))

@@ -41,9 +41,9 @@ class Difficulty:
     """
 
     people: tuple[int, int] = (1, 3)
-    occluder_coverage: float = 0.015
+    occluder_coverage: float = 0.01
     moving_occluders: float = 0.6
-    crossing: float = 0.2
+    crossing: float = 0.1
     motion_blur: float = 0.15
     defocus: float = 0.1
     max_defocus: float = 2.0
@@ -341,9 +341,9 @@ def _dress(rng: np.random.Generator) -> dict[str, np.ndarray]:
         'shirt': shirt,
         'yoke': cloth,
         'sleeve': cloth if rng.random() < 0.8 else bare,
-        'cuff': cloth if rng.random() < 0.45 else bare,
+        'cuff': cloth if rng.random() < 0.25 else bare,
         'trousers': trousers,
-        'leg': trousers if rng.random() < 0.65 else bare,
+        'leg': trousers if rng.random() < 0.5 else bare,
         'shoe': random_texture(rng, saturation=(0, 0.5)),
     }
 
@@ -351,7 +351,7 @@ def _dress(rng: np.random.Generator) -> dict[str, np.ndarray]:
 def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> list[Person]:
     """People side by side or crossing; ``zoom`` is the focal length in image widths."""
     people = []
-    depths = motion.permutation(np.linspace(2.9, 5.2, count)) + motion.uniform(-0.3, 0.3, count)
+    depths = motion.permutation(np.linspace(2.9, 4.8, count)) + motion.uniform(-0.3, 0.3, count)
     slots = motion.permutation((np.arange(count) + 0.5) / count - 0.5)
     for i, depth in enumerate(depths):
         if i > 0 and motion.random() < difficulty.crossing:

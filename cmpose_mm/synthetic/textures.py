@@ -86,7 +86,7 @@ def shirt_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) ->
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     x = np.abs((x + 0.5) % 1 - 0.5)
     image = np.where(((x < 0.13) & (y > 0.88))[..., None], skin, image)  # neckline
-    kind = rng.choice(['jacket', 'buttons', 'print', 'none'], p=[0.35, 0.2, 0.25, 0.2])
+    kind = rng.choice(['jacket', 'buttons', 'print', 'none'], p=[0.45, 0.2, 0.3, 0.05])
     if kind == 'jacket':
         image = np.where((x < rng.uniform(0.05, 0.12))[..., None], random_colour(rng), image)
     elif kind == 'buttons':
@@ -103,8 +103,8 @@ def head_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> 
     The face looks from column 0 (and wraps around); hair covers back and crown.
     """
     hair = random_colour(rng, (0.0, 0.7), (0.05, 0.75))
-    if rng.random() < 0.15:  # shaved
-        hair = skin * 0.85
+    if np.abs(hair - skin).sum() < 120:  # a face must differ from a back of a head
+        hair = hair * 0.3
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     x = (x + 0.5) % 1 - 0.5  # -0.5..0.5, face at 0
     side, crown = rng.uniform(0.16, 0.27), rng.uniform(0.62, 0.8)
@@ -115,7 +115,7 @@ def head_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> 
     mouth = (np.abs(x) < 0.07) & (np.abs(y - 0.2) < 0.025)
     image = np.where(eyes[..., None], np.float32(25), image)
     image = np.where(mouth[..., None], skin * np.array([0.6, 0.5, 0.8]), image)
-    if rng.random() < 0.2:  # hat
+    if rng.random() < 0.1:  # hat
         image = np.where((y > rng.uniform(0.6, 0.7))[..., None], random_colour(rng), image)
     image += (smooth_noise(rng, size, size)[..., None] - 0.5) * 25
     return image.clip(0, 255).astype(np.uint8)
