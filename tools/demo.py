@@ -52,8 +52,16 @@ QUICK = Size(
     Settings(videos={'train': 12, 'val': 2}, frames=3),
     epochs=1,
     options={
-        'single_frame': ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'],
-        'cmpose': ['train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=2'],
+        'single_frame': [
+            'train_cfg.max_epochs=1',
+            'train_cfg.val_interval=1',
+            'default_hooks.logger.interval=1',
+        ],
+        'cmpose': [
+            'train_cfg.max_iters=2',
+            'default_hooks.checkpoint.interval=2',
+            'default_hooks.logger.interval=1',
+        ],
     },
 )
 

@@ -16,7 +16,7 @@ from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
 from cmpose_mm.synthetic.body import ANGLE_NAMES, Build, Motion, pose_points
-from cmpose_mm.synthetic.canvas import BACKGROUND, OCCLUDER, Camera
+from cmpose_mm.synthetic.canvas import BACKGROUND, OCCLUDER, Camera, Canvas, Capsule
 from cmpose_mm.synthetic.dataset import frame_time, person_annotations, video_scene
 from cmpose_mm.synthetic.scene import (
     FRAME_RATE,
@@ -317,6 +317,31 @@ def test_a_known_occluder_hides_exactly_what_is_behind_it():
 
     scene.occluders[0].depth = 6.0  # behind the person
     assert all(visible(labels_of(scene)[0]).values())
+
+
+def test_an_occluder_that_almost_touches_the_body_hides_it():
+    # The belly's surface is 0.1 m before the hip joints; the wall is nearer by 2 cm.
+    wall = Occluder(np.full((240, 320, 3), 90, np.uint8), np.ones((240, 320), np.float32),
+                    np.zeros(2), np.zeros(2), depth=3.87)  # fmt: skip
+    seen = visible(labels_of(scene_of([standing_person()], [wall]))[0])
+    assert not seen['left_hip'] and not seen['right_hip']
+
+
+def test_what_is_nearer_wins_in_any_order_of_drawing():
+    def ball(depth: float, shade: int) -> Capsule:
+        centre, texture = np.array([0.0, 0.0, depth]), np.full((4, 4, 3), shade, np.uint8)
+        return Capsule(centre, centre, (0.2,) * 4, np.eye(3), texture)
+
+    camera = Camera(100.0, np.array([16.0, 16.0]))
+    for order in ([0, 1], [1, 0]):
+        canvas = Canvas(np.zeros((33, 33, 3), np.uint8))
+        for owner in order:
+            canvas.draw_capsule(
+                camera, ball(2.0 + owner, 200), light=np.array([0.0, 0.0, -1.0]), owner=owner
+            )
+        assert canvas.owner[16, 16] == 0
+        assert canvas.depth[16, 16] == pytest.approx(1.8)
+        assert canvas.owner[0, 0] == BACKGROUND and np.isinf(canvas.depth[0, 0])
 
 
 def test_a_moving_occluder_hides_by_time():

@@ -1,0 +1,35 @@
+"""The demo from end to end, with a handful of videos and steps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_quick_demo_leaves_table_and_picture(tmp_path):
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tools/demo.py'), '--quick', '--folder', str(tmp_path)],
+        capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for step in range(1, 6):
+        assert f'[{step}/5]' in done.stdout
+    for column in ('Head', 'Total', 'mean7', 'left_wrist', 'boxes = ground truth'):
+        assert column in done.stdout
+    assert cv2.imread(str(tmp_path / 'work_dirs/demo/demo.jpg')) is not None
+    assert len(list((tmp_path / 'work_dirs/demo/predictions').glob('*.json'))) == 2
+    log = (tmp_path / 'work_dirs/demo/cmpose/output.log').read_text()
+    # All weights of the first stage arrive: only the method's own are new.
+    missing = log.split('missing keys in source state_dict:')[1].split('\n')[0]
+    assert 'unexpected key' not in log
+    assert all(key.strip().startswith('method.') for key in missing.split(','))
+    assert 'loss_mask' in log and 'loss_denoise' in log
