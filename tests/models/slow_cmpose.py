@@ -30,7 +30,7 @@ def softmax(values):
 
 def residual_attention(tokens, module):
     """Pre-norm residual self-attention over a list of vectors."""
-    num_heads, width = module.num_heads, len(tokens[0])
+    num_heads, width = module.num_heads, module.proj.in_features
     size = width // num_heads
     qkv = [linear(layer_norm(token, module.norm), module.qkv) for token in tokens]
     result = []

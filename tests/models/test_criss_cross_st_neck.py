@@ -9,6 +9,7 @@ SWITCHES = [
     dict(),
     dict(num_blocks=1),
     dict(shared_pathways=False),
+    dict(attention_dims=6),
     dict(fusion='weighted_sum'),
     dict(shared_pathways=False, fusion='weighted_sum', num_blocks=1),
 ]
@@ -70,7 +71,7 @@ def test_information_crosses_frames_and_cells():
     [
         (dict(num_blocks=0), 'num_blocks is 0, expected at least 1'),
         (dict(fusion='add'), "fusion is 'add', expected one of"),
-        (dict(num_heads=3), 'embed_dims 8 is not a multiple of num_heads 3'),
+        (dict(num_heads=3), 'attention_dims 8 is not a multiple of num_heads 3'),
     ],
 )
 def test_bad_arguments(arguments, message):

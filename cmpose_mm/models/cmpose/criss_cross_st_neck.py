@@ -1,7 +1,7 @@
 """CM-Pose's multitask learning network: criss-cross spatio-temporal attention (eq. 4-7).
 
 Shapes: B clips, T frames, N feature tokens a frame, K keypoint tokens, P = N + K slots a frame,
-D token width, h heads.
+D token width, A attention width, h heads.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class _ResidualAttention(nn.Module):
     The output projection starts at zero: the module starts as the identity (chosen).
     """
 
-    def __init__(self, embed_dims: int, num_heads: int):
+    def __init__(self, embed_dims: int, attention_dims: int, num_heads: int):
         super().__init__()
-        if embed_dims % num_heads:
+        if attention_dims % num_heads:
             raise ValueError(
-                f'CrissCrossSTNeck: embed_dims {embed_dims} is not a multiple of '
+                f'CrissCrossSTNeck: attention_dims {attention_dims} is not a multiple of '
                 f'num_heads {num_heads}'
             )
         self.num_heads = num_heads
         self.norm = nn.LayerNorm(embed_dims)
-        self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
-        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.qkv = nn.Linear(embed_dims, 3 * attention_dims)
+        self.proj = nn.Linear(attention_dims, embed_dims)
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.proj.weight)
@@ -50,7 +50,7 @@ class _ResidualAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(x)).unflatten(-1, (3, self.num_heads, -1))
-        queries, keys, values = qkv.unbind(3)  # each (B, T, P, h, D / h)
+        queries, keys, values = qkv.unbind(3)  # each (B, T, P, h, A / h)
         return x + self.proj(self.attend(queries, keys, values).flatten(3))
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -117,13 +117,21 @@ FUSIONS = {'concat': ConcatFusion, 'weighted_sum': WeightedSumFusion}
 class CrissCrossBlock(nn.Module):
     """One block D_T(D_S(X)) (+) D_S(D_T(X)); see `CrissCrossSTNeck`."""
 
-    def __init__(self, embed_dims: int, num_heads: int, shared_pathways: bool, fusion: str):
+    def __init__(
+        self,
+        embed_dims: int,
+        attention_dims: int,
+        num_heads: int,
+        shared_pathways: bool,
+        fusion: str,
+    ):
         super().__init__()
-        self.spatial = SpatialAttention(embed_dims, num_heads)
-        self.temporal = TemporalAttention(embed_dims, num_heads)
+        widths = embed_dims, attention_dims, num_heads
+        self.spatial = SpatialAttention(*widths)
+        self.temporal = TemporalAttention(*widths)
         if not shared_pathways:
-            self.spatial_second = SpatialAttention(embed_dims, num_heads)
-            self.temporal_second = TemporalAttention(embed_dims, num_heads)
+            self.spatial_second = SpatialAttention(*widths)
+            self.temporal_second = TemporalAttention(*widths)
         self.shared_pathways = shared_pathways
         self.fusion = FUSIONS[fusion](embed_dims)
 
@@ -168,7 +176,9 @@ class CrissCrossSTNeck(nn.Module):
         num_keypoints: K.
         num_frames: T.
         num_blocks: Number of blocks, at least 1.
-        num_heads: Attention heads; divides ``embed_dims``.
+        num_heads: Attention heads; divides ``attention_dims``.
+        attention_dims: A, width of queries, keys and values, all heads together; None for
+            ``embed_dims``. The neck's cost is nearly all in these projections.
         shared_pathways: The same D_S and D_T serve both pathways of a block.
         fusion: ``'concat'``, or ``'weighted_sum'`` for weights computed for each token.
 
@@ -183,6 +193,7 @@ class CrissCrossSTNeck(nn.Module):
         num_frames: int = 3,
         num_blocks: int = 2,
         num_heads: int = 8,
+        attention_dims: int | None = None,
         shared_pathways: bool = True,
         fusion: str = 'concat',
     ):
@@ -197,7 +208,9 @@ class CrissCrossSTNeck(nn.Module):
         self.temporal_embed = nn.Parameter(torch.zeros(num_frames, embed_dims))
         self.blocks = nn.Sequential(
             *(
-                CrissCrossBlock(embed_dims, num_heads, shared_pathways, fusion)
+                CrissCrossBlock(
+                    embed_dims, attention_dims or embed_dims, num_heads, shared_pathways, fusion
+                )
                 for _ in range(num_blocks)
             )
         )
