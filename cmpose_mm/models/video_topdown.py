@@ -57,6 +57,29 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Raises:
             ValueError: If a clip has another length than the method is built for.
         """
+        return self.method(self.extract_clips(inputs), clip_seeds=clip_seeds)
+
+    def extract_frames(self, images: Tensor) -> Tensor:
+        """Backbone (and neck) on single frames, the last map.
+
+        Args:
+            images: (N, 3, H, W) normalised frames.
+
+        Returns:
+            (N, C, h, w).
+        """
+        features = super().extract_feat(images)
+        return features[-1] if isinstance(features, (tuple, list)) else features
+
+    def extract_clips(self, inputs: Tensor) -> Tensor:
+        """Features of all frames of clips, (B, T, C, h, w), the method's input.
+
+        Args:
+            inputs: (B, T, 3, H, W) normalised clips, or images (B, 3, H, W).
+
+        Raises:
+            ValueError: If a clip has another length than the method is built for.
+        """
         num_frames = self.method.num_frames
         if inputs.ndim == 4:
             inputs = inputs.unsqueeze(1).expand(-1, num_frames, -1, -1, -1)
@@ -65,11 +88,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 f'VideoTopdownPoseEstimator: clips have {inputs.shape[1]} frames, '
                 f'but the method is built for num_frames={num_frames}'
             )
-        features = super().extract_feat(inputs.flatten(0, 1))
-        if isinstance(features, (tuple, list)):
-            features = features[-1]
-        features = features.unflatten(0, inputs.shape[:2])
-        return self.method(features, clip_seeds=clip_seeds)
+        return self.extract_frames(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
         """The head's input, (B, D, h, w) in a tuple.
@@ -94,11 +113,25 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Without this override the method's details would be lost, or the model would have to run
         twice or keep them as state. With flip test they are those of the clip as it is.
         """
-        out = self.run_method(inputs)
-        features = (out.key_features,)
-        if self.test_cfg.get('flip_test', False):
-            features = [features, self.extract_feat(inputs.flip(-1))]
-        predictions = self.head.predict(features, data_samples, test_cfg=self.test_cfg)
+        features = self.extract_clips(inputs)
+        flip_test = self.test_cfg.get('flip_test', False)
+        flipped = self.extract_clips(inputs.flip(-1)) if flip_test else None
+        return self.predict_clips(features, flipped, data_samples)
+
+    def predict_clips(self, features: Tensor, flipped: Tensor | None, data_samples: list) -> list:
+        """`predict` from features, for callers that make the frames' features once.
+
+        Args:
+            features: (B, T, C, h, w) of the clips, see `extract_clips`.
+            flipped: the same of the mirrored clips; None without ``test_cfg.flip_test``.
+            data_samples: one `PoseDataSample` a clip; its input_center, input_scale and input_size
+                are those of the key frame's crop.
+        """
+        out = self.method(features, clip_seeds=None)
+        head_inputs = (out.key_features,)
+        if flipped is not None:
+            head_inputs = [head_inputs, (self.method(flipped, clip_seeds=None).key_features,)]
+        predictions = self.head.predict(head_inputs, data_samples, test_cfg=self.test_cfg)
         instances, fields = predictions if isinstance(predictions, tuple) else (predictions, None)
         if self.test_cfg.get('output_details', False):
             for name, values in out.details.items():

@@ -262,3 +262,24 @@ def clip_samples_for(config, cells):
 
 def test_registered():
     assert isinstance(tiny_model(), VideoTopdownPoseEstimator)
+
+
+@pytest.mark.parametrize('flip_test', [True, False])
+def test_predicts_from_the_features_of_single_frames(flip_test):
+    """Frames through the backbone one by one, then stacked, give the clips' own predictions."""
+    model = tiny_model()
+    model.test_cfg.update(flip_test=flip_test, output_details=True)
+    inputs, samples = clips(), clip_samples(tiny_config(), 2)
+
+    def features(inputs):
+        return torch.stack([torch.cat([model.extract_frames(f[None]) for f in c]) for c in inputs])
+
+    with torch.no_grad():
+        flipped = features(inputs.flip(-1)) if flip_test else None
+        results = model.predict_clips(features(inputs), flipped, copy.deepcopy(samples))
+        expected = model(inputs, samples, mode='predict')
+    for a, b in zip(results, expected):
+        a, b = a.pred_instances, b.pred_instances
+        np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-2)
+        np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, atol=1e-5)
+        assert torch.equal(a.causal_tokens, b.causal_tokens)
