@@ -88,7 +88,9 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 f'VideoTopdownPoseEstimator: clips have {inputs.shape[1]} frames, '
                 f'but the method is built for num_frames={num_frames}'
             )
-        return self.extract_frames(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
+        features = self.extract_frames(inputs.flatten(0, 1))
+        # With unflatten the ONNX export would fix the number of clips.
+        return features.reshape(-1, num_frames, *features.shape[1:])
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
         """The head's input, (B, D, h, w) in a tuple.
@@ -136,7 +138,8 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         if self.test_cfg.get('output_details', False):
             for name, values in out.details.items():
                 for instance, value in zip(instances, values.cpu().split(1)):
-                    instance.set_field(value, name)
+                    # A copy: a view would write the whole batch into each sample's file.
+                    instance.set_field(value.clone(), name)
         return self.add_pred_to_datasample(instances, fields, data_samples)
 
     @staticmethod

@@ -22,7 +22,7 @@ def select_exclusive(similarity: Tensor, num_causal: int) -> Tensor:
     Returns:
         (B, K, n) int64 indices, best first, n * K different ones in each clip.
     """
-    num_tokens = similarity.shape[2]
+    num_tokens = int(similarity.shape[2])  # ONNX export traces sizes as tensors
     order = similarity.argsort(dim=2, descending=True, stable=True)
     # Ranks are unique: with them topk, which does not say how it breaks ties, has none to break.
     ranks = order.argsort(dim=2)

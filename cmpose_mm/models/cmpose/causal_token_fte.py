@@ -134,7 +134,8 @@ class CausalTokenFTE(nn.Module):
             similarity = log_similarity.detach().exp()
             causal_tokens = SELECTIONS[self.selection](similarity, num_causal)
             causal = torch.zeros_like(similarity[:, 0], dtype=torch.bool)
-            causal = causal.scatter(1, causal_tokens.flatten(1), True)
+            # 1, not True: ONNX export knows no boolean scalar.
+            causal = causal.scatter(1, causal_tokens.flatten(1), 1)
             if self.causal_only:
                 cluster_ids = torch.full_like(causal, -1, dtype=torch.int64)
                 enhanced = tokens.masked_fill(~causal.unsqueeze(2), 0)

@@ -117,7 +117,7 @@ class CMPose(nn.Module):
                 cluster_ids=out.cluster_ids,
                 similarity=out.similarity,
             )
-        key_features = fused.transpose(1, 2).unflatten(2, (height, width))
+        key_features = fused.transpose(1, 2).reshape(-1, fused.shape[2], height, width)
         return MethodOutput(key_features, losses, details)
 
     def _refine_with_tasks(

@@ -40,6 +40,7 @@ class _ResidualAttention(nn.Module):
                 f'num_heads {num_heads}'
             )
         self.num_heads = num_heads
+        self.head_dims = attention_dims // num_heads
         self.norm = nn.LayerNorm(embed_dims)
         self.qkv = nn.Linear(embed_dims, 3 * attention_dims)
         self.proj = nn.Linear(attention_dims, embed_dims)
@@ -49,7 +50,9 @@ class _ResidualAttention(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm(x)).unflatten(-1, (3, self.num_heads, -1))
+        # Here and below: with unflatten the ONNX export would fix the number of clips.
+        qkv = self.qkv(self.norm(x))
+        qkv = qkv.reshape(-1, *x.shape[1:3], 3, self.num_heads, self.head_dims)
         queries, keys, values = qkv.unbind(3)  # each (B, T, P, h, A / h)
         return x + self.proj(self.attend(queries, keys, values).flatten(3))
 
@@ -62,10 +65,10 @@ class SpatialAttention(_ResidualAttention):
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         # Four axes: with five, no fused kernel takes them, neither on the CPU nor on CUDA.
-        batch = queries.shape[:2]
+        num_frames = queries.shape[1]
         queries, keys, values = (x.flatten(0, 1).transpose(1, 2) for x in (queries, keys, values))
-        out = F.scaled_dot_product_attention(queries, keys, values)
-        return out.transpose(1, 2).unflatten(0, batch)
+        out = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2)
+        return out.reshape(-1, num_frames, *out.shape[1:])
 
 
 class TemporalAttention(_ResidualAttention):
@@ -223,7 +226,7 @@ class CrissCrossSTNeck(nn.Module):
             tokens: (B, T, N, D) feature tokens, cell (y, x) at y * w + x. The clean, masked and
                 noised tokens of the three tasks may be stacked along B.
         """
-        keypoint_tokens = self.keypoint_tokens.expand(*tokens.shape[:2], -1, -1)
+        keypoint_tokens = self.keypoint_tokens.expand(tokens.shape[0], tokens.shape[1], -1, -1)
         x = torch.cat([tokens, keypoint_tokens.to(tokens.dtype)], dim=2)
         x = self.blocks(x + self.temporal_embed[:, None])
         refined, keypoint_tokens = x.split([tokens.shape[2], len(self.keypoint_tokens)], dim=2)

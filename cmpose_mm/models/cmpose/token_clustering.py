@@ -46,7 +46,9 @@ def log_density(squared_distances: Tensor, valid: Tensor, num_neighbors: int) ->
     Returns:
         (B, N) float32; meaningless where not valid.
     """
-    itself = torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device)
+    # Not torch.eye: onnxruntime has none for booleans.
+    numbers = torch.arange(valid.shape[1], device=valid.device)
+    itself = numbers.unsqueeze(1) == numbers
     others = squared_distances.masked_fill(itself | ~valid.unsqueeze(1), torch.inf)
     return -others.topk(num_neighbors, dim=2, largest=False).values.mean(dim=2)
 
