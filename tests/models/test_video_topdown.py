@@ -122,6 +122,8 @@ def test_details_in_the_predictions_are_those_of_the_clip(flip_test):
             assert result.pred_instances[name].shape == (1, *shape)
         for name, value in expected.items():
             torch.testing.assert_close(result.pred_instances[name][0], value[b])
+            stored = result.pred_instances[name].untyped_storage().nbytes()
+            assert stored == value[b].numel() * value.element_size()  # not the whole batch
 
 
 def test_no_details_unless_asked_for():
