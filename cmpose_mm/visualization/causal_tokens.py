@@ -1,7 +1,7 @@
-"""What CM-Pose looked at: causal tokens and clusters, drawn on the person's crop.
+"""What CM-Pose looked at: causal tokens, clusters and similarity, drawn on the person's crop.
 
 Images are BGR uint8. K joints, n causal tokens a joint, N = h * w cells of the token grid; cell
-(y, x) is token y * w + x and covers its part of the crop.
+(y, x) is token y * w + x and covers row y of h equal rows, column x of w equal columns of the crop.
 """
 
 from __future__ import annotations
@@ -44,6 +44,19 @@ def crop_points(
     return np.asarray(points) @ warp[:, :2].T + warp[:, 2]
 
 
+def token_grid(num_tokens: int, aspect: float) -> tuple[int, int]:
+    """(h, w) of ``num_tokens`` cells in a grid whose height is ``aspect`` times its width.
+
+    Raises:
+        ValueError: if no such grid has that many cells.
+    """
+    height = round((num_tokens * aspect) ** 0.5)
+    width = num_tokens // max(height, 1)
+    if height * width != num_tokens:
+        raise ValueError(f'{num_tokens} tokens do not fill a grid of aspect {aspect:.3f}')
+    return height, width
+
+
 def _cell_image(cells: np.ndarray, grid: tuple[int, int], crop: np.ndarray) -> np.ndarray:
     """(N, ...) values of cells, enlarged to the crop's size without interpolation."""
     cells = cells.reshape(*grid, *cells.shape[1:])
@@ -56,6 +69,11 @@ def _check_cells(indices: np.ndarray, grid: tuple[int, int]) -> None:
             f'cell indices are in {indices.min()}..{indices.max()}, expected 0 to '
             f'{grid[0] * grid[1] - 1} for a grid of {grid[0]} x {grid[1]}'
         )
+
+
+def _check_one_value_a_cell(name: str, values: np.ndarray, grid: tuple[int, int]) -> None:
+    if values.shape != (grid[0] * grid[1],):
+        raise ValueError(f'{name} have shape {values.shape}, expected ({grid[0] * grid[1]},)')
 
 
 def draw_causal_tokens(
@@ -98,23 +116,80 @@ def draw_clusters(crop: np.ndarray, cluster_ids: np.ndarray, grid: tuple[int, in
         ValueError: if there are not h * w ids.
     """
     cluster_ids = np.asarray(cluster_ids)
-    if cluster_ids.shape != (grid[0] * grid[1],):
-        raise ValueError(
-            f'cluster_ids have shape {cluster_ids.shape}, expected ({grid[0] * grid[1]},)'
-        )
+    _check_one_value_a_cell('cluster_ids', cluster_ids, grid)
     ids = _cell_image(cluster_ids.astype(np.int16), grid, crop)
+    merged = ids >= 0
+    counts = np.bincount(ids[merged])
+    sums = [
+        np.bincount(ids[merged], weights=channel[merged]) for channel in np.moveaxis(crop, 2, 0)
+    ]
+    means = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]
     out = crop.copy()
-    for cluster in np.unique(cluster_ids[cluster_ids >= 0]):
-        out[ids == cluster] = crop[ids == cluster].mean(axis=0)
+    out[merged] = means[ids[merged]]
     return _draw_borders(out, ids, np.ones(ids.shape, bool))
 
 
-def _draw_borders(image: np.ndarray, ids: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """White lines between neighbouring pixels of different ids, next to ``where``."""
+def draw_similarity(
+    crop: np.ndarray,
+    similarity: np.ndarray,
+    grid: tuple[int, int],
+    marked: np.ndarray | None = None,
+) -> np.ndarray:
+    """One joint's similarity to each cell as heat over the crop, from its least to its largest.
+
+    Args:
+        crop: (H, W, 3) uint8 BGR.
+        similarity: (N,) values; a row of S.
+        grid: (h, w) of the tokens.
+        marked: (n,) int cells to outline in cyan, usually the joint's causal tokens.
+
+    Raises:
+        ValueError: if there are not h * w values, or a marked cell is outside the grid.
+    """
+    similarity = np.asarray(similarity, np.float32)
+    _check_one_value_a_cell('similarities', similarity, grid)
+    least, largest = similarity.min(), similarity.max()
+    strength = (similarity - least) / max(largest - least, np.finfo(np.float32).tiny)
+    out = blend_heat(crop, _cell_image(strength, grid, crop))
+    if marked is None:
+        return out
+    marked = np.asarray(marked)
+    _check_cells(marked, grid)
+    inside = np.zeros(len(similarity), np.uint8)
+    inside[marked] = 1
+    inside = _cell_image(inside, grid, crop)
+    return _draw_borders(out, inside, inside > 0, colour=(255, 255, 0))
+
+
+def blend_heat(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """The image at half brightness under heat: red, yellow, white, the stronger the less image.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        strength: (H, W) float in 0..1.
+    """
+    colour = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_HOT)
+    weight = strength[..., None]
+    return (0.5 * image * (1 - weight) + colour * weight).astype(np.uint8)
+
+
+def heat_colours() -> np.ndarray:
+    """(256, 3) uint8 BGR, what `blend_heat` makes of mid-grey for strengths 0 to 1."""
+    grey = np.full((1, 256, 3), 128, np.uint8)
+    return blend_heat(grey, np.linspace(0, 1, 256, dtype=np.float32)[None])[0]
+
+
+def _draw_borders(
+    image: np.ndarray,
+    ids: np.ndarray,
+    where: np.ndarray,
+    colour: tuple[int, int, int] = (255, 255, 255),
+) -> np.ndarray:
+    """Lines between neighbouring pixels of different ids, next to ``where``."""
     border = np.zeros(ids.shape, bool)
     border[:, 1:] |= (ids[:, 1:] != ids[:, :-1]) & (where[:, 1:] | where[:, :-1])
     border[1:] |= (ids[1:] != ids[:-1]) & (where[1:] | where[:-1])
-    image[border] = 255
+    image[border] = colour
     return image
 
 
@@ -128,4 +203,15 @@ def joint_legend(height: int) -> np.ndarray:
         cv2.rectangle(strip, (6, y - 5), (16, y + 5), colour, -1)
         cv2.putText(strip, name.replace('_', ' '), (22, y + 4), cv2.FONT_HERSHEY_SIMPLEX, size,
                     (235, 235, 235), 1, cv2.LINE_AA)  # fmt: skip
+    return strip
+
+
+def heat_legend(height: int, least: float, largest: float) -> np.ndarray:
+    """(height, W, 3) strip with `heat_colours` from the least value, below, to the largest."""
+    strip = np.full((height, 74, 3), 30, np.uint8)
+    bar = cv2.resize(heat_colours()[::-1, None], (14, height - 12), interpolation=cv2.INTER_LINEAR)
+    strip[6:-6, 6:20] = bar
+    for value, y in ((largest, 14), (least, height - 7)):
+        cv2.putText(strip, f'{value:.2g}', (24, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235),
+                    1, cv2.LINE_AA)  # fmt: skip
     return strip

@@ -14,6 +14,9 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmpose.registry import DATASETS
 
+from .causal_tokens import blend_heat
+from .layout import text_line
+
 FRAME_HEIGHT = 320  # pixels of a drawn frame
 _LINE_HEIGHT = 18
 _WHITE, _GREY, _YELLOW = (255, 255, 255), (170, 170, 170), (0, 220, 255)
@@ -80,7 +83,7 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
         captions.append('targets')
 
     columns = [
-        np.concatenate([panel, _text_line(caption, panel.shape[1], _GREY)])
+        np.concatenate([panel, _caption(caption, panel.shape[1], _GREY)])
         for panel, caption in zip(panels, captions)
     ]
     row = np.concatenate(columns, axis=1)
@@ -89,7 +92,7 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
         f'{int(labelled.sum())} joints labelled, box {meta["box_source"]}'
         f'{", flipped" if meta.get("flip") else ""}'
     )
-    return np.concatenate([_text_line(title, row.shape[1], _WHITE), row])
+    return np.concatenate([_caption(title, row.shape[1], _WHITE), row])
 
 
 def draw_sheets(
@@ -144,16 +147,8 @@ def _blend_heatmaps(image: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     """The image darkened, with the maximum over the joints' heatmaps (K, h, w) in colour."""
     size = image.shape[1], image.shape[0]
     strength = cv2.resize(np.clip(heatmaps.max(axis=0), 0, 1), size, interpolation=cv2.INTER_LINEAR)
-    color = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_HOT)
-    weight = strength[..., None]
-    return (0.5 * image * (1 - weight) + color * weight).astype(np.uint8)
+    return blend_heat(image, strength)
 
 
-def _text_line(text: str, width: int, color: tuple[int, int, int]) -> np.ndarray:
-    """A black strip with one line of text, which shrinks until it fits."""
-    strip = np.zeros((_LINE_HEIGHT, width, 3), np.uint8)
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    (needed, _), _ = cv2.getTextSize(text, font, 0.45, 1)
-    size = 0.45 * min(1.0, (width - 8) / max(needed, 1))
-    cv2.putText(strip, text, (4, _LINE_HEIGHT - 5), font, size, color, 1, cv2.LINE_AA)
-    return strip
+def _caption(text: str, width: int, color: tuple[int, int, int]) -> np.ndarray:
+    return text_line(text, width, _LINE_HEIGHT, color, background=(0, 0, 0))

@@ -38,6 +38,8 @@ def draw_poses(
     keypoints: np.ndarray,
     shown: np.ndarray | None = None,
     thickness: int = 2,
+    ids: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws skeletons, the left side green and the right side orange.
 
@@ -45,17 +47,24 @@ def draw_poses(
         image: (H, W, 3) uint8 BGR.
         keypoints: (P, 15, 2) x, y in pixels of the image, joints as in `JOINT_NAMES`.
         shown: (P, 15) bool, the joints to draw; all by default. A limb needs both its ends.
-        thickness: of the limbs in pixels.
+        thickness: of the limbs in pixels; the size of the text follows it.
+        ids: (P,) int track of each person, written above it; a negative one is left out.
+        scores: (P,) of the persons, written above them.
 
     Returns:
         A new image.
 
     Raises:
-        ValueError: if ``keypoints`` has another shape.
+        ValueError: if an argument has another shape.
     """
     keypoints = np.asarray(keypoints, np.float64)
     if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINT_NAMES), 2):
         raise ValueError(f'keypoints have shape {keypoints.shape}, expected (P, 15, 2)')
+    for name, values in (('ids', ids), ('scores', scores)):
+        if values is not None and np.shape(values) != keypoints.shape[:1]:
+            raise ValueError(
+                f'{name} have shape {np.shape(values)}, expected ({len(keypoints)},), one a person'
+            )
     if shown is None:
         shown = np.ones(keypoints.shape[:2], bool)
     image = image.copy()
@@ -72,4 +81,23 @@ def draw_poses(
         for name, xy in point.items():
             cv2.circle(image, xy, 8 * (thickness + 1), (255, 255, 255), -1, cv2.LINE_AA, shift=3)
             cv2.circle(image, xy, 8 * thickness, side_colour(name), -1, cv2.LINE_AA, shift=3)
+    for p, (joints, visible) in enumerate(zip(keypoints, shown)):
+        parts = [f'#{ids[p]}'] if ids is not None and ids[p] >= 0 else []
+        parts += [f'{scores[p]:.2f}'] if scores is not None else []
+        if parts and np.any(visible):
+            _write_above(image, ' '.join(parts), joints[np.asarray(visible, bool)], thickness)
     return image
+
+
+def _write_above(image: np.ndarray, text: str, points: np.ndarray, thickness: int) -> None:
+    """White text on dark ground above the points (n, 2), moved to where the image has room."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.2 * thickness
+    weight = max(1, thickness // 2)
+    (width, height), below = cv2.getTextSize(text, font, size, weight)
+    # Text lies on its baseline: y is the lower edge but for the descenders.
+    x = np.mean([points[:, 0].min(), points[:, 0].max()]) - width / 2
+    y = points[:, 1].min() - 4 * thickness - below
+    x = int(np.clip(x, 0, max(0, image.shape[1] - width)))
+    y = int(np.clip(y, height, max(height, image.shape[0] - below)))
+    cv2.rectangle(image, (x, y - height - 1), (x + width, y + below), (30, 30, 30), -1)
+    cv2.putText(image, text, (x, y), font, size, (255, 255, 255), weight, cv2.LINE_AA)
