@@ -1,6 +1,7 @@
 """Hooks and optimiser wrappers for MMEngine's runner."""
 
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .causal_token_hook import CausalTokenVisualizationHook
 from .epoch_seed_hook import EpochSeedHook
 
-__all__ = ['BFloat16OptimWrapper', 'EpochSeedHook']
+__all__ = ['BFloat16OptimWrapper', 'CausalTokenVisualizationHook', 'EpochSeedHook']

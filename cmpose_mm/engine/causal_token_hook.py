@@ -1,0 +1,127 @@
+"""Explanations of predictions in TensorBoard and the other visualisation backends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+from mmpose.structures import PoseDataSample
+
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.visualization import explain
+from cmpose_mm.visualization.explain import read_image
+from cmpose_mm.visualization.layout import stack, text_line
+
+
+@HOOKS.register_module()
+class CausalTokenVisualizationHook(Hook):
+    """Draws, during validation, what CM-Pose selected, merged and compared for some persons.
+
+    One line in a config turns it on; the pictures go to the visualizer's backends::
+
+        default_hooks = dict(explain=dict(type='CausalTokenVisualizationHook'))
+        visualizer = dict(vis_backends=[dict(type='LocalVisBackend'),
+                                        dict(type='TensorboardVisBackend')])
+
+    They are named ``causal_tokens_00000``, by the sample's position in the validation data, and
+    their step is the training iteration: each validation adds one step to the same pictures. With
+    several processes the first draws from its own share of the data.
+
+    While validation runs the model's ``test_cfg.output_details`` is on. A model without details
+    (``model.method.fte`` is None, or another method) is reported once, and nothing is drawn.
+
+    Args:
+        interval: Draw every ``interval``-th sample, beginning with the first.
+        max_samples: Draw at most this many in each validation.
+        joint: The joint of the similarity map, one of `JOINT_NAMES`.
+        score_thr: Joints below this score are left out of the pose.
+        backend_args: How to read the images, as in `LoadClip`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        interval: int = 100,
+        max_samples: int = 8,
+        joint: str = 'right_wrist',
+        score_thr: float = 0.2,
+        backend_args: dict | None = None,
+    ) -> None:
+        for name, value in (('interval', interval), ('max_samples', max_samples)):
+            if value < 1:
+                raise ValueError(
+                    f'CausalTokenVisualizationHook: {name} is {value}, expected at least 1'
+                )
+        if joint not in JOINT_NAMES:
+            raise ValueError(
+                f'CausalTokenVisualizationHook: joint is {joint!r}, expected one of '
+                f'{", ".join(JOINT_NAMES)}'
+            )
+        self.interval = interval
+        self.max_samples = max_samples
+        self.joint = joint
+        self.score_thr = score_thr
+        self.backend_args = backend_args
+        self._seen = 0
+        self._warned = False
+        self._test_cfg = None
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Counts from zero, and asks the model for details."""
+        self._seen = 0
+        model = _bare_model(runner)
+        self._test_cfg = model.test_cfg
+        model.test_cfg = model.test_cfg.copy()
+        model.test_cfg['output_details'] = True
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Leaves the model as it was."""
+        _bare_model(runner).test_cfg = self._test_cfg
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] = (),
+    ) -> None:
+        """Draws those samples of the batch whose turn it is."""
+        for index, sample in enumerate(outputs, start=self._seen):
+            if index % self.interval == 0 and index // self.interval < self.max_samples:
+                self._draw(runner, index, sample)
+        self._seen += len(outputs)
+
+    def _draw(self, runner: Runner, index: int, sample: PoseDataSample) -> None:
+        if not is_main_process():  # only the first process has backends to write to
+            return
+        if 'causal_tokens' not in sample.pred_instances:
+            if not self._warned:
+                runner.logger.warning(
+                    'CausalTokenVisualizationHook draws nothing: the predictions have no '
+                    'causal_tokens. Expected a model with token enhancement: model.method of type '
+                    'CMPose whose fte is not None.'
+                )
+            self._warned = True
+            return
+        image = read_image(sample.img_path, self.backend_args)
+        explanation = explain(sample, image, joint=self.joint, score_thr=self.score_thr)
+        picture = explanation.picture()
+        title = ', '.join(
+            f'{name.replace("_", " ")} {sample.metainfo[name]}'
+            for name in ('video', 'frame_number', 'track_id')
+            if name in sample.metainfo
+        )
+        picture = stack([text_line(title or sample.img_path, picture.shape[1]), picture])
+        runner.visualizer.add_image(
+            f'causal_tokens_{index:05d}', picture[..., ::-1].copy(), step=runner.iter
+        )
+
+
+def _bare_model(runner: Runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
