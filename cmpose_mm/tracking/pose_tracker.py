@@ -1,0 +1,214 @@
+"""Online tracking of persons by their poses and boxes.
+
+Shapes: P persons of a frame, M tracks, J = 15 joints in the order of `JOINT_NAMES`. Positions are
+in pixels of the image, boxes are x1, y1, x2, y2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..posetrack.joints import JOINT_NAMES
+from .checks import finite_array, valid_boxes
+from .similarity import box_area, box_iou, object_keypoint_similarity
+
+_VELOCITY_GAIN = (
+    0.5  # share of a new measurement; benchmarks/tracking_accuracy.py is flat around it
+)
+
+
+@dataclass
+class TrackBoxes:
+    """Where tracks are expected.
+
+    Attributes:
+        ids: (M,) int64 track ids, ascending.
+        boxes: (M, 4) x1, y1, x2, y2 in pixels of the image.
+        scores: (M,) box score of the person that was last seen.
+    """
+
+    ids: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass
+class _Track:
+    id: int
+    joints: np.ndarray  # (J, 2) when last seen
+    joint_seen: np.ndarray  # (J,) bool
+    box: np.ndarray  # (4,)
+    score: float
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))  # pixels a frame
+    age: int = 0  # frames since last seen
+
+    def see(
+        self, joints: np.ndarray, joint_seen: np.ndarray, box: np.ndarray, score: float
+    ) -> None:
+        """Takes over where the person is now, and how fast it has moved since last seen.
+
+        Joints tell the motion better than boxes, whose edges jitter with every raised arm. They
+        also tell it where the box itself was only predicted.
+        """
+        both = self.joint_seen & joint_seen
+        if both.any():
+            shift = (joints - self.joints)[both].mean(axis=0)
+        else:
+            shift = (box - self.box).reshape(2, 2).mean(axis=0)
+        self.velocity = self.velocity + _VELOCITY_GAIN * (shift / self.age - self.velocity)
+        self.joints, self.joint_seen, self.box, self.score = joints, joint_seen, box, score
+        self.age = 0
+
+
+class PoseTracker:
+    """Gives persons the same id in all frames of a video, one frame at a time.
+
+    In each frame, tracks are assigned to persons so that the summed similarity is largest
+    (Hungarian method). Similarity mixes the similarity of joints (OKS) and of boxes (IoU), both
+    with the track moved on at constant velocity. A person without track starts a new one. A track
+    without person is kept for some frames, and also looked for where it was last seen: a person
+    who left the image often comes back there.
+
+    Ids count from 0 and are never used again. They depend on what the persons are, not on their
+    order in a frame. A new video needs a new tracker.
+
+        >>> tracker = PoseTracker()
+        >>> for frame in frames:
+        ...     ids = tracker.update(keypoints, keypoint_scores, boxes, box_scores)
+
+    Args:
+        min_score: persons with a smaller box score get no id and start no track.
+        min_joint_score: joints with this score or less do not count. A pair of persons without a
+            common joint is compared by boxes alone.
+        min_similarity: a track and a person that are no more similar than this are never paired.
+        oks_weight: share of OKS in the similarity, the rest is IoU; 0 and 1 use one of them.
+        memory: frames for which a track that is not seen is kept.
+
+    Raises:
+        ValueError: if an option is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_score: float = 0.3,
+        min_joint_score: float = 0.3,
+        min_similarity: float = 0.1,
+        oks_weight: float = 0.5,
+        memory: int = 30,
+    ) -> None:
+        for name, value in (('oks_weight', oks_weight), ('min_similarity', min_similarity)):
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name} is {value}, expected 0 to 1.')
+        if memory < 0:
+            raise ValueError(f'memory is {memory}, expected a number of frames, 0 or more.')
+        self.min_score = min_score
+        self.min_joint_score = min_joint_score
+        self.min_similarity = min_similarity
+        self.oks_weight = oks_weight
+        self.memory = memory
+        self._tracks: list[_Track] = []
+        self._next_id = 0
+
+    def update(
+        self,
+        keypoints: np.ndarray,
+        keypoint_scores: np.ndarray,
+        boxes: np.ndarray,
+        box_scores: np.ndarray,
+    ) -> np.ndarray:
+        """Takes the next frame and tells who is in it. A frame without persons counts, too.
+
+        Args:
+            keypoints: (P, J, 2) pixels of the image.
+            keypoint_scores: (P, J), 0 for a joint that is absent.
+            boxes: (P, 4) x1, y1, x2, y2 in pixels of the image.
+            box_scores: (P,).
+
+        Returns:
+            (P,) int64 track ids, -1 for persons with a box score below `min_score`.
+
+        Raises:
+            ValueError: one sentence about the first value that is not finite, box without extent
+                or array of another shape. The tracker is then as before the call.
+        """
+        count, num_joints = len(boxes), len(JOINT_NAMES)
+        keypoints = finite_array('keypoints', keypoints, (count, num_joints, 2))
+        keypoint_scores = finite_array('keypoint_scores', keypoint_scores, (count, num_joints))
+        boxes = valid_boxes(boxes, count)
+        box_scores = finite_array('box_scores', box_scores, (count,))
+
+        # sorted by value, so that neither ties nor new ids depend on the order in the frame
+        values = np.column_stack(
+            [boxes, box_scores, keypoints.reshape(count, 2 * num_joints), keypoint_scores]
+        )
+        order = np.lexsort(values.T[::-1])
+        persons = order[box_scores[order] >= self.min_score]
+        joint_seen = keypoint_scores > self.min_joint_score
+
+        for track in self._tracks:
+            track.age += 1
+        track_of = self._assign(keypoints[persons], joint_seen[persons], boxes[persons])
+        ids = np.full(count, -1, dtype=np.int64)
+        for index, person in enumerate(persons):
+            seen = keypoints[person], joint_seen[person], boxes[person], float(box_scores[person])
+            track = track_of.get(index)
+            if track is None:
+                track = _Track(self._next_id, *seen)
+                self._tracks.append(track)
+                self._next_id += 1
+            else:
+                track.see(*seen)
+            ids[person] = track.id
+        self._tracks = [track for track in self._tracks if track.age <= self.memory]
+        return ids
+
+    def predict_boxes(self) -> TrackBoxes:
+        """Where the persons of the last frame are expected in the next one.
+
+        For frames on which no detector runs: estimate poses in these boxes and pass both to
+        `update`. Tracks without person in the last frame are left out, as nothing tells that they
+        are in the image.
+        """
+        tracks = [track for track in self._tracks if track.age == 0]
+        return TrackBoxes(
+            ids=np.array([track.id for track in tracks], dtype=np.int64),
+            boxes=np.array([t.box + np.tile(t.velocity, 2) for t in tracks]).reshape(-1, 4),
+            scores=np.array([track.score for track in tracks], dtype=np.float64),
+        )
+
+    def _assign(
+        self, joints: np.ndarray, joint_seen: np.ndarray, boxes: np.ndarray
+    ) -> dict[int, _Track]:
+        """The track of each person that has one, by place of the person."""
+        if not self._tracks or not len(boxes):
+            return {}
+        ages = np.array([track.age for track in self._tracks])
+        shifts = np.array([track.velocity for track in self._tracks]) * ages[:, None]
+        moved = self._similarity(shifts, joints, joint_seen, boxes)
+        stayed = self._similarity(np.zeros_like(shifts), joints, joint_seen, boxes)
+        similarity = np.where(ages[:, None] > 1, np.maximum(moved, stayed), moved)
+        # a pair that may not be is worth nothing, like no pair
+        worth = np.maximum(similarity - self.min_similarity, 0)
+        pairs = zip(*linear_sum_assignment(worth, maximize=True))
+        return {person: self._tracks[row] for row, person in pairs if worth[row, person] > 0}
+
+    def _similarity(
+        self, shifts: np.ndarray, joints: np.ndarray, joint_seen: np.ndarray, boxes: np.ndarray
+    ) -> np.ndarray:
+        """(M, P) similarity of all tracks, moved by `shifts` (M, 2), to persons."""
+        track_boxes = np.stack([t.box for t in self._tracks]) + np.tile(shifts, 2)
+        iou = box_iou(track_boxes, boxes)
+        oks = object_keypoint_similarity(
+            np.stack([track.joints for track in self._tracks]) + shifts[:, None],
+            joints,
+            np.stack([track.joint_seen for track in self._tracks]),
+            joint_seen,
+            box_area(track_boxes),
+            box_area(boxes),
+        )
+        oks = np.where(np.isnan(oks), iou, oks)
+        return self.oks_weight * oks + (1 - self.oks_weight) * iou

@@ -1,0 +1,201 @@
+"""Tracking of prediction files, and the command for it, on rendered and real labels."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from label_files import ORDER_15, coco, person, write
+
+from cmpose_mm.evaluation import select_scored, tracking_accuracy
+from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
+from cmpose_mm.posetrack.predictions import write_predictions
+from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
+from cmpose_mm.tracking import PoseTracker, assign_track_ids
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'track_posetrack.py'
+
+
+def without_ids(videos: list[Video], seed: int = 0) -> list[Video]:
+    """The videos with persons in random order and without track ids."""
+    rng = np.random.default_rng(seed)
+
+    def strip(frame):
+        order = rng.permutation(len(frame.ids))
+        parts = ('keypoints', 'scores', 'boxes', 'head_boxes', 'ids')
+        shuffled = {name: getattr(frame, name)[order] for name in parts}
+        return replace(frame, **shuffled, track_ids=np.full(len(order), -1))
+
+    return [replace(video, frames=[strip(frame) for frame in video.frames]) for video in videos]
+
+
+def assert_same_tracks(labelled: list[Video], tracked: list[Video]) -> None:
+    """Ids agree but for their names."""
+    for video, other in zip(labelled, tracked):
+        pairs = set()
+        for frame, found in zip(video.frames, other.frames):
+            by_person = dict(zip(found.ids.tolist(), found.track_ids.tolist()))
+            pairs |= {
+                (t, by_person[i]) for t, i in zip(frame.track_ids.tolist(), frame.ids.tolist())
+            }
+        true, found = zip(*pairs)
+        assert len(pairs) == len(set(true)) == len(set(found)), pairs
+        assert set(found) == set(range(len(found)))
+
+
+def test_rendered_persons_get_their_ids_back(synthetic_root) -> None:
+    labelled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
+    assert len(labelled) == 2
+    before = without_ids(labelled)
+    tracked = assign_track_ids(before)
+    assert_same_tracks(labelled, tracked)
+    result = tracking_accuracy(select_scored(labelled, tracked))
+    assert result.summary()['Total'] == 100
+    assert all((f.track_ids == -1).all() for v in before for f in v.frames)  # input untouched
+
+
+def test_persons_who_cross_get_their_ids_back(tmp_path) -> None:
+    settings = Settings(
+        {'val': 2}, frames=30, height=120, width=160, difficulty=Difficulty((3, 5), crossing=1)
+    )
+    labelled = read_videos(write_dataset(tmp_path, settings) / 'annotations' / 'val')
+    tracked = assign_track_ids(without_ids(labelled))
+    result = tracking_accuracy(select_scored(labelled, tracked))
+    assert result.switches.sum() == 0
+    assert result.summary()['Total'] == 100
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_real_persons_get_their_ids_back(real_data, split) -> None:
+    labelled = read_videos(real_data / 'posetrack_clip' / 'annotations' / split)
+    tracked = assign_track_ids(without_ids(labelled))
+    assert_same_tracks(labelled, tracked)
+    assert tracking_accuracy(select_scored(labelled, tracked)).summary()['Total'] == 100
+
+
+def standing(x: float, scores=None, joints=ORDER_15, **fields) -> dict:
+    rng = np.random.default_rng(5)
+    points = {name: tuple(rng.uniform((x, 50), (x + 60, 250))) for name in ORDER_15}
+    return person({name: points[name] for name in joints}, head=None, scores=scores, **fields)
+
+
+def tracked_file(tmp_path, frames, **options) -> list[list[int]]:
+    write(tmp_path / 'in.json', coco(frames))
+    (video,) = assign_track_ids(read_videos(tmp_path / 'in.json'), **options)
+    return [frame.track_ids.tolist() for frame in video.frames]
+
+
+def test_score_of_a_person_is_the_mean_of_its_joints(tmp_path) -> None:
+    half = {name: 0.9 if place < 8 else 0.1 for place, name in enumerate(ORDER_15)}
+    mean = (8 * 0.9 + 7 * 0.1) / 15
+    frames = [[standing(0, half), standing(300, mean - 0.01), standing(600)]]
+    assert tracked_file(tmp_path, frames, min_score=mean - 0.001) == [[0, -1, 1]]
+
+
+def test_absent_joints_do_not_lower_the_score(tmp_path) -> None:
+    few = standing(0, 0.8, joints=ORDER_15[:3])
+    assert tracked_file(tmp_path, [[few]], min_score=0.7) == [[0]]
+
+
+def test_persons_without_extent_get_no_id(tmp_path) -> None:
+    """No box, and less than two joints that count."""
+    sure = {name: 0.9 if name == 'nose' else 0.2 for name in ORDER_15}
+    frames = [[standing(0, 0.9, joints=['nose']), standing(0, sure), person({}), standing(300)]]
+    assert tracked_file(tmp_path, frames, min_score=0) == [[-1, -1, -1, 0]]
+    boxed = standing(0, 0.9, joints=['nose'], bbox=[0, 50, 60, 200])
+    assert tracked_file(tmp_path, [[boxed]]) == [[0]]
+
+
+def test_frames_without_persons_count_as_time(tmp_path) -> None:
+    frames = [[standing(0)], [], [], [standing(0)]]
+    assert tracked_file(tmp_path, frames, memory=2) == [[0], [], [], [0]]
+    assert tracked_file(tmp_path, frames, memory=1) == [[0], [], [], [1]]
+
+
+def test_each_video_starts_anew(tmp_path) -> None:
+    for number in (1, 2):
+        data = coco([[standing(0)], [standing(0)]], f'{number:06d}', 100 * number)
+        write(tmp_path / f'{number:06d}.json', data)
+    videos = assign_track_ids(read_videos(tmp_path))
+    assert [[f.track_ids.tolist() for f in v.frames] for v in videos] == [[[0], [0]]] * 2
+
+
+def test_box_without_extent_is_one_clear_error(tmp_path) -> None:
+    write(
+        tmp_path / 'in.json', coco([[standing(0)], [standing(0), standing(9, bbox=[5, 5, 0, 9])]])
+    )
+    message = (
+        r'in.json: images/val/000001_test/000001.jpg, person 1: "bbox" is \[5.0, 5.0, 0.0, 9.0\], '
+        r'expected x, y and a positive width and height\.$'
+    )
+    with pytest.raises(AnnotationError, match=message):
+        assign_track_ids(read_videos(tmp_path / 'in.json'))
+
+
+def run_tool(*args) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, TOOL, *map(str, args)], capture_output=True, text=True)
+
+
+def test_command_writes_what_the_function_gives(synthetic_root, tmp_path) -> None:
+    labelled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
+    write_predictions(without_ids(labelled), tmp_path / 'in')
+    result = run_tool(tmp_path / 'in', tmp_path / 'out')
+    assert result.returncode == 0, result.stderr
+    written, expected = (
+        read_videos(tmp_path / 'out'),
+        assign_track_ids(read_videos(tmp_path / 'in')),
+    )
+    persons = 0
+    for video, other in zip(written, expected):
+        assert video.name == other.name and len(video.frames) == len(other.frames)
+        for frame, wanted in zip(video.frames, other.frames):
+            persons += len(frame.ids)
+            assert frame.image_id == wanted.image_id
+            for name in ('track_ids', 'keypoints', 'scores', 'boxes'):
+                np.testing.assert_array_equal(getattr(frame, name), getattr(wanted, name))
+    tracks = sum(len({i for f in video.frames for i in f.track_ids.tolist()}) for video in expected)
+    assert f'{persons} persons in 2 videos, {tracks} tracks, 0 persons without id' in result.stdout
+
+
+def test_options_of_the_command(tmp_path) -> None:
+    write(tmp_path / 'in.json', coco([[standing(0, 0.5)], [], [standing(0, 0.5)]], '000009_test'))
+    for options, ids in {
+        (): [0, 0],
+        ('--memory', 0): [0, 1],
+        ('--min-score', 0.6): [-1, -1],
+        ('--min-joint-score', 0.6, '--min-score', 0.1): [-1, -1],  # no joint counts: no box
+    }.items():
+        result = run_tool(tmp_path / 'in.json', tmp_path / 'out', *options)
+        assert result.returncode == 0, result.stderr
+        data = json.loads((tmp_path / 'out' / '000009_test.json').read_text())
+        assert [a['track_id'] for a in data['annotations']] == ids, options
+        assert len(data['images']) == 3
+
+
+def test_wrong_input_of_the_command_is_one_line(tmp_path) -> None:
+    result = run_tool(tmp_path / 'nothing', tmp_path / 'out')
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith(
+        'not found; expected a folder or a file of labels.'
+    )
+    write(tmp_path / 'in' / 'a.json', coco([[standing(0)]]))
+    result = run_tool(tmp_path / 'in', tmp_path / 'out', '--memory', -1)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == ['memory is -1, expected a number of frames, 0 or more.']
+    assert not (tmp_path / 'out').exists()
+    for source in (tmp_path / 'in', tmp_path / 'in' / 'a.json'):
+        result = run_tool(source, tmp_path / 'in')
+        assert result.returncode == 2
+        assert 'expected another folder to write to' in result.stderr
+
+
+def test_defaults_of_the_command_are_those_of_the_tracker() -> None:
+    tracker = PoseTracker()
+    text = ' '.join(run_tool('--help').stdout.split())
+    for value in (tracker.min_score, tracker.min_joint_score, tracker.memory):
+        assert f'(default: {value})' in text
