@@ -99,14 +99,20 @@ def sample_build(rng: np.random.Generator) -> Build:
     )
 
 
-def sample_motion(rng: np.random.Generator, speed: float, heading: float | None = None) -> Motion:
+_ANY_DIRECTION = 0.15  # share of the people who turn no particular way
+
+
+def sample_motion(
+    rng: np.random.Generator, speed: float, facing_away: float, heading: float | None = None
+) -> Motion:
     """Random action: walking, running, gesturing, squatting, jumping jacks, sitting, dancing.
 
     Args:
         rng: source of all randomness.
         speed: factor on every rate of change (1 is natural).
-        heading: walk or run in this direction; None for any action, more often seen from the front
-            or the back than from the side.
+        facing_away: probability of being seen from behind, within 40 degrees; a fixed 0.15 turn
+            any way and the rest faces the camera, within 40 degrees. Unused with ``heading``.
+        heading: walk or run in this direction; None for any action.
 
     Returns:
         A motion whose root is (0, 0); walkers move along their heading.
@@ -133,7 +139,10 @@ def sample_motion(rng: np.random.Generator, speed: float, heading: float | None 
         p=[0.28, 0.15, 0.2, 0.08, 0.08, 0.06, 0.15],
     )
     if heading is None:
-        heading = rng.choice([0.0, np.pi, rng.uniform(-np.pi, np.pi)], p=[0.55, 0.3, 0.15])
+        heading = rng.choice(
+            [0.0, np.pi, rng.uniform(-np.pi, np.pi)],
+            p=[1 - _ANY_DIRECTION - facing_away, facing_away, _ANY_DIRECTION],
+        )
         heading += rng.uniform(-0.7, 0.7)
     elif action not in ('walk', 'run'):
         action = 'walk'

@@ -25,7 +25,7 @@ from .scene import (
     sample_scene,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same settings give other files."""
 MANIFEST = 'synthetic.json'
 _MIN_JOINTS = 3

@@ -38,6 +38,8 @@ class Difficulty:
         defocus: share of the videos that go out of focus and back.
         max_defocus: largest standard deviation of defocus in pixels.
         speed: factor on all motion of people and occluders (1 is natural at 25 frames a second).
+        facing_away: share of the people seen from behind, at most 0.85; a fixed 0.15 turn any way
+            and the rest faces the camera. From behind, left and right are hard to tell apart.
     """
 
     people: tuple[int, int] = (1, 3)
@@ -48,6 +50,7 @@ class Difficulty:
     defocus: float = 0.1
     max_defocus: float = 2.0
     speed: float = 1.0
+    facing_away: float = 0.2
 
     def __post_init__(self) -> None:
         low, high = self.people
@@ -58,6 +61,10 @@ class Difficulty:
                 raise ValueError(
                     f'Difficulty.{name} is {getattr(self, name)}; expected a number in 0..1.'
                 )
+        if not 0 <= self.facing_away <= 0.85:
+            raise ValueError(
+                f'Difficulty.facing_away is {self.facing_away}; expected a number in 0..0.85.'
+            )
         for name in ('max_defocus', 'speed'):
             if getattr(self, name) < 0:
                 raise ValueError(f'Difficulty.{name} is {getattr(self, name)}; expected >= 0.')
@@ -360,11 +367,11 @@ def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> lis
             when = motion.uniform(-0.4, 0.4) * duration
             where = (other.root + other.velocity * when)[0] / depths[i - 1]
             direction = motion.choice([-1.0, 1.0]) * np.pi / 2 + motion.normal(0, 0.3)
-            m = body.sample_motion(motion, difficulty.speed, heading=direction)
+            m = body.sample_motion(motion, difficulty.speed, difficulty.facing_away, direction)
             m.root = np.array([where * depth - m.velocity[0] * when, depth])
         else:
             across = slots[i] * 0.9 + motion.uniform(-0.1, 0.1)  # image widths from the middle
-            m = body.sample_motion(motion, difficulty.speed)
+            m = body.sample_motion(motion, difficulty.speed, difficulty.facing_away)
             m.root = np.array([across / zoom * depth, depth])
         # Nobody walks into the camera.
         m.velocity[1] = np.clip(m.velocity[1], -1.0, 1.5) * 0.7

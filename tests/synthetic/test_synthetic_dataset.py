@@ -157,6 +157,7 @@ def test_settings_out_of_range(change, message):
     [
         (dict(people=(3, 2)), r'Difficulty.people is \(3, 2\)'),
         (dict(crossing=1.5), 'Difficulty.crossing is 1.5'),
+        (dict(facing_away=0.9), 'Difficulty.facing_away is 0.9; expected a number in 0..0.85'),
         (dict(speed=-1.0), 'Difficulty.speed is -1.0'),
     ],
 )
@@ -201,17 +202,22 @@ def test_train_and_val_share_no_appearance_and_no_motion():
     assert not seen['train'] & seen['val']
 
 
-def test_people_face_all_directions():
-    settings = Settings(videos={'train': 200}, height=64, width=80)
+@pytest.mark.parametrize('facing_away', [0.0, 0.2, 0.6])
+def test_people_face_all_directions(facing_away):
+    difficulty = Difficulty(facing_away=facing_away, crossing=0.0)
+    settings = Settings(videos={'train': 300}, height=64, width=80, difficulty=difficulty)
     headings = [
         person.motion.heading
-        for index in range(200)
+        for index in range(300)
         for person in video_scene(settings, 'train', index).people
     ]
-    # Front, the person's left, back, right.
+    # Front, the person's left, back, right: 40 degrees around front and back, and a share of 0.15
+    # that looks any way.
     quarters = np.floor((np.array(headings) + np.pi / 4) / (np.pi / 2)).astype(int) % 4
     shares = np.bincount(quarters, minlength=4) / len(headings)
-    assert (shares > 0.03).all() and shares[0] > 0.3 and shares[2] > 0.15
+    expected = np.array([0.85 - facing_away, 0, facing_away, 0]) + 0.15 / 4
+    deviation = np.sqrt(expected * (1 - expected) / len(headings))
+    assert (np.abs(shares - expected) < 4 * deviation).all()
 
 
 # ---- truth of the labels, on a scene made by hand ----------------------------------------------
