@@ -5,7 +5,7 @@ scratch on a CPU, a convolutional backbone gets there fastest. Trains on the dat
 `tools/make_synthetic_posetrack.py` (`make demo` does everything).
 """
 
-_base_ = ['./_base_/runtime.py']
+_base_ = ['./_base_/runtime.py', './_base_/datasets/posetrack18_clips.py']
 
 data_root = 'data/synthetic_demo/'
 codec = dict(
@@ -73,40 +73,15 @@ val_pipeline = [
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
-    persistent_workers=True,
     drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='PoseTrackVideoDataset',
-        dataset_name='posetrack18',
-        data_root=data_root,
-        ann_file='annotations/train',
-        data_prefix=dict(img=''),
-        num_frames=1,
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(data_root=data_root, num_frames=1, pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    batch_size=32,
     num_workers=1,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(
-        type='PoseTrackVideoDataset',
-        dataset_name='posetrack18',
-        data_root=data_root,
-        ann_file='annotations/val',
-        data_prefix=dict(img=''),
-        num_frames=1,
-        test_mode=True,
-        pipeline=val_pipeline,
-    ),
+    dataset=dict(data_root=data_root, num_frames=1, pipeline=val_pipeline),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    type='PoseTrackMetric', ann_file=data_root + 'annotations/val', prefix='posetrack'
-)
+val_evaluator = dict(ann_file=data_root + 'annotations/val')
 test_evaluator = val_evaluator
 
 train_cfg = dict(by_epoch=True, max_epochs=4, val_interval=4)
