@@ -1,0 +1,455 @@
+"""Poses of all persons in all frames of a video.
+
+T: frames of a clip, P: persons of a frame, K: 15 joints, C, h, w: channels and cells of features.
+Boxes are x1, y1, x2, y2 in pixels of the image.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+from torch import Tensor, nn
+
+from cmpose_mm.posetrack.frames import clip_offsets
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.persons import box_problem
+from cmpose_mm.tracking import PoseTracker
+
+from .loading import load_pose_model
+from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
+from .track_crops import Crop, LinkedFrame, TrackCrops
+from .video_io import FrameReader, VideoFrame, open_frames
+
+HALF_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@dataclass
+class FramePoses:
+    """One frame and the persons in it.
+
+    Attributes:
+        frame: the frame.
+        data_sample: ``pred_instances`` of all P persons has ``keypoints`` (P, K, 2) in pixels of
+            the image, ``keypoint_scores`` (P, K), ``bboxes`` (P, 4), ``bbox_scores`` (P,),
+            ``track_ids`` (P,) int64 (-1: too uncertain for the tracker), and the crop that the
+            model saw, ``input_center`` and ``input_scale`` (P, 2) in pixels of the image. With
+            ``details`` and where there are persons, also the method's, for CM-Pose
+            ``causal_tokens`` (P, K, n), ``cluster_ids`` (P, N) and ``similarity`` (P, K, N).
+    """
+
+    frame: VideoFrame
+    data_sample: PoseDataSample
+
+    def to_dict(self) -> dict:
+        """The poses in plain Python: numbers, lists and dicts that JSON can hold."""
+        pred = self.data_sample.pred_instances
+        persons = [
+            dict(
+                track_id=int(pred.track_ids[i]),
+                bbox=pred.bboxes[i].tolist(),
+                bbox_score=float(pred.bbox_scores[i]),
+                keypoints=pred.keypoints[i].tolist(),
+                keypoint_scores=pred.keypoint_scores[i].tolist(),
+            )
+            for i in range(len(pred.track_ids))
+        ]
+        return dict(
+            frame=self.frame.number, time=self.frame.time, path=self.frame.path, persons=persons
+        )
+
+
+@dataclass
+class _Waiting:
+    """A key frame whose persons wait for a full batch: packed clips, or crops of T frames."""
+
+    frame: VideoFrame
+    boxes: np.ndarray
+    scores: np.ndarray
+    persons: list[Any]
+
+
+class VideoPoseInferencer:
+    """From a video to the poses of all persons in it, frame by frame.
+
+    ::
+
+        video -> frames -> boxes of persons -> crops of clips -> model, in batches -> track ids
+
+    Clips, crops, flip test and decoding are those of the config's test pipeline and test dataset
+    (`PoseTrackVideoDataset`): the poses are those of ``mim test`` on the same frames and boxes. A
+    frame's neighbours beyond the ends of the video are the nearest frame that exists.
+
+    Memory does not grow with the video: held are the frames of a clip and of a batch.
+
+    Args:
+        config: the model's config; a path, the name of a config of this package, or a `Config`.
+            The model predicts PoseTrack's 15 joints. One of single frames works too.
+        checkpoint: its weights, a path; for a URL see ``download``.
+        detector: box source for videos without boxes of their own: config and checkpoint of an
+            MMDetection model, or a callable, see `person_boxes`. None takes the whole frame as one
+            person's box.
+        device: for example ``'cuda:0'``.
+        causal: use no future frame, and give each frame's result before the next is read, for live
+            video. A model whose key frame is the last of its clips (``key_index`` T - 1) has no
+            future frames anyhow. One with the key frame in the middle sees the key frame in their
+            place, as it does at the end of every video in training.
+        crops: ``'key_frame'`` cuts the key frame's box from all frames of the clip, as in training.
+            ``'track'`` cuts each frame by the person's own smoothed box and runs the backbone once
+            a (person, frame), see `track_crops`. The flip test doubles the work in both.
+        batch_size: clips that go through the model at once. As many frames are held at most.
+        detect_every: ask the box source every n-th frame only. Between them `PoseTracker` says
+            where the persons are, so frames are computed one after the other. Track crops then cut
+            the frames ahead of a key frame by the key frame's box, since their own is not known.
+        half: ``'bf16'`` or ``'fp16'`` computes the model under autocast. Heatmaps are decoded in
+            float32.
+        details: also give what the method tells about its decisions.
+        score_thr: the detector's boxes that score less are dropped.
+        download: allows to download checkpoints that are URLs; else nothing is downloaded.
+        cfg_options: overrides of the config's fields.
+
+    Raises:
+        FileNotFoundError: if a config or checkpoint is missing; says what to get.
+        ValueError: for an argument out of range, or a checkpoint that doesn't fit the config.
+
+    Example::
+
+        inferencer = VideoPoseInferencer(
+            'cmpose_vit_posetrack18.py',
+            'work_dirs/cmpose_vit_posetrack18/epoch_20.pth',
+            detector=('mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py', 'checkpoints/rtmdet_m.pth'),
+            device='cuda:0',
+        )
+        for result in inferencer('street.mp4'):
+            print(result.frame.number, result.data_sample.pred_instances.keypoints)
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        *,
+        detector: tuple[str, str] | Callable | None = None,
+        device: str = 'cpu',
+        causal: bool = False,
+        crops: str = 'key_frame',
+        batch_size: int = 16,
+        detect_every: int = 1,
+        half: str | None = None,
+        details: bool = False,
+        score_thr: float = 0.3,
+        download: bool = False,
+        cfg_options: dict | None = None,
+    ) -> None:
+        if crops not in ('key_frame', 'track'):
+            raise ValueError(f"crops is {crops!r}, expected 'key_frame' or 'track'")
+        if half is not None and half not in HALF_PRECISIONS:
+            raise ValueError(f'half is {half!r}, expected one of {list(HALF_PRECISIONS)} or None')
+        if batch_size < 1 or detect_every < 1:
+            raise ValueError(
+                'batch_size and detect_every must be at least 1, '
+                f'got {batch_size} and {detect_every}'
+            )
+        self.model = load_pose_model(config, checkpoint, device, cfg_options, download)
+        if isinstance(detector, (tuple, list)):
+            detector = PersonDetector(*detector, device, score_thr, download)
+        self.detector = detector
+        self.device = torch.device(device)
+        self.causal, self.crops, self.batch_size = causal, crops, batch_size
+        self.detect_every = detect_every
+        self.half = None if half is None else HALF_PRECISIONS[half]
+        if self.half is not None:
+            # The head averages its heatmaps with the mirrored ones, and NumPy decodes them.
+            self.model.head.final_layer.register_forward_hook(_to_float32)
+        self.model.test_cfg['output_details'] = details
+
+        dataset = self.model.cfg.test_dataloader.dataset
+        with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
+            self.pipeline = Compose(dataset.pipeline)
+        self.offsets = _clip_offsets(self.model, dataset, causal)
+        num_keypoints = len(self.model.dataset_meta['flip_indices'])
+        if num_keypoints != len(JOINT_NAMES):
+            raise ValueError(
+                f'{self.model.cfg.filename}: the model has {num_keypoints} keypoints, expected '
+                f"PoseTrack's {len(JOINT_NAMES)}"
+            )
+        if crops == 'track' and not hasattr(self.model, 'extract_frames'):
+            raise ValueError(
+                "crops='track' needs a VideoTopdownPoseEstimator, "
+                f'found {type(self.model).__name__}'
+            )
+
+    def __call__(
+        self, video: Any, boxes: str | Path | dict | Callable | None = None
+    ) -> Iterator[FramePoses]:
+        """Opens a video and gives its frames' poses, in order, as they are computed.
+
+        Args:
+            video: whatever `open_frames` takes: a file, a folder of images, a camera, images.
+            boxes: in place of the detector: a file, see `read_boxes`; a dict from the frame's
+                number to boxes (P, 4) and scores (P,); or a box source.
+
+        Yields:
+            One `FramePoses` a frame, also for frames without persons.
+
+        Raises:
+            OSError: if the video or a frame can't be read.
+            ValueError: if the file of boxes is wrong, or the frames differ in size.
+        """
+        frames = open_frames(video)
+        if boxes is None:
+            source = self.detector or whole_frame
+        elif callable(boxes):
+            source = boxes
+        else:
+            source = FileBoxes(boxes) if isinstance(boxes, dict) else read_boxes(boxes, frames)
+        return self._infer(frames, source)
+
+    def _infer(self, frames: FrameReader, source: Callable) -> Iterator[FramePoses]:
+        tracker = PoseTracker()
+        persons = _Persons(source, tracker, self.detect_every)
+        track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
+        items = frames
+        if track_crops is not None:
+            items = map(LinkedFrame, frames)
+            if self.detect_every == 1:
+                # A frame's persons are known when it is read: it may serve an earlier key frame.
+                items = (self._link(item, persons, track_crops) for item in items)
+        # The next boxes may depend on this frame's poses, and live results must not wait.
+        at_once = self.causal or self.detect_every > 1
+        waiting: list[_Waiting] = []
+        for key, clip in sliding_clips(items, self.offsets):
+            waiting.append(self._prepare(key, clip, persons, track_crops))
+            count = sum(len(item.persons) for item in waiting)
+            if at_once or max(count, len(waiting)) >= self.batch_size:
+                yield from self._finish(waiting, tracker)
+                waiting = []
+        yield from self._finish(waiting, tracker)
+        persons.report(frames.name)
+
+    def _prepare(self, key, clip: list, persons: _Persons, track_crops) -> _Waiting:
+        """Cuts a key frame's persons out of its clip."""
+        if track_crops is not None:
+            if self.detect_every > 1:
+                self._link(key, persons, track_crops)
+            return _Waiting(key.frame, key.boxes, key.scores, track_crops.clips(clip, key))
+        boxes, scores = persons(key)
+        packed = [self._pack(clip, key, box, score) for box, score in zip(boxes, scores)]
+        return _Waiting(key, boxes, scores, packed)
+
+    @staticmethod
+    def _link(frame: LinkedFrame, persons: _Persons, track_crops: TrackCrops) -> LinkedFrame:
+        track_crops.link(frame, *persons(frame.frame))
+        return frame
+
+    def _pack(
+        self, frames: list[VideoFrame], key: VideoFrame, box: np.ndarray, score: float
+    ) -> dict:
+        """One person through the test pipeline, as the dataset hands it over."""
+        images = [frame.image for frame in frames]
+        return self.pipeline(
+            dict(
+                self.model.dataset_meta,
+                img=images if hasattr(self.model, 'method') else images[0],
+                img_path=key.path,
+                frame_number=key.number,
+                bbox=np.asarray(box, np.float32)[None],
+                bbox_score=np.array([score], np.float32),
+            )
+        )
+
+    def _make_crop(self, frame: VideoFrame, box: np.ndarray, score: float) -> Crop:
+        packed = self._pack([frame], frame, box, score)
+        return Crop(packed['inputs'][0], packed['data_samples'])
+
+    def _finish(self, waiting: list[_Waiting], tracker: PoseTracker) -> Iterator[FramePoses]:
+        """Runs the model on some frames' persons, and the tracker on its results."""
+        results = iter(self._predict([person for item in waiting for person in item.persons]))
+        for item in waiting:
+            sample = self._merge(item, [next(results) for _ in item.persons])
+            pred = sample.pred_instances
+            pred.track_ids = np.asarray(
+                tracker.update(pred.keypoints, pred.keypoint_scores, pred.bboxes, pred.bbox_scores)
+            )
+            yield FramePoses(item.frame, sample)
+
+    def _predict(self, persons: list) -> list[PoseDataSample]:
+        """Poses of prepared persons."""
+        predict = self._predict_clips if self.crops == 'key_frame' else self._predict_crops
+        autocast = nullcontext()
+        if self.half is not None:
+            autocast = torch.autocast(self.device.type, dtype=self.half)
+        with torch.no_grad(), autocast:
+            return predict(persons)
+
+    def _predict_clips(self, packed: list[dict]) -> list[PoseDataSample]:
+        """Clips through the whole model."""
+        results = []
+        for batch in _chunks(packed, self.batch_size):
+            results += self.model.test_step(pseudo_collate(batch))
+        return results
+
+    def _predict_crops(self, clips: list[list[Crop]]) -> list[PoseDataSample]:
+        """Crops that the backbone has not seen through it, then all clips through the rest."""
+        if not clips:
+            return []
+        new = {id(c): c for clip in clips for c in clip if c.features is None}.values()
+        flip_test = self.model.test_cfg.get('flip_test', False)
+        for batch in _chunks(list(new), self.batch_size * len(clips[0])):
+            data = dict(
+                inputs=[c.image for c in batch], data_samples=[c.data_sample for c in batch]
+            )
+            images = self.model.data_preprocessor(data, False)['inputs']
+            features = self.model.extract_frames(images)
+            flipped = (
+                self.model.extract_frames(images.flip(-1)) if flip_test else [None] * len(batch)
+            )
+            for crop, crop_features, crop_flipped in zip(batch, features, flipped):
+                crop.features, crop.flipped = crop_features, crop_flipped
+        key_index = int(np.flatnonzero(self.offsets == 0)[0])
+        results = []
+        for batch in _chunks(clips, self.batch_size):
+            features = torch.stack([torch.stack([c.features for c in clip]) for clip in batch])
+            flipped = None
+            if flip_test:
+                flipped = torch.stack([torch.stack([c.flipped for c in clip]) for clip in batch])
+            samples = [clip[key_index].data_sample for clip in batch]
+            results += self.model.predict_clips(features, flipped, samples)
+        return results
+
+    def _merge(self, item: _Waiting, results: list[PoseDataSample]) -> PoseDataSample:
+        """One sample of all persons of a frame, without track ids yet."""
+        shape = item.frame.image.shape[:2]
+        metainfo = dict(
+            img_path=item.frame.path, frame_number=item.frame.number, ori_shape=shape,
+            img_shape=shape,
+        )  # fmt: skip
+        if results:
+            metainfo['input_size'] = results[0].input_size
+            pred = InstanceData.cat([result.pred_instances for result in results]).numpy()
+        else:
+            pred = InstanceData(
+                keypoints=np.zeros((0, len(JOINT_NAMES), 2)),
+                keypoint_scores=np.zeros((0, len(JOINT_NAMES)), np.float32),
+            )
+        # With track crops the model's box is the smoothed one.
+        pred.bboxes, pred.bbox_scores = item.boxes, item.scores
+        for name in ('input_center', 'input_scale'):
+            values = [result.metainfo[name] for result in results]
+            pred.set_field(np.array(values, np.float32).reshape(-1, 2), name)
+        return PoseDataSample(metainfo=metainfo, pred_instances=pred)
+
+
+class _Persons:
+    """The boxes of each frame's persons: from the box source, or from the tracker between.
+
+    Args:
+        source: box source.
+        tracker: asked in frames whose number is no multiple of ``every``.
+        every: frames from one question of the source to the next.
+    """
+
+    def __init__(self, source: Callable, tracker: PoseTracker, every: int) -> None:
+        self.source, self.tracker, self.every = source, tracker, every
+        self.dropped: list[str] = []
+
+    def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (P, 4) and scores (P,), without boxes that no crop can be cut by."""
+        asked = frame.number % self.every == 0
+        if asked:
+            boxes, scores = self.source(frame)
+        else:
+            predicted = self.tracker.predict_boxes()
+            boxes, scores = predicted.boxes, predicted.scores
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        height, width = frame.image.shape[:2]
+        problems = [box_problem(box, width, height) for box in boxes]
+        if asked:  # a track that leaves the image is no mistake of anybody's
+            self.dropped += [f'{p} in frame {frame.number}' for p in problems if p is not None]
+        usable = np.array([problem is None for problem in problems], bool)
+        return boxes[usable], np.asarray(scores, np.float32)[usable]
+
+    def report(self, video: str) -> None:
+        """Says, once, what was dropped."""
+        if self.dropped:
+            print_log(
+                f'{video}: {len(self.dropped)} persons dropped, the first for {self.dropped[0]}',
+                'current',
+                logging.WARNING,
+            )
+
+
+def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, list]]:
+    """The clip around each item of a stream, as `FrameTable.neighbours` has it.
+
+    Args:
+        items: the frames of a video, in order.
+        offsets: (T,) positions relative to the key frame, ascending, with a 0 among them.
+
+    Yields:
+        Each item, and the T items of its clip; where the clip reaches beyond the ends, the first or
+        last item stands in. Of the stream no more is held, or read ahead, than the clip needs.
+    """
+    past, future = -int(min(offsets)), int(max(offsets))
+    held: deque = deque()
+    newest, key = -1, 0  # positions in the stream
+
+    def clip() -> tuple[Any, list]:
+        while newest - len(held) + 1 < key - past:
+            held.popleft()
+        oldest = newest - len(held) + 1
+        positions = np.clip(key + np.asarray(offsets), 0, newest)
+        return held[key - oldest], [held[position - oldest] for position in positions]
+
+    for item in items:
+        held.append(item)
+        newest += 1
+        if newest - key == future:
+            yield clip()
+            key += 1
+    while key <= newest:
+        yield clip()
+        key += 1
+
+
+def _clip_offsets(model: nn.Module, dataset: dict, causal: bool) -> np.ndarray:
+    """(T,) positions of a clip's frames relative to the key frame.
+
+    Raises:
+        ValueError: if the model's key frame is not the test dataset's.
+    """
+    method = getattr(model, 'method', None)
+    num_frames = getattr(method, 'num_frames', 1)
+    offsets = clip_offsets(num_frames, dataset.get('stride', 1), dataset.get('causal', False))
+    key_index = int(np.flatnonzero(offsets == 0)[0])
+    expected = getattr(method, 'key_index', key_index)
+    if key_index != expected:
+        raise ValueError(
+            f"{model.cfg.filename}: the key frame is at {expected} of the model's clips "
+            f'(method.key_index) but at {key_index} of those of test_dataloader.dataset '
+            f'(causal={dataset.get("causal", False)}); expected the same'
+        )
+    return np.minimum(offsets, 0) if causal else offsets
+
+
+def _to_float32(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+    """Forward hook."""
+    return output.float()
+
+
+def _chunks(items: list, size: int) -> Iterator[list]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

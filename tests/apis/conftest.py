@@ -1,0 +1,42 @@
+"""A tiny model with drawn weights, and videos to run it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+
+
+@pytest.fixture
+def tiny_model(tiny_config, synthetic_root, tmp_path) -> Callable[..., tuple[str, str]]:
+    """Writes config and checkpoint of a tiny CM-Pose; argument: further config lines."""
+
+    def write(extra: str = '', name: str = 'tiny') -> tuple[str, str]:
+        config = tiny_config(synthetic_root, name, extra)
+        init_default_scope('mmpose')
+        model = MODELS.build(Config.fromfile(config).model)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2, generator=generator)
+        checkpoint = tmp_path / f'{name}.pth'
+        torch.save(dict(state_dict=model.state_dict()), checkpoint)
+        return config, str(checkpoint)
+
+    return write
+
+
+@pytest.fixture
+def clip_folder(synthetic_root) -> str:
+    """The frames of the validation video."""
+    return str(next((Path(synthetic_root) / 'images' / 'val').iterdir()))
+
+
+@pytest.fixture
+def clip_labels(synthetic_root) -> str:
+    """The labels of the validation video."""
+    return str(next((Path(synthetic_root) / 'annotations' / 'val').iterdir()))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import threading
+
+import pytest
+import torch
+
+from cmpose_mm import config_path
+from cmpose_mm.apis import VideoPoseInferencer
+from cmpose_mm.apis.loading import (
+    find_checkpoint,
+    find_config,
+    load_pose_model,
+    published_weights,
+    read_checkpoint,
+)
+
+RTMDET = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves a folder; gives its URL and the folder."""
+    folder = tmp_path / 'served'
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}', folder
+        server.shutdown()
+
+
+def test_configs_by_path_package_and_name(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text('a = 1')
+    assert find_config(own) == str(own)
+    assert find_config('cmpose_demo.py') == config_path('cmpose_demo.py')
+    assert os.path.isfile(find_config(RTMDET))
+    with pytest.raises(FileNotFoundError, match=r'no such config file.*cmpose_vit_posetrack18.py'):
+        find_config('cmpose_vit_posetrack.py')
+    with pytest.raises(FileNotFoundError, match='config not found, expected it at .*rtmdet.*no.py'):
+        find_config('mmdet::rtmdet/no.py')
+    with pytest.raises(FileNotFoundError, match='package nowhere is not installed'):
+        find_config('nowhere::a.py')
+
+
+def test_the_message_names_the_published_weights():
+    config = find_config(RTMDET)
+    url = published_weights(config)
+    assert url.startswith('https://download.openmmlab.com/mmdetection/') and 'rtmdet_tiny' in url
+    with pytest.raises(FileNotFoundError) as error:
+        find_checkpoint('missing.pth', config)
+    name = url.rsplit('/', 1)[-1]
+    assert str(error.value) == (
+        f'missing.pth: checkpoint not found; download {url} and put it at checkpoints/{name}'
+    )
+
+
+def test_no_checkpoint():
+    with pytest.raises(FileNotFoundError, match=r'no checkpoint given .*mim train mmpose'):
+        VideoPoseInferencer('cmpose_vit_posetrack18.py')
+
+
+def test_nothing_is_downloaded_unasked(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    url, folder = server
+    torch.save(dict(state_dict=dict(weight=torch.ones(2))), folder / 'model.pth')
+    requests = []
+    original = http.server.SimpleHTTPRequestHandler.do_GET
+    monkeypatch.setattr(
+        http.server.SimpleHTTPRequestHandler,
+        'do_GET',
+        lambda self: requests.append(self.path) or original(self),
+    )
+    with pytest.raises(
+        FileNotFoundError, match=r'nothing is downloaded unasked.*checkpoints/model'
+    ):
+        find_checkpoint(f'{url}/model.pth', 'config.py')
+    assert requests == []
+    for _ in range(2):  # the second time it is there
+        path = find_checkpoint(f'{url}/model.pth', 'config.py', download=True)
+    assert path == os.path.join('checkpoints', 'model.pth') and requests == ['/model.pth']
+    assert find_checkpoint(f'{url}/model.pth', 'config.py') == path
+    assert read_checkpoint(path)['state_dict']['weight'].tolist() == [1, 1]
+
+
+def test_download_fails(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r'download failed .*404.*put it at checkpoints/no.pth'):
+        find_checkpoint(f'{server[0]}/no.pth', 'config.py', download=True)
+    assert os.listdir('checkpoints') == []
+
+
+def test_loads_all_weights(tiny_model):
+    config, checkpoint = tiny_model()
+    model = load_pose_model(config, checkpoint)
+    weights = torch.load(checkpoint)['state_dict']
+    assert not model.training
+    assert set(weights) == set(model.state_dict())
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize('damage', ['missing', 'shape', 'text', 'list', 'code'])
+def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
+    config, checkpoint = tiny_model()
+    content = torch.load(checkpoint)
+    state = content['state_dict']
+    if damage == 'missing':
+        names = [name for name in state if name.startswith('method')]
+        for name in names:
+            del state[name]
+        message = f'does not fit .*{len(names)} of the model.s weights are not in it .first method'
+    elif damage == 'shape':
+        state['head.final_layer.bias'] = torch.zeros(17)
+        message = 'does not fit .*size mismatch for head.final_layer.bias'
+    elif damage == 'list':
+        content, message = [1], 'expected a checkpoint with "state_dict", found list'
+    else:
+        message = 'can not be read as a checkpoint'
+    torch.save(content, checkpoint)
+    if damage == 'text':
+        with open(checkpoint, 'w') as file:
+            file.write('<html>not found</html>')
+    if damage == 'code':
+        torch.save(dict(state_dict=state, meta=_Code(tmp_path / 'ran')), checkpoint)
+    with pytest.raises(ValueError, match=message):
+        load_pose_model(config, checkpoint)
+    assert not (tmp_path / 'ran').exists()
+
+
+class _Code:
+    """Runs something when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)

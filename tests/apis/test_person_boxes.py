@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.apis import inference_detector, init_detector
+from mmengine.config import Config
+
+from cmpose_mm.apis import VideoFrame, VideoPoseInferencer, open_frames
+from cmpose_mm.apis.loading import find_config
+from cmpose_mm.apis.person_boxes import PersonDetector, read_boxes
+from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.posetrack.detections import read_detections
+
+TINY_FASTER_RCNN = """
+_base_ = [{base!r}]
+model = dict(
+    backbone=dict(depth=18, base_channels=8, init_cfg=None),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    rpn_head=dict(in_channels=16, feat_channels=16),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=16),
+        bbox_head=dict(in_channels=16, fc_out_channels=16),
+    ),
+)
+"""
+FRAME = VideoFrame(np.full((90, 120, 3), 100, np.uint8), 0)
+
+
+def write_detector(config, path, **meta):
+    """A checkpoint of drawn weights."""
+    torch.manual_seed(0)
+    model = init_detector(config, None, device='cpu')
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    return str(path)
+
+
+@pytest.fixture
+def tiny_detector(tmp_path):
+    config = tmp_path / 'tiny_faster_rcnn.py'
+    base = find_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
+    config.write_text(TINY_FASTER_RCNN.format(base=base))
+    return str(config), write_detector(str(config), tmp_path / 'detector.pth')
+
+
+# ---- detectors ------------------------------------------------------------------------------
+
+
+def test_persons_of_a_detector(tiny_detector):
+    image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    boxes, scores = PersonDetector(*tiny_detector, score_thr=0.01)(VideoFrame(image, 0))
+    found = inference_detector(init_detector(*tiny_detector, device='cpu'), image).pred_instances
+    expected = [
+        (score, box)
+        for score, label, box in zip(found.scores, found.labels, found.bboxes)
+        if label == 0 and score >= 0.01
+    ]
+    assert 0 < len(expected) < len(found)
+    np.testing.assert_allclose(scores, sorted((float(s) for s, _ in expected), reverse=True))
+    assert {tuple(box) for box in boxes.tolist()} == {tuple(b.tolist()) for _, b in expected}
+    boxes, scores = PersonDetector(*tiny_detector, score_thr=1.1)(VideoFrame(image, 0))
+    assert boxes.shape == (0, 4) and scores.shape == (0,)
+
+
+def test_video_with_a_detector(tiny_detector, tiny_model, clip_folder):
+    config, checkpoint = tiny_model()
+    detector = PersonDetector(*tiny_detector, score_thr=0.012)
+    results = list(VideoPoseInferencer(config, checkpoint, detector=detector)(clip_folder))
+    assert len(results) == 5
+    for result in results:
+        boxes, scores = detector(result.frame)
+        pred = result.data_sample.pred_instances
+        np.testing.assert_allclose(pred.bboxes, boxes)
+        np.testing.assert_allclose(pred.bbox_scores, scores)
+    assert sum(len(r.data_sample.pred_instances) for r in results) > 0
+    pair = VideoPoseInferencer(config, checkpoint, detector=tiny_detector)
+    assert isinstance(pair.detector, PersonDetector) and pair.detector.score_thr == 0.3
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+        'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+    ],
+)
+def test_shipped_detectors_build_without_network(config, tmp_path, monkeypatch):
+    path = write_detector(find_config(config), tmp_path / 'weights.pth')
+    monkeypatch.setattr('torch.hub.download_url_to_file', None)
+    boxes, scores = PersonDetector(config, path, score_thr=0.9)(FRAME)
+    assert boxes.shape == (len(scores), 4)
+
+
+@pytest.mark.parametrize(
+    'meta, label',
+    [
+        (dict(dataset_meta=dict(CLASSES=('car', 'person'))), 1),
+        (dict(CLASSES=('car', 'person')), 1),
+        (dict(dataset_meta=dict(classes=('pedestrian',))), 0),
+        (dict(dataset_meta=dict(classes='pedestrian')), 0),
+    ],
+)
+def test_which_class_is_a_person(tiny_detector, meta, label):
+    config, path = tiny_detector
+    torch.save(dict(torch.load(path), meta=meta), path)
+    assert PersonDetector(config, path).label == label
+
+
+def test_detector_without_persons(tiny_detector):
+    config, path = tiny_detector
+    torch.save(dict(torch.load(path), meta=dict(dataset_meta=dict(classes=('cat', 'dog')))), path)
+    with pytest.raises(ValueError, match='expected a detector with the class "person", found cat'):
+        PersonDetector(config, path)
+
+
+def test_detector_without_checkpoint():
+    with pytest.raises(FileNotFoundError, match=r'no checkpoint given .*download https://download'):
+        PersonDetector('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', None)
+
+
+def test_detector_checkpoint_of_another_model(tiny_detector, tmp_path):
+    config = Config.fromfile(tiny_detector[0])
+    config.model.backbone.depth = 34
+    config.dump(tmp_path / 'other.py')
+    with pytest.raises(ValueError, match='does not fit'):
+        PersonDetector(tmp_path / 'other.py', tiny_detector[1])
+
+
+# ---- files ----------------------------------------------------------------------------------
+
+
+def as_lists(source, numbers):
+    """Boxes and scores of some frames."""
+    frames = [VideoFrame(np.zeros((1000, 1000, 3), np.uint8), number) for number in numbers]
+    return {f.number: [v.tolist() for v in source(f)] for f in frames}
+
+
+def test_csv(tmp_path):
+    file = tmp_path / 'boxes.csv'
+    file.write_text(
+        'frame,time,x1,y1,x2,y2,score\n3,0.1,1,2,30.5,40,0.5\n0,0,5,6,7,8,0.25\n3,0.1,0,0,9,9,\n'
+    )
+    frames = open_frames([np.zeros((8, 8, 3), np.uint8)] * 4)
+    assert as_lists(read_boxes(file, frames), [0, 1, 3]) == {
+        0: [[[5, 6, 7, 8]], [0.25]],
+        1: [[], []],
+        3: [[[1, 2, 30.5, 40], [0, 0, 9, 9]], [0.5, 1]],
+    }
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('frame,x,y,w,h\n0,1,2,3,4\n', 'columns frame, x1, y1, x2, y2, found frame, x, y, w, h'),
+        ('', 'found an empty file'),
+        ('frame,x1,y1,x2,y2\n0,1,2,3,4\na,1,2,3,4\n', 'line 3: expected a frame .* found a, 1'),
+        ('frame,x1,y1,x2,y2\n0,1,2,nan,4\n', 'line 2: .*finite'),
+        ('frame,x1,y1,x2,y2\n-1,1,2,3,4\n', 'line 2'),
+        ('frame,x1,y1,x2,y2\n0,1,2\n', 'line 2'),
+    ],
+)
+def test_wrong_csv(tmp_path, text, message):
+    file = tmp_path / 'boxes.csv'
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_boxes(file, open_frames([FRAME.image]))
+
+
+def test_labels_as_the_dataset_reads_them(synthetic_root, clip_folder, clip_labels):
+    (video,) = read_videos(clip_labels)
+    frames = open_frames(clip_folder)
+    source = read_boxes(clip_labels, frames)
+    for frame, label in zip(frames, video.frames):
+        boxes, scores = source(frame)
+        expected = label.boxes.copy()
+        expected[:, 2:] += expected[:, :2]
+        expected = np.clip(expected, 0, [159, 119, 159, 119])
+        np.testing.assert_allclose(boxes, expected, rtol=1e-6)
+        assert scores.tolist() == [1] * len(boxes)
+
+
+def test_labels_by_the_names_of_the_files(tmp_path, clip_folder, clip_labels):
+    """A folder that lacks frames still gets the right ones; a video counts."""
+    (video,) = read_videos(clip_labels)
+    first = video.frames[2].boxes[0, 0]
+    images = [cv2.imread(str(path)) for path in sorted(Path(clip_folder).iterdir())]
+    for number in (2, 4):
+        cv2.imwrite(str(tmp_path / f'{number:06d}.jpg'), images[number])
+    frames = open_frames(tmp_path)
+    boxes, _ = read_boxes(clip_labels, frames)(next(iter(frames)))
+    assert boxes[0, 0] == pytest.approx(first)
+    frames = open_frames(images)
+    boxes, _ = read_boxes(clip_labels, frames)(VideoFrame(images[2], 2))
+    assert boxes[0, 0] == pytest.approx(first)
+
+
+def test_merged_labels(tmp_path, clip_folder, synthetic_root):
+    folder = Path(synthetic_root) / 'annotations'
+    contents = [json.loads(path.read_bytes()) for path in sorted(folder.glob('*/*.json'))]
+    merged = dict(contents[0])
+    for content in contents[1:]:
+        for key in ('images', 'annotations'):
+            merged[key] = merged[key] + content[key]
+    file = tmp_path / 'merged.json'
+    file.write_text(json.dumps(merged))
+    (labels,) = (folder / 'val').iterdir()
+    frames = open_frames(clip_folder)
+    for frame in frames:
+        boxes, _ = read_boxes(file, frames)(frame)
+        np.testing.assert_array_equal(boxes, read_boxes(labels, frames)(frame)[0])
+        assert len(boxes)
+    with pytest.raises(ValueError, match="expected one video, or one of the name 'frames'"):
+        read_boxes(file, open_frames([FRAME.image]))
+
+
+RECORD = dict(category_id=1, bbox=[1, 2, 10, 20], score=0.5)
+BOX = [[[1, 2, 11, 22]], [0.5]]
+
+
+def test_detections_by_name_id_and_video(tmp_path):
+    folder = tmp_path / '060470_mpii_test'
+    folder.mkdir()
+    for number in (0, 1, 5):
+        cv2.imwrite(str(folder / f'{number:06d}.jpg'), FRAME.image)
+    frames = open_frames(folder)
+    file = tmp_path / 'boxes.json'
+    contents = [
+        [dict(RECORD, image_name='images/val/060470_mpii_test/000005.jpg')],
+        [dict(RECORD, image_id=10604700005), dict(RECORD, image_id=10128340000)],
+        {'060470_mpii_test.json': {'3': [[1, 2, 11, 22, 0.5]]}},
+    ]
+    for content in contents:
+        file.write_text(json.dumps(content))
+        expected = {0: [[], []], 1: [[], []], 2: BOX}  # the third frame of the folder
+        assert as_lists(read_boxes(file, frames), [0, 1, 2]) == expected
+    file.write_text(json.dumps([dict(RECORD, image_id=10128340000)]))
+    with pytest.raises(ValueError, match='no detection can be used'):
+        read_boxes(file, frames)
+
+
+def test_detections_of_a_video_by_number(tmp_path):
+    file = tmp_path / 'boxes.json'
+    file.write_text(json.dumps([dict(RECORD, image_id=2)]))
+    source = read_boxes(file, open_frames([FRAME.image] * 3))
+    assert as_lists(source, [1, 2]) == {1: [[], []], 2: BOX}
+    with pytest.raises(ValueError, match='expected a CSV file'):
+        read_boxes(file, open_frames(iter([FRAME.image])))
+
+
+def test_published_detections(real_data, tmp_path):
+    """Real boxes for a real folder, as the reader with the labels gives them."""
+    root = real_data / 'posetrack18_mini'
+    file = root / 'annotations' / 'test_posetrack18_human_detections.json'
+    labels = read_videos(root / 'annotations' / 'test_posetrack18_val.json')
+    by_id = read_detections(str(file), labels)
+    found = 0
+    for folder in (root / 'images' / 'val').iterdir():
+        frames = open_frames(folder)
+        (image_id,) = [
+            frame.image_id
+            for video in labels
+            for frame in video.frames
+            if f'{folder.name}/000000.jpg' in frame.file_name
+        ]
+        boxes, scores = read_boxes(file, frames)(next(iter(frames)))
+        np.testing.assert_allclose(boxes, by_id[image_id][0], rtol=1e-6)
+        np.testing.assert_allclose(scores, by_id[image_id][1], rtol=1e-6)
+        found += len(boxes)
+    assert found
+
+
+def test_no_json(tmp_path):
+    file = tmp_path / 'boxes.txt'
+    file.write_text('nothing')
+    with pytest.raises(ValueError, match='neither .csv nor readable as JSON'):
+        read_boxes(file, open_frames([FRAME.image]))

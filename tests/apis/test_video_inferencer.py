@@ -1,0 +1,493 @@
+from __future__ import annotations
+
+import pickle
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from cmpose_mm.apis import VideoPoseInferencer
+from cmpose_mm.apis.video_inferencer import sliding_clips
+from cmpose_mm.tracking import BoxSmoother
+
+CAUSAL = """
+model['method'].update(key_index=2)
+val_dataloader['dataset'].update(causal=True)
+test_dataloader = val_dataloader
+"""
+
+
+def noise_frames(count, height=90, width=120):
+    """Frames that all differ."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def one_box(count, *box):
+    box = np.array([box or (30, 10, 80, 85)], np.float32)
+    return {number: (box, np.ones(1)) for number in range(count)}
+
+
+def moving_boxes(count):
+    """Two persons who move and change size."""
+    steps = np.arange(count)[:, None, None]
+    start = np.array([[10, 10, 50, 80], [60, 5, 100, 60]], np.float64)
+    boxes = start + steps * np.array([[1.5, 0.5, 2.5, 1.0], [-2, 1, -1, 1.5]])
+    return {number: (boxes[number], np.array([0.9, 0.8])) for number in range(count)}
+
+
+def keypoints(results):
+    return [result.data_sample.pred_instances.keypoints for result in results]
+
+
+def assert_same_poses(results, expected, atol=1e-4):
+    assert len(results) == len(expected)
+    for a, b in zip(results, expected):
+        a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
+        assert np.abs(b.keypoints).max(initial=1) > 0
+        np.testing.assert_allclose(a.keypoints, b.keypoints, rtol=0, atol=atol)
+        np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, rtol=1e-4)
+        np.testing.assert_array_equal(a.track_ids, b.track_ids)
+
+
+# ---- the same poses as training's own test --------------------------------------------------
+
+
+def runner_predictions(config, checkpoint, folder, root=None):
+    """What the runner's test (``mim test --dump``) predicts, one dict a sample."""
+    config = Config.fromfile(config)
+    config.load_from = checkpoint
+    config.test_dataloader.update(num_workers=0, persistent_workers=False)
+    if root is not None:
+        config.test_dataloader.dataset.data_root = str(root)
+        config.test_evaluator.ann_file = f'{root}/annotations/val'
+    config.work_dir = str(folder)
+    config.test_evaluator = [
+        config.test_evaluator,
+        dict(type='DumpResults', out_file_path=f'{folder}/predictions.pkl'),
+    ]
+    Runner.from_cfg(config).test()
+    with open(f'{folder}/predictions.pkl', 'rb') as file:
+        return pickle.load(file)
+
+
+def assert_equals_test(results, samples):
+    """Every sample's pose is among those of its frame, with its box."""
+    by_path = {Path(r.frame.path).name: r.data_sample.pred_instances for r in results}
+    assert len(samples) > 4
+    for sample in samples:
+        frame = by_path[Path(sample['img_path']).name]
+        expected = sample['pred_instances']
+        person = np.abs(frame.bboxes - np.asarray(expected['bboxes'])).sum(1).argmin()
+        np.testing.assert_array_equal(frame.bboxes[person], np.asarray(expected['bboxes'])[0])
+        np.testing.assert_allclose(
+            frame.keypoints[person], np.asarray(expected['keypoints'])[0], rtol=0, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            frame.keypoint_scores[person], np.asarray(expected['keypoint_scores'])[0], rtol=1e-4
+        )
+    assert sum(len(pred) for pred in by_path.values()) == len(samples)
+
+
+@pytest.mark.parametrize('extra', ['', CAUSAL], ids=['middle', 'causal'])
+def test_equals_the_runners_test(tiny_model, clip_folder, clip_labels, tmp_path, extra):
+    stride = "\nval_dataloader['dataset'].update(stride=2)\ntest_dataloader = val_dataloader\n"
+    config, checkpoint = tiny_model(extra + stride)
+    samples = runner_predictions(config, checkpoint, tmp_path)
+    inferencer = VideoPoseInferencer(config, checkpoint, batch_size=5)
+    assert inferencer.model.test_cfg['flip_test']
+    assert_equals_test(list(inferencer(clip_folder, clip_labels)), samples)
+
+
+def test_equals_the_runners_test_on_the_real_clip(tiny_model, real_data, tmp_path):
+    root = real_data / 'posetrack_clip'
+    config, checkpoint = tiny_model()
+    samples = runner_predictions(config, checkpoint, tmp_path, root)
+    (labels,) = (root / 'annotations' / 'val').iterdir()
+    (folder,) = (root / 'images').iterdir()
+    results = list(VideoPoseInferencer(config, checkpoint)(str(folder), labels))
+    assert len(results) == 41
+    assert_equals_test(results, samples)
+
+
+# ---- clips ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('length', [1, 2, 5, 12])
+@pytest.mark.parametrize(
+    'offsets', [[0], [-1, 0, 1], [-2, -1, 0], [-4, -2, 0, 2, 4], [-1, 0, 0], [-2, 0]]
+)
+def test_sliding_clips(length, offsets):
+    read = []
+
+    def stream():
+        for item in range(length):
+            read.append(item)
+            yield item
+
+    clips = []
+    for key, clip in sliding_clips(stream(), np.array(offsets)):
+        assert len(read) <= key + max(offsets) + 1  # reads no further ahead than it must
+        clips.append((key, clip))
+    expected = [
+        (key, [min(max(key + offset, 0), length - 1) for offset in offsets])
+        for key in range(length)
+    ]
+    assert clips == expected
+
+
+def test_clips_of_a_dataset_with_another_key_frame(tiny_model):
+    config, checkpoint = tiny_model("\nmodel['method'].update(key_index=2)\n")
+    with pytest.raises(ValueError, match=r'key frame is at 2 .* but at 1 .*causal=False'):
+        VideoPoseInferencer(config, checkpoint)
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 64])
+def test_batch_size_does_not_matter(tiny_model, batch_size):
+    frames, boxes = noise_frames(5), moving_boxes(5)
+    config, checkpoint = tiny_model()
+    for crops in ('key_frame', 'track'):
+        results, expected = (
+            list(
+                VideoPoseInferencer(config, checkpoint, crops=crops, batch_size=size)(frames, boxes)
+            )
+            for size in (batch_size, 4)
+        )
+        assert_same_poses(results, expected)
+
+
+# ---- causal ---------------------------------------------------------------------------------
+
+
+def predict_clip(inferencer, images, box):
+    """One clip through pipeline and model, alone."""
+    packed = inferencer.pipeline(
+        dict(inferencer.model.dataset_meta, img=images, img_path=None, bbox=box[None].astype('f4'),
+             bbox_score=np.ones(1, np.float32))
+    )  # fmt: skip
+    with torch.no_grad():
+        (sample,) = inferencer.model.test_step(pseudo_collate([packed]))
+    return sample.pred_instances.keypoints[0]
+
+
+def test_causal_sees_the_key_frame_in_place_of_the_future(tiny_model):
+    frames, boxes = noise_frames(4), one_box(4)
+    inferencer = VideoPoseInferencer(*tiny_model(), causal=True)
+    box = boxes[0][0][0]
+    for t, pose in enumerate(keypoints(inferencer(frames, boxes))):
+        clip = [frames[max(t - 1, 0)], frames[t], frames[t]]
+        np.testing.assert_allclose(pose[0], predict_clip(inferencer, clip, box), atol=1e-4, rtol=0)
+
+
+def test_a_causal_model_is_fed_as_trained(tiny_model):
+    frames, boxes = noise_frames(4), one_box(4)
+    config, checkpoint = tiny_model(CAUSAL)
+    box = boxes[0][0][0]
+    for causal in (False, True):
+        inferencer = VideoPoseInferencer(config, checkpoint, causal=causal)
+        for t, pose in enumerate(keypoints(inferencer(frames, boxes))):
+            clip = [frames[max(t - 2, 0)], frames[max(t - 1, 0)], frames[t]]
+            expected = predict_clip(inferencer, clip, box)
+            np.testing.assert_allclose(pose[0], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize('crops', ['key_frame', 'track'])
+def test_causal_results_come_before_the_next_frame(tiny_model, crops):
+    read = []
+
+    def stream():
+        for number, frame in enumerate(noise_frames(4)):
+            read.append(number)
+            yield frame
+
+    inferencer = VideoPoseInferencer(*tiny_model(), causal=True, crops=crops)
+    for result in inferencer(stream(), moving_boxes(4)):
+        assert read == list(range(result.frame.number + 1))
+    assert len(read) == 4
+
+
+# ---- track crops ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('flip_test', [True, False])
+def test_track_crops_of_a_box_at_rest_are_the_key_frames(tiny_model, flip_test):
+    """The same crops, so the same poses; the backbone sees each (person, frame) once."""
+    frames, boxes = noise_frames(5), one_box(5)
+    config, checkpoint = tiny_model(f"\nmodel['test_cfg'] = dict(flip_test={flip_test})\n")
+    passes = {}
+    results = {}
+    for crops in ('key_frame', 'track'):
+        inferencer = VideoPoseInferencer(config, checkpoint, crops=crops, details=True)
+        passes[crops] = 0
+
+        def count(backbone, inputs, crops=crops):
+            passes[crops] += len(inputs[0])
+
+        inferencer.model.backbone.register_forward_pre_hook(count)
+        results[crops] = list(inferencer(frames, boxes))
+    assert_same_poses(results['track'], results['key_frame'])
+    for a, b in zip(results['track'], results['key_frame']):
+        a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
+        np.testing.assert_array_equal(a.causal_tokens, b.causal_tokens)
+        np.testing.assert_allclose(a.input_center, b.input_center, rtol=1e-6)
+    assert passes == {'key_frame': 15 * (1 + flip_test), 'track': 5 * (1 + flip_test)}
+
+
+def test_track_crops_against_one_clip_at_a_time(tiny_model):
+    """Each frame cropped by its own smoothed box, all clips alone through the whole model."""
+    frames, boxes = noise_frames(5), moving_boxes(5)
+    absent = {number: (b[:1], s[:1]) if number == 3 else (b, s) for number, (b, s) in boxes.items()}
+    inferencer = VideoPoseInferencer(*tiny_model(), crops='track', batch_size=3)
+    results = list(inferencer(frames, absent))
+
+    smoother = BoxSmoother()
+    smoothed = []  # by frame: by person
+    for number in range(5):
+        links = [[0, 1], [0, 1], [0, 1], [0], [0, 2]][number]  # a new link after an absence
+        values = smoother.update(np.array(links), absent[number][0])
+        smoothed.append(dict(zip(links, values.astype(np.float32))))
+
+    def crop(number, box):
+        packed = inferencer.pipeline(
+            dict(inferencer.model.dataset_meta, img=[frames[number]], img_path=None, bbox=box[None],
+                 bbox_score=np.ones(1, np.float32))
+        )  # fmt: skip
+        return packed['inputs'], packed['data_samples']
+
+    for key, result in enumerate(results):
+        pred = result.data_sample.pred_instances
+        np.testing.assert_allclose(pred.bboxes, absent[key][0], rtol=1e-6)
+        assert len(pred) == len(smoothed[key])
+        for person, (link, box) in enumerate(smoothed[key].items()):
+            clip = [min(max(key + offset, 0), 4) for offset in (-1, 0, 1)]
+            crops = [crop(number, smoothed[number].get(link, box)) for number in clip]
+            data = dict(inputs=[torch.cat([c[0] for c in crops])], data_samples=[crops[1][1]])
+            with torch.no_grad():
+                (sample,) = inferencer.model.test_step(data)
+            expected = sample.pred_instances.keypoints[0]
+            np.testing.assert_allclose(pred.keypoints[person], expected, atol=1e-4, rtol=0)
+
+
+# ---- persons --------------------------------------------------------------------------------
+
+
+def test_frames_without_persons(tiny_model):
+    boxes = {2: one_box(1)[0]}
+    for crops in ('key_frame', 'track'):
+        inferencer = VideoPoseInferencer(*tiny_model(), crops=crops, details=True)
+        results = list(inferencer(noise_frames(4), boxes))
+        assert [len(r.data_sample.pred_instances.track_ids) for r in results] == [0, 0, 1, 0]
+        pred = results[0].data_sample.pred_instances
+        assert pred.keypoints.shape == (0, 15, 2) and pred.bboxes.shape == (0, 4)
+        assert results[0].to_dict() == dict(frame=0, time=None, path=None, persons=[])
+        assert results[2].data_sample.pred_instances.causal_tokens.shape == (1, 15, 1)
+
+
+def test_sixty_persons(tiny_model):
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(0, 60, (60, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(10, 30, (60, 2))], 1)
+    scores = rng.uniform(0.3, 1, 60)
+    inferencer = VideoPoseInferencer(*tiny_model(), batch_size=16)
+    frames = noise_frames(2)
+    results = list(inferencer(frames, {n: (boxes, scores) for n in range(2)}))
+    pred = results[0].data_sample.pred_instances
+    assert pred.keypoints.shape == (60, 15, 2)
+    np.testing.assert_allclose(pred.bbox_scores, scores, rtol=1e-6)
+    for person in (0, 17, 59):
+        clip = [frames[0], frames[0], frames[1]]
+        expected = predict_clip(inferencer, clip, boxes[person])
+        np.testing.assert_allclose(pred.keypoints[person], expected, atol=1e-4, rtol=0)
+    assert sorted(pred.track_ids) == list(range(60))
+
+
+def test_one_frame(tiny_model):
+    frames = noise_frames(1)
+    for crops in ('key_frame', 'track'):
+        inferencer = VideoPoseInferencer(*tiny_model(), crops=crops)
+        (pose,) = keypoints(inferencer(frames, one_box(1)))
+        expected = predict_clip(inferencer, frames * 3, one_box(1)[0][0][0])
+        np.testing.assert_allclose(pose[0], expected, atol=1e-4, rtol=0)
+
+
+def test_no_frame(tiny_model):
+    with pytest.raises(ValueError, match='no frames'):
+        list(VideoPoseInferencer(*tiny_model())([]))
+
+
+def test_a_person_leaves_and_returns(tiny_model):
+    boxes = one_box(8)
+    del boxes[3], boxes[4]
+    for crops in ('key_frame', 'track'):
+        inferencer = VideoPoseInferencer(*tiny_model(), crops=crops)
+        results = list(inferencer(noise_frames(8), boxes))
+        ids = [result.data_sample.pred_instances.track_ids.tolist() for result in results]
+        assert ids == [[0]] * 3 + [[], []] + [[0]] * 3
+
+
+def test_a_new_video_starts_with_new_ids(tiny_model):
+    inferencer = VideoPoseInferencer(*tiny_model())
+    for _ in range(2):
+        (result,) = inferencer(noise_frames(1), one_box(1))
+        assert result.data_sample.pred_instances.track_ids.tolist() == [0]
+
+
+def test_the_whole_frame_without_boxes(tiny_model):
+    (result,) = VideoPoseInferencer(*tiny_model())(noise_frames(1))
+    assert result.data_sample.pred_instances.bboxes.tolist() == [[0, 0, 120, 90]]
+
+
+def test_boxes_that_nothing_can_be_cut_by(tiny_model, caplog):
+    bad = np.array([[30, 10, 30, 85], [500, 10, 600, 85], [np.nan, 1, 2, 3], [30, 10, 80, 85]])
+    inferencer = VideoPoseInferencer(*tiny_model())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    (result,) = inferencer(noise_frames(1), {0: (bad, np.ones(4))})
+    logger.removeHandler(caplog.handler)
+    assert result.data_sample.pred_instances.bboxes.tolist() == [[30, 10, 80, 85]]
+    assert (
+        '3 persons dropped, the first for a box of zero or negative size in frame 0' in caplog.text
+    )
+
+
+# ---- detection every n frames ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize('crops', ['key_frame', 'track'])
+def test_detection_every_third_frame(tiny_model, crops):
+    asked = []
+
+    def detector(frame):
+        asked.append(frame.number)
+        return moving_boxes(8)[frame.number]
+
+    inferencer = VideoPoseInferencer(*tiny_model(), detector=detector, detect_every=3, crops=crops)
+    results = list(inferencer(noise_frames(8)))
+    assert asked == [0, 3, 6]
+    preds = [result.data_sample.pred_instances for result in results]
+    assert all(len(pred) == 2 for pred in preds)
+    # No velocity is known at first, then the box moves as the joints did.
+    np.testing.assert_allclose(preds[1].bboxes, preds[0].bboxes, atol=1e-4)
+    moved = preds[2].bboxes - preds[1].bboxes
+    assert np.abs(moved).max() > 0.1
+    np.testing.assert_allclose(moved[:, :2], moved[:, 2:], atol=1e-4)
+    for pred in preds[1:3]:
+        assert pred.track_ids.tolist() == [0, 1]
+    np.testing.assert_allclose(preds[3].bboxes, moving_boxes(8)[3][0], rtol=1e-6)
+
+
+def test_detection_every_second_frame_in_track_crops_costs_one_pass(tiny_model):
+    """Also where the tracker's box differs from the one that cut the frame out ahead of time."""
+    inferencer = VideoPoseInferencer(
+        *tiny_model("\nmodel['test_cfg'] = dict(flip_test=False)\n"),
+        detector=lambda frame: one_box(6)[frame.number],
+        detect_every=2,
+        crops='track',
+    )
+    passes = []
+    inferencer.model.backbone.register_forward_pre_hook(
+        lambda module, inputs: passes.append(len(inputs[0]))
+    )
+    assert len(list(inferencer(noise_frames(6)))) == 6
+    assert sum(passes) == 6
+
+
+# ---- numbers, outputs, memory ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize('half', ['bf16', 'fp16'])
+def test_half_precision_is_close(tiny_model, half):
+    if half == 'fp16' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 3):
+        pytest.skip('CPUs autocast to float16 from torch 2.3 on')
+    config, checkpoint = tiny_model()
+    frames, boxes = noise_frames(3), moving_boxes(3)
+    expected = list(VideoPoseInferencer(config, checkpoint)(frames, boxes))
+    for crops in ('key_frame', 'track'):
+        inferencer = VideoPoseInferencer(config, checkpoint, half=half, crops=crops)
+        types = set()
+        inferencer.model.backbone.register_forward_hook(
+            lambda module, inputs, output, types=types: types.add(output[-1].dtype)
+        )
+        results = list(inferencer(frames, boxes))
+        assert types == {{'bf16': torch.bfloat16, 'fp16': torch.float16}[half]}
+        if crops == 'track':
+            continue  # other crops than the expected ones
+        for a, b in zip(results, expected):
+            a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
+            assert a.keypoint_scores.dtype == np.float32
+            assert not np.array_equal(a.keypoint_scores, b.keypoint_scores)
+            np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, rtol=0.1)
+
+
+def test_plain_dicts(tiny_model, clip_folder, clip_labels):
+    import json
+
+    for result in VideoPoseInferencer(*tiny_model())(clip_folder, clip_labels):
+        plain = json.loads(json.dumps(result.to_dict()))
+        pred = result.data_sample.pred_instances
+        assert plain['frame'] == result.frame.number and plain['path'] == result.frame.path
+        assert len(plain['persons']) == len(pred) > 0
+        for person, values in enumerate(plain['persons']):
+            np.testing.assert_allclose(values['keypoints'], pred.keypoints[person])
+            np.testing.assert_allclose(values['keypoint_scores'], pred.keypoint_scores[person])
+            np.testing.assert_allclose(values['bbox'], pred.bboxes[person])
+            assert values['track_id'] == pred.track_ids[person]
+
+
+@pytest.mark.parametrize('crops', ['key_frame', 'track'])
+def test_no_more_frames_are_held_than_clip_and_batch_need(tiny_model, crops):
+    alive, most = weakref.WeakSet(), 0
+
+    class Frame(np.ndarray):
+        """An array that can be counted."""
+
+        __hash__ = object.__hash__
+
+    def stream():
+        for frame in noise_frames(6) * 20:
+            frame = frame.copy().view(Frame)
+            alive.add(frame)
+            yield frame
+            del frame
+
+    inferencer = VideoPoseInferencer(*tiny_model(), crops=crops, batch_size=4)
+    count = 0
+    for result in inferencer(stream(), one_box(120)):
+        count += 1
+        del result
+        most = max(most, len(alive))
+    assert count == 120
+    assert 1 < most <= 4 + 3 + 1  # batch, clip, the one that the stream made
+
+
+def test_single_frame_model(tiny_model, synthetic_root, clip_folder, clip_labels):
+    """MMPose's own estimator, with the same backbone and head."""
+    config, checkpoint = tiny_model()
+    single = Config.fromfile(config)
+    single.model.type = 'TopdownPoseEstimator'
+    del single.model['method']
+    inferencer = VideoPoseInferencer(single, checkpoint)
+    results = list(inferencer(clip_folder, clip_labels))
+    assert len(results) == 5 and all(len(r.data_sample.pred_instances) for r in results)
+    with pytest.raises(ValueError, match='needs a VideoTopdownPoseEstimator'):
+        VideoPoseInferencer(single, checkpoint, crops='track')
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        (dict(crops='tracks'), "crops is 'tracks'"),
+        (dict(half='int8'), "half is 'int8'"),
+        (dict(batch_size=0), 'at least 1'),
+        (dict(detect_every=0), 'at least 1'),
+    ],
+)
+def test_options_out_of_range(tiny_model, option, message):
+    with pytest.raises(ValueError, match=message):
+        VideoPoseInferencer(*tiny_model(), **option)
