@@ -67,9 +67,9 @@ def test_temporal_fusions_match_loops():
 
 @pytest.mark.parametrize('key_index', [0, 1, 2])
 def test_the_whole_matches_loops(key_index):
-    method = randomize(tiny_cmpose(key_index=key_index), std=0.2).eval()
-    features = clip_features(1)
-    tokens = features[0].flatten(2).transpose(1, 2).double().numpy()
+    method = randomize(tiny_cmpose(key_index=key_index), std=0.2).double().eval()
+    features = clip_features(1).double()
+    tokens = features[0].flatten(2).transpose(1, 2).numpy()
     refined = slow_cmpose.criss_cross_neck(tokens, method.neck)
     fused = [
         slow_cmpose.linear(refined[:, cell].reshape(-1), method.temporal_fusion.proj)
@@ -87,7 +87,8 @@ def test_the_whole_matches_loops(key_index):
     assert out.details['causal_tokens'][0].tolist() == selected
     assert out.details['cluster_ids'][0].tolist() == ids
     found = out.key_features[0].flatten(1).T.double()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    # Clusters are merged in float32 at any precision.
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_cells_keep_their_place():
@@ -165,14 +166,14 @@ def test_auxiliary_tasks_leave_parameters_and_the_main_path_alone():
     state, other = with_tasks.state_dict(), without.state_dict()
     assert state.keys() == other.keys()
     assert all(torch.equal(state[name], other[name]) for name in state)
-    randomize(with_tasks)
-    randomize(without)
-    features = clip_features()
+    # In float64: the tasks enlarge the neck's batch, and with it the order of sums.
+    randomize(with_tasks).double()
+    randomize(without).double()
+    features = clip_features().double()
     inference = [method.eval()(features) for method in (with_tasks, without)]
     assert torch.equal(inference[0].key_features, inference[1].key_features)
     training = [method.train()(features, SEEDS) for method in (with_tasks, without)]
-    # Not equal to the bit: the tasks enlarge the neck's batch, and with it the order of sums.
-    close = dict(rtol=1e-4, atol=1e-4)
+    close = dict(rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(training[0].key_features, training[1].key_features, **close)
     for name, value in training[0].details.items():
         torch.testing.assert_close(value, training[1].details[name], **close)
