@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+import textwrap
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot
 from matplotlib.colors import to_rgb
+from mmengine.config import Config
 from mmengine.structures import InstanceData
+from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
 from cmpose_mm.posetrack.joints import JOINT_NAMES
@@ -316,3 +322,37 @@ def test_a_frame_without_the_person_shows_the_frame_and_says_so():
         explanation_frame(image, {}, 4)
     with pytest.raises(ValueError, match='size is 100 x 100, expected at least 320 x 160'):
         explanation_frame(image, nobody, 4, size=(100, 100))
+
+
+def code_block(start: str, end: str) -> str:
+    """Indented lines of docs/explain.md from ``start`` up to ``end``, without indentation."""
+    text = (Path(__file__).parents[2] / 'docs/explain.md').read_text()
+    block = text[text.index(f'    {start}') : text.index(end, text.index(f'    {start}'))]
+    return textwrap.dedent(block)
+
+
+def test_the_lines_in_the_docs_make_the_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite('frame.png', np.full((240, 320, 3), 90, np.uint8))
+    sample = data_sample([fields(*VIEWS['inside'])])
+    sample.set_metainfo(
+        dict(img_path='frame.png', video='100001_synthetic', frame_number=7, track_id=0)
+    )
+    Path('work_dirs/demo').mkdir(parents=True)
+    Path('work_dirs/demo/predictions.pkl').write_bytes(pickle.dumps([sample.to_dict()]))
+    names = {}
+    exec(code_block('import pickle', '## In a notebook'), names)
+    assert cv2.imread('explain.jpg').std() > 10
+    exec(code_block("explanation = explain(sample, joint='left_knee')", '\n`sample`'), names)
+    exec(code_block('explanation.causal_tokens.image', '\n`person_details'), names)
+    assert names['explanation'].similarity.caption == 'similarity: left knee'
+
+
+def test_the_config_in_the_docs_builds_the_hook(tmp_path):
+    path = tmp_path / 'my_cmpose.py'
+    path.write_text(code_block('# my_cmpose.py', '    mim train'))
+    config = Config.fromfile(str(path))
+    hook = HOOKS.build(config.default_hooks.explain)
+    assert (hook.interval, hook.max_samples) == (100, 8)
+    assert 'checkpoint' in config.default_hooks  # nothing of the parent's is lost
+    assert config.visualizer.type == 'PoseLocalVisualizer'
