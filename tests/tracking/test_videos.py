@@ -199,3 +199,15 @@ def test_defaults_of_the_command_are_those_of_the_tracker() -> None:
     text = ' '.join(run_tool('--help').stdout.split())
     for value in (tracker.min_score, tracker.min_joint_score, tracker.memory):
         assert f'(default: {value})' in text
+
+
+def test_benchmark_prints_its_tables(synthetic_root) -> None:
+    labels = Path(synthetic_root) / 'annotations' / 'train'
+    options = ['--seeds', '1', '--videos', '1', '--frames', '4', '--labels', str(labels)]
+    script = TOOL.parents[1] / 'benchmarks' / 'tracking_accuracy.py'
+    result = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.startswith('| ')]
+    assert len(rows) == 2 + 3 * 4 + 2 + 3
+    perfect = '100.0 ± 0.0, 0 ± 0'
+    assert f'| real | labels | {perfect} | {perfect} | {perfect} | {perfect} |' in rows
