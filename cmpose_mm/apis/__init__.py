@@ -1,13 +1,20 @@
-"""Poses from videos."""
+"""Poses from videos. Reading and writing files (`video_io`, `pose_files`) needs no MMPose."""
 
-from .video_inferencer import FramePoses, VideoPoseInferencer
+from importlib.util import find_spec
+
+from .pose_files import CsvWriter, PoseTrackWriter
 from .video_io import FrameReader, VideoFrame, VideoWriter, open_frames
 
 __all__ = [
-    'FramePoses',
+    'CsvWriter',
     'FrameReader',
+    'PoseTrackWriter',
     'VideoFrame',
-    'VideoPoseInferencer',
     'VideoWriter',
     'open_frames',
 ]
+
+if find_spec('mmpose') is not None:
+    from .video_inferencer import FramePoses, VideoPoseInferencer  # noqa: F401
+
+    __all__ += ['FramePoses', 'VideoPoseInferencer']

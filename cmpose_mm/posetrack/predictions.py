@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from .annotations import Video
+from .annotations import Frame, Video
 from .joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
 
 _PLACES = [JOINT_NAMES_17.index(name) for name in JOINT_NAMES]
-_CATEGORY = {
+PERSON_CATEGORY = {
     'id': 1,
     'name': 'person',
     'supercategory': 'person',
     'keypoints': JOINT_NAMES_17,
     'skeleton': SKELETON_17,
 }
+"""The one entry of `categories` in a PoseTrack18 file."""
 
 
 def write_predictions(videos: list[Video], folder: str | Path) -> None:
@@ -35,29 +36,36 @@ def write_predictions(videos: list[Video], folder: str | Path) -> None:
     for video in videos:
         annotations = []
         for frame in video.frames:
-            keypoints = np.zeros((len(frame.keypoints), len(JOINT_NAMES_17), 3))
-            scores = np.zeros(keypoints.shape[:2])
-            keypoints[:, _PLACES] = frame.keypoints
-            scores[:, _PLACES] = frame.scores
-            for index in range(len(keypoints)):
-                annotation = {
-                    'id': len(annotations),
-                    'image_id': frame.image_id,
-                    'category_id': _CATEGORY['id'],
-                    'track_id': int(frame.track_ids[index]),
-                    'keypoints': keypoints[index].ravel().tolist(),
-                    'scores': scores[index].tolist(),
-                }
-                if not np.isnan(frame.boxes[index]).any():
-                    annotation['bbox'] = frame.boxes[index].tolist()
-                annotations.append(annotation)
+            annotations += frame_annotations(frame, len(annotations))
         content = {
             'images': [
                 {'id': frame.image_id, 'file_name': frame.file_name} for frame in video.frames
             ],
             'annotations': annotations,
-            'categories': [_CATEGORY],
+            'categories': [PERSON_CATEGORY],
         }
         # a name with a folder in it tells apart videos of one name in a merged file
         file = folder / f'{video.name.replace("/", "_")}.json'
         file.write_bytes(orjson.dumps(content))
+
+
+def frame_annotations(frame: Frame, first_id: int) -> list[dict]:
+    """The persons of a frame as entries of `annotations`, with ids from `first_id` on."""
+    keypoints = np.zeros((len(frame.keypoints), len(JOINT_NAMES_17), 3))
+    scores = np.zeros(keypoints.shape[:2])
+    keypoints[:, _PLACES] = frame.keypoints
+    scores[:, _PLACES] = frame.scores
+    annotations = []
+    for index in range(len(keypoints)):
+        annotation = {
+            'id': first_id + index,
+            'image_id': frame.image_id,
+            'category_id': PERSON_CATEGORY['id'],
+            'track_id': int(frame.track_ids[index]),
+            'keypoints': keypoints[index].ravel().tolist(),
+            'scores': scores[index].tolist(),
+        }
+        if not np.isnan(frame.boxes[index]).any():
+            annotation['bbox'] = frame.boxes[index].tolist()
+        annotations.append(annotation)
+    return annotations
