@@ -37,17 +37,21 @@ def draw_poses(
     image: np.ndarray,
     keypoints: np.ndarray,
     shown: np.ndarray | None = None,
-    thickness: int = 2,
+    thickness: int | None = None,
     ids: np.ndarray | None = None,
     scores: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws skeletons, the left side green and the right side orange.
 
+    A label like "id 3  0.87" stands above the highest joint that is drawn, inside the image. A
+    person of whom no joint is drawn has none.
+
     Args:
         image: (H, W, 3) uint8 BGR.
         keypoints: (P, 15, 2) x, y in pixels of the image, joints as in `JOINT_NAMES`.
         shown: (P, 15) bool, the joints to draw; all by default. A limb needs both its ends.
-        thickness: of the limbs in pixels; the size of the text follows it.
+        thickness: of the limbs in pixels; the size of the text follows it. By default it follows
+            the image: 2 up to 400 rows (or columns), 4 for full HD, 8 for 4K.
         ids: (P,) int track of each person, written above it; a negative one is left out.
         scores: (P,) of the persons, written above them.
 
@@ -67,6 +71,8 @@ def draw_poses(
             )
     if shown is None:
         shown = np.ones(keypoints.shape[:2], bool)
+    if thickness is None:
+        thickness = max(2, round(min(image.shape[:2]) / 270))
     image = image.copy()
     for joints, visible in zip(keypoints, shown):
         point = {
@@ -82,10 +88,10 @@ def draw_poses(
             cv2.circle(image, xy, 8 * (thickness + 1), (255, 255, 255), -1, cv2.LINE_AA, shift=3)
             cv2.circle(image, xy, 8 * thickness, side_colour(name), -1, cv2.LINE_AA, shift=3)
     for p, (joints, visible) in enumerate(zip(keypoints, shown)):
-        parts = [f'#{ids[p]}'] if ids is not None and ids[p] >= 0 else []
+        parts = [f'id {ids[p]}'] if ids is not None and ids[p] >= 0 else []
         parts += [f'{scores[p]:.2f}'] if scores is not None else []
         if parts and np.any(visible):
-            _write_above(image, ' '.join(parts), joints[np.asarray(visible, bool)], thickness)
+            _write_above(image, '  '.join(parts), joints[np.asarray(visible, bool)], thickness)
     return image
 
 
