@@ -69,7 +69,6 @@ class CausalTokenVisualizationHook(Hook):
         self.score_thr = score_thr
         self.backend_args = backend_args
         self._seen = 0
-        self._warned = False
         self._test_cfg = None
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -101,13 +100,11 @@ class CausalTokenVisualizationHook(Hook):
         if not is_main_process():  # only the first process has backends to write to
             return
         if 'causal_tokens' not in sample.pred_instances:
-            if not self._warned:
-                runner.logger.warning(
-                    'CausalTokenVisualizationHook draws nothing: the predictions have no '
-                    'causal_tokens. Expected a model with token enhancement: model.method of type '
-                    'CMPose whose fte is not None.'
-                )
-            self._warned = True
+            runner.logger.warning(  # MMEngine's logger writes equal warnings once
+                'CausalTokenVisualizationHook draws nothing: the predictions have no '
+                'causal_tokens. Expected a model with token enhancement: model.method of type '
+                'CMPose whose fte is not None.'
+            )
             return
         image = read_image(sample.img_path, self.backend_args)
         explanation = explain(sample, image, joint=self.joint, score_thr=self.score_thr)

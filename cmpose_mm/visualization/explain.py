@@ -273,7 +273,7 @@ def explanation_frame(
     Args:
         image: (H, W, 3) uint8 BGR, the frame.
         sample: the frame's predictions: all persons, with ``track_ids`` (P,) and details.
-        track_id: whom to show.
+        track_id: whom to show; a negative one is nobody, as in ``track_ids``.
         joint: the joint of the similarity map, one of `JOINT_NAMES`.
         size: (width, height) of the picture, at least 320 x 160.
         title: what else to say above it, for example the frame's number.
@@ -289,9 +289,10 @@ def explanation_frame(
     fields = _fields(sample)
     if 'track_ids' not in fields:
         raise KeyError('the prediction has no track_ids; expected those of all persons, (P,)')
-    persons = np.flatnonzero(_array(fields['track_ids']) == track_id)
+    persons = np.flatnonzero(_array(fields['track_ids']) == track_id) if track_id >= 0 else []
     room = (width - 2 * GAP, height - CAPTION_HEIGHT - 2 * GAP)
-    text = ', '.join(part for part in (f'person {track_id}', title) if part)
+    who = f'person {track_id}' if track_id >= 0 else 'no person tracked'
+    text = f'{who}, {title}' if title else who
     if len(persons):
         picture = explain(
             sample, image, person=int(persons[0]), joint=joint,
@@ -299,7 +300,7 @@ def explanation_frame(
         ).picture()  # fmt: skip
     else:
         picture = (image * np.float32(0.35)).astype(np.uint8)
-        text += ': not in this frame'
+        text += ': not in this frame' if track_id >= 0 else ''
     canvas = pad(_fit(picture, room), size, (GAP, CAPTION_HEIGHT + GAP))
     canvas[:CAPTION_HEIGHT] = text_line(text, width)
     return canvas

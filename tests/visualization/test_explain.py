@@ -318,6 +318,11 @@ def test_a_frame_without_the_person_shows_the_frame_and_says_so():
     )
     written = [(line[:CAPTION_HEIGHT] > 128).any(-1).any(0).nonzero()[0] for line in (out, present)]
     assert written[0].max() > written[1].max() + 50  # 'person 4: not in this frame', 'person 4'
+    # -1 is no track: who has it was too uncertain for the tracker.
+    person = data_sample([fields((16, 12), (150, 120), (90, 120))], [-1])
+    np.testing.assert_array_equal(
+        explanation_frame(image, person, -1), explanation_frame(image, nobody, -1)
+    )
     with pytest.raises(KeyError, match='no track_ids'):
         explanation_frame(image, {}, 4)
     with pytest.raises(ValueError, match='size is 100 x 100, expected at least 320 x 160'):

@@ -70,45 +70,6 @@ def test_nobody_and_wrong_shapes():
         draw_poses(image, np.zeros((15, 2)))
 
 
-def above(points: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """The part of the picture over a person, where the text stands."""
-    return out[: int(points[:, 1].min()) - 6]
-
-
-def test_ids_and_scores_are_written_above_their_person():
-    image = np.full((300, 800, 3), 128, np.uint8)
-    poses = np.stack([spread_pose() + (0, 100), spread_pose() + (300, 100)])
-    out = draw_poses(image, poses, ids=np.array([7, -1]), scores=np.array([0.98, 0.5]))
-    text = (above(poses[0], out) > 200).all(-1)
-    assert text[:, :250].any() and text[:, 250:550].any() and not text[:, 550:].any()
-    # A track that was gated out has no id: less to write.
-    assert text[:, :250].sum() > text[:, 250:].sum()
-    plain = draw_poses(image, poses)
-    assert (above(poses[0], plain) == 128).all()
-    np.testing.assert_array_equal(draw_poses(image, poses, ids=[-1, -1]), plain)
-    np.testing.assert_array_equal(
-        draw_poses(image, poses[:1], np.zeros((1, 15), bool), ids=[1], scores=[1.0]), image
-    )
-
-
-@pytest.mark.parametrize('shift', [(-60, -60), (700, 250), (-2000, 40), (100, -900)])
-def test_text_stays_in_the_picture(shift):
-    image = np.full((300, 800, 3), 128, np.uint8)
-    text = [
-        (draw_poses(image, (spread_pose() + place)[None], ids=[12], scores=[0.5]) == 30).all(-1)
-        for place in (shift, (300, 100))
-    ]
-    assert text[0].sum() > 0.5 * text[1].sum()  # its dark ground, which a limb may cross
-
-
-def test_ids_and_scores_of_other_length_are_refused():
-    image = np.zeros((100, 100, 3), np.uint8)
-    with pytest.raises(ValueError, match=r'ids have shape \(2,\), expected \(1,\), one a person'):
-        draw_poses(image, spread_pose()[None], ids=[1, 2])
-    with pytest.raises(ValueError, match='scores have shape'):
-        draw_poses(image, spread_pose()[None], scores=np.ones((1, 15)))
-
-
 def test_joint_colours_differ():
     colours = joint_colours().astype(int)
     distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 1000 * np.eye(15, dtype=int)
