@@ -1,8 +1,12 @@
-"""The few lines that make MMPose's checkpoints load on current torch, each with its reason."""
+"""The few lines that make MMPose and MMDetection work on current versions, each with its reason."""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from importlib.util import find_spec
 from pickle import UnpicklingError
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -62,6 +66,36 @@ def load_checkpoints_safely() -> None:
     torch.serialization.add_safe_globals(checkpoint_globals())
     if hasattr(mmengine_checkpoint, '_safe_torch_load'):  # OneDL's loader with the fallback
         mmengine_checkpoint._safe_torch_load = torch.load
+
+
+_IMGAUG = {
+    'imgaug': (),
+    'imgaug.augmenters': (),
+    'imgaug.augmentables': (),
+    'imgaug.augmentables.lines': ('LineString', 'LineStringsOnImage'),
+    'imgaug.augmentables.segmaps': ('SegmentationMapsOnImage',),
+}
+
+
+def import_mmdet() -> None:
+    """Imports MMDetection with its transforms, also where imgaug is not installed.
+
+    OneDL's MMDetection 3.5.1 imports imgaug for augmenting lane lines. It does not declare it, and
+    imgaug's last release does not run on NumPy 2; without it no test pipeline can be built. During
+    the import empty modules stand in for it, so that nothing but those transforms is lost.
+    """
+    missing = find_spec('imgaug') is None
+    if missing:
+        for name, classes in _IMGAUG.items():
+            sys.modules[name] = ModuleType(name)
+            sys.modules[name].__dict__.update({'__path__': [], **dict.fromkeys(classes, object)})
+    try:
+        for name in ('mmdet.datasets', 'mmdet.apis'):
+            importlib.import_module(name)
+    finally:
+        if missing:
+            for name in _IMGAUG:
+                del sys.modules[name]
 
 
 load_checkpoints_safely()

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import orjson
 import torch
-from mmdet.apis import inference_detector, init_detector
-from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
+from cmpose_mm.compat import import_mmdet
 from cmpose_mm.posetrack.annotations import Frame, Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.persons import clip_box, person_boxes
@@ -62,6 +61,10 @@ class PersonDetector:
         score_thr: float = 0.3,
         download: bool = False,
     ) -> None:
+        import_mmdet()
+        from mmdet.apis import inference_detector, init_detector
+        from mmdet.utils import get_test_pipeline_cfg
+
         path = find_config(config)
         checkpoint = find_checkpoint(checkpoint, path, download)
         config = Config.fromfile(path)
@@ -84,10 +87,11 @@ class PersonDetector:
         self.label = classes.index('person') if 'person' in classes else 0
         self.model.to(device).eval()
         self.score_thr = score_thr
+        self._infer = inference_detector
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Persons of one frame, best first."""
-        found = inference_detector(self.model, frame.image, test_pipeline=self.pipeline)
+        found = self._infer(self.model, frame.image, test_pipeline=self.pipeline)
         found = found.pred_instances
         found = found[(found.labels == self.label) & (found.scores >= self.score_thr)]
         order = torch.argsort(found.scores, descending=True, stable=True)

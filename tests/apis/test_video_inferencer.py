@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 import weakref
 from pathlib import Path
@@ -411,8 +412,8 @@ def test_half_precision_is_close(tiny_model, half):
     for crops in ('key_frame', 'track'):
         inferencer = VideoPoseInferencer(config, checkpoint, half=half, crops=crops)
         types = set()
-        inferencer.model.backbone.register_forward_hook(
-            lambda module, inputs, output, types=types: types.add(output[-1].dtype)
+        inferencer.model.head.deconv_layers[0].register_forward_hook(
+            lambda module, inputs, output, types=types: types.add(output.dtype)
         )
         results = list(inferencer(frames, boxes))
         assert types == {{'bf16': torch.bfloat16, 'fp16': torch.float16}[half]}
@@ -426,8 +427,6 @@ def test_half_precision_is_close(tiny_model, half):
 
 
 def test_plain_dicts(tiny_model, clip_folder, clip_labels):
-    import json
-
     for result in VideoPoseInferencer(*tiny_model())(clip_folder, clip_labels):
         plain = json.loads(json.dumps(result.to_dict()))
         pred = result.data_sample.pred_instances

@@ -1,0 +1,143 @@
+"""The command, in processes of its own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
+from cmpose_mm.evaluation import evaluate_files
+from cmpose_mm.posetrack.annotations import read_videos
+
+TOOL = str(Path(__file__).parents[2] / 'tools' / 'infer_video.py')
+
+
+def infer(*args, cwd=None):
+    return subprocess.run(
+        [sys.executable, TOOL, *map(str, args)], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_all_outputs(tiny_model, clip_folder, clip_labels, tmp_path):
+    config, checkpoint = tiny_model()
+    out = {name: tmp_path / name for name in ('o.mp4', 'p/name.json', 'p.csv', 't.mp4')}
+    result = infer(
+        clip_folder, '--config', config, '--checkpoint', checkpoint, '--boxes', clip_labels,
+        '--out-video', out['o.mp4'], '--out-json', out['p/name.json'], '--out-csv', out['p.csv'],
+        '--causal-tokens', out['t.mp4'], '--joint', 'nose', '--joint-thr', '-100',
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert '5/5' in result.stderr and 'frames/s' in result.stderr.replace(' frames/s', 'frames/s')
+    assert all(str(file) in result.stdout for file in out.values())
+
+    expected = list(VideoPoseInferencer(config, checkpoint)(clip_folder, clip_labels))
+    (video,) = read_videos(out['p/name.json'])
+    (labels,) = read_videos(clip_labels)
+    with open(out['p.csv'], newline='') as file:
+        rows = list(csv.DictReader(file))
+    for frame, label, poses in zip(video.frames, labels.frames, expected):
+        pred = poses.data_sample.pred_instances
+        assert frame.image_id == label.image_id
+        np.testing.assert_allclose(frame.keypoints[..., :2], pred.keypoints, atol=1e-4)
+        assert frame.track_ids.tolist() == pred.track_ids.tolist()
+        mine = [row for row in rows if int(row['frame']) == poses.frame.number]
+        values = [[float(row['nose_x']), float(row['nose_y'])] for row in mine]
+        np.testing.assert_allclose(values, pred.keypoints[:, 0], atol=1e-3)
+    overlays = [frame.image for frame in open_frames(str(out['o.mp4']))]
+    assert len(overlays) == 5 and overlays[0].shape == (120, 160, 3)
+    assert np.abs(overlays[0].astype(int) - expected[0].frame.image).max() > 100  # drawn
+    assert len(list(open_frames(str(out['t.mp4'])))) == 5
+    scored = evaluate_files(clip_labels, out['p/name.json'])
+    assert 0 <= scored['Total'] <= 100
+
+    boxes = out['p.csv']  # the table serves as boxes again
+    again = list(VideoPoseInferencer(config, checkpoint)(clip_folder, boxes))
+    for a, b in zip(again, expected):
+        a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
+        np.testing.assert_allclose(a.bboxes, b.bboxes, atol=1e-3)
+
+
+def test_default_outputs(tiny_model, clip_folder, tmp_path):
+    config, checkpoint = tiny_model()
+    one = tmp_path / 'one'
+    one.mkdir()
+    cv2.imwrite(str(one / '000000.png'), np.zeros((64, 48, 3), np.uint8))
+    result = infer(one, '--config', config, '--checkpoint', checkpoint, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith('Written: one_poses.mp4, one_poses.json\n')
+    (video,) = read_videos(tmp_path / 'one_poses.json')
+    assert len(video.frames) == 1 and len(video.frames[0].keypoints) == 1
+    assert len(list(open_frames(str(tmp_path / 'one_poses.mp4')))) == 1
+
+
+def test_interrupted(tiny_model, tmp_path):
+    """Ctrl-C leaves files that can be read, of the same frames."""
+    config, checkpoint = tiny_model()
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / 'long.mp4', 25) as writer:
+        for _ in range(600):
+            writer.write(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    process = subprocess.Popen(
+        [sys.executable, TOOL, str(tmp_path / 'long.mp4'), '--config', config]
+        + ['--checkpoint', checkpoint, '--batch-size', '2', '--out-video', 'o.mp4']
+        + ['--out-json', 'o.json', '--out-csv', 'o.csv'],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    progress = b''
+    while not re.search(rb'\b[1-9]\d*/600', progress):
+        progress += os.read(process.stderr.fileno(), 4096)
+        assert process.poll() is None, progress
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate()[1]
+    assert process.returncode == 130, progress + rest
+    assert b'Traceback' not in rest
+    (video,) = read_videos(tmp_path / 'o.json')
+    count = len(video.frames)
+    assert 0 < count < 600
+    assert len(list(open_frames(str(tmp_path / 'o.mp4')))) == count
+    with open(tmp_path / 'o.csv', newline='') as file:
+        assert [int(row['frame']) for row in csv.DictReader(file)] == list(range(count))
+
+
+@pytest.mark.parametrize('wrong', ['video', 'checkpoint', 'url', 'boxes', 'suffix'])
+def test_one_sentence_says_what_is_wrong(tiny_model, clip_folder, tmp_path, wrong):
+    config, checkpoint = tiny_model()
+    video, boxes, out = clip_folder, [], tmp_path / 'o.mp4'
+    if wrong == 'video':
+        video, message = tmp_path / 'no.mp4', r'no.mp4: not found'
+    elif wrong == 'checkpoint':
+        checkpoint, message = (
+            'no.pth',
+            r'no.pth: checkpoint not found; none is published .*`mim train',
+        )
+    elif wrong == 'url':
+        checkpoint, message = 'https://host/a.pth', r'a.pth is not at checkpoints/a.pth.*--download'
+    elif wrong == 'boxes':
+        boxes, message = ['--boxes', tmp_path / 'no.csv'], 'No such file.*no.csv'
+    else:
+        out, message = tmp_path / 'o.txt', 'o.txt: can not write this format'
+    result = infer(
+        video, '--config', config, '--checkpoint', checkpoint, *boxes, '--out-video', out,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith('infer_video: ')]
+    assert len(lines) == 1 and re.search(message, lines[0]), result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_help_names_every_option():
+    result = infer('--help')
+    assert result.returncode == 0
+    for option in ('--boxes', '--detector', '--causal-tokens', '--half', '--crops', 'examples:'):
+        assert option in result.stdout

@@ -1,0 +1,203 @@
+"""Poses of all persons in a video: as an overlay video, as JSON, as CSV."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+from tqdm import tqdm
+
+from cmpose_mm.apis import (
+    CsvWriter,
+    FramePoses,
+    PoseTrackWriter,
+    VideoPoseInferencer,
+    VideoWriter,
+    open_frames,
+)
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.visualization import draw_poses, explanation_frame
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="""examples:
+  python tools/infer_video.py street.mp4 --config cmpose_vit_posetrack18.py \\
+      --checkpoint work_dirs/cmpose_vit_posetrack18/epoch_20.pth --device cuda:0 \\
+      --detector mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py checkpoints/rtmdet_m.pth
+  python tools/infer_video.py frames/ --boxes boxes.json --out-json poses/street.json ...
+  python tools/infer_video.py 0 --causal --detect-every 5 ...        # a camera
+
+Without --out-video, --out-json, --out-csv or --causal-tokens, NAME_poses.mp4 and NAME_poses.json
+are written into the working folder. Ctrl-C ends after the current frame; all files then hold what
+was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is downloaded without
+--download. docs/inference.md has more.""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('video', metavar='VIDEO', help='file, folder of images, or camera index')
+    parser.add_argument('--config', required=True, help='path, or name of a config of the package')
+    parser.add_argument('--checkpoint', help='path or URL of the trained weights')
+    boxes = parser.add_argument_group('boxes of persons (default: the whole frame is one)')
+    boxes.add_argument('--boxes', metavar='FILE', help='PoseTrack JSON, detections or CSV')
+    boxes.add_argument('--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                       help='any MMDetection model; CONFIG may be mmdet::PATH')  # fmt: skip
+    boxes.add_argument('--score-thr', type=float, default=0.3, metavar='S',
+                       help='least score of a detected person (default: 0.3)')  # fmt: skip
+    boxes.add_argument('--detect-every', type=int, default=1, metavar='N',
+                       help='ask for boxes every N frames, track between (default: 1)')  # fmt: skip
+    outputs = parser.add_argument_group('outputs')
+    outputs.add_argument(
+        '--out-video', metavar='FILE', help='frames with skeletons, ids and scores'
+    )
+    outputs.add_argument('--out-json', metavar='FILE', help='PoseTrack18 predictions')
+    outputs.add_argument('--out-csv', metavar='FILE', help='one row a person and frame')
+    outputs.add_argument('--causal-tokens', metavar='FILE',
+                         help="video of one person's causal tokens, clusters and "
+                         'similarity')  # fmt: skip
+    outputs.add_argument('--person', type=int, metavar='ID',
+                         help='track id for --causal-tokens (default: the first)')  # fmt: skip
+    outputs.add_argument('--joint', default='right_wrist', choices=JOINT_NAMES, metavar='JOINT',
+                         help='whose similarity --causal-tokens shows (default: '
+                         'right_wrist)')  # fmt: skip
+    outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
+                         help='joints that score less are not drawn (default: 0.2)')  # fmt: skip
+    outputs.add_argument('--frame-rate', type=float, metavar='F',
+                         help="frames a second, where the input doesn't say (default: "
+                         '25)')  # fmt: skip
+    model = parser.add_argument_group('computation')
+    model.add_argument('--device', default='cpu')
+    model.add_argument('--batch-size', type=int, default=16, help='persons at once (default: 16)')
+    model.add_argument('--half', nargs='?', const='bf16', choices=['bf16', 'fp16'],
+                       help='half precision (bf16 if nothing follows)')  # fmt: skip
+    model.add_argument('--causal', action='store_true', help='no future frames, results at once')
+    model.add_argument('--crops', choices=['key_frame', 'track'], default='key_frame',
+                       help='track: faster, not exact (default: key_frame)')  # fmt: skip
+    model.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                       help='overrides of the config')  # fmt: skip
+    model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
+    return parser.parse_args()
+
+
+class Overlay:
+    """Writes the frames with their poses."""
+
+    def __init__(self, writer: VideoWriter, joint_thr: float) -> None:
+        self.writer, self.joint_thr = writer, joint_thr
+
+    def write(self, result: FramePoses) -> None:
+        pred = result.data_sample.pred_instances
+        shown = pred.keypoint_scores >= self.joint_thr
+        image = draw_poses(
+            result.frame.image, pred.keypoints, shown, ids=pred.track_ids, scores=pred.bbox_scores
+        )
+        self.writer.write(image, result.frame.time)
+
+
+class CausalTokens:
+    """Writes what the model selected, merged and compared for one person."""
+
+    def __init__(self, writer: VideoWriter, person: int | None, joint: str) -> None:
+        self.writer, self.person, self.joint = writer, person, joint
+
+    def write(self, result: FramePoses) -> None:
+        ids = result.data_sample.pred_instances.track_ids
+        if self.person is None and (ids >= 0).any():
+            self.person = int(ids[ids >= 0].min())
+        picture = explanation_frame(
+            result.frame.image,
+            result.data_sample,
+            -1 if self.person is None else self.person,
+            joint=self.joint,
+            title=f'frame {result.frame.number}',
+        )
+        self.writer.write(picture, result.frame.time)
+
+
+class StopRequest:
+    """Turns the first Ctrl-C into a request to stop after this frame."""
+
+    def __init__(self) -> None:
+        self.made = False
+        signal.signal(signal.SIGINT, self._make)
+
+    def _make(self, *_) -> None:
+        self.made = True
+        # The second ends whatever the computation hangs in.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
+    """Computes and writes; returns the files."""
+    is_camera = args.video.isdecimal() and not os.path.exists(args.video)
+    frames = open_frames(int(args.video) if is_camera else args.video)
+    inferencer = VideoPoseInferencer(
+        args.config,
+        args.checkpoint,
+        detector=args.detector,
+        device=args.device,
+        causal=args.causal,
+        crops=args.crops,
+        batch_size=args.batch_size,
+        detect_every=args.detect_every,
+        half=args.half,
+        details=args.causal_tokens is not None,
+        score_thr=args.score_thr,
+        download=args.download,
+        cfg_options=args.cfg_options,
+    )
+    results = inferencer(frames, args.boxes)
+    name = frames.name.replace(' ', '_')
+    if not any((args.out_video, args.out_json, args.out_csv, args.causal_tokens)):
+        args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
+    frame_rate = args.frame_rate or frames.frame_rate or 25
+    audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
+
+    with ExitStack() as files:
+        writers = []
+        if args.out_video:
+            video = files.enter_context(VideoWriter(args.out_video, frame_rate, audio_from))
+            writers.append(Overlay(video, args.joint_thr))
+        if args.out_json:
+            writers.append(files.enter_context(PoseTrackWriter(args.out_json, frames.name)))
+        if args.out_csv:
+            writers.append(files.enter_context(CsvWriter(args.out_csv)))
+        if args.causal_tokens:
+            video = files.enter_context(VideoWriter(args.causal_tokens, frame_rate))
+            writers.append(CausalTokens(video, args.person, args.joint))
+        for result in tqdm(results, total=frames.num_frames, unit=' frames'):
+            for writer in writers:
+                writer.write(result)
+            if stop.made:
+                break
+    return [f for f in (args.out_video, args.out_json, args.out_csv, args.causal_tokens) if f]
+
+
+def main() -> int:
+    args = parse_args()
+    stop = StopRequest()
+    MMLogger.get_instance('mmengine', log_level='WARNING')
+    warnings.filterwarnings('ignore', module='torch')
+    try:
+        written = run(args, stop)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        print(f'infer_video: {error.args[0] if isinstance(error, KeyError) else error}',
+              file=sys.stderr)  # fmt: skip
+        return 1
+    print('Written: ' + ', '.join(str(Path(file)) for file in written))
+    return INTERRUPTED if stop.made else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
