@@ -524,10 +524,10 @@ def _describe_loss(container, stream, tally: _Tally) -> str:
     """How many of how many frames were read, or '' if nothing says that frames are missing."""
     frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.0
     num_expected, about = tally.num_frames + tally.num_broken, ''
-    if stream.frames and stream.duration:
-        # avi counts frames that are not in the file, but the times go on after them
-        lost = float(stream.duration * stream.time_base) - tally.video_end
-        if tally.num_packets < stream.frames and lost > frame_duration / 2:
+    if stream.frames:
+        # avi also counts frames that are not in the file, but time goes on in their place
+        is_over = tally.video_end > (stream.frames - 0.5) * frame_duration
+        if tally.num_packets < stream.frames and not is_over:
             num_expected = stream.frames
     elif container.duration and frame_duration:
         lost = container.duration / _import_av().time_base - tally.end

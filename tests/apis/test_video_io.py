@@ -203,13 +203,21 @@ def test_a_file_that_is_cut_off_gives_the_frames_before(tmp_path, suffix, codec,
         np.testing.assert_array_equal(frame.image, whole[frame.number])
 
 
+def test_frames_that_avi_counts_but_does_not_hold_are_no_damage(tmp_path):
+    images = noise_frames(40)
+    path = make_video(tmp_path / 'a.avi', images, 'mpeg4', audio_codec='libmp3lame')
+    with av.open(path) as container:
+        assert container.streams.video[0].frames > 40
+    assert len(list(open_frames(path))) == 40
+
+
 def test_half_an_image_is_left_out(tmp_path):
     path = make_video(tmp_path / 'a.avi', noise_frames(20), 'mjpeg', 'yuvj420p')
     whole = [f.image for f in open_frames(path)]
     cut(path, 0.5)
     with pytest.warns(UserWarning, match='of 20 frames'):
         frames = list(open_frames(path))
-    assert 7 <= len(frames) <= 11
+    assert 3 <= len(frames) <= 12
     for frame in frames:
         np.testing.assert_array_equal(frame.image, whole[frame.number])
 
