@@ -406,7 +406,8 @@ def test_detection_every_second_frame_in_track_crops_costs_one_pass(tiny_model):
 def test_half_precision_is_close(tiny_model, half):
     if half == 'fp16' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 3):
         pytest.skip('CPUs autocast to float16 from torch 2.3 on')
-    config, checkpoint = tiny_model()
+    # Without the choice of tokens, which one rounding can turn over.
+    config, checkpoint = tiny_model("\nmodel['method'].update(fte=None)\n")
     frames, boxes = noise_frames(3), moving_boxes(3)
     expected = list(VideoPoseInferencer(config, checkpoint)(frames, boxes))
     for crops in ('key_frame', 'track'):
@@ -423,7 +424,7 @@ def test_half_precision_is_close(tiny_model, half):
             a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
             assert a.keypoint_scores.dtype == np.float32
             assert not np.array_equal(a.keypoint_scores, b.keypoint_scores)
-            np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, rtol=0.1)
+            np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, rtol=0.02, atol=2e-3)
 
 
 def test_plain_dicts(tiny_model, clip_folder, clip_labels):
