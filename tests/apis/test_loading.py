@@ -105,6 +105,8 @@ def test_loads_all_weights(tiny_model):
 
 @pytest.mark.parametrize('damage', ['missing', 'shape', 'text', 'list', 'code'])
 def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
+    if damage == 'code' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
+        pytest.skip('torch loads safely from 2.6 on')
     config, checkpoint = tiny_model()
     content = torch.load(checkpoint)
     state = content['state_dict']
