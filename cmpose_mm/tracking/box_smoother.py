@@ -62,7 +62,6 @@ class BoxSmoother:
         for place in np.flatnonzero(ids >= 0):
             low, high = smoothed[place].reshape(2, 2)
             weights, values = self._sums.get(int(ids[place]), (np.zeros((2, 2)), np.zeros((2, 4))))
-            weights, values = weights.copy(), values.copy()
             weights[0, 0] += 1
             values[0] += np.concatenate([(low + high) / 2, np.log(high - low)])
             self._sums[int(ids[place])] = weights, values

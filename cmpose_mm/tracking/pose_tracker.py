@@ -15,9 +15,7 @@ from ..posetrack.joints import JOINT_NAMES
 from .checks import finite_array, valid_boxes
 from .similarity import box_area, box_iou, object_keypoint_similarity
 
-_VELOCITY_GAIN = (
-    0.5  # share of a new measurement; benchmarks/tracking_accuracy.py is flat around it
-)
+_VELOCITY_GAIN = 0.5  # share of a new measurement
 
 
 @dataclass
