@@ -43,11 +43,11 @@ class Size:
     """How much the demo does; options are MMEngine's ``--cfg-options``."""
 
     settings: Settings
-    epochs: int = 4
+    epochs: int = 5
     options: dict[str, list[str]] = field(default_factory=dict)
 
 
-FULL = Size(Settings(videos={'train': 800, 'val': 50}, frames=8))
+FULL = Size(Settings(videos={'train': 1600, 'val': 80}, frames=4))
 QUICK = Size(
     Settings(videos={'train': 12, 'val': 2}, frames=3),
     epochs=1,

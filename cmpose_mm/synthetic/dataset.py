@@ -25,7 +25,7 @@ from .scene import (
     sample_scene,
 )
 
-VERSION = 2
+VERSION = 4
 """Raised whenever the same settings give other files."""
 MANIFEST = 'synthetic.json'
 _MIN_JOINTS = 3

@@ -50,7 +50,7 @@ class Difficulty:
     defocus: float = 0.1
     max_defocus: float = 2.0
     speed: float = 1.0
-    facing_away: float = 0.2
+    facing_away: float = 0.05
 
     def __post_init__(self) -> None:
         low, high = self.people
