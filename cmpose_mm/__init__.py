@@ -2,7 +2,7 @@
 
 Importing the package registers its datasets, transforms, models, metrics and hooks with MMPose, so
 a config needs only ``custom_imports = dict(imports=['cmpose_mm'])``. Without MMPose installed only
-the framework-free parts (`cmpose_mm.posetrack`, `cmpose_mm.evaluation`) are available.
+the framework-free parts (`cmpose_mm.posetrack`, `.evaluation`, `.tracking`) are available.
 """
 
 from difflib import get_close_matches
