@@ -1,7 +1,8 @@
-"""CM-Pose learns on real frames, through mim as a user would call it."""
+"""CM-Pose learns on real frames, through mim as a user would call it; twice, twice the same."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -28,6 +29,15 @@ def mim(*args: str) -> str:
     return result.stdout
 
 
+def losses(work_dir: Path) -> list[dict[str, float]]:
+    """All logged losses, step by step."""
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [{k: v for k, v in line.items() if 'loss' in k} for line in lines if 'loss' in line]
+    assert len(steps) == STEPS // 5
+    return steps
+
+
 @pytest.mark.slow
 def test_learns_on_the_real_clip(real_data, tmp_path):
     """From scratch, on 30 labelled frames of one video; scored on the 11 that follow."""
@@ -45,11 +55,14 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
         'optim_wrapper.optimizer.lr=2e-3',
     ]
     config = config_path('cmpose_demo.py')
-    work_dir = tmp_path / 'clip'
     options = ['--cfg-options', *data, *schedule]
-    mim('train', 'mmpose', config, '--work-dir', str(work_dir), *options)
+    work_dir, again = tmp_path / 'clip', tmp_path / 'again'
+    for folder in (work_dir, again):
+        mim('train', 'mmpose', config, '--work-dir', str(folder), *options)
     trained = last_validation(work_dir)
     assert trained['Total AP'] > 20, trained
+    assert last_validation(again) == trained
+    assert losses(again) == losses(work_dir)
 
     checkpoint = work_dir / f'iter_{STEPS}.pth'
     output = mim('test', 'mmpose', config, '--checkpoint', str(checkpoint), *options[:1], *data)
