@@ -21,24 +21,21 @@ def crop(frames, box, meta):
     size = np.maximum(size, size[::-1] * [aspect, 1 / aspect])
     corner = (np.array(box[:2]) + box[2:] - size) / 2
     scale = (np.array(meta['input_size']) - 1) / size
-    matrix = np.column_stack([np.diag(scale), -scale * corner])
+    matrix = np.column_stack([np.diag(scale), -scale * corner]).astype(np.float32)
     crops = [cv2.warpAffine(image, matrix, meta['input_size']) for image in frames]
     return np.stack(crops).transpose(0, 3, 1, 2)[None], corner, size
 
 
 def decode(heatmap, kernel):
     """Where a heatmap is largest, to parts of a cell: one Newton step on its smoothed logarithm."""
-    border = kernel // 2
-    smooth = cv2.GaussianBlur(np.pad(heatmap, border), (kernel, kernel), 0)[
-        border:-border, border:-border
-    ]
+    border, epsilon = kernel // 2, np.finfo(np.float32).eps
+    smooth = cv2.GaussianBlur(np.pad(heatmap, border), (kernel, kernel), 0)
+    smooth = smooth[border:-border, border:-border]
     logs = np.log(np.clip(smooth * heatmap.max() / smooth.max(), 1e-3, 50))
     y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
     (a, b, _), (c, d, e), (_, f, g) = np.pad(logs, 1, mode='edge')[y : y + 3, x : x + 3]
     mixed = (g - e - f + 2 * d - c - b + a) / 2
-    hessian = [[e - 2 * d + c, mixed], [mixed, f - 2 * d + b]] + np.finfo(np.float32).eps * np.eye(
-        2
-    )
+    hessian = [[e - 2 * d + c + epsilon, mixed], [mixed, f - 2 * d + b + epsilon]]
     return [x, y] - np.linalg.solve(hessian, [(e - c) / 2, (f - b) / 2])
 
 

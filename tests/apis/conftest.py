@@ -22,7 +22,7 @@ def tiny_model(tiny_config, synthetic_root, tmp_path) -> Callable[..., tuple[str
         model = MODELS.build(Config.fromfile(config).model)
         generator = torch.Generator().manual_seed(0)
         for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.2, generator=generator)
+            parameter.data.normal_(std=0.2, generator=generator)
         checkpoint = tmp_path / f'{name}.pth'
         torch.save(dict(state_dict=model.state_dict()), checkpoint)
         return config, str(checkpoint)

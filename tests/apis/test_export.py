@@ -1,0 +1,431 @@
+"""Exported models compute what the models compute, without the packages that made them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmpose.apis import init_model
+from mmpose.models.heads import RegressionHead
+from torch import nn
+
+from cmpose_mm import config_path
+from cmpose_mm.apis import export
+from cmpose_mm.apis.export import export_onnx, export_torch, largest_difference, pose_metadata
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+TORCH = tuple(int(part) for part in torch.__version__.split('.')[:2])
+needs_torch_export = pytest.mark.skipif(TORCH < (2, 6), reason='needs torch >= 2.6')
+
+WITHOUT = """
+import runpy, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {blocked!r}:
+            raise ModuleNotFoundError(f'{{name}} is not installed here')
+sys.meta_path.insert(0, Blocker())
+sys.argv = {argv!r}
+"""
+
+TINY = dict(
+    backbone=dict(
+        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+        img_size=(128, 96),
+    ),
+    method=dict(
+        embed_dims=32,
+        neck=dict(num_blocks=1, num_heads=2),
+        fte=dict(num_causal=1, num_neighbors=3, num_clusters=8),
+    ),
+    head=dict(
+        in_channels=32,
+        deconv_out_channels=(32, 32),
+        decoder=dict(input_size=(96, 128), heatmap_size=(24, 32)),
+    ),
+)
+
+
+def build(name='cmpose_vit-s_posetrack18.py', *changes):
+    """A model without any weight at its initial value, whose heatmaps are as large as real ones."""
+    config = Config.fromfile(config_path(name))
+    for change in changes:
+        config.merge_from_dict(dict(model=copy.deepcopy(change)))
+    for step in config.test_dataloader.dataset.pipeline:
+        if step.type == 'TopdownAffine':
+            step.input_size = config.model.head.decoder.input_size
+    torch.manual_seed(0)
+    model = init_model(config, None, device='cpu')
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.05)
+        model.head.final_layer.weight /= abs(mmpose_heatmaps(model, clips_of(model, 2))).max()
+    return model
+
+
+def tiny(**method):
+    """A ViT of width 32 on crops of 96 x 128 pixels, 6 x 8 cells."""
+    return build('cmpose_vit-s_posetrack18.py', TINY, dict(method=method))
+
+
+def clips_of(model, number, seed=1):
+    width, height = model.cfg.model.head.decoder.input_size
+    generator = torch.Generator().manual_seed(seed)
+    shape = (number, model.method.num_frames, 3, height, width)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def mmpose_heatmaps(model, clips):
+    """Heatmaps as MMPose's own path gives them: preprocessor on a list of clips, tensor mode."""
+    data = model.data_preprocessor(dict(inputs=list(clips), data_samples=[]))
+    with torch.no_grad():
+        return model(data['inputs'], None, mode='tensor').numpy()
+
+
+def run_onnx(path, clips):
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    return session.run(None, {'clips': clips.numpy()})[0]
+
+
+def assert_onnx_equals(model, path, clips, atol=1e-4):
+    expected = mmpose_heatmaps(model, clips)
+    assert expected.std() > 100 * atol
+    found = run_onnx(path, clips)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+# ---- ONNX -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        tiny,
+        lambda: build('cmpose_demo.py'),
+        pytest.param(build, marks=pytest.mark.slow),
+    ],
+    ids=['tiny', 'demo (ResNet)', 'ViT-S'],
+)
+def test_onnxruntime_gives_the_same_heatmaps(make, tmp_path):
+    model = make()
+    export_onnx(model, tmp_path / 'pose.onnx')
+    for number in (1, 2, 5):
+        assert_onnx_equals(model, tmp_path / 'pose.onnx', clips_of(model, number, seed=number))
+
+
+VARIANTS = {
+    'union': dict(fte=dict(selection='union')),
+    'literal merging': dict(fte=dict(normalize_merge=False)),
+    'causal tokens only': dict(fte=dict(causal_only=True)),
+    'no FTE': dict(fte=None),
+    'weighted sums': dict(
+        neck=dict(fusion='weighted_sum', shared_pathways=False), temporal_fusion='weighted_sum'
+    ),
+    'five frames, causal': dict(num_frames=5, key_index=4),
+}
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_variants_of_the_method(variant, tmp_path):
+    model = tiny(**VARIANTS[variant])
+    export_onnx(model, tmp_path / 'pose.onnx')
+    assert_onnx_equals(model, tmp_path / 'pose.onnx', clips_of(model, 3))
+
+
+class MiddleAndLast(nn.Module):
+    """Another method: it says no more of itself than the estimator asks for."""
+
+    num_frames = 3
+
+    def forward(self, features, clip_seeds=None):
+        from cmpose_mm.models.method import MethodOutput
+
+        return MethodOutput(features[:, 1] - features[:, 2])
+
+
+def test_another_method(tmp_path):
+    model = tiny()
+    model.method = MiddleAndLast()
+    export_onnx(model, tmp_path / 'pose.onnx')
+    assert_onnx_equals(model, tmp_path / 'pose.onnx', clips_of(model, 3))
+    assert pose_metadata(model)['key_index'] == 1
+
+
+def test_ties_of_the_selection_go_to_the_lower_cell(tmp_path):
+    """Without queries all similarities are equal: each joint's cell is a matter of ties."""
+    model = tiny()
+    nn.init.zeros_(model.method.fte.query.weight)
+    nn.init.zeros_(model.method.fte.query.bias)
+    clips = clips_of(model, 2)
+    data = model.data_preprocessor(dict(inputs=list(clips), data_samples=[]))
+    with torch.no_grad():
+        details = model.run_method(data['inputs']).details
+    assert details['causal_tokens'].flatten(1).tolist() == [list(range(15))] * 2
+    export_onnx(model, tmp_path / 'pose.onnx')
+    assert_onnx_equals(model, tmp_path / 'pose.onnx', clips)
+
+
+def test_ties_of_the_clustering(tmp_path):
+    """Grey frames and no position embedding: all tokens are equal, all distances zero."""
+    model = tiny()
+    nn.init.zeros_(model.backbone.pos_embed)
+    clips = torch.full_like(clips_of(model, 2), 90)
+    export_onnx(model, tmp_path / 'pose.onnx')
+    np.testing.assert_allclose(
+        run_onnx(tmp_path / 'pose.onnx', clips), mmpose_heatmaps(model, clips), rtol=0, atol=1e-4
+    )
+
+
+def test_without_normalisation_and_without_channel_conversion(tmp_path):
+    plain = tiny()
+    changed = dict(data_preprocessor=dict(type='ClipDataPreprocessor', _delete_=True))
+    model = build('cmpose_vit-s_posetrack18.py', TINY, changed)
+    export_onnx(model, tmp_path / 'pose.onnx')
+    assert_onnx_equals(model, tmp_path / 'pose.onnx', clips_of(model, 2))
+    assert not np.allclose(
+        run_onnx(tmp_path / 'pose.onnx', clips_of(model, 2)),
+        mmpose_heatmaps(plain, clips_of(model, 2)),
+        atol=1e-2,
+    )
+    assert pose_metadata(model)['mean'] is None
+
+
+def test_sizes_and_types_of_the_file(tmp_path):
+    export_onnx(tiny(), tmp_path / 'new folder' / 'pose.onnx', opset=16)
+    model = onnx.load(tmp_path / 'new folder' / 'pose.onnx')
+    assert [(item.domain, item.version) for item in model.opset_import] == [('', 16)]
+    (found,) = model.graph.input
+    sizes = [dim.dim_param or dim.dim_value for dim in found.type.tensor_type.shape.dim]
+    assert (found.name, sizes) == ('clips', ['batch', 3, 3, 128, 96])
+    assert found.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    (heatmaps,) = model.graph.output
+    sizes = [dim.dim_param or dim.dim_value for dim in heatmaps.type.tensor_type.shape.dim]
+    assert (heatmaps.name, sizes[0], sizes[1]) == ('heatmaps', 'batch', 15)
+    assert [path.name for path in (tmp_path / 'new folder').iterdir()] == ['pose.onnx']
+
+
+def test_large_models_keep_their_weights_in_a_second_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, 'MAX_ONE_FILE', 0)
+    model, path = tiny(), tmp_path / 'pose.onnx'
+    export_onnx(model, path)
+    size = (tmp_path / 'pose.onnx.data').stat().st_size
+    export_onnx(model, path)
+    assert (tmp_path / 'pose.onnx.data').stat().st_size == size > path.stat().st_size / 10
+    assert_onnx_equals(model, path, clips_of(model, 2))
+
+
+def test_the_exporter_is_left_as_it_was(tmp_path):
+    """The translation of argsort serves this export alone."""
+    export_onnx(tiny(), tmp_path / 'pose.onnx')
+
+    class Sort(nn.Module):
+        def forward(self, values):
+            return values.argsort(dim=1, stable=True)
+
+    old = {'dynamo': False} if TORCH >= (2, 5) else {}
+    with pytest.raises(Exception, match='(?i)sort'):
+        torch.onnx.export(
+            Sort(), (torch.rand(2, 3),), str(tmp_path / 'sort.onnx'), opset_version=17, **old
+        )
+
+
+def test_metadata(tmp_path):
+    model = tiny()
+    export_onnx(model, tmp_path / 'pose.onnx')
+    session = onnxruntime.InferenceSession(str(tmp_path / 'pose.onnx'))
+    meta = json.loads(session.get_modelmeta().custom_metadata_map['cmpose_mm'])
+    codec = meta.pop('codec')
+    names = list(JOINT_NAMES)
+    assert [names[i] for i in meta.pop('flip_indices')] == [
+        name.replace('left', '*').replace('right', 'left').replace('*', 'right') for name in names
+    ]
+    assert [names.index('left_ankle'), names.index('left_knee')] in meta.pop('skeleton')
+    assert [round(value, 3) for value in meta.pop('mean')] == [123.675, 116.28, 103.53]
+    assert [round(value, 3) for value in meta.pop('std')] == [58.395, 57.12, 57.375]
+    assert meta == dict(
+        config='cmpose_vit-s_posetrack18.py',
+        num_frames=3,
+        key_index=1,
+        input_size=[96, 128],
+        heatmap_size=[24, 32],
+        channel_order='BGR',
+        box_padding=1.25,
+        use_udp=True,
+        joints=names,
+    )
+    assert codec['type'] == 'UDPHeatmap'
+    assert (codec['sigma'], codec['blur_kernel_size'], codec['heatmap_type']) == (2, 11, 'gaussian')
+    assert pose_metadata(tiny(**VARIANTS['five frames, causal']))['key_index'] == 4
+
+
+# ---- torch.export ---------------------------------------------------------------------------
+
+
+@needs_torch_export
+def test_torch_export_runs_in_a_process_without_our_packages(tmp_path):
+    model = tiny()
+    export_torch(model, tmp_path / 'pose.pt2')
+    clips = {number: clips_of(model, number) for number in (1, 2, 5)}
+    torch.save(clips, tmp_path / 'clips.pt')
+    blocked = ('cmpose_mm', 'mmpose', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain')
+    code = WITHOUT.format(blocked=blocked, argv=['']) + (
+        'import json, torch\n'
+        "files = {'metadata.json': ''}\n"
+        "program = torch.export.load('pose.pt2', extra_files=files)\n"
+        "clips = torch.load('clips.pt')\n"
+        'with torch.no_grad():\n'
+        '    maps = {number: program.module()(clip) for number, clip in clips.items()}\n'
+        "torch.save(maps, 'maps.pt')\n"
+        "print(json.loads(files['metadata.json'])['num_frames'])\n"
+    )
+    process = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == ['3']
+    for number, maps in torch.load(tmp_path / 'maps.pt').items():
+        expected = mmpose_heatmaps(model, clips[number])
+        np.testing.assert_allclose(maps.numpy(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(TORCH >= (2, 6), reason='needs torch < 2.6')
+def test_old_torch_says_what_it_lacks(tmp_path):
+    with pytest.raises(NotImplementedError, match='needs torch 2.6 or later'):
+        export_torch(tiny(), tmp_path / 'pose.pt2')
+
+
+# ---- errors ---------------------------------------------------------------------------------
+
+
+def test_head_without_heatmaps(tmp_path):
+    model = tiny()
+    model.head = RegressionHead(in_channels=32, num_joints=15)
+    with pytest.raises(ValueError, match='model.head is RegressionHead, expected a HeatmapHead'):
+        export_onnx(model, tmp_path / 'pose.onnx')
+    assert not (tmp_path / 'pose.onnx').exists()
+
+
+def test_pipeline_without_a_crop(tmp_path):
+    model = tiny()
+    pipeline = model.cfg.test_dataloader.dataset.pipeline
+    pipeline[:] = [step for step in pipeline if step.type != 'TopdownAffine']
+    with pytest.raises(ValueError, match='expected a TopdownAffine among them'):
+        export_onnx(model, tmp_path / 'pose.onnx')
+
+
+def test_missing_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnx', None)
+    with pytest.raises(ModuleNotFoundError, match='pip install onnx'):
+        export_onnx(tiny(), tmp_path / 'pose.onnx')
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+def command(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', str(ROOT / 'tools' / 'export_onnx.py'), *arguments],
+        cwd=cwd, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_command(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    outputs = ['pose.onnx'] + ['pose.pt2'] * (TORCH >= (2, 6))
+    process = command(config, checkpoint, *outputs, '--check', cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    for name in outputs:
+        assert (tmp_path / name).is_file()
+        assert f'{name}: heatmaps differ from the model by at most ' in process.stdout
+
+
+def test_command_with_wrong_arguments(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    process = command(config, checkpoint, 'pose.pth', cwd=tmp_path)
+    assert 'pose.pth: expected a name that ends in .onnx or .pt2' in process.stderr
+    process = command(config, 'no.pth', 'pose.onnx', cwd=tmp_path)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith('no.pth: checkpoint not found')
+
+
+@needs_torch_export
+def test_the_check_sees_another_model(tmp_path):
+    model = tiny()
+    export_onnx(model, tmp_path / 'pose.onnx')
+    export_torch(model, tmp_path / 'pose.pt2')
+    paths = [tmp_path / 'pose.onnx', tmp_path / 'pose.pt2']
+    assert all(largest_difference(model, path) < 1e-4 for path in paths)
+    with torch.no_grad():
+        model.method.temporal_fusion.proj.bias.add_(0.1)
+    assert all(largest_difference(model, path) > 1e-3 for path in paths)
+
+
+# ---- the example ----------------------------------------------------------------------------
+
+
+def run_example(*arguments, cwd):
+    """The printed joints, {name: (x, y, score)}, of the example where only its needs are there."""
+    blocked = ('torch', 'mmpose', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'cmpose_mm', 'onnx')
+    script = str(ROOT / 'examples' / 'run_onnx.py')
+    code = WITHOUT.format(blocked=blocked, argv=[script, *map(str, arguments)])
+    process = subprocess.run(
+        [sys.executable, '-c', f'{code}runpy.run_path({script!r}, run_name="__main__")'],
+        cwd=cwd, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    rows = [line.split() for line in process.stdout.splitlines()]
+    return {name: tuple(map(float, values)) for name, *values in rows}
+
+
+@pytest.mark.parametrize('number', [1, 3])
+def test_example_agrees_with_mmpose(number, clip_folder, tmp_path):
+    """To 0.1 pixels of the image, though noise has flat maxima, where rounding moves them most."""
+    model = build('cmpose_demo.py')
+    model.test_cfg['flip_test'] = False
+    nn.init.constant_(model.head.final_layer.bias, 0.5)  # so that all heatmaps are positive
+    export_onnx(model, tmp_path / 'pose.onnx')
+    paths = [str(path) for path in sorted(Path(clip_folder).iterdir())[:number]]
+    box = [30.5, 12.0, 81.0, 108.5]
+    found = run_example(
+        'pose.onnx', *paths, '--box', *box, '--out', tmp_path / 'joints.png', cwd=tmp_path
+    )
+
+    frames = [cv2.imread(path) for path in paths]
+    data = dict(img=frames * (3 // number), bbox=np.array([box], np.float32))
+    data.update(bbox_score=np.ones(1, np.float32), **model.dataset_meta)
+    batch = pseudo_collate([Compose(model.cfg.test_dataloader.dataset.pipeline)(data)])
+    with torch.no_grad():
+        expected = model.test_step(batch)[0].pred_instances
+    assert list(found) == list(JOINT_NAMES)
+    values = np.array(list(found.values()))
+    assert len(np.unique(values[:, :2].round(), axis=0)) > 5
+    np.testing.assert_allclose(values[:, :2], expected.keypoints[0], rtol=0, atol=0.1)
+    np.testing.assert_allclose(values[:, 2], expected.keypoint_scores[0], rtol=0, atol=1e-3)
+    picture = cv2.imread(str(tmp_path / 'joints.png'))
+    assert picture.shape == frames[0].shape and (picture != frames[number // 2]).any()
+
+
+def test_example_with_wrong_images(clip_folder, tmp_path):
+    export_onnx(tiny(), tmp_path / 'pose.onnx')
+    path = str(next(Path(clip_folder).iterdir()))
+    for images in ([path, path], [str(tmp_path / 'none.jpg')]):
+        process = subprocess.run(
+            [sys.executable, str(ROOT / 'examples' / 'run_onnx.py'), 'pose.onnx', *images,
+             '--box', '1', '1', '50', '80'],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        assert process.returncode == 1
+        assert 'expected 1 or 3 readable images' in process.stderr.splitlines()[-1]
