@@ -341,7 +341,7 @@ def test_the_lines_in_the_docs_make_the_picture(tmp_path, monkeypatch):
     cv2.imwrite('frame.png', np.full((240, 320, 3), 90, np.uint8))
     sample = data_sample([fields(*VIEWS['inside'])])
     sample.set_metainfo(
-        dict(img_path='frame.png', video='100001_synthetic', frame_number=7, track_id=0)
+        dict(img_path='frame.png', video='100001_synthetic', frame_number=2, track_id=0)
     )
     Path('work_dirs/demo').mkdir(parents=True)
     Path('work_dirs/demo/predictions.pkl').write_bytes(pickle.dumps([sample.to_dict()]))
