@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="""example:
-  python benchmarks/track_crops.py cmpose_demo.py work_dirs/demo/cmpose/iter_80.pth""",
+  python benchmarks/track_crops.py cmpose_demo.py work_dirs/demo/cmpose/iter_50.pth""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', metavar='CONFIG')

@@ -31,7 +31,7 @@ val_dataloader = dict(dataset=dict(num_frames=3, pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
 # Less than one pass over the data.
-max_iters = 80
+max_iters = 50
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )

@@ -47,7 +47,7 @@ class Size:
     options: dict[str, list[str]] = field(default_factory=dict)
 
 
-FULL = Size(Settings(videos={'train': 1450, 'val': 80}, frames=4))
+FULL = Size(Settings(videos={'train': 1600, 'val': 80}, frames=4))
 QUICK = Size(
     Settings(videos={'train': 12, 'val': 2}, frames=3),
     epochs=1,
