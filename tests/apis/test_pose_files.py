@@ -273,7 +273,9 @@ def test_an_interruption_anywhere_leaves_whole_frames(tmp_path):
 
 
 WRITES_UNTIL_STOPPED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits none
 sys.modules['mmpose'] = None  # not needed, and takes seconds
 from types import SimpleNamespace
 import numpy as np

@@ -639,7 +639,9 @@ def test_sound_stops_where_a_part_of_the_video_stops(tmp_path):
 # ------------------------------------------------------------------------------ interruptions
 
 WRITES_UNTIL_STOPPED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits none
 sys.modules['mmpose'] = None  # not needed, and takes seconds
 import numpy as np
 from cmpose_mm.apis.video_io import VideoWriter
