@@ -53,7 +53,8 @@ def write(model: nn.Module, path: str, args: argparse.Namespace) -> float:
         export_onnx(model, path, args.opset)
     else:
         export_torch(model, path)
-    print(f'{path}: {Path(path).stat().st_size / 1e6:.1f} MB')
+    size = sum(file.stat().st_size for file in (Path(path), Path(f'{path}.data')) if file.exists())
+    print(f'{path}: {size / 1e6:.1f} MB')
     if not args.check:
         return 0.0
     difference = largest_difference(model, path)
