@@ -83,6 +83,8 @@ def import_mmdet() -> None:
     OneDL's MMDetection 3.5.1 imports imgaug for augmenting lane lines. It does not declare it, and
     imgaug's last release does not run on NumPy 2; without it no test pipeline can be built. During
     the import empty modules stand in for it, so that nothing but those transforms is lost.
+
+    MMPose's inferencers, if imported earlier, have found no MMDetection; they are given it here.
     """
     missing = find_spec('imgaug') is None
     if missing:
@@ -96,6 +98,10 @@ def import_mmdet() -> None:
         if missing:
             for name in _IMGAUG:
                 del sys.modules[name]
+    inferencers = sys.modules.get('mmpose.apis.inferencers.base_mmpose_inferencer')
+    if inferencers is not None and not inferencers.has_mmdet:
+        inferencers.DetInferencer = sys.modules['mmdet.apis'].DetInferencer
+        inferencers.has_mmdet = True
 
 
 load_checkpoints_safely()

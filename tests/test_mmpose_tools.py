@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from cmpose_mm import config_path
 from cmpose_mm.compat import import_mmdet
 
-import_mmdet()  # before MMPose's inferencers, which do without a detector if mmdet fails to import
+import_mmdet()
 from mmdet.apis import inference_detector, init_detector  # noqa: E402
 from mmpose.apis import MMPoseInferencer, inference_topdown, init_model  # noqa: E402
 from mmpose.apis.inferencers.utils import default_det_models  # noqa: E402

@@ -52,7 +52,10 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
         f'train_cfg.val_interval={STEPS}',
         f'param_scheduler.1.T_max={STEPS}',
         f'default_hooks.checkpoint.interval={STEPS}',
+        # Nothing is learned yet, so nothing is to be kept as it is.
         'optim_wrapper.optimizer.lr=2e-3',
+        *(f'optim_wrapper.paramwise_cfg.custom_keys.{p}.lr_mult=1' for p in ('backbone', 'head')),
+        'model.backbone.norm_eval=False',
     ]
     config = config_path('cmpose_demo.py')
     options = ['--cfg-options', *data, *schedule]
