@@ -159,14 +159,25 @@ def _check_tie_break(tie_break: str) -> None:
         raise ValueError(f'tie_break is {tie_break!r}, expected one of {", ".join(TIE_BREAKS)}.')
 
 
-def _label_joints(video: ScoredVideo) -> np.ndarray:
-    """(P, J) bool: the joint of an assigned person is close to that of its partner."""
+def assigned_distances(video: ScoredVideo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs of persons that `assign_persons` makes, by their joints at most half a head apart.
+
+    Returns:
+        (n,) predicted and (n,) labelled persons of the pairs, and (n, J) distances of their joints
+        in head sizes, infinite unless both joints are present.
+    """
     pred, gt, distances = video.distances()
     match = distances <= MATCH_DISTANCE
     pck = match.sum(axis=1) / video.gt_present.sum(axis=1)[gt]
     made = assign_persons(pred, gt, pck)
+    return pred[made], gt[made], distances[made]
+
+
+def _label_joints(video: ScoredVideo) -> np.ndarray:
+    """(P, J) bool: the joint of an assigned person is close to that of its partner."""
+    pred, _, distances = assigned_distances(video)
     labels = np.zeros(video.pred_present.shape, dtype=bool)
-    labels[pred[made]] = match[made]
+    labels[pred] = distances <= MATCH_DISTANCE
     return labels
 
 

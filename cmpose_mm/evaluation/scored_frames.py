@@ -59,9 +59,11 @@ class ScoredVideo:
 
     Attributes:
         name: of the video.
+        frame_numbers: (F,) int64, see `Frame.number`.
         num_gt: (F,) labelled persons of each frame.
         gt_xy: (G, J, 2) pixels of the image.
         gt_present: (G, J) bool, labelled joints outside ignore regions.
+        gt_visible: (G, J) bool, those of them that are labelled as visible (v > 0).
         gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image.
         gt_track_ids: (G,) int64, -1 where missing.
         num_pred: (F,) predicted persons of each frame.
@@ -72,9 +74,11 @@ class ScoredVideo:
     """
 
     name: str
+    frame_numbers: np.ndarray
     num_gt: np.ndarray
     gt_xy: np.ndarray
     gt_present: np.ndarray
+    gt_visible: np.ndarray
     gt_head_sizes: np.ndarray
     gt_track_ids: np.ndarray
     num_pred: np.ndarray
@@ -264,9 +268,11 @@ def _clean_video(
     width, height = ((corner + head_boxes[:, 2:]) - corner).T
     return ScoredVideo(
         name=video.name,
+        frame_numbers=np.array([frame.number for frame in labelled], dtype=np.int64),
         num_gt=np.bincount(gt_frame, minlength=len(frames)),
         gt_xy=gt_keypoints[..., :2],
         gt_present=gt_present,
+        gt_visible=gt_present & (gt_keypoints[..., 2] > 0),
         gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
         gt_track_ids=_stack(labelled, 'track_ids')[gt],
         num_pred=np.bincount(pred_frame, minlength=len(frames)),

@@ -1,0 +1,150 @@
+"""Recall of joints that are seen, hidden, or hidden now but seen a moment before or after.
+
+PoseTrack's average precision does not tell them apart: occluded joints count as others do. A model
+of several frames is to gain on the *recoverable* ones, which a neighbouring frame shows.
+
+Shapes: P predicted and G labelled persons of a video, N pairs of them that share a frame, J = 15
+joints in the order of `JOINT_NAMES`, C = 4 classes in the order of `VISIBILITY_CLASSES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..posetrack.annotations import Video
+from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from .average_precision import assigned_distances
+from .scored_frames import MATCH_DISTANCE, RULES, Rules, ScoredVideo, select_scored
+
+VISIBILITY_CLASSES = ('visible', 'occluded', 'recoverable', 'lost')
+"""What `recall_by_visibility` tells apart; every occluded joint is either recoverable or lost."""
+
+
+@dataclass
+class VisibilityRecall:
+    """How many labelled joints were found, by visibility.
+
+    Attributes:
+        found: (C, J) int64, labelled joints whose prediction is close enough.
+        num_gt: (C, J) int64, labelled joints.
+        num_tracked: labelled persons with a track id of their own. Only their joints can be
+            recoverable.
+        num_persons: labelled persons.
+    """
+
+    found: np.ndarray
+    num_gt: np.ndarray
+    num_tracked: int
+    num_persons: int
+
+    def recall(self) -> np.ndarray:
+        """(C, J) found joints in percent of the labelled ones, NaN where none is labelled."""
+        return _percent(self.found, self.num_gt)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Recall by class and column: the seven groups and `Total`, in percent.
+
+        Joints are pooled, not recalls averaged as in tables of average precision: some joints are
+        hidden too rarely for a recall of their own.
+        """
+        columns = {**JOINT_GROUPS, 'Total': JOINT_NAMES}
+        places = {c: [JOINT_NAMES.index(name) for name in names] for c, names in columns.items()}
+        return {
+            name: {
+                column: float(_percent(found[place].sum(), num_gt[place].sum()))
+                for column, place in places.items()
+            }
+            for name, found, num_gt in zip(VISIBILITY_CLASSES, self.found, self.num_gt)
+        }
+
+
+def recall_by_visibility(
+    ground_truth: list[Video],
+    predictions: list[Video],
+    *,
+    reach: int = 1,
+    stride: int = 1,
+    threshold: float = MATCH_DISTANCE,
+    rules: Rules = RULES['18'],
+    allow_missing: bool = False,
+    videos: list[str] | None = None,
+) -> VisibilityRecall:
+    """Recall of visible, occluded, recoverable and lost joints.
+
+    A labelled joint is *visible* if its v is above 0 and *occluded* if it is 0. An occluded joint
+    is *recoverable* if the same track's joint is visible in one of the frames that are ``stride``,
+    2 ``stride``, ... ``reach * stride`` frame numbers before or after; otherwise it is *lost*.
+
+    Persons are paired exactly as for PoseTrack's average precision, by the joints that a prediction
+    gets right within half a head size, and not by the box that the prediction was made from: who
+    predicts the wrong person of a crowd finds no joint of the right one. Joints of labelled persons
+    without a partner are not found. Frames, persons and joints that count are the same, too.
+
+    Args:
+        ground_truth: labelled videos, with track ids for recoverable joints.
+        predictions: predicted videos; neither scores nor track ids are used.
+        reach: neighbours on either side that may show a joint: (T - 1) / 2 of a model of T frames.
+        stride: frame numbers from one neighbour to the next.
+        threshold: largest distance of a found joint in head sizes.
+        rules, allow_missing, videos: see `select_scored`.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: if ``reach`` or ``stride`` is below 1, or ``threshold`` is not positive.
+        AnnotationError: see `select_scored`.
+    """
+    if reach < 1 or stride < 1:
+        raise ValueError(f'reach is {reach} and stride {stride}, expected both to be at least 1.')
+    if not threshold > 0:
+        raise ValueError(f'threshold is {threshold}, expected a distance above 0 in head sizes.')
+    scored = select_scored(
+        ground_truth, predictions, rules=rules, allow_missing=allow_missing, videos=videos
+    )
+    counts = np.zeros((2, len(VISIBILITY_CLASSES), len(JOINT_NAMES)), dtype=np.int64)
+    num_tracked = 0
+    for video in scored.videos:
+        seen_nearby, tracked = _seen_nearby(video, reach, stride)
+        occluded = video.gt_present & ~video.gt_visible
+        classes = np.stack(
+            [video.gt_visible, occluded, occluded & seen_nearby, occluded & ~seen_nearby]
+        )
+        counts += (classes & _found(video, threshold)).sum(axis=1), classes.sum(axis=1)
+        num_tracked += int(tracked.sum())
+    return VisibilityRecall(*counts, num_tracked, scored.num_persons)
+
+
+def _found(video: ScoredVideo, threshold: float) -> np.ndarray:
+    """(G, J) bool: the joint of the person's partner is at most `threshold` head sizes away."""
+    _, gt, distances = assigned_distances(video)
+    found = np.zeros(video.gt_present.shape, dtype=bool)
+    found[gt] = distances <= threshold
+    return found
+
+
+def _seen_nearby(video: ScoredVideo, reach: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which joints a neighbouring frame shows.
+
+    Returns:
+        (G, J) bool, the track's joint is visible in a neighbouring frame; (G,) bool, the person has
+        a track id that no other person of the frame has.
+    """
+    frames = np.repeat(video.frame_numbers, video.num_gt)
+    tracks = video.gt_track_ids
+    _, kind, count = np.unique(
+        np.stack([frames, tracks], axis=1), axis=0, return_inverse=True, return_counts=True
+    )
+    tracked = (tracks >= 0) & (count[kind.reshape(-1)] == 1)
+    apart = np.abs(frames[:, None] - frames)
+    near = (apart > 0) & (apart % stride == 0) & (apart <= reach * stride)
+    near &= (tracks[:, None] == tracks) & tracked[:, None] & tracked
+    # float32 counts up to 2^24 exactly and multiplies fast
+    return near.astype(np.float32) @ video.gt_visible.astype(np.float32) > 0, tracked
+
+
+def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return 100 * np.where(whole > 0, np.divide(part, whole), np.nan)
