@@ -1,0 +1,37 @@
+"""Makes the baselines buildable from MMPose configs, and the head that one of them needs."""
+
+from __future__ import annotations
+
+from mmpose.models import HeatmapHead
+from mmpose.registry import MODELS
+from torch import Tensor
+
+from .frame_concat import FrameConcat
+from .key_frame_only import KeyFrameOnly
+from .stacked_frames import StackedFrames
+
+MODELS.register_module(module=FrameConcat)
+MODELS.register_module(module=KeyFrameOnly)
+MODELS.register_module(module=StackedFrames)
+
+
+@MODELS.register_module()
+class HeatmapAverageHead(HeatmapHead):
+    """`HeatmapHead` on every frame of `StackedFrames`; the heatmaps are averaged.
+
+    The arguments are those of `HeatmapHead`, with ``in_channels`` of one frame. Weights are the
+    same, so a single-frame model's checkpoint fits.
+    """
+
+    def forward(self, feats: tuple[Tensor]) -> Tensor:
+        """Mean heatmaps.
+
+        Args:
+            feats: the last is (B, T * D, h, w), D the head's ``in_channels``.
+
+        Returns:
+            (B, K, H, W).
+        """
+        frames = feats[-1].unflatten(1, (-1, self.in_channels))
+        heatmaps = super().forward((frames.flatten(0, 1),))
+        return heatmaps.unflatten(0, frames.shape[:2]).mean(1)
