@@ -1,0 +1,58 @@
+"""Neighbouring frames that are lost or late. The key frame itself always arrives in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .severities import setting
+from .streams import random_stream
+
+
+def is_lost(seed: int, severity: int, sequence: str, frame_number: int) -> bool:
+    """Whether ``frame_drop`` loses a frame. What a severity loses, all higher ones lose too."""
+    share = setting('frame_drop', severity)
+    return random_stream(seed, 'frame_drop', sequence, frame_number).random() < share
+
+
+def without_lost(
+    positions: np.ndarray, key_index: int, lost: Callable[[int], bool]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replaces lost neighbours by the nearest frame towards the key frame that is not lost.
+
+    This is what the dataset does where a clip reaches beyond the end of its video.
+
+    Args:
+        positions: (T,) places of the clip's frames in their video.
+        key_index: of the key frame in the clip; it counts as not lost.
+        lost: tells of a place whether its frame is lost.
+
+    Returns:
+        (T,) places, and (T,) bool, False where another frame stands in.
+    """
+    key = int(positions[key_index])
+    found = []
+    for position in positions.tolist():
+        while position != key and lost(position):
+            position += 1 if position < key else -1
+        found.append(position)
+    found = np.array(found)
+    return found, found == positions
+
+
+def frozen(positions: np.ndarray, key_index: int, severity: int) -> np.ndarray:
+    """Replaces each neighbour by an earlier frame, at worst by the first of the video.
+
+    Args:
+        positions: (T,) places of the clip's frames in their video.
+        key_index: of the key frame in the clip, which stays.
+        severity: 1 to 5.
+
+    Returns:
+        (T,) places. A place that is the key frame's own before stays, too: that slot stands for the
+        key frame, at an end of the video.
+    """
+    lag = setting('frame_freeze', severity)
+    late = np.maximum(positions - lag, 0)
+    return np.where(positions == positions[key_index], positions, late)

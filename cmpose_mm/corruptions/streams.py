@@ -1,0 +1,51 @@
+"""Which random numbers a frame gets: those of its seed, corruption, video and number, no others."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+
+import numpy as np
+
+
+def frame_of(path: str) -> tuple[str, int]:
+    """Sequence and number of a frame, from its path.
+
+    Key frames and neighbours, labelled or not, loaded by whichever dataset, are told apart by this
+    alone.
+
+    Args:
+        path: of the image; ``images/val/000342_mpii_test/000012.jpg`` is frame 12 of
+            ``000342_mpii_test``.
+
+    Returns:
+        The name of the folder, and the last run of digits in the file's stem.
+
+    Raises:
+        ValueError: if there is no digit.
+    """
+    folder, name = posixpath.split(path.replace('\\', '/'))
+    digits = re.findall(r'\d+', posixpath.splitext(name)[0])
+    if not digits:
+        raise ValueError(f"{path}: no frame number in the file's name, expected one like 000012")
+    return posixpath.basename(folder), int(digits[-1])
+
+
+def random_stream(
+    seed: int, corruption: str, sequence: str, frame_number: int | None = None
+) -> np.random.Generator:
+    """The random numbers of a corruption for one frame, or for a whole sequence.
+
+    The severity is left out on purpose: a stronger corruption repeats the draws of the weaker one,
+    so that severities compare like with like.
+
+    Args:
+        seed: of the benchmark.
+        corruption: a name.
+        sequence: name of the video.
+        frame_number: None for what the frames of a sequence share.
+    """
+    key = repr((int(seed), corruption, sequence, frame_number)).encode()
+    digest = hashlib.sha256(key).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, 'little')))
