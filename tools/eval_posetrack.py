@@ -1,4 +1,5 @@
-"""Scores PoseTrack predictions: average precision of each joint, and tracking accuracy."""
+"""Scores PoseTrack predictions: average precision of each joint, tracking accuracy, and recall of
+joints that are visible, occluded, or occluded but visible in a neighbouring frame."""
 
 import argparse
 import sys
@@ -20,7 +21,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog="""example:
   python tools/eval_posetrack.py data/posetrack18/annotations/val work_dirs/predictions \\
-      --mota --out result.json
+      --mota --visibility --out result.json
 
 GT and PRED are folders with one file a video (PoseTrack18/21 JSON, PoseTrack17 annolist as JSON or
 .mat), or one file that holds all videos. Prints tables in Markdown and a row for LaTeX. The exit
@@ -50,6 +51,27 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         help='count as poseval does: without the last frame of a video, with a made-up pair where '
         'one side is empty',
     )
+    parser.add_argument(
+        '--visibility',
+        action='store_true',
+        help='also compute the recall of joints that are visible, occluded, recoverable (occluded, '
+        'but visible in a neighbouring frame) and lost (occluded there too)',
+    )
+    parser.add_argument(
+        '--reach',
+        type=int,
+        default=1,
+        metavar='N',
+        help='for --visibility: neighbours on either side that may show a joint (default: 1, those '
+        'of a model of three frames)',
+    )
+    parser.add_argument(
+        '--stride',
+        type=int,
+        default=1,
+        metavar='N',
+        help='for --visibility: frames from one neighbour to the next (default: 1)',
+    )
     parser.add_argument('--per-video', action='store_true', help='also score each video by itself')
     parser.add_argument('--videos', nargs='+', metavar='NAME', help='score only these videos')
     parser.add_argument(
@@ -58,7 +80,12 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         help='leave out videos without predictions; frames that a predicted video does not list '
         'count as frames without predictions',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.reach, args.stride) < 1:
+        parser.error(
+            f'--reach {args.reach} --stride {args.stride}: expected both to be at least 1.'
+        )
+    return args
 
 
 def main() -> int:
@@ -74,6 +101,9 @@ def main() -> int:
             per_video=args.per_video,
             mota=args.mota or args.mota_compat is not None,
             mota_compat=args.mota_compat,
+            visibility=args.visibility,
+            reach=args.reach,
+            stride=args.stride,
             progress=partial(tqdm, desc='reading', unit=' files', delay=1, leave=False),
         )
         if args.out:

@@ -10,8 +10,9 @@ from pathlib import Path
 from ..posetrack.annotations import AnnotationError, Video, read_videos
 from .average_precision import average_precision, average_precision_per_video
 from .mota import tracking_accuracy
-from .report import ap_to_dict, mota_to_dict
-from .scored_frames import RULES, select_scored
+from .report import ap_to_dict, mota_to_dict, visibility_to_dict
+from .scored_frames import MATCH_DISTANCE, RULES, select_scored
+from .visibility import recall_by_visibility
 
 
 def evaluate_files(
@@ -25,6 +26,9 @@ def evaluate_files(
     per_video: bool = False,
     mota: bool = False,
     mota_compat: str | None = None,
+    visibility: bool = False,
+    reach: int = 1,
+    stride: int = 1,
     progress: Callable[[list[Path]], Iterable[Path]] = iter,
 ) -> dict:
     """Scores prediction files against label files.
@@ -40,11 +44,13 @@ def evaluate_files(
         per_video: also score each video on its own.
         mota: also compute the tracking accuracy.
         mota_compat: see `tracking_accuracy`.
+        visibility: also compute the recall by visibility.
+        reach, stride: of `visibility`, see `recall_by_visibility`.
         progress: see `read_videos`.
 
     Returns:
         `per_joint`, the seven groups, `Total`, `mean7`, `precision`, `recall`, `counts` and
-        `protocol`; `mota` and `per_video` if asked for.
+        `protocol`; `mota`, `visibility` and `per_video` if asked for.
 
     Raises:
         AnnotationError: one sentence for every problem in the files.
@@ -53,12 +59,14 @@ def evaluate_files(
     labelled, predicted = _read_both(ground_truth, predictions, progress=progress)
     if tie_break == 'poseval':
         labelled = _in_listed_order(labelled, Path(ground_truth))
-    scored = select_scored(
-        labelled, predicted, rules=rules, allow_missing=allow_missing, videos=videos
-    )
+    chosen = dict(rules=rules, allow_missing=allow_missing, videos=videos)
+    scored = select_scored(labelled, predicted, **chosen)
     result = ap_to_dict(average_precision(scored, rules=rules, tie_break=tie_break))
     if mota:
         result['mota'] = mota_to_dict(tracking_accuracy(scored, compat=mota_compat))
+    if visibility:
+        recall = recall_by_visibility(labelled, predicted, reach=reach, stride=stride, **chosen)
+        result['visibility'] = visibility_to_dict(recall)
     if per_video:
         parts = average_precision_per_video(scored, rules=rules, tie_break=tie_break)
         result['per_video'] = {name: ap_to_dict(part) for name, part in parts.items()}
@@ -73,6 +81,10 @@ def evaluate_files(
     }
     if mota:
         result['protocol']['mota'] = mota_compat or 'plain'
+    if visibility:
+        result['protocol']['visibility'] = (
+            f'recall within {MATCH_DISTANCE} head sizes, neighbours up to {reach} x {stride} frames'
+        )
     return result
 
 

@@ -18,8 +18,9 @@ from ..posetrack.annotations import AnnotationError, Frame, Video, frames_by_id,
 from ..posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from ..posetrack.predictions import write_predictions
 from .average_precision import TIE_BREAKS, average_precision
-from .report import COLUMNS, format_table
+from .report import COLUMNS, format_table, format_visibility, visibility_to_dict
 from .scored_frames import RULES, select_scored
+from .visibility import recall_by_visibility
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class PoseTrackMetric(BaseMetric):
         dataset: release whose rules hold, '17', '18' or '21'; by default that of the dataset's
             name.
         tie_break: see `average_precision`.
+        visibility: also emit ``Recall visible``, ``Recall occluded``, ``Recall recoverable`` and
+            ``Recall lost`` over all joints, in percent; the log has the groups.
+        reach, stride: of the frames in which a recoverable joint is seen, see
+            `recall_by_visibility`.
 
     Raises:
         ValueError: if an argument has a value that is not offered. In evaluation, if a prediction
@@ -125,6 +130,9 @@ class PoseTrackMetric(BaseMetric):
         pred_converter: dict | None = None,
         dataset: str | None = None,
         tie_break: str = 'stable',
+        visibility: bool = False,
+        reach: int = 1,
+        stride: int = 1,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         _check_choice('protocol', protocol, PROTOCOLS)
@@ -157,6 +165,7 @@ class PoseTrackMetric(BaseMetric):
         self.pred_converter = pred_converter
         self.dataset = dataset
         self.tie_break = tie_break
+        self.visibility, self.reach, self.stride = visibility, reach, stride
         self._named_by_dataset = prefix is None
         self._labels: list[Video] | None = None
         self._frames: dict[int, tuple[Video, Frame]] = {}
@@ -217,7 +226,8 @@ class PoseTrackMetric(BaseMetric):
 
         rules = RULES[self._release()]
         names = {video.name for video in predicted}
-        scored = select_scored([v for v in labels if v.name in names], predicted, rules=rules)
+        labels_scored = [video for video in labels if video.name in names]
+        scored = select_scored(labels_scored, predicted, rules=rules)
         result = average_precision(scored, rules=rules, tie_break=self.tie_break)
         logger.info(
             f'Scored {len(names)} of {len(labels)} videos ({len(labels) - len(names)} without any '
@@ -229,7 +239,15 @@ class PoseTrackMetric(BaseMetric):
         logger.info('\n' + format_table({'AP': summary}, COLUMNS))
         logger.info('\n' + format_table(joints, ['AP']))
         metrics = {name: summary[column] for column, name in _NAMES_IN_LOGS.items()}
-        return {**metrics, 'AP': summary['Total']}
+        metrics['AP'] = summary['Total']
+        if self.visibility:
+            recall = recall_by_visibility(
+                labels_scored, predicted, reach=self.reach, stride=self.stride, rules=rules
+            )
+            logger.info('\n' + format_visibility(visibility_to_dict(recall)))
+            for name, columns in recall.summary().items():
+                metrics[f'Recall {name}'] = columns['Total']
+        return metrics
 
     def _read_labels(self) -> list[Video]:
         """The ground truth, read once."""

@@ -7,6 +7,7 @@ import numpy as np
 from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
 from .average_precision import ApResult
 from .mota import MotaResult
+from .visibility import VISIBILITY_CLASSES, VisibilityRecall
 
 COLUMNS = (*JOINT_GROUPS, 'Total', 'mean7')
 
@@ -41,6 +42,30 @@ def mota_to_dict(result: MotaResult) -> dict:
     }
 
 
+def visibility_to_dict(result: VisibilityRecall) -> dict:
+    """Recall by visibility, of every column and joint, and the counts, without rounding."""
+    return {
+        'recall': result.summary(),
+        'per_joint': dict(zip(VISIBILITY_CLASSES, map(_by_joint, result.recall()))),
+        'joints': dict(zip(VISIBILITY_CLASSES, result.num_gt.sum(axis=1).tolist())),
+        'persons': result.num_persons,
+        'persons_with_track': result.num_tracked,
+    }
+
+
+def format_visibility(result: dict) -> str:
+    """The table of recall by visibility and the counts, from `visibility_to_dict`."""
+    rows = {f'Recall {name}': values for name, values in result['recall'].items()}
+    joints = result['joints']
+    return (
+        f'{format_table(rows, [c for c in COLUMNS if c != "mean7"])}\n\n'
+        f'Joints: {joints["visible"]} visible, {joints["occluded"]} occluded, of which '
+        f'{joints["recoverable"]} recoverable and {joints["lost"]} lost. '
+        f'{result["persons_with_track"]} of {result["persons"]} persons have a track id of their '
+        'own'
+    )
+
+
 def format_result(result: dict) -> str:
     """The tables of a result.
 
@@ -64,6 +89,8 @@ def format_result(result: dict) -> str:
         'Scored: ' + ', '.join(f'{number} {name}' for name, number in result['counts'].items()),
         'Protocol: ' + ', '.join(f'{key} = {value}' for key, value in result['protocol'].items()),
     ]
+    if 'visibility' in result:
+        parts.insert(2, format_visibility(result['visibility']))
     if 'per_video' in result:
         parts.insert(2, format_table(result['per_video'], COLUMNS))
     return '\n\n'.join(parts)

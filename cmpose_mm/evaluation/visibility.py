@@ -66,13 +66,13 @@ def recall_by_visibility(
     *,
     reach: int = 1,
     stride: int = 1,
-    threshold: float = MATCH_DISTANCE,
     rules: Rules = RULES['18'],
     allow_missing: bool = False,
     videos: list[str] | None = None,
 ) -> VisibilityRecall:
     """Recall of visible, occluded, recoverable and lost joints.
 
+    Recall is the share of the labelled joints that a prediction finds within half a head size.
     A labelled joint is *visible* if its v is above 0 and *occluded* if it is 0. An occluded joint
     is *recoverable* if the same track's joint is visible in one of the frames that are ``stride``,
     2 ``stride``, ... ``reach * stride`` frame numbers before or after; otherwise it is *lost*.
@@ -87,20 +87,17 @@ def recall_by_visibility(
         predictions: predicted videos; neither scores nor track ids are used.
         reach: neighbours on either side that may show a joint: (T - 1) / 2 of a model of T frames.
         stride: frame numbers from one neighbour to the next.
-        threshold: largest distance of a found joint in head sizes.
         rules, allow_missing, videos: see `select_scored`.
 
     Returns:
         The counts.
 
     Raises:
-        ValueError: if ``reach`` or ``stride`` is below 1, or ``threshold`` is not positive.
+        ValueError: if ``reach`` or ``stride`` is below 1.
         AnnotationError: see `select_scored`.
     """
     if reach < 1 or stride < 1:
         raise ValueError(f'reach is {reach} and stride {stride}, expected both to be at least 1.')
-    if not threshold > 0:
-        raise ValueError(f'threshold is {threshold}, expected a distance above 0 in head sizes.')
     scored = select_scored(
         ground_truth, predictions, rules=rules, allow_missing=allow_missing, videos=videos
     )
@@ -112,25 +109,25 @@ def recall_by_visibility(
         classes = np.stack(
             [video.gt_visible, occluded, occluded & seen_nearby, occluded & ~seen_nearby]
         )
-        counts += (classes & _found(video, threshold)).sum(axis=1), classes.sum(axis=1)
+        counts += (classes & _found(video)).sum(axis=1), classes.sum(axis=1)
         num_tracked += int(tracked.sum())
     return VisibilityRecall(*counts, num_tracked, scored.num_persons)
 
 
-def _found(video: ScoredVideo, threshold: float) -> np.ndarray:
-    """(G, J) bool: the joint of the person's partner is at most `threshold` head sizes away."""
+def _found(video: ScoredVideo) -> np.ndarray:
+    """(G, J) bool: the joint of the person's partner is at most half a head size away."""
     _, gt, distances = assigned_distances(video)
     found = np.zeros(video.gt_present.shape, dtype=bool)
-    found[gt] = distances <= threshold
+    found[gt] = distances <= MATCH_DISTANCE
     return found
 
 
 def _seen_nearby(video: ScoredVideo, reach: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which joints a neighbouring frame shows.
+    """Which joints this or a neighbouring frame shows.
 
     Returns:
-        (G, J) bool, the track's joint is visible in a neighbouring frame; (G,) bool, the person has
-        a track id that no other person of the frame has.
+        (G, J) bool, the track's joint is visible in one of them; (G,) bool, the person has a track
+        id that no other person of the frame has.
     """
     frames = np.repeat(video.frame_numbers, video.num_gt)
     tracks = video.gt_track_ids
@@ -139,7 +136,7 @@ def _seen_nearby(video: ScoredVideo, reach: int, stride: int) -> tuple[np.ndarra
     )
     tracked = (tracks >= 0) & (count[kind.reshape(-1)] == 1)
     apart = np.abs(frames[:, None] - frames)
-    near = (apart > 0) & (apart % stride == 0) & (apart <= reach * stride)
+    near = (apart % stride == 0) & (apart <= reach * stride)
     near &= (tracks[:, None] == tracks) & tracked[:, None] & tracked
     # float32 counts up to 2^24 exactly and multiplies fast
     return near.astype(np.float32) @ video.gt_visible.astype(np.float32) > 0, tracked

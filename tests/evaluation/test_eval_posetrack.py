@@ -106,6 +106,22 @@ def test_table_shows_what_the_json_has(files, run) -> None:
     assert 'tie_break = stable' in out and 'dataset = 18' in out
 
 
+def test_visibility_in_table_and_json(files, run) -> None:
+    args = (files / 'gt', files / 'pred', '--out', files / 'r.json')
+    _, plain, _ = run(*args)
+    status, out, err = run(*args, '--visibility', '--reach', 2)
+    assert (status, err) == (0, '')
+    result = load(files / 'r.json')['visibility']
+    assert '| Recall visible' not in plain
+    (row,) = [line for line in out.splitlines() if line.startswith('| Recall visible ')]
+    shown = [cell.strip() for cell in row.split('|')[2:-1]]
+    assert shown == [f'{result["recall"]["visible"][g]:.1f}' for g in GROUPS[:-1]]
+    assert f'Joints: {result["joints"]["visible"]} visible, ' in out
+    assert 'neighbours up to 2 x 1 frames' in out
+    with pytest.raises(SystemExit):
+        run(*args, '--visibility', '--reach', 0)
+
+
 def test_undefined_values_are_null_and_dashes(tmp_path, run) -> None:
     write(tmp_path / 'gt.json', coco([[person({'head_top': (100, 100)})]]))
     write(tmp_path / 'pred.json', coco([[person(FULL, scores=0.5)]]))

@@ -597,3 +597,29 @@ def test_two_processes_lose_and_repeat_nothing(tmp_path) -> None:
         for name in os.listdir(tmp_path / f'alone{size}'):
             written = (tmp_path / f'out{case}' / name).read_text()
             assert written == (tmp_path / f'alone{size}' / name).read_text()
+
+
+# --------------------------------------------------------------------------------- visibility
+
+
+def test_recall_by_visibility(labels, log, tmp_path) -> None:
+    """The same numbers as from the files that the metric writes; none unless asked for."""
+    folder, files = labels
+    rng = random.Random(2)
+    for name, data in files.items():
+        for annotation in data['annotations']:
+            annotation['keypoints'][2::3] = [
+                v and rng.randrange(2) for v in annotation['keypoints'][2::3]
+            ]
+        write(Path(folder) / f'{name}.json', data)
+    samples = make_samples(files)
+    out = str(tmp_path / 'out') + '/'
+    result = run(PoseTrackMetric(ann_file=folder, visibility=True, reach=2, outfile_prefix=out),
+                 samples)  # fmt: skip
+    expected = evaluate_files(folder, out, visibility=True, reach=2)['visibility']
+    for name, columns in expected['recall'].items():
+        assert result[f'posetrack18/Recall {name}'] == columns['Total']
+    assert expected['joints']['recoverable'] > 0 < expected['joints']['lost']
+    assert any('| Recall recoverable' in message for message in log)
+    plain = run(PoseTrackMetric(ann_file=folder), samples)
+    assert plain == {k: v for k, v in result.items() if 'Recall' not in k}
