@@ -145,6 +145,16 @@ class FrameTable:
         self.frames(file_name)
         return _split(file_name)[1] in self._positions[self.folder(file_name)]
 
+    def position(self, file_name: str) -> int:
+        """Place of the frame in its folder's listing.
+
+        Raises:
+            FileNotFoundError: if the frame is not on disk.
+        """
+        if not self.exists(file_name):
+            raise FileNotFoundError(f'{self.path(file_name)}: frame not found')
+        return self._positions[self.folder(file_name)][_split(file_name)[1]]
+
     def size_of(self, frame: Frame) -> tuple[int, int]:
         """(width, height) in pixels from the label, else from the header of the video's first file.
 
@@ -177,9 +187,7 @@ class FrameTable:
         """
         frames = self.frames(file_name)
         folder = self.folder(file_name)
-        if not self.exists(file_name):
-            raise FileNotFoundError(f'{self.path(file_name)}: frame not found')
-        wanted = self._positions[folder][_split(file_name)[1]] + np.asarray(offsets)
+        wanted = self.position(file_name) + np.asarray(offsets)
         nearest = np.clip(wanted, 0, len(frames) - 1)
         return [os.path.join(folder, frames[i]) for i in nearest], nearest == wanted
 

@@ -137,6 +137,63 @@ class TestLoadClip:
         with pytest.raises(ValueError, match=r'must have one size.*video v7'):
             LoadClip()(dict(frame_paths=[*paths, str(tmp_path / 'odd.jpg')], video='v7'))
 
+    def test_cached_frames_are_the_same_and_protected(self, tmp_path):
+        paths = write_clip(tmp_path, 5)
+        load = LoadClip(cache_size_mb=3 * HEIGHT * WIDTH * 3 / 1e6)
+        for first in (0, 1, 2, 0):
+            clip = paths[first : first + T]
+            for frame, path in zip(load(dict(frame_paths=clip))['img'], clip):
+                np.testing.assert_array_equal(frame, cv2.imread(path))
+                with pytest.raises(ValueError, match='read-only'):
+                    frame += 1
+            assert len(load.cache) == 3
+
+    def test_cached_frames_are_decoded_once(self, tmp_path, monkeypatch):
+        paths = write_clip(tmp_path, 5)
+        decoded = []
+        monkeypatch.setattr(
+            mmcv, 'imfrombytes', lambda *a, f=mmcv.imfrombytes, **k: decoded.append(1) or f(*a, **k)
+        )
+        for load, count in ((LoadClip(), 12), (LoadClip(cache_size_mb=1), 5)):
+            decoded.clear()
+            for first in (0, 0, 1, 2):
+                load(dict(frame_paths=paths[first : first + T]))
+            assert len(decoded) == count
+
+
+class TestClipRandomFlip:
+    @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
+    @pytest.mark.parametrize('single', [True, False])
+    @pytest.mark.parametrize('seed', range(4))
+    def test_is_mmposes_flip_in_memory_of_its_own(self, direction, single, seed):
+        def run(kind):
+            frames = random_frames()
+            results = person_results(frames)
+            if single:
+                results['img'] = frames[0]
+            np.random.seed(seed)
+            return build(dict(type=kind, direction=direction))(results)
+
+        ours, theirs = run('ClipRandomFlip'), run('RandomFlip')
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            np.testing.assert_equal(ours[key], theirs[key])
+        frames = [ours['img']] if single else ours['img']
+        assert all(frame.flags.c_contiguous for frame in frames)
+
+    def test_leaves_its_input_alone_and_does_not_always_flip(self):
+        frames = random_frames()
+        for frame in frames:
+            frame.flags.writeable = False
+        flips = set()
+        for seed in range(8):
+            np.random.seed(seed)
+            out = build(dict(type='ClipRandomFlip'))(person_results(frames))
+            flips.add(out['flip'])
+            for got, frame in zip(out['img'], frames):
+                np.testing.assert_array_equal(got, frame[:, ::-1] if out['flip'] else frame)
+        assert flips == {True, False}
+
 
 COLOR_TRANSFORMS = [dict(type='PhotometricDistortion'), dict(type='YOLOXHSVRandomAug')]
 
@@ -348,6 +405,6 @@ class TestPackClipInputs:
 
 
 def test_transforms_print_their_arguments():
-    for transform in (LoadClip(5), ClipColorTransform(COLOR_TRANSFORMS[0]), PackClipInputs()):
+    for transform in (LoadClip(5, 7), ClipColorTransform(COLOR_TRANSFORMS[0]), PackClipInputs()):
         assert repr(transform).startswith(type(transform).__name__ + '(')
-    assert 'num_frames=5' in repr(LoadClip(5))
+    assert 'num_frames=5, cache_size_mb=7,' in repr(LoadClip(5, 7))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from mmengine.dataset import force_full_init
+from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
@@ -245,6 +245,16 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 f'{info["img_path"]} (video {info["video"]})'
             )
         return sample
+
+    @force_full_init
+    def key_frames(self) -> list[tuple[str, int]]:
+        """The key frame of each sample: its video's folder and its position there.
+
+        Positions count the frames on disk. Two samples share a key frame if their pairs are equal,
+        and frames of their clips if the positions are near.
+        """
+        names = (BaseDataset.get_data_info(self, index)['file_name'] for index in range(len(self)))
+        return [(self.frame_table.folder(n), self.frame_table.position(n)) for n in names]
 
     # ---- reading -----------------------------------------------------------------------------
 

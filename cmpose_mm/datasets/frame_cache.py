@@ -1,0 +1,50 @@
+"""Decoded frames that are kept for the next sample, within a fixed amount of memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+
+
+class FrameCache:
+    """The images asked for last; the one not asked for the longest leaves first.
+
+    Images are handed out read-only: whoever changed one in place would change it for every sample
+    that follows, and gets numpy's ValueError instead. A copy or pickle of the cache starts empty.
+
+    Args:
+        max_bytes: memory of all images together, never exceeded. An image larger than this is
+            handed out without being kept.
+
+    Raises:
+        ValueError: if ``max_bytes`` is negative.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        if max_bytes < 0:
+            raise ValueError(f'a cache of frames needs max_bytes >= 0, got {max_bytes}')
+        self.max_bytes = max_bytes
+        self.num_bytes = 0
+        self._images: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def get(self, path: str, read: Callable[[str], np.ndarray]) -> np.ndarray:
+        """The image of ``path``, from memory or by ``read(path)``; (H, W, 3), read-only."""
+        if path in self._images:
+            self._images.move_to_end(path)
+            return self._images[path]
+        image = read(path)
+        image.flags.writeable = False
+        if image.nbytes <= self.max_bytes:
+            while self.num_bytes + image.nbytes > self.max_bytes:
+                self.num_bytes -= self._images.popitem(last=False)[1].nbytes
+            self._images[path] = image
+            self.num_bytes += image.nbytes
+        return image
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.max_bytes,)
