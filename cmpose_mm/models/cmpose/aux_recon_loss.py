@@ -8,29 +8,24 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .stateless_random import draw_seeds
-from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
+from .token_corruption import CorruptedTokens, gather_tokens, mask_tokens, noise_tokens
 
 
-def reconstruction_loss(
-    reconstructed: Tensor, target: Tensor, indices: Tensor, divide_by_width: bool = True
-) -> Tensor:
+def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool = True) -> Tensor:
     """Mean squared L2 distance of the corrupted tokens to the clean ones (eq. 2 and 3).
 
     Computed in float32. Every clip has equally many corrupted tokens, so the mean over a batch is
     the mean over its parts, however it is split over processes.
 
     Args:
-        reconstructed: (B, T, N, D) tokens after the shared network.
-        target: (B, T, N, D) clean tokens.
-        indices: (B, M) int64 corrupted tokens, t * N + cell.
+        restored: (B, M, D) corrupted tokens after the shared network.
+        target: (B, M, D) the same tokens, clean.
         divide_by_width: Divide the distances by D.
 
     Returns:
         Scalar.
     """
-    index = indices[..., None].expand(-1, -1, target.shape[-1])
-    difference = (reconstructed.float() - target.float()).flatten(1, 2).gather(1, index)
-    squared = difference.square()
+    squared = (restored.float() - target.float()).square()
     return squared.mean() if divide_by_width else squared.sum(-1).mean()
 
 
@@ -96,9 +91,15 @@ class AuxReconLoss(nn.Module):
             )
         return corrupted
 
-    def forward(self, reconstructed: Tensor, target: Tensor, indices: Tensor) -> Tensor:
-        """The weighted loss of one task, see `reconstruction_loss`."""
+    def forward(self, restored: Tensor, tokens: Tensor, indices: Tensor) -> Tensor:
+        """The weighted loss of one task.
+
+        Args:
+            restored: (B, M, D) its corrupted tokens after the shared network.
+            tokens: (B, T, N, D) clean tokens.
+            indices: (B, M) int64 the corrupted tokens, t * N + cell.
+        """
         if self.detach_target:
-            target = target.detach()
-        loss = reconstruction_loss(reconstructed, target, indices, self.divide_by_width)
-        return self.loss_weight * loss
+            tokens = tokens.detach()
+        target = gather_tokens(tokens, indices)
+        return self.loss_weight * reconstruction_loss(restored, target, self.divide_by_width)

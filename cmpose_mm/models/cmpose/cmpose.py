@@ -8,7 +8,6 @@ Shapes: B clips, T frames, N = h * w cells a frame, K joints, D token width.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ..method import MethodOutput
@@ -101,16 +100,19 @@ class CMPose(nn.Module):
         """
         height, width = features.shape[-2:]
         tokens = features.flatten(3).transpose(2, 3)
+        tasks = {}
         if self.training and self.aux is not None:
-            refined, keypoint_tokens, losses = self._refine_with_tasks(tokens, clip_seeds)
-        else:
-            out = self.neck(tokens)
-            refined, keypoint_tokens, losses = out.tokens, out.keypoint_tokens, {}
+            tasks = self.aux.corrupt(tokens, clip_seeds)
+        refined = self.neck(tokens, list(tasks.values()))
+        losses = {
+            name: self.aux(restored, tokens, task.indices)
+            for (name, task), restored in zip(tasks.items(), refined.restored)
+        }
 
-        fused = self.temporal_fusion(refined)
+        fused = self.temporal_fusion(refined.tokens)
         details = {}
         if self.fte is not None:
-            out = self.fte(fused, keypoint_tokens[:, self.key_index])
+            out = self.fte(fused, refined.keypoint_tokens[:, self.key_index])
             fused = out.tokens
             details = dict(
                 causal_tokens=out.causal_tokens,
@@ -119,16 +121,3 @@ class CMPose(nn.Module):
             )
         key_features = fused.transpose(1, 2).reshape(-1, fused.shape[2], height, width)
         return MethodOutput(key_features, losses, details)
-
-    def _refine_with_tasks(
-        self, tokens: Tensor, clip_seeds: Tensor | None
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Refined tokens, keypoint tokens and losses; the tasks share one call of the neck."""
-        tasks = self.aux.corrupt(tokens, clip_seeds)
-        out = self.neck(torch.cat([tokens, *(task.tokens for task in tasks.values())]))
-        refined, *restored = out.tokens.split(len(tokens))
-        losses = {
-            name: self.aux(result, tokens, task.indices)
-            for (name, task), result in zip(tasks.items(), restored)
-        }
-        return refined, out.keypoint_tokens[: len(tokens)], losses

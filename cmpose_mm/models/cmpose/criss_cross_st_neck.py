@@ -1,16 +1,19 @@
 """CM-Pose's multitask learning network: criss-cross spatio-temporal attention (eq. 4-7).
 
 Shapes: B clips, T frames, N feature tokens a frame, K keypoint tokens, P = N + K slots a frame,
-D token width, A attention width, h heads.
+D token width, A attention width, h heads, M corrupted tokens of a clip.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .token_corruption import CorruptedTokens, gather_tokens
 
 
 @dataclass
@@ -20,10 +23,12 @@ class NeckOutput:
     Attributes:
         tokens: (B, T, N, D) feature tokens.
         keypoint_tokens: (B, T, K, D) keypoint tokens of every frame.
+        restored: (B, M, D) for each auxiliary task: its corrupted tokens, refined.
     """
 
     tokens: Tensor
     keypoint_tokens: Tensor
+    restored: tuple[Tensor, ...] = ()
 
 
 class _ResidualAttention(nn.Module):
@@ -139,11 +144,15 @@ class CrissCrossBlock(nn.Module):
         self.fusion = FUSIONS[fusion](embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.fusion(*self.pathways(x))
+
+    def pathways(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """D_T(D_S(X)) and D_S(D_T(X)), before their fusion."""
         if self.shared_pathways:
             spatial_second, temporal_second = self.spatial, self.temporal
         else:
             spatial_second, temporal_second = self.spatial_second, self.temporal_second
-        return self.fusion(self.temporal(self.spatial(x)), spatial_second(temporal_second(x)))
+        return self.temporal(self.spatial(x)), spatial_second(temporal_second(x))
 
 
 class CrissCrossSTNeck(nn.Module):
@@ -219,15 +228,35 @@ class CrissCrossSTNeck(nn.Module):
         )
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
 
-    def forward(self, tokens: Tensor) -> NeckOutput:
-        """Refines the tokens of B clips.
+    def forward(self, tokens: Tensor, corrupted: Sequence[CorruptedTokens] = ()) -> NeckOutput:
+        """Refines the tokens of B clips, and those of the auxiliary tasks in the same batch.
+
+        The tasks need their corrupted tokens only, so the last fusion, which works token by token,
+        leaves out their other ones.
 
         Args:
-            tokens: (B, T, N, D) feature tokens, cell (y, x) at y * w + x. The clean, masked and
-                noised tokens of the three tasks may be stacked along B.
+            tokens: (B, T, N, D) feature tokens, cell (y, x) at y * w + x.
+            corrupted: The same clips' tokens as each auxiliary task has corrupted them.
         """
-        keypoint_tokens = self.keypoint_tokens.expand(tokens.shape[0], tokens.shape[1], -1, -1)
+        num_clips, num_frames, num_tokens, _ = tokens.shape
+        num_keypoints = len(self.keypoint_tokens)
+        if corrupted:
+            tokens = torch.cat([tokens, *(task.tokens for task in corrupted)])
+        keypoint_tokens = self.keypoint_tokens.expand(tokens.shape[0], num_frames, -1, -1)
         x = torch.cat([tokens, keypoint_tokens.to(tokens.dtype)], dim=2)
-        x = self.blocks(x + self.temporal_embed[:, None])
-        refined, keypoint_tokens = x.split([tokens.shape[2], len(self.keypoint_tokens)], dim=2)
-        return NeckOutput(refined, keypoint_tokens)
+        x = x + self.temporal_embed[:, None]
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x)
+        if not corrupted:
+            return NeckOutput(*last(x).split([num_tokens, num_keypoints], dim=2))
+
+        slots = [task.indices + task.indices // num_tokens * num_keypoints for task in corrupted]
+        clean, needed = [], []  # of each pathway (B, T, P, D) and (B, the tasks' M together, D)
+        for path in last.pathways(x):
+            of_clean, *of_tasks = path.split(num_clips)
+            clean.append(of_clean)
+            needed.append(torch.cat([gather_tokens(*pair) for pair in zip(of_tasks, slots)], 1))
+        refined = last.fusion(*clean).split([num_tokens, num_keypoints], dim=2)
+        restored = last.fusion(*needed).split([task.shape[1] for task in slots], dim=1)
+        return NeckOutput(*refined, restored)

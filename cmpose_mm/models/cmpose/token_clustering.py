@@ -29,7 +29,9 @@ def pairwise_squared_distances(tokens: Tensor) -> Tensor:
     tokens = tokens - tokens.mean(dim=1, keepdim=True)
     products = tokens @ tokens.transpose(1, 2)
     squares = products.diagonal(dim1=1, dim2=2)
-    return (squares.unsqueeze(2) + squares.unsqueeze(1) - 2 * products).clamp(min=0)
+    # Without copies of (N, N): at small D they are as large as the tokens.
+    sums = squares.unsqueeze(2) + squares.unsqueeze(1)
+    return sums.sub_(products, alpha=2).clamp_(min=0)
 
 
 def log_density(squared_distances: Tensor, valid: Tensor, num_neighbors: int) -> Tensor:

@@ -48,6 +48,11 @@ def choose_tokens(seeds: Tensor, stream: int, num_tokens: int, ratio: float) -> 
     return hashes.topk(round(ratio * num_tokens), largest=False).indices
 
 
+def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
+    """The tokens (B, M, D) of clips (B, T, N, D) at ``indices`` (B, M), each t * N + cell."""
+    return tokens.flatten(1, 2).gather(1, indices[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
 def mask_tokens(tokens: Tensor, seeds: Tensor, ratio: float) -> CorruptedTokens:
     """Sets a random part of each clip's tokens to zero.
 
