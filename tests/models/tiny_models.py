@@ -17,7 +17,7 @@ TINY_VIT = dict(
     ),
     method=dict(
         embed_dims=32,
-        neck=dict(num_heads=4),
+        neck=dict(num_heads=4, attention_dims=16),
         fte=dict(num_causal=1, num_neighbors=3, num_clusters=8),
     ),
     head=dict(
