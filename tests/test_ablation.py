@@ -1,49 +1,113 @@
-"""The ablation runner: table arithmetic, resuming, and that each variant's overrides exist."""
+"""The experiment runner: sets of variants, tables, resuming, and a whole small experiment."""
 
 import json
+import os
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
+import cv2
 import pytest
 from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-from cmpose_mm import config_path
+from cmpose_mm import ablation, config_path
 from cmpose_mm.ablation import (
-    ABLATIONS,
-    COLUMNS,
+    EXPERIMENTS,
     last_validation,
-    results_table,
-    run_ablation,
-    train_once,
+    plot_results,
+    replace_section,
+    results_tables,
+    run_experiment,
+    variant_config,
 )
+from cmpose_mm.ablation.report import GROUPS, RECALL
+from cmpose_mm.ablation.runs import FIRST_STAGE, run_once
+from cmpose_mm.ablation.variants import equal_time, single_frame
+
+MEASURES = (*GROUPS, 'Total AP', *RECALL)
 
 
-def metrics(value: float) -> dict:
-    return {f'{column} AP': value + i for i, column in enumerate(COLUMNS)}
+def metrics(value: float, splits=('clean', 'hidden')) -> dict:
+    return {split: {name: value + 10 * i for name in MEASURES} for i, split in enumerate(splits)}
 
 
-def test_table_has_mean_and_sample_deviation():
-    table = results_table({'a': {0: metrics(50.0), 1: metrics(53.0)}, 'b': {0: metrics(40.0)}})
-    rows = [row.strip('|').split('|') for row in table.splitlines()]
-    assert [cell.strip() for cell in rows[2][:3]] == ['a', '2', '51.5 ± 2.1']
+def cells(table: str, row: int) -> list[str]:
+    return [cell.strip() for cell in table.splitlines()[row].strip('|').split('|')]
+
+
+def test_tables_have_mean_deviation_and_paired_difference():
+    results = {
+        'a': {0: metrics(50.0), 1: metrics(53.0)},
+        'b': {0: metrics(51.0), 1: metrics(54.5), 2: metrics(90.0)},
+        'c': {0: metrics(40.0)},
+        'nothing yet': {},
+    }
+    clean, hidden = results_tables(results).split('\n\n')
     assert statistics.stdev([50.0, 53.0]) == pytest.approx(2.1213, abs=1e-4)
-    assert [cell.strip() for cell in rows[3][:4]] == ['b', '1', '40.0', '41.0']
+    header, a, b, c = (dict(zip(cells(clean, 0), cells(clean, row))) for row in (0, 2, 3, 4))
+    assert list(header)[:3] == ['clean', 'seeds', 'Head']
+    assert list(header)[-5:] == ['difference'] + [name[0].lower() + name[1:] for name in RECALL]
+    assert (a['clean'], a['seeds'], a['Total'], a['difference']) == ('a', '2', '51.5 ± 2.1', '')
+    assert b['difference'] == '+1.2 ± 0.4'  # of 1 and 1.5: seeds that both have
+    assert (c['Total'], c['difference']) == ('40.0', '-10.0')
+    assert cells(hidden, 2)[-1] == '61.5 ± 2.1' and len(hidden.splitlines()) == 5
+
+
+def test_undefined_recall_is_a_dash():
+    first = metrics(50.0, ['val'])
+    first['val']['Recall lost'] = float('nan')
+    assert cells(results_tables({'a': {0: first}}), 2)[-2:] == ['50.0', '-']
+
+
+@pytest.mark.parametrize('names', [['CM-Pose', 'no FTE'], ['mask 0.1', 'mask 0.4', 'noise 0.1']])
+def test_plots_are_pictures(names, tmp_path):
+    results = {name: {0: metrics(i), 1: metrics(i + 1)} for i, name in enumerate(names)}
+    plot_results({**results, FIRST_STAGE: {0: metrics(3)}}, tmp_path / 'a' / 'plot.png')
+    picture = cv2.imread(str(tmp_path / 'a' / 'plot.png'))
+    assert picture.shape[1] > 500 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
+
+
+def test_plot_draws_means_spreads_and_lines(monkeypatch, tmp_path):
+    drawn = []
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, 'savefig', lambda self, *args, **kwargs: drawn.append(self))
+    results = {
+        f'mask {r}': {0: metrics(r, ['val']), 1: metrics(r + 2, ['val'])} for r in (0.5, 0.1)
+    }
+    plot_results(results, tmp_path / 'plot.png')
+    (container,) = drawn[0].axes[0].containers
+    line, _, (spread,) = container
+    assert list(line.get_xdata()) == [0.1, 0.5] and list(line.get_ydata()) == [1.1, 1.5]
+    half = statistics.stdev([0.1, 2.1])
+    assert spread.get_segments()[0][:, 1] == pytest.approx([1.1 - half, 1.1 + half])
+    plot_results({'a': results['mask 0.1'], 'b': results['mask 0.5']}, tmp_path / 'plot.png')
+    assert [t.get_text() for t in drawn[1].axes[0].get_yticklabels()] == ['a', 'b']
+    assert [c[0].get_xdata()[0] for c in drawn[1].axes[0].containers] == [1.1, 1.5]
+
+
+def test_section_of_a_document_is_replaced(tmp_path):
+    document = tmp_path / 'page.md'
+    document.write_text('one\n<!-- begin a -->\nold\n<!-- end a -->\ntwo\n')
+    for _ in range(2):
+        replace_section(document, 'a', 'new\n')
+        text = 'one\n<!-- begin a -->\n\nnew\n\n<!-- end a -->\ntwo\n'
+        assert document.read_text() == text
+    with pytest.raises(ValueError, match='page.md: expected the lines "<!-- begin b -->"'):
+        replace_section(document, 'b', '')
 
 
 def test_last_validation_follows_the_step_over_resumed_runs(tmp_path):
     for folder, steps in (('20260101', [1, 2]), ('20260102', [2, 3])):
         log = tmp_path / folder / 'vis_data' / 'scalars.json'
         log.parent.mkdir(parents=True)
-        log.write_text(
-            ''.join(
-                json.dumps({'loss': 1.0, 'step': s})
-                + '\n'
-                + json.dumps({'posetrack/AP': s, 'step': s})
-                + '\n'
-                for s in steps
-            )
-        )
+        records = [
+            {'step': s, **more} for s in steps for more in ({'loss': 1.0}, {'posetrack/AP': s})
+        ]
+        log.write_text(''.join(json.dumps(record) + '\n' for record in records))
     assert last_validation(tmp_path) == {'AP': 3}
 
 
@@ -52,23 +116,109 @@ def test_no_validation_is_an_error(tmp_path):
         last_validation(tmp_path)
 
 
-def test_finished_runs_are_not_repeated(tmp_path):
-    (tmp_path / 'metrics.json').write_text('{"AP": 7.0}')
-    assert train_once('does_not_exist.py', {}, tmp_path) == {'AP': 7.0}
+def test_finished_runs_are_only_read(tmp_path):
+    config = Config(dict(a=1))
+    folder = tmp_path / 'variant' / 'seed0'
+    folder.mkdir(parents=True)
+    (folder / 'metrics.json').write_text('{"clean": {"AP": 7.0}}')
+    assert run_once(config, folder, ['clean']) == {'clean': {'AP': 7.0}}
+    assert Config.fromfile(folder.with_suffix('.py')).a == 1
+    with pytest.raises(ValueError, match='has results of clean, expected clean, hidden'):
+        run_once(config, folder, ['clean', 'hidden'])
+    with pytest.raises(ValueError, match='seed0.py: differs from the config of this run'):
+        run_once(Config(dict(a=2)), folder, ['clean'])
+
+
+def test_a_failed_run_shows_its_end(tmp_path):
+    with pytest.raises(RuntimeError, match=r'(?s)no_such_module.*failed; all its output is in'):
+        run_once(Config(dict(custom_imports=dict(imports=['no_such_module']))), tmp_path / 'seed0')
+    assert not (tmp_path / 'seed0' / 'metrics.json').exists()
 
 
 def test_unknown_set(tmp_path):
-    with pytest.raises(ValueError, match="no ablation named 'table9'; there are table4"):
-        run_ablation('table9', 'config.py', [0], tmp_path)
+    with pytest.raises(ValueError, match="no experiment named 'table9'; there are baselines"):
+        run_experiment('table9', 'config.py', [0], tmp_path)
 
 
-@pytest.mark.parametrize('name', ABLATIONS)
+@pytest.mark.parametrize('name', EXPERIMENTS)
 def test_every_variant_builds_and_differs(name):
-    built = []
-    for overrides in ABLATIONS[name].values():
-        config = Config.fromfile(config_path('cmpose_vit-s_posetrack17.py'))
-        config.merge_from_dict(overrides)
-        init_default_scope(config.default_scope)
-        MODELS.build(config.model.method)
-        built.append(repr(config.model.method))
-    assert len(set(built)) == len(built)
+    config = Config.fromfile(config_path('cmpose_demo.py'))
+    init_default_scope(config.default_scope)
+    variants = [variant_config(config, change) for change in EXPERIMENTS[name].values()]
+    for variant in variants:
+        method = MODELS.build(variant.model.method)
+        assert variant.test_dataloader.dataset.num_frames == method.eval().num_frames
+        assert variant.train_dataloader.dataset.num_frames == method.train().num_frames
+        MODELS.build(variant.model.head)
+    assert len({json.dumps(v.to_dict(), sort_keys=True) for v in variants}) == len(variants)
+    assert config.to_dict() == Config.fromfile(config_path('cmpose_demo.py')).to_dict()
+
+
+def test_a_name_means_the_same_in_all_sets():
+    config = Config.fromfile(config_path('cmpose_demo.py'))
+    seen = {}
+    for variants in EXPERIMENTS.values():
+        for name, change in variants.items():
+            resolved = variant_config(config, change).to_dict()
+            assert seen.setdefault(name, resolved) == resolved
+
+
+def test_equal_time_is_a_number_of_steps():
+    config = Config.fromfile(config_path('cmpose_demo.py'))
+    assert config.train_cfg.max_iters == 50
+    longer = variant_config(config, equal_time(single_frame, 0.4))
+    assert longer.train_cfg.max_iters == longer.train_cfg.val_interval == 125
+    assert [s.get('T_max') for s in longer.param_scheduler] == [None, 125]
+    assert longer.model.method.type == 'KeyFrameOnly'
+    epochs = Config.fromfile(config_path('cmpose_vit-s_posetrack17.py'))
+    with pytest.raises(ValueError, match='posetrack17.py: equal training time needs an IterBased'):
+        variant_config(epochs, equal_time(single_frame, 0.4))
+
+
+QUIET = """
+default_hooks['checkpoint'] = dict(save_best=None)
+val_evaluator['visibility'] = True
+"""
+
+
+@pytest.mark.slow
+def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
+    """Two variants and a first stage, trained and tested on two splits; then a second set."""
+    second, first = tiny_config(synthetic_root, 'second', QUIET), tmp_path / 'first.py'
+    first.write_text(
+        f'_base_ = [{second!r}]\n'
+        "model = dict(type='VideoTopdownPoseEstimator', "
+        "method=dict(_delete_=True, type='KeyFrameOnly'))\n"
+        'train_dataloader = dict(dataset=dict(num_frames=1))\n'
+        'val_dataloader = dict(dataset=dict(num_frames=1))\n'
+        'test_dataloader = val_dataloader\n'
+    )
+    sets = {'x': {'CM-Pose': {}, 'averaged': EXPERIMENTS['baselines']['averaged heatmaps']}}
+    sets['y'] = {'CM-Pose': {}}
+    monkeypatch.setattr(ablation.runs, 'EXPERIMENTS', sets)
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    arguments = dict(
+        config=second, seeds=[3], work_dir=tmp_path / 'runs', splits=['val', 'train'],
+        first_stage=str(first),
+    )  # fmt: skip
+    results = run_experiment('x', **arguments, jobs=2)
+    assert list(results) == ['CM-Pose', 'averaged', FIRST_STAGE]
+    assert json.loads((tmp_path / 'runs' / 'x.json').read_text())['averaged']['3']
+    for by_seed in results.values():
+        assert list(by_seed[3]) == ['val', 'train']
+        assert {'Total AP', *RECALL} <= set(by_seed[3]['val'])
+    run = Config.fromfile(tmp_path / 'runs' / 'averaged' / 'seed3.py')
+    assert run.randomness.seed == 3 and 'first_stage' in run.load_from
+    # The numbers are those of `mim test` on that split.
+    command = [sys.executable, '-m', 'mim', 'test', 'mmpose', run.filename, '--checkpoint']
+    command += [str(tmp_path / 'runs' / 'averaged' / 'seed3' / 'epoch_1.pth'), '--work-dir']
+    command += [str(tmp_path / 'test'), '--cfg-options', 'test_evaluator.ann_file=' + str(
+        Path(synthetic_root, 'annotations', 'train')
+    ), 'test_dataloader.dataset.ann_file=annotations/train']  # fmt: skip
+    output = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert output.returncode == 0, output.stderr[-2000:]
+    tested = json.loads(next((tmp_path / 'test').glob('*/*.json')).read_text())
+    assert tested['posetrack/Recall visible'] == results['averaged'][3]['train']['Recall visible']
+    # A second set shares the run, and nothing is trained.
+    monkeypatch.setattr(ablation.runs, '_run', None)
+    assert run_experiment('y', **arguments)['CM-Pose'] == results['CM-Pose']

@@ -1,40 +1,85 @@
-"""Train a named set of variants over several seeds and write a table with mean and spread."""
+"""Train a named set of variants over several seeds; write tables with mean and spread, a plot."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
+import shlex
+import sys
 from pathlib import Path
 
-from cmpose_mm.ablation import ABLATIONS, run_ablation
+import torch
+
+from cmpose_mm.ablation import (
+    EXPERIMENTS,
+    plot_results,
+    replace_section,
+    results_tables,
+    run_experiment,
+)
 
 EXAMPLES = """
 examples:
   python tools/ablate.py table4 configs/cmpose_vit_posetrack17.py --seeds 0 1 2
-  python tools/ablate.py table5 configs/cmpose_demo.py --seeds 0 --work-dir work_dirs/table5
+  python tools/ablate.py table5 configs/experiments/cmpose.py \\
+      --first-stage configs/experiments/single_frame.py --splits clean occluded --jobs 2
   python tools/ablate.py figure3 CONFIG -- --launcher pytorch --gpus 2   # for `mim train`
 
-The same command continues after an interruption: finished runs are kept, begun ones resumed.
+The same command continues after an interruption: finished runs are kept, begun ones resumed. Sets
+share the runs of variants that they have in common.
+
+sets:
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=EXAMPLES + '\n'.join(f'{name}: {", ".join(ABLATIONS[name])}' for name in ABLATIONS),
+        epilog=EXAMPLES + '\n'.join(f'  {s}: {", ".join(EXPERIMENTS[s])}' for s in EXPERIMENTS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('ablation', choices=ABLATIONS, help='which set of variants')
+    parser.add_argument('experiment', choices=EXPERIMENTS, help='which set of variants')
     parser.add_argument('config', help='config that the variants override')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
-    parser.add_argument(
-        '--work-dir', type=Path, help='default: work_dirs/ablations/<set>/<config name>'
-    )
+    parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
+                        help="test on these when trained: folders of labels beside the test data's "
+                             'of the config (default: the validation in training)')  # fmt: skip
+    parser.add_argument('--first-stage', metavar='CONFIG',
+                        help='train this once a seed; all variants start from it')  # fmt: skip
+    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/ablations/<config name>')
+    parser.add_argument('--docs', type=Path, metavar='FILE',
+                        help='also put table and plot into its section of the name of the '
+                             'set, and the picture into images/ beside it')  # fmt: skip
     parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments of `mim train`')
     args = parser.parse_args()
-    work_dir = args.work_dir or Path('work_dirs/ablations', args.ablation, Path(args.config).stem)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    print(run_ablation(args.ablation, args.config, args.seeds, work_dir, args.mim_args))
-    print(f'written to {work_dir}/table.md and results.json')
+    work_dir = args.work_dir or Path('work_dirs/ablations', Path(args.config).stem)
+    results = run_experiment(
+        args.experiment,
+        args.config,
+        args.seeds,
+        work_dir,
+        splits=args.splits,
+        first_stage=args.first_stage,
+        mim_args=args.mim_args,
+        jobs=args.jobs,
+    )
+    tables = results_tables(results)
+    print(tables)
+    table, plot = (work_dir / f'{args.experiment}.{ending}' for ending in ('md', 'png'))
+    table.write_text(tables)
+    plot_results(results, plot)
+    if args.docs is not None:
+        plot_results(results, args.docs.parent / 'images' / f'{args.experiment}.png')
+        replace_section(
+            args.docs,
+            args.experiment,
+            f'    {shlex.join(["python", *sys.argv])}\n\n{tables}\n'
+            f'![{args.experiment}](images/{args.experiment}.png)\n\n'
+            f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.)',
+        )
+    print(f'written to {table}, {plot} and {args.experiment}.json')
 
 
 if __name__ == '__main__':

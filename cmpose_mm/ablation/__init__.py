@@ -1,0 +1,15 @@
+"""Experiments as named sets of config overrides, and what tools/ablate.py does with them."""
+
+from .report import plot_results, replace_section, results_tables
+from .runs import last_validation, run_experiment
+from .variants import EXPERIMENTS, variant_config
+
+__all__ = [
+    'EXPERIMENTS',
+    'last_validation',
+    'plot_results',
+    'replace_section',
+    'results_tables',
+    'run_experiment',
+    'variant_config',
+]

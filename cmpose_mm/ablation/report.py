@@ -1,0 +1,161 @@
+"""Tables and plots of an experiment's results, and their place in a document."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .runs import FIRST_STAGE, Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RECALL = ('Recall visible', 'Recall occluded', 'Recall recoverable', 'Recall lost')
+GROUPS = ('Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP', 'mean7 AP')
+PLOTTED = ('Total AP', 'Recall occluded', 'Recall recoverable')
+
+
+def mean_and_spread(values: list[float], signed: bool = False) -> str:
+    """Mean ± sample standard deviation, of one value the value alone; a dash if one is NaN."""
+    if not values or any(value != value for value in values):
+        return '-'
+    mean = f'{statistics.mean(values):{"+" if signed else ""}.1f}'
+    return f'{mean} ± {statistics.stdev(values):.1f}' if len(values) > 1 else mean
+
+
+def results_tables(results: Results) -> str:
+    """Markdown tables, one a split: a row a variant, mean ± standard deviation over its seeds.
+
+    The column *difference* is that of Total AP to the first variant, seed by seed; its spread is
+    that of the differences, which start from the same weights and see the same samples.
+
+    Args:
+        results: Variants without a result yet are left out.
+    """
+    results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
+    if not results:
+        return ''
+    reference = next(iter(results))
+    tables = []
+    for split, measures in next(iter(results[reference].values())).items():
+        columns = [column for column in (*GROUPS, 'Total AP') if column in measures]
+        recall = [column for column in RECALL if column in measures]
+        header = [*(c.removesuffix(' AP') for c in columns), 'difference']
+        header += [c[0].lower() + c[1:] for c in recall]
+        lines = [f'| {split} | seeds | ' + ' | '.join(header) + ' |']
+        lines.append('|---' * (len(header) + 2) + '|')
+        for variant, by_seed in results.items():
+            cells = [_cell(results, variant, split, column) for column in columns]
+            cells.append('' if variant == reference else _difference(results, variant, split))
+            cells += [_cell(results, variant, split, column) for column in recall]
+            lines.append(f'| {variant} | {len(by_seed)} | ' + ' | '.join(cells) + ' |')
+        tables.append('\n'.join(lines) + '\n')
+    return '\n'.join(tables)
+
+
+def _cell(results: Results, variant: str, split: str, measure: str) -> str:
+    return mean_and_spread([metrics[split][measure] for metrics in results[variant].values()])
+
+
+def _difference(results: Results, variant: str, split: str) -> str:
+    reference = results[next(iter(results))]
+    differences = [
+        metrics[split]['Total AP'] - reference[seed][split]['Total AP']
+        for seed, metrics in results[variant].items()
+        if seed in reference
+    ]
+    return mean_and_spread(differences, signed=True)
+
+
+def plot_results(results: Results, path: Path) -> None:
+    """Draws AP and recall of hidden joints: a column of panels a split.
+
+    A dot is a seed, a bar the mean with the standard deviation, the dashed line the mean of the
+    first variant. If all variants but the first stage are a name and a number, such as ``mask 0.4``
+    and ``mask 0.5``, there is a line a name over the numbers.
+
+    Args:
+        results: Variants without a result yet are left out.
+        path: Of the picture; its ending tells the format.
+    """
+    from matplotlib.figure import Figure
+
+    results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
+    first = next(iter(next(iter(results.values())).values()))
+    splits = list(first)
+    measures = [m for m in PLOTTED if any(m in first[split] for split in splits)]
+    numbered = {
+        variant: found
+        for variant in results
+        if (found := re.fullmatch(r'(\D+) ([\d.]+)', variant)) and variant != FIRST_STAGE
+    }
+    lines = len(numbered) == len([v for v in results if v != FIRST_STAGE])
+    height = 2.4 if lines else 0.5 + 0.22 * len(results)
+    figure = Figure(figsize=(1.8 + 2.6 * len(splits), 0.4 + height * len(measures)),
+                    layout='constrained')  # fmt: skip
+    panels = figure.subplots(
+        len(measures), len(splits), squeeze=False, sharex=lines, sharey=False if lines else True
+    )
+    for row, measure in zip(panels, measures):
+        for axes, split in zip(row, splits):
+            values = {
+                variant: [metrics[split].get(measure, float('nan')) for metrics in seeds.values()]
+                for variant, seeds in results.items()
+            }
+            if lines:
+                _draw_lines(axes, values, numbered)
+            else:
+                _draw_bars(axes, values)
+            axes.set_title(f'{split}: {measure}', fontsize='small')
+            axes.tick_params(labelsize='small')
+    if lines:
+        panels[0, 0].legend(fontsize='small')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
+    """A horizontal bar a variant; the axis starts at the data, since differences are small."""
+    names = list(values)
+    for place, name in enumerate(names):
+        seeds = values[name]
+        spread = statistics.stdev(seeds) if len(seeds) > 1 else 0
+        axes.errorbar(statistics.mean(seeds), place, xerr=spread, fmt='|', color='C0', capsize=3,
+                      markersize=10, markeredgewidth=2)  # fmt: skip
+        axes.plot(seeds, [place] * len(seeds), '.', color='0.4', markersize=4)
+    axes.axvline(statistics.mean(values[names[0]]), linestyle='--', linewidth=0.8, color='0.5')
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def _draw_lines(axes: Axes, values: dict[str, list[float]], numbered: dict) -> None:
+    by_name: dict[str, list[tuple[float, list[float]]]] = {}
+    for variant, found in numbered.items():
+        by_name.setdefault(found[1], []).append((float(found[2]), values[variant]))
+    for name, points in by_name.items():
+        numbers, seeds = zip(*sorted(points))
+        spread = [statistics.stdev(s) if len(s) > 1 else 0 for s in seeds]
+        axes.errorbar(numbers, [statistics.mean(s) for s in seeds], yerr=spread, marker='.',
+                      capsize=2, label=name)  # fmt: skip
+    if FIRST_STAGE in values:
+        axes.axhline(statistics.mean(values[FIRST_STAGE]), linestyle='--', linewidth=0.8,
+                     color='0.5', label=FIRST_STAGE)  # fmt: skip
+
+
+def replace_section(document: Path, name: str, text: str) -> None:
+    """Writes text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a document.
+
+    Raises:
+        ValueError: If the document does not have both marks once.
+    """
+    content = document.read_text()
+    begin, end = f'<!-- begin {name} -->\n', f'<!-- end {name} -->\n'
+    if content.count(begin) != 1 or content.count(end) != 1:
+        raise ValueError(
+            f'{document}: expected the lines "{begin.strip()}" and "{end.strip()}" once each'
+        )
+    before, rest = content.split(begin)
+    after = rest.split(end)[1]
+    document.write_text(f'{before}{begin}\n{text.strip()}\n\n{end}{after}')

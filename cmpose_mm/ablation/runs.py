@@ -1,0 +1,204 @@
+"""Trains and tests all variants of a set with several seeds; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from mmengine import Config
+from mmengine.runner import find_latest_checkpoint
+from tqdm import tqdm
+
+from .variants import EXPERIMENTS, variant_config
+
+FIRST_STAGE = 'start: first stage'
+Metrics = dict[str, dict[str, float]]
+"""Split -> name of the measure -> value."""
+Results = dict[str, dict[int, Metrics]]
+"""Variant -> seed -> metrics."""
+
+
+def run_experiment(
+    name: str,
+    config: str,
+    seeds: Sequence[int],
+    work_dir: Path,
+    *,
+    splits: Sequence[str] = (),
+    first_stage: str | None = None,
+    mim_args: Sequence[str] = (),
+    jobs: int = 1,
+) -> Results:
+    """Trains every variant of a set with every seed.
+
+    Each run has a folder of its own, ``work_dir/<variant>/seed<k>``, beside its config. Finished
+    runs are not repeated, also not for another set, and begun ones are resumed from their last
+    checkpoint; so the same command continues after a kill. What is there so far is in
+    ``work_dir/<set>.json``.
+
+    Args:
+        name: A key of `EXPERIMENTS`.
+        config: The config that the variants override.
+        seeds: Values of ``randomness.seed``, one training each.
+        work_dir: Receives the runs and results.
+        splits: Test on each of these when trained: folders of labels beside that of the config's
+            ``test_dataloader``. Without them, the last validation of the training counts.
+        first_stage: Config of a model that is trained first, once for each seed; all variants of a
+            seed start from it. It is tested, too. Without it they start from the config's
+            ``load_from``.
+        mim_args: Further arguments of ``mim train``, for example ``['--gpus', '2']``.
+        jobs: Runs at a time, each with its share of the cores.
+
+    Returns:
+        The results; with ``first_stage`` it is the last variant, `FIRST_STAGE`.
+
+    Raises:
+        ValueError: If there is no such set, or a folder holds runs of another config.
+        RuntimeError: If a training or test fails.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f'no experiment named {name!r}; there are {", ".join(EXPERIMENTS)}')
+    work_dir.mkdir(parents=True, exist_ok=True)
+    results: Results = {variant: {} for variant in EXPERIMENTS[name]}
+
+    def run_all(configs: dict[tuple[str, int], Config]) -> None:
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = {
+                pool.submit(run_once, run, _folder(work_dir, *key), splits, mim_args, jobs): key
+                for key, run in configs.items()
+            }
+            try:
+                for future in tqdm(as_completed(futures), name, len(futures), unit='run'):
+                    variant, seed = futures[future]
+                    results.setdefault(variant, {})[seed] = future.result()
+                    text = json.dumps(results, indent=2)
+                    (work_dir / f'{name}.json').write_text(text + '\n')
+            finally:  # after a failure, what has not begun does not begin
+                for future in futures:
+                    future.cancel()
+
+    base = Config.fromfile(config)
+    starts: dict[int, dict] = {seed: {} for seed in seeds}
+    if first_stage is not None:
+        stage = Config.fromfile(first_stage)
+        run_all(
+            {
+                (FIRST_STAGE, seed): variant_config(stage, {}, {'randomness.seed': seed})
+                for seed in seeds
+            }
+        )
+        for seed in seeds:
+            checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
+            starts[seed] = {'load_from': checkpoint}
+        results[FIRST_STAGE] = results.pop(FIRST_STAGE)
+    # Seed by seed: a table of one seed comes early.
+    run_all(
+        {
+            (variant, seed): variant_config(base, change, {'randomness.seed': seed, **starts[seed]})
+            for seed in seeds
+            for variant, change in EXPERIMENTS[name].items()
+        }
+    )
+    return {v: {s: results[v][s] for s in seeds} for v in results}
+
+
+def _folder(work_dir: Path, variant: str, seed: int) -> Path:
+    return work_dir / re.sub(r'[^\w.+-]+', '_', variant) / f'seed{seed}'
+
+
+def run_once(
+    config: Config,
+    work_dir: Path,
+    splits: Sequence[str] = (),
+    mim_args: Sequence[str] = (),
+    jobs: int = 1,
+) -> Metrics:
+    """One training through ``mim train mmpose``, and its tests; see `run_experiment`.
+
+    A folder that holds ``metrics.json`` is finished and only read; one that holds a checkpoint is
+    resumed. Without ``splits`` the only split is called ``val``.
+
+    Raises:
+        ValueError: If the folder holds a run of another config or was tested on other splits.
+        RuntimeError: If the training or a test fails.
+    """
+    config_file = work_dir.with_suffix('.py')
+    _write_config(config, config_file)
+    finished = work_dir / 'metrics.json'
+    if not finished.exists():
+        command = [sys.executable, '-m', 'mim', 'train', 'mmpose', str(config_file), *mim_args]
+        command += ['--work-dir', str(work_dir)]
+        if splits:
+            command.append('--no-validate')
+        # Only then: `--resume` makes MMPose forget `load_from`, even with nothing to resume.
+        if (work_dir / 'last_checkpoint').exists():
+            command.append('--resume')
+        _run(command, work_dir, jobs)
+        partial = finished.with_suffix('.partial')
+        if splits:
+            command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
+            _run([*command, str(work_dir), str(partial), *splits], work_dir, jobs)
+        else:
+            metrics = {'val': last_validation(work_dir)}
+            partial.write_text(json.dumps(metrics, indent=2) + '\n')
+        partial.rename(finished)
+    metrics = json.loads(finished.read_text())
+    if list(metrics) != list(splits or ['val']):
+        raise ValueError(
+            f'{finished}: has results of {", ".join(metrics)}, expected '
+            f'{", ".join(splits) or "those of the validation in training"}; delete it to test again'
+        )
+    return metrics
+
+
+def _write_config(config: Config, path: Path) -> None:
+    """Writes the config beside its run's folder, unless the same stands there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = config.pretty_text
+    if path.exists() and path.read_text() != text:
+        raise ValueError(
+            f'{path}: differs from the config of this run, which has changed since; '
+            'delete the runs of this folder or choose another work folder'
+        )
+    path.write_text(text)
+
+
+def _run(command: list[str], work_dir: Path, jobs: int) -> None:
+    """Runs a command; its output goes to ``work_dir/output.log``."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    if jobs > 1:
+        environment.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // jobs)))
+    log = work_dir / 'output.log'
+    with log.open('a') as file:
+        code = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment
+        ).returncode
+    if code:
+        tail = '\n'.join(log.read_text(errors='replace').splitlines()[-60:])  # mim adds 40
+        raise RuntimeError(f'{tail}\n{" ".join(command)}\nfailed; all its output is in {log}')
+
+
+def last_validation(work_dir: Path) -> dict[str, float]:
+    """The metrics of the last validation that MMEngine logged below a work folder.
+
+    Raises:
+        ValueError: If nothing was validated there.
+    """
+    records = [
+        record
+        for log in sorted(work_dir.glob('*/vis_data/scalars.json'))
+        for record in map(json.loads, log.read_text().splitlines())
+        if any(key.endswith('/AP') for key in record)
+    ]
+    if not records:
+        raise ValueError(f'{work_dir}: no validation result in */vis_data/scalars.json')
+    # A resumed run logs into a second folder, where the step goes on.
+    last = max(records, key=lambda record: record['step'])
+    return {key.split('/', 1)[1]: value for key, value in last.items() if '/' in key}

@@ -1,0 +1,179 @@
+"""The sets of variants: the paper's ablations, baselines, and what the paper leaves open."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Union
+
+from mmengine import Config
+
+Overrides = dict[str, Any]
+Variant = Union[Overrides, Callable[[Config], Overrides]]
+
+RATIOS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+STEP_TIMES = {'single frame': 0.3, 'concatenation 3x3': 0.6}
+"""Seconds of a training step over those of CM-Pose's, by `benchmarks/step_time.py`."""
+
+
+def single_frame(config: Config) -> Overrides:
+    """The single-frame model on the same samples; its step is shorter."""
+    return {**_clip_lengths(1, 1), 'model.method': dict(_delete_=True, type='KeyFrameOnly')}
+
+
+def averaged_heatmaps(config: Config) -> Overrides:
+    """The single-frame model, tested with the mean of the heatmaps of the clip's frames."""
+    num_frames = config.model.method.num_frames
+    return {
+        **_clip_lengths(1, num_frames),
+        'model.method': dict(_delete_=True, type='StackedFrames', num_frames=num_frames),
+        'model.head.type': 'HeatmapAverageHead',
+    }
+
+
+def concatenation(kernel_size: int) -> Variant:
+    """One convolution over the concatenated frames."""
+
+    def overrides(config: Config) -> Overrides:
+        method = config.model.method
+        sizes = dict(embed_dims=method.embed_dims, num_frames=method.num_frames)
+        method = dict(_delete_=True, type='FrameConcat', kernel_size=kernel_size, **sizes)
+        return {'model.method': method}
+
+    return overrides
+
+
+def faster_learning(variant: Variant, factor: float) -> Variant:
+    """A variant with another learning rate: who says that CM-Pose's suits it?"""
+
+    def overrides(config: Config) -> Overrides:
+        rate = config.optim_wrapper.optimizer.lr
+        return {**_resolve(variant, config), 'optim_wrapper.optimizer.lr': factor * rate}
+
+    return overrides
+
+
+def equal_time(variant: Variant, step_time: float) -> Variant:
+    """A variant that trains as long as CM-Pose.
+
+    Longer by a number of steps, not by the clock: results do not depend on what else runs.
+
+    Args:
+        variant: what trains.
+        step_time: of the variant over that of CM-Pose.
+    """
+
+    def overrides(config: Config) -> Overrides:
+        loop, schedulers = config.train_cfg, config.param_scheduler
+        if loop.get('type') != 'IterBasedTrainLoop' or schedulers[-1].get('T_max') is None:
+            raise ValueError(
+                f'{config.filename}: equal training time needs an IterBasedTrainLoop and a '
+                'CosineAnnealingLR as the last of param_scheduler'
+            )
+        steps = round(loop.max_iters / step_time)
+        return {
+            **_resolve(variant, config),
+            'train_cfg.max_iters': steps,
+            'train_cfg.val_interval': steps,
+            f'param_scheduler.{len(schedulers) - 1}.T_max': steps,
+            'default_hooks.checkpoint.interval': steps,
+        }
+
+    return overrides
+
+
+def _clip_lengths(train: int, test: int) -> Overrides:
+    return {
+        'train_dataloader.dataset.num_frames': train,
+        'val_dataloader.dataset.num_frames': test,
+        'test_dataloader.dataset.num_frames': test,
+    }
+
+
+EXPERIMENTS: dict[str, dict[str, Variant]] = {
+    # Does it help? Everybody sees the same samples.
+    'baselines': {
+        'CM-Pose': {},
+        'single frame': single_frame,
+        'single frame, 10x rate': faster_learning(single_frame, 10),
+        'averaged heatmaps': averaged_heatmaps,
+        'concatenation 1x1': concatenation(1),
+        'concatenation 3x3': concatenation(3),
+    },
+    # Everybody trains for the same time.
+    'equal_time': {
+        'CM-Pose': {},
+        'single frame, equal time': equal_time(single_frame, STEP_TIMES['single frame']),
+        'single frame, 10x rate, equal time': equal_time(
+            faster_learning(single_frame, 10), STEP_TIMES['single frame']
+        ),
+        'concatenation 3x3, equal time': equal_time(
+            concatenation(3), STEP_TIMES['concatenation 3x3']
+        ),
+    },
+    # Which auxiliary tasks: the paper's Table 4.
+    'table4': {
+        'CM-Pose': {},
+        'primary + mask': {'model.method.aux.noise_ratio': 0.0},
+        'primary + denoise': {'model.method.aux.mask_ratio': 0.0},
+        'primary': {'model.method.aux': None},
+    },
+    # What reaches the head: the paper's Table 5.
+    'table5': {
+        'CM-Pose': {},
+        'causal tokens only': {'model.method.fte.causal_only': True},
+        'no FTE': {'model.method.fte': None},
+    },
+    # One ratio varies, the other keeps its default: the paper's Figure 3.
+    'figure3': {
+        **{f'mask {r}': {'model.method.aux.mask_ratio': r} for r in RATIOS},
+        **{f'noise {r}': {'model.method.aux.noise_ratio': r} for r in RATIOS},
+    },
+    # What the paper leaves open; `CM-Pose` has the defaults.
+    'readings': {
+        'CM-Pose': {},
+        'separate pathways': {'model.method.neck.shared_pathways': False},
+        'pathways: weighted sum': {'model.method.neck.fusion': 'weighted_sum'},
+        'frames: weighted sum': {'model.method.temporal_fusion': 'weighted_sum'},
+        'union selection': {'model.method.fte.selection': 'union'},
+        'literal merge': {'model.method.fte.normalize_merge': False},
+        'target not detached': {'model.method.aux.detach_target': False},
+        **{f'lambda {v}': {'model.method.aux.loss_weight': v} for v in (1e-4, 1e-2, 0.1)},
+        **{f'noise std {v}': {'model.method.aux.noise_std': v} for v in (0.25, 1.0)},
+        **{f'n {v}': {'model.method.fte.num_causal': v} for v in (1, 2, 8)},
+        **{f'L {v}': {'model.method.fte.num_clusters': v} for v in (8, 16, 66)},
+        **{f'k {v}': {'model.method.fte.num_neighbors': v} for v in (2, 10, 20)},
+    },
+    # What the neck's depth and width are worth.
+    'neck': {
+        'CM-Pose': {},
+        '2 blocks': {'model.method.neck.num_blocks': 2},
+        '4 blocks': {'model.method.neck.num_blocks': 4},
+        'attention width 16': {'model.method.neck.attention_dims': 16},
+        'attention width 32': {'model.method.neck.attention_dims': 32},
+        'attention width 128': {'model.method.neck.attention_dims': 128},
+        'attention width 192': {'model.method.neck.attention_dims': 192},
+    },
+}
+"""Set -> variant -> overrides, as ``Config.merge_from_dict`` takes them (dotted config keys), or a
+function that makes them from the config. The first variant of a set is what the others are compared
+with. A name means the same in all sets: they share its runs."""
+
+
+def variant_config(config: Config, variant: Variant, overrides: Overrides | None = None) -> Config:
+    """The config of a variant.
+
+    Args:
+        config: what the variant overrides; stays as it is.
+        variant: a value of a set of `EXPERIMENTS`.
+        overrides: further ones.
+    """
+    resolved = copy.deepcopy({**_resolve(variant, config), **(overrides or {})})
+    config = copy.deepcopy(config)
+    config.merge_from_dict(resolved)
+    return config
+
+
+def _resolve(variant: Variant, config: Config) -> Overrides:
+    return variant(config) if callable(variant) else variant
