@@ -22,6 +22,7 @@ def tiny_model(tiny_config, synthetic_root, tmp_path) -> Callable[..., tuple[str
         model = MODELS.build(Config.fromfile(config).model)
         generator = torch.Generator().manual_seed(0)
         for parameter in model.parameters():
+            parameter.data = torch.empty(parameter.shape, dtype=torch.float32)
             parameter.data.normal_(std=0.2, generator=generator)
         checkpoint = tmp_path / f'{name}.pth'
         torch.save(dict(state_dict=model.state_dict()), checkpoint)

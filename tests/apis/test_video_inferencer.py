@@ -25,13 +25,12 @@ test_dataloader = val_dataloader
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Untrained heatmaps are so flat that the order of sums moves their peaks by tenths of a pixel;
-    with one thread it does not depend on the size of a batch."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def double():
+    """Models are built in float64. Untrained heatmaps are so flat that in float32 the order of sums,
+    which depends on the size of a batch, moves their peaks by tenths of a pixel."""
+    torch.set_default_dtype(torch.float64)
     yield
-    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
 
 
 def noise_frames(count, height=90, width=120):
@@ -416,6 +415,7 @@ def test_detection_every_second_frame_in_track_crops_costs_one_pass(tiny_model):
 def test_half_precision_is_close(tiny_model, half):
     if half == 'fp16' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 3):
         pytest.skip('CPUs autocast to float16 from torch 2.3 on')
+    torch.set_default_dtype(torch.float32)  # autocast leaves float64 as it is
     # Without the choice of tokens, which one rounding can turn over.
     config, checkpoint = tiny_model("\nmodel['method'].update(fte=None)\n")
     frames, boxes = noise_frames(3), moving_boxes(3)
