@@ -26,8 +26,8 @@ test_dataloader = val_dataloader
 
 @pytest.fixture(autouse=True)
 def double():
-    """Models are built in float64. Untrained heatmaps are so flat that in float32 the order of sums,
-    which depends on the size of a batch, moves their peaks by tenths of a pixel."""
+    """Models are built in float64. Untrained heatmaps are so flat that in float32 the order of
+    sums, which depends on the size of a batch, moves their peaks by tenths of a pixel."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
