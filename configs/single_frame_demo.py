@@ -76,6 +76,8 @@ train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     drop_last=True,
+    # Frames this small are decoded in no time.
+    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(data_root=data_root, num_frames=1, pipeline=train_pipeline),
 )
 val_dataloader = dict(

@@ -33,9 +33,9 @@ train_dataloader = dict(
     batch_size=4, num_workers=1, dataset=dict(data_root={root!r}, ann_file='annotations/train')
 )
 train_dataloader['dataset']['pipeline'] = [
-    dict(type='LoadClip'),
+    dict(type='LoadClip', cache_size_mb=1),
     dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='ClipRandomFlip', direction='horizontal'),
     dict(type='RandomHalfBody'),
     dict(type='RandomBBoxTransform', scale_factor=(0.65, 1.35), rotate_factor=45),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),

@@ -96,6 +96,6 @@ def test_recipe_of_the_paper(year):
     assert transforms['GetBBoxCenterScale'].padding == 1.25
     assert transforms['RandomBBoxTransform'].rotate_factor == 45
     assert transforms['RandomBBoxTransform'].scale_factor == (0.65, 1.35)
-    assert {'RandomHalfBody', 'RandomFlip'} <= set(transforms)
+    assert {'RandomHalfBody', 'ClipRandomFlip'} <= set(transforms)
     assert config.test_dataloader.dataset.dataset_name == f'posetrack{year}'
     assert str(year) in config.test_evaluator.ann_file

@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 from cmpose_mm.ablation import last_validation
 
 # Plain SGD without clipping: a step shows the gradients as they are. No drop-path: its draws belong
-# to a process. Everything else random belongs to a clip.
+# to a process. Everything else random belongs to a clip. MMEngine's sampler gives two processes the
+# batches of one.
 SETTINGS = """
 model['backbone']['drop_path_rate'] = 0.0
 optim_wrapper = dict(
@@ -23,6 +24,7 @@ optim_wrapper = dict(
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
 env_cfg = dict(dist_cfg=dict(backend='gloo'))
 train_dataloader.update(num_workers=0, persistent_workers=False)
+train_dataloader['sampler'] = dict(type='DefaultSampler', shuffle=True)
 val_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
 """
 STEPS = 2

@@ -9,6 +9,7 @@ randomness = dict(seed=0)
 
 default_hooks = dict(
     epoch_seed=dict(type='EpochSeedHook'),
+    sampler_layout=dict(type='SamplerLayoutHook'),
     # `interval=1`: a killed run resumes (`--resume`) from the last whole epoch.
     checkpoint=dict(interval=1, max_keep_ckpts=2, save_best='posetrack/AP', rule='greater'),
 )

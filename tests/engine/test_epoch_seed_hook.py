@@ -68,7 +68,7 @@ def test_runner_gives_every_epoch_other_samples(tiny_config, synthetic_root):
         config = Config.fromfile(
             tiny_config(synthetic_root, extra='train_cfg = dict(max_epochs=2)')
         )
-        config.train_dataloader.sampler.shuffle = False
+        config.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=False)
         with DefaultScope.overwrite_default_scope('mmpose'):
             loader = Runner.build_dataloader(config.train_dataloader, seed=0)
         clips = []

@@ -20,10 +20,12 @@ data_root = 'data/posetrack18/'
 
 codec = dict(type='UDPHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
 
+# With the sampler's order, 512 MB in each data worker decode every frame once: up to 185 frames of
+# 1280x720 pixels, of which 128 are in use.
 train_pipeline = [
-    dict(type='LoadClip'),
+    dict(type='LoadClip', cache_size_mb=512),
     dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='ClipRandomFlip', direction='horizontal'),
     dict(type='RandomHalfBody'),
     dict(
         type='RandomBBoxTransform',
@@ -38,7 +40,7 @@ train_pipeline = [
     dict(type='PackClipInputs'),
 ]
 val_pipeline = [
-    dict(type='LoadClip'),
+    dict(type='LoadClip', cache_size_mb=64),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
     dict(type='PackClipInputs'),
@@ -48,7 +50,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    sampler=dict(type='GroupedFrameSampler'),
     dataset=dict(
         type=dataset_type,
         dataset_name='posetrack18',
