@@ -113,11 +113,26 @@ def test_shared_frames_can_not_be_written_to(synthetic_root):
         sample['img'][sample['key_index']][:] = 0
 
 
-def test_few_frames_are_kept(synthetic_root):
-    dataset = build(synthetic_root, LOAD + [corrupt(mode='persistent')])
+@pytest.mark.parametrize('megabytes', [0, 0.06, 64])
+def test_each_frame_is_corrupted_once_if_memory_allows(synthetic_root, megabytes, monkeypatch):
+    calls = []
+
+    def counted(image, corruption, severity, **where):
+        calls.append((where['sequence'], where['frame_number']))
+        return corrupt_frame(image, corruption, severity, **where)
+
+    monkeypatch.setattr('cmpose_mm.datasets.transforms.corruptions.corrupt_frame', counted)
+    cfg = corrupt(mode='persistent', cache_size_mb=megabytes)
+    dataset = build(synthetic_root, LOAD + [cfg], split='train')
     for index in range(len(dataset)):
-        dataset[index]
-        assert len(dataset.pipeline.transforms[1]._recent) <= 4
+        sample = dataset[index]
+        for path, frame in zip(sample['frame_paths'], sample['img']):
+            assert np.array_equal(frame, expected(path))
+    assert dataset.pipeline.transforms[1].cache.num_bytes <= megabytes * 1e6
+    if megabytes == 64:
+        assert len(calls) == len(set(calls))
+    else:  # a frame of 120 x 160 pixels takes 0.0576 MB
+        assert len(calls) > len(set(calls))
 
 
 def clip_results(root, number, offsets):

@@ -7,7 +7,7 @@ other two right before it, as they change which frames are loaded.
 from __future__ import annotations
 
 import os.path as osp
-from collections import OrderedDict
+from functools import partial
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -23,6 +23,7 @@ from cmpose_mm.corruptions import (
     setting,
     without_lost,
 )
+from cmpose_mm.datasets.frame_cache import FrameCache
 from cmpose_mm.posetrack.frames import list_images
 
 MODES = ('key', 'persistent')
@@ -46,56 +47,57 @@ class CorruptClip(BaseTransform):
         mode: 'key' corrupts the key frame, also where it stands in for another at an end of the
             video; 'persistent' all frames. A single image is a key frame.
         seed: of the benchmark.
+        cache_size_mb: megabytes (10^6 bytes) of corrupted frames that are kept, in each process
+            that loads data, for the next persons and clips that use them.
 
     Raises:
         ValueError: for an argument out of range, a frame without a path, or an image of another
             kind.
     """
 
-    def __init__(self, corruption: str, severity: int, mode: str = 'key', seed: int = 0) -> None:
+    def __init__(
+        self,
+        corruption: str,
+        severity: int,
+        mode: str = 'key',
+        seed: int = 0,
+        cache_size_mb: float = 64,
+    ) -> None:
         _check_corruption(corruption, severity, IMAGE_CORRUPTIONS)
         if mode not in MODES:
             raise ValueError(f'mode is {mode!r}, expected one of {", ".join(MODES)}')
         self.corruption, self.severity, self.mode, self.seed = corruption, severity, mode, seed
-        # Persons of one frame and clips of neighbouring frames come one after the other in tests.
-        self._recent: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.cache = FrameCache(int(cache_size_mb * 1e6))
 
     def transform(self, results: dict) -> dict:
         """See the class."""
         frames = results['img']
         if isinstance(frames, np.ndarray):
-            results['img'] = self._corrupted(frames, results.get('img_path'), limit=2)
+            results['img'] = self._corrupted(frames, results.get('img_path'))
             return results
         paths = results.get('frame_paths', [None] * len(frames))
         key_path = paths[results['key_index']]
         results['img'] = [
-            self._corrupted(frame, path, limit=len(paths) + 1)
-            if self.mode == 'persistent' or path == key_path
-            else frame
+            self._corrupted(frame, path) if self.mode == 'persistent' or path == key_path else frame
             for frame, path in zip(frames, paths)
         ]
         return results
 
-    def _corrupted(self, frame: np.ndarray, path: str | None, limit: int) -> np.ndarray:
-        """The corrupted frame; the ``limit`` latest ones are kept."""
+    def _corrupted(self, frame: np.ndarray, path: str | None) -> np.ndarray:
         if path is None:
             raise ValueError('CorruptClip: a frame has no path, expected one to know it by')
-        if path not in self._recent:
-            sequence, number = frame_of(path)
-            corrupted = corrupt_frame(
-                frame,
-                self.corruption,
-                self.severity,
-                seed=self.seed,
-                sequence=sequence,
-                frame_number=number,
-            )
-            corrupted.setflags(write=False)
-            self._recent[path] = corrupted
-        self._recent.move_to_end(path)
-        while len(self._recent) > limit:
-            self._recent.popitem(last=False)
-        return self._recent[path]
+        return self.cache.get(path, partial(self._corrupt, frame))
+
+    def _corrupt(self, frame: np.ndarray, path: str) -> np.ndarray:
+        sequence, number = frame_of(path)
+        return corrupt_frame(
+            frame,
+            self.corruption,
+            self.severity,
+            seed=self.seed,
+            sequence=sequence,
+            frame_number=number,
+        )
 
     def __repr__(self) -> str:
         return (
