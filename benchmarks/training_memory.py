@@ -13,25 +13,14 @@ import argparse
 import platform
 
 import torch
+from costs import training_samples
 from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import turn_on_activation_checkpointing
-from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
 GIB = 2**30
-
-
-def training_sample(config: Config) -> PoseDataSample:
-    """A sample with empty heatmap targets of the config's size."""
-    width, height = config.model.head.decoder.heatmap_size
-    joints = config.model.head.out_channels
-    sample = PoseDataSample()
-    sample.gt_fields = PixelData(heatmaps=torch.zeros(joints, height, width))
-    sample.gt_instance_labels = InstanceData(keypoint_weights=torch.ones(1, joints))
-    sample.set_metainfo(dict(clip_seed=0))
-    return sample
 
 
 def saved_bytes(model: torch.nn.Module, clip: torch.Tensor, sample: PoseDataSample) -> int:
@@ -67,10 +56,11 @@ def main() -> None:
         model = MODELS.build(config.model).train()
         width, height = config.model.head.decoder.input_size
         clip = torch.randn(1, config.model.method.num_frames, 3, height, width)
-        plain = saved_bytes(model, clip, training_sample(config))
+        (sample,) = training_samples(config, 1)
+        plain = saved_bytes(model, clip, sample)
         layers = len(model.backbone.layers)
         turn_on_activation_checkpointing(model, [f'backbone.layers.{i}' for i in range(layers)])
-        checkpointed = saved_bytes(model, clip, training_sample(config))
+        checkpointed = saved_bytes(model, clip, sample)
         count = sum(p.numel() for p in model.parameters())
         print(
             f'| {path} | {count / 1e6:.1f} | {16 * count / GIB:.2f} | {plain / GIB:.2f} '

@@ -1,0 +1,138 @@
+"""What CM-Pose costs at inference, against the least that any model of three frames can cost.
+
+Runs on the CPU in float32, without flip test, in one process and interleaved:
+
+  least         the backbone on all frames of the clips in one batch, the head on one map a clip
+  single frames the single-frame model, backbone and head, on all frames
+  CM-Pose       the clip model: backbone on all frames, neck, temporal fusion, token enhancement
+                (FTE), head on the key frame
+  one frame     the single-frame model on one frame a clip
+  track crops   CM-Pose with the other frames' features at hand (`--crops track` of video inference)
+
+Times are medians, ratios medians and quartiles of the ratios in each round. Multiply-adds are
+those of matrix products and convolutions. The FTE's memory is the most that it allocates beyond its
+inputs, its outputs included, in units of the fused tokens that it gets. Weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import costs
+import torch
+from costs import Spread, markdown_table, multiply_adds
+from mmengine.config import Config, DictAction
+
+# What the times are divided by.
+WORKS = {
+    'least': (costs.least, 'least'),
+    'single frames': (costs.single_frames, 'least'),
+    'CM-Pose': (costs.clip_model, 'least'),
+    'one frame': (lambda model, clips: costs.single_frames(model, clips[:, :1]), 'one frame'),
+    'track crops': (costs.track_crops, 'one frame'),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="""examples:
+  python benchmarks/inference_cost.py cmpose_vit_posetrack18.py
+  python benchmarks/inference_cost.py cmpose_vit_posetrack18.py --cfg-options \\
+      model.method.neck.attention_dims=192 model.method.neck.num_heads=6""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', metavar='CONFIG')
+    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 4], metavar='B')
+    parser.add_argument('--repeats', type=int, default=15, help='rounds (default: 15)')
+    parser.add_argument('--threads', type=int, default=2, help='default: 2')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='overrides of the config')  # fmt: skip
+    return parser.parse_args()
+
+
+def parts(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """The modules that a clip goes through."""
+    method = model.method
+    modules = {
+        'backbone': model.backbone,
+        'neck': method.neck,
+        'temporal fusion': method.temporal_fusion,
+        'FTE': method.fte,
+        'head': model.head,
+    }
+    return {name: module for name, module in modules.items() if module is not None}
+
+
+@torch.no_grad()
+def measure(config: Config, batch_size: int, repeats: int) -> str:
+    """The tables for one batch size."""
+    model = costs.build_model(config).eval()
+    clips = costs.random_clips(config, batch_size)
+    runs = {name: lambda work=work: work(model, clips) for name, (work, _) in WORKS.items()}
+    macs = {name: multiply_adds(run) for name, run in runs.items()}
+    modules = parts(model)
+    inputs = costs.module_inputs(modules, runs['CM-Pose'])
+
+    part_seconds = {}
+    clip_run = runs['CM-Pose']
+
+    def clip_run_with_parts() -> None:
+        with costs.timed_modules(modules) as seconds:
+            clip_run()
+        for name, (value,) in seconds.items():
+            part_seconds.setdefault(name, []).append(value)
+
+    runs['CM-Pose'] = clip_run_with_parts
+    times = costs.interleaved_seconds(runs, repeats)
+
+    rows = []
+    for name, (_, unit) in WORKS.items():
+        milliseconds = 1000 * Spread.of(times[name]).median / batch_size
+        rows.append(
+            [
+                batch_size,
+                name,
+                f'{macs[name] / batch_size:.2f}',
+                f'{milliseconds:.0f}',
+                unit,
+                f'{macs[name] / macs[unit]:.3f}',
+                Spread.of(times[name] / times[unit]),
+            ]
+        )
+    header = ['clips', 'work', 'GMACs a clip', 'ms a clip', 'over', 'GMACs ratio', 'time ratio']
+    tables = [markdown_table(header, rows)]
+
+    rows = []
+    for name, module in modules.items():
+        run = lambda module=module, name=name: module(*inputs[name])  # noqa: E731
+        count = multiply_adds(run)
+        # The first value is that of the warm-up.
+        share = Spread.of(part_seconds[name][1:] / times['CM-Pose'])
+        memory = '-'
+        if name == 'FTE':
+            tokens = inputs[name][0]
+            memory = f'{costs.peak_memory(run) / (tokens.numel() * tokens.element_size()):.2f}'
+        share_macs = 100 * count / macs['CM-Pose']
+        percent = f'{100 * share.median:.2f} ({100 * share.low:.2f}-{100 * share.high:.2f})'
+        rows.append(
+            [batch_size, name, f'{count / batch_size:.3f}', f'{share_macs:.2f}', percent, memory]
+        )
+    header = ['clips', 'part of CM-Pose', 'GMACs a clip', '% of GMACs', '% of time', 'memory']
+    tables.append(markdown_table(header, rows))
+    return '\n\n'.join(tables)
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    config = costs.load_config(args.config, args.cfg_options)
+    neck = {k: v for k, v in config.model.method.neck.items() if k != 'type'}
+    print(costs.machine())
+    print(f'{args.config}, neck {neck}, {args.repeats} rounds', flush=True)
+    for batch_size in args.batch_sizes:
+        print('\n' + measure(config, batch_size, args.repeats), flush=True)
+
+
+if __name__ == '__main__':
+    main()

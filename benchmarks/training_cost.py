@@ -1,0 +1,103 @@
+"""What a training step of CM-Pose costs, against the least that any model of three frames can cost.
+
+A step is forward, losses and backward, without the optimiser and the data. On the CPU in float32,
+in one process and interleaved:
+
+  least           the backbone on all frames of the clips, the head and its loss on one map a clip
+  single frames   the single-frame model with its loss on all frames
+  primary         CM-Pose without auxiliary tasks
+  + mask          with the masking task
+  + denoise       with the denoising task
+  CM-Pose         with both tasks, as configured
+
+Times are medians, ratios medians and quartiles of the ratios in each round; multiply-adds are those
+of matrix products and convolutions, forward and backward. Weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+import costs
+import torch
+from costs import Spread, markdown_table, multiply_adds
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="""example:
+  python benchmarks/training_cost.py cmpose_vit-s_posetrack18.py""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', metavar='CONFIG')
+    parser.add_argument('--batch-size', type=int, default=4, metavar='B', help='clips (default: 4)')
+    parser.add_argument('--repeats', type=int, default=9, help='rounds (default: 9)')
+    parser.add_argument('--threads', type=int, default=2, help='default: 2')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='overrides of the config')  # fmt: skip
+    return parser.parse_args()
+
+
+def measure(config: Config, batch_size: int, repeats: int) -> str:
+    """The table."""
+    model = costs.build_model(config).train()
+    clips = costs.random_clips(config, batch_size)
+    samples = costs.training_samples(config, batch_size)
+    both = model.method.aux
+    mask, denoise = copy.deepcopy(both), copy.deepcopy(both)
+    mask.noise_ratio = denoise.mask_ratio = 0.0
+    tasks = {'primary': None, '+ mask': mask, '+ denoise': denoise, 'CM-Pose': both}
+
+    def clip_step(aux: torch.nn.Module | None) -> None:
+        model.method.aux = aux
+        costs.training_step(model, costs.clip_losses, clips, samples)
+
+    runs = {
+        'least': lambda: costs.training_step(model, costs.least_losses, clips, samples),
+        'single frames': lambda: costs.training_step(
+            model, costs.single_frame_losses, clips, samples
+        ),
+        **{name: lambda aux=aux: clip_step(aux) for name, aux in tasks.items()},
+    }
+    calls = {}
+    macs = {}
+    for name, run in runs.items():
+        modules = {'backbone': model.backbone, 'neck': model.method.neck}
+        with costs.timed_modules(modules) as seconds:
+            macs[name] = multiply_adds(run)
+        calls[name] = ', '.join(str(len(values)) for values in seconds.values())
+    times = costs.interleaved_seconds(runs, repeats)
+    rows = [
+        [
+            name,
+            calls[name],
+            f'{macs[name] / batch_size:.2f}',
+            f'{1000 * Spread.of(times[name]).median / batch_size:.0f}',
+            f'{macs[name] / macs["least"]:.3f}',
+            Spread.of(times[name] / times['least']),
+            Spread.of(times[name] / times['single frames']),
+        ]
+        for name in runs
+    ]
+    return markdown_table(
+        ['step', 'calls of backbone, neck', 'GMACs a clip', 'ms a clip', 'GMACs over least',
+         'time over least', 'time over single frames'],
+        rows,
+    )  # fmt: skip
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    config = costs.load_config(args.config, args.cfg_options)
+    neck = {k: v for k, v in config.model.method.neck.items() if k != 'type'}
+    print(costs.machine())
+    print(f'{args.config}, neck {neck}, {args.batch_size} clips, {args.repeats} rounds\n')
+    print(measure(config, args.batch_size, args.repeats))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,230 @@
+"""The cost benchmarks count, measure and report what they say; on tiny models."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from cmpose_mm import config_path
+from cmpose_mm.models.cmpose import CausalTokenFTE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks'))
+
+import costs  # noqa: E402
+import gpu_cost  # noqa: E402
+import inference_cost  # noqa: E402
+import training_cost  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
+    reason='the cost benchmarks need torch >= 2.4',
+)
+D, LAYERS, FFN, CELLS, FRAMES, JOINTS = 32, 2, 64, 48, 3, 15
+HEAD_WIDTH, ATTENTION, BLOCKS, CAUSAL, CLUSTERS = 16, 8, 2, 1, 8
+
+
+@pytest.fixture(autouse=True)
+def mmpose_scope():
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        yield
+
+
+@pytest.fixture
+def config():
+    """A CM-Pose on crops of 96 x 128 pixels."""
+    config = Config.fromfile(config_path('_base_/models/cmpose_vit-s.py'))
+    arch = dict(embed_dims=D, num_layers=LAYERS, num_heads=4, feedforward_channels=FFN)
+    config.merge_from_dict(
+        dict(
+            model=dict(
+                backbone=dict(arch=arch, img_size=(128, 96)),
+                method=dict(
+                    embed_dims=D,
+                    neck=dict(num_heads=2, attention_dims=ATTENTION),
+                    fte=dict(num_causal=CAUSAL, num_neighbors=3, num_clusters=CLUSTERS),
+                ),
+                head=dict(
+                    in_channels=D,
+                    deconv_out_channels=(HEAD_WIDTH, HEAD_WIDTH),
+                    decoder=dict(input_size=(96, 128), heatmap_size=(24, 32)),
+                ),
+            )
+        )
+    )
+    return config
+
+
+def hand_count():
+    """Multiply-adds of the tiny model's parts for one clip, from the definitions."""
+    layer = CELLS * (4 * D * D + 2 * D * FFN) + 2 * CELLS * CELLS * D
+    backbone = CELLS * 3 * 16 * 16 * D + LAYERS * layer  # of one frame
+    head = 16 * CELLS * HEAD_WIDTH * (D + 4 * HEAD_WIDTH) + 16 * CELLS * HEAD_WIDTH * JOINTS
+    slots = CELLS + JOINTS
+    # Four attention modules a block, two of them spatial; the temporal one has no matrix products.
+    attention = 4 * 4 * D * ATTENTION + 2 * 2 * slots * ATTENTION
+    neck = BLOCKS * FRAMES * slots * (attention + 2 * D * D)
+    fusion = CELLS * FRAMES * D * D
+    fte = 2 * JOINTS * D * D + (JOINTS + CELLS + CLUSTERS) * CELLS * D
+    return dict(backbone=backbone, head=head, neck=neck, fusion=fusion, fte=fte)
+
+
+def test_multiply_adds_equal_a_hand_count(config):
+    model, clips = costs.build_model(config).eval(), costs.random_clips(config, 2)
+    count = hand_count()
+    expected = {
+        costs.least: 3 * count['backbone'] + count['head'],
+        costs.single_frames: 3 * count['backbone'] + 3 * count['head'],
+        costs.clip_model: 2 * count['backbone'] + sum(count.values()),
+        costs.track_crops: sum(count.values()),
+    }
+    with torch.no_grad():
+        for work, macs in expected.items():
+            found = costs.multiply_adds(lambda work=work: work(model, clips))
+            assert found == pytest.approx(2 * macs / 1e9, rel=1e-12), work.__name__
+
+
+@pytest.mark.slow
+def test_three_frames_of_vitpose_b_and_the_cost_of_the_default_over_them():
+    config = costs.load_config('cmpose_vit_posetrack18.py', {})
+    model, clips = costs.build_model(config).eval(), costs.random_clips(config, 1)
+    with torch.no_grad():
+        least, ours = (
+            costs.multiply_adds(lambda work=work: work(model, clips))
+            for work in (costs.least, costs.clip_model)
+        )
+    assert least == pytest.approx(52.7, abs=0.05)
+    assert ours <= 1.12 * least
+
+
+def test_the_works_are_those_of_the_model(config):
+    model, clips = costs.build_model(config).eval(), costs.random_clips(config, 2)
+    with torch.no_grad():
+        heatmaps = costs.clip_model(model, clips)
+        assert torch.equal(heatmaps, model(clips, None, mode='tensor'))
+        everything = costs.single_frames(model, clips)
+        assert torch.equal(costs.least(model, clips), everything[1::3])
+        still = clips[:, -1:].expand_as(clips)
+        torch.testing.assert_close(
+            costs.track_crops(model, clips), costs.clip_model(model, still), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_training_step_leaves_the_gradients_of_the_losses(config):
+    model, clips = costs.build_model(config).train(), costs.random_clips(config, 2)
+    samples = costs.training_samples(config, 2)
+    for _ in range(2):  # the second from empty gradients, too
+        costs.training_step(model, costs.clip_losses, clips, samples)
+    found = {name: p.grad.clone() for name, p in model.method.named_parameters()}
+    model.zero_grad()
+    losses = model.loss(clips, samples)
+    assert set(losses) == {'loss_kpt', 'loss_mask', 'loss_denoise'}
+    sum(losses.values()).backward()
+    # Drop-path draws anew, so the gradients are not the same.
+    assert all(p.grad.shape == found[name].shape for name, p in model.method.named_parameters())
+    costs.training_step(model, costs.least_losses, clips, samples)
+    assert all(p.grad is None for p in model.method.parameters())
+    assert all(p.grad is not None for p in model.backbone.parameters() if p.requires_grad)
+
+
+def test_every_round_runs_all_calls_and_every_other_one_backwards():
+    calls = []
+    runs = {name: lambda name=name: calls.append(name) for name in 'abc'}
+    seconds = costs.interleaved_seconds(runs, repeats=2)
+    assert ''.join(calls) == 'abc' + 'abc' + 'cba'
+    assert {name: len(values) for name, values in seconds.items()} == dict(a=2, b=2, c=2)
+
+
+def test_peak_memory_counts_what_lives_together():
+    def run():
+        first = torch.ones(100_000)
+        second = first + 1  # both: 800 kB
+        del first
+        return second[:1] + second[1:2]
+
+    # The allocator may round up.
+    assert 800_000 <= costs.peak_memory(run) <= 810_000
+    assert 400_000 <= costs.peak_memory(lambda: torch.ones(100_000)) <= 410_000
+
+
+@pytest.mark.parametrize('width', [384, 768, 1280])
+@pytest.mark.parametrize('num_clips', [1, 4])
+def test_token_enhancement_needs_at_most_three_times_the_fused_tokens(width, num_clips):
+    fte = CausalTokenFTE(width)
+    tokens, keypoints = torch.randn(num_clips, 192, width), torch.randn(num_clips, 15, width)
+    with torch.no_grad():
+        peak = costs.peak_memory(lambda: fte(tokens, keypoints))
+    # At least the enhanced tokens themselves and the restored ones.
+    assert 2 <= peak / (tokens.numel() * 4) <= 3
+
+
+def cells(table):
+    """A markdown table's rows by header."""
+    lines = [[c.strip() for c in line.strip('| ').split('|')] for line in table.splitlines()]
+    return [dict(zip(lines[0], line)) for line in lines[2:]]
+
+
+def test_inference_tables(config):
+    works, parts = map(cells, inference_cost.measure(config, 2, repeats=2).split('\n\n'))
+    assert [row['work'] for row in works] == list(inference_cost.WORKS)
+    assert works[0]['GMACs ratio'] == '1.000'
+    assert works[0]['time ratio'] == '1.000 (1.000-1.000)'
+    assert [row['part of CM-Pose'] for row in parts] == [
+        'backbone',
+        'neck',
+        'temporal fusion',
+        'FTE',
+        'head',
+    ]
+    assert sum(float(row['% of GMACs']) for row in parts) == pytest.approx(100, abs=0.1)
+    shares = [float(row['% of time'].split()[0]) for row in parts]
+    assert all(share > 0 for share in shares) and sum(shares) < 101
+    assert float(parts[3]['memory']) > 1
+
+
+def test_training_table_and_one_call_of_backbone_and_neck(config):
+    rows = {row['step']: row for row in cells(training_cost.measure(config, 2, repeats=1))}
+    calls = {name: row['calls of backbone, neck'] for name, row in rows.items()}
+    ours = ['primary', '+ mask', '+ denoise', 'CM-Pose']
+    assert calls == {'least': '1, 0', 'single frames': '1, 0', **dict.fromkeys(ours, '1, 1')}
+    macs = [float(rows[name]['GMACs over least']) for name in ['least', *ours]]
+    assert macs[0] == 1 and macs[2] == macs[3] and macs == sorted(macs)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU is there')
+def test_without_a_gpu_one_sentence(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['gpu_cost.py', 'cmpose_vit_posetrack18.py'])
+    with pytest.raises(SystemExit, match='torch finds no CUDA GPU here; on a CPU use'):
+        gpu_cost.main()
+
+
+@pytest.mark.parametrize('work', ['inference', 'training'])
+@pytest.mark.parametrize('backend', [None, 'aot_eager'])
+def test_gpu_rows_on_the_cpu(config, work, backend):
+    model = costs.build_model(config)
+    rows = gpu_cost.measure(
+        config, model, work, 2, backend, repeats=2, device='cpu', peak_tflops=1e-3
+    )
+    assert [row[0] for row in rows] == [f'{work}, least', f'{work}, CM-Pose']
+    table = cells(costs.markdown_table(gpu_cost.HEADER, rows))
+    for row in table:
+        assert row['compiled'] == ('yes' if backend else 'no')
+        # The peak is 1 GFLOP/s; what is printed is rounded.
+        gflops = 2 * float(row['GMACs a clip']) / (float(row['ms a clip']) / 1000)
+        assert float(row['MFU %']) == pytest.approx(100 * gflops, rel=0.02)
+    assert table[0]['over least'] == '1.000 (1.000-1.000)'
+    assert 'forward' not in vars(model.backbone)  # compiled within `measure` only
+
+
+def test_peaks_of_gpus_by_name():
+    names = {
+        'NVIDIA H100 80GB HBM3': 989,
+        'NVIDIA H100 PCIe': 756,
+        'NVIDIA A100-SXM4-80GB': 312,
+        'NVIDIA L4': 121,
+        'NVIDIA L40': None,
+        'NVIDIA A10G': None,
+    }
+    assert {name: gpu_cost.known_peak(name) for name in names} == names
