@@ -1,0 +1,234 @@
+"""Both measures of a model on a data set.
+
+Shapes: B clips, K = 15 joints, N = h * w cells, D channels, n causal tokens a joint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
+from ..posetrack.annotations import Video
+from .token_deletion import delete_tokens, draw_cells, selected_cells
+from .token_shares import (
+    TokenRegions,
+    TokenShares,
+    chance_shares,
+    random_selection,
+    token_regions,
+    token_shares,
+)
+
+
+@dataclass
+class Effect:
+    """What a deletion does to labelled joints.
+
+    Attributes:
+        movement: (J,) how far each predicted joint moves, in head sizes.
+        found_before, found_after: (J,) bool, the prediction is at most half a head size from the
+            label.
+    """
+
+    movement: np.ndarray
+    found_before: np.ndarray
+    found_after: np.ndarray
+
+
+@dataclass
+class TokenEvidence:
+    """What `measure_tokens` finds.
+
+    Attributes:
+        num_clips: measured.
+        selected: shares of the causal tokens.
+        other_clip: shares of the causal tokens of another clip, in this clip's regions: what the
+            mean body explains, which stands in the middle of every crop.
+        random: shares of random selections, one each draw.
+        chance: shares of all cells.
+        effects: what is deleted -> its effect; names in `DELETIONS`.
+    """
+
+    num_clips: int
+    selected: TokenShares
+    other_clip: TokenShares
+    random: list[TokenShares]
+    chance: TokenShares
+    effects: dict[str, Effect]
+
+
+DELETIONS = (
+    'all causal tokens',
+    'as many other cells',
+    "a joint's causal tokens",
+    "as many of other joints' causal tokens",
+    'as many other cells, anywhere',
+    "a joint's causal tokens, where the next is possible",
+    'as many other cells within a head size of the joint',
+)
+"""The first two delete for all joints at once; the others for one joint, whose movement counts.
+*Other cells* are non-causal ones, at random."""
+
+
+@dataclass
+class _Sums:
+    regions: list[TokenRegions] = field(default_factory=list)
+    selections: list[np.ndarray] = field(default_factory=list)
+    effects: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def measure_tokens(
+    model: torch.nn.Module,
+    batches: Iterable[dict],
+    labels: list[Video],
+    draws: int = 5,
+    seed: int = 0,
+) -> TokenEvidence:
+    """Where causal tokens lie, and what happens without them.
+
+    Tokens are deleted from the map that the head receives, so the selection stays as it is. Without
+    flip test.
+
+    Args:
+        model: a `VideoTopdownPoseEstimator` with token enhancement, in eval mode.
+        batches: of its test data, with ground-truth boxes.
+        labels: of that data; head sizes come from them.
+        draws: random selections, and random deletions of each kind.
+        seed: of both.
+
+    Raises:
+        ValueError: if the model has no causal tokens, or a sample is not in the labels.
+    """
+    head_sizes = annotated_head_sizes(labels)
+    generator = torch.Generator().manual_seed(seed)
+    sums = _Sums()
+    for batch in batches:
+        data = model.data_preprocessor(batch, False)
+        out = model.method(model.extract_clips(data['inputs']), clip_seeds=None)
+        if 'causal_tokens' not in out.details:
+            raise ValueError('the model has no causal tokens; expected one with model.method.fte')
+        grid = tuple(out.key_features.shape[2:])
+        truth = [_truth(sample, head_sizes) for sample in data['data_samples']]
+        regions = [
+            token_regions(*values, grid, sample.metainfo['input_size'])
+            for values, sample in zip(truth, data['data_samples'])
+        ]
+        sums.regions += regions
+        sums.selections += list(out.details['causal_tokens'].cpu().numpy())
+        _add_effects(sums, model, out, truth, regions, draws, generator)
+
+    rng = np.random.default_rng(seed)
+    num_cells = sums.regions[0].near.shape[1]
+    random = [
+        token_shares(
+            [random_selection(*cells.shape, num_cells, rng) for cells in sums.selections],
+            sums.regions,
+        )
+        for _ in range(draws)
+    ]
+    # Neighbours in the data show the same scene; those at half the data's length do not.
+    half = len(sums.selections) // 2
+    others = sums.selections[half:] + sums.selections[:half]
+    return TokenEvidence(
+        num_clips=len(sums.regions),
+        selected=token_shares(sums.selections, sums.regions),
+        other_clip=token_shares(others, sums.regions),
+        random=random,
+        chance=chance_shares(sums.regions),
+        effects={name: _joined(sums.effects[name]) for name in DELETIONS},
+    )
+
+
+def _joined(parts: list[np.ndarray]) -> Effect:
+    movement, before, after = np.concatenate(parts, axis=1)
+    return Effect(movement, before > 0, after > 0)
+
+
+def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
+    """(image id, annotation id) -> head size in pixels of the image."""
+    sizes = {}
+    for video in labels:
+        for frame in video.frames:
+            diagonals = np.hypot(*frame.head_boxes[:, 2:].T)
+            for number, diagonal in zip(frame.ids.tolist(), diagonals.tolist()):
+                sizes[frame.image_id, number] = HEAD_SIZE_SCALE * diagonal
+    return sizes
+
+
+def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, float]:
+    """Joints (K, 2) in pixels of the input, which are labelled (K,), and the head size there."""
+    info = sample.metainfo
+    key = info['img_id'], info['id']
+    if not head_sizes.get(key, 0) > 0:
+        raise ValueError(
+            f'{info["img_path"]}: no labelled head for annotation {info["id"]}; expected labels '
+            'with head boxes and annotation ids, and ground-truth boxes'
+        )
+    zoom = np.asarray(info['input_size']) / info['input_scale']
+    corner = info['input_center'] - 0.5 * np.asarray(info['input_scale'])
+    joints = (sample.gt_instances.keypoints[0] - corner) * zoom
+    labelled = np.asarray(sample.gt_instances.keypoints_visible[0]) > 0
+    return joints, labelled, head_sizes[key] * float(zoom[0])
+
+
+def _add_effects(sums, model, out, truth, regions, draws, generator) -> None:
+    """Deletes in one batch; adds (3, J) movement, found before and after for each deletion."""
+    features = out.key_features
+    joints, labelled = (np.stack(values) for values in list(zip(*truth))[:2])
+    head_sizes = np.array([size for *_, size in truth])[:, None]
+    predicted = _predict(model, features)
+
+    def add(name: str, moved: np.ndarray, counted: np.ndarray) -> None:
+        movement = np.linalg.norm(moved - predicted, axis=2) / head_sizes
+        found = [
+            np.linalg.norm(points - joints, axis=2) / head_sizes <= MATCH_DISTANCE
+            for points in (predicted, moved)
+        ]
+        rows = np.stack([movement, *found])[:, counted]
+        sums.effects.setdefault(name, []).append(rows)
+
+    own = selected_cells(out.details['causal_tokens'], features[0, 0].numel())
+    causal = own.any(1)
+    all_causal, as_many, its_own, of_others, anywhere, its_own_where_possible, nearby = DELETIONS
+    near = torch.from_numpy(np.stack([region.near for region in regions])).to(own.device)
+    number = own.sum(2)
+    total = torch.minimum(causal.sum(1), (~causal).sum(1))
+    rest = (~causal).unsqueeze(1).expand_as(own)
+    possible = ((near & rest).sum(2) >= number).cpu().numpy() & labelled
+    for _ in range(draws):
+        for name, allowed in ((all_causal, causal), (as_many, ~causal)):
+            deleted = delete_tokens(features, draw_cells(allowed, total, generator))
+            add(name, _predict(model, deleted), labelled)
+        for name, allowed, counted in (
+            (of_others, causal.unsqueeze(1) & ~own, labelled),
+            (anywhere, rest, labelled),
+            (nearby, rest & near, possible),
+        ):
+            deleted = draw_cells(allowed, number, generator)
+            add(name, _predict_one_by_one(model, features, deleted), counted)
+    moved = _predict_one_by_one(model, features, own)
+    add(its_own, moved, labelled)
+    add(its_own_where_possible, moved, possible)
+
+
+def _predict(model, features: Tensor) -> np.ndarray:
+    """(B, K, 2) joints in pixels of the input, from the head's input."""
+    return _decode(model, model.head.forward((features,)))
+
+
+def _predict_one_by_one(model, features: Tensor, deleted: Tensor) -> np.ndarray:
+    """(B, K, 2): joint k as predicted without the cells ``deleted[:, k]``, (B, K, N) bool."""
+    maps = features.repeat_interleave(deleted.shape[1], 0)
+    heatmaps = model.head.forward((delete_tokens(maps, deleted.flatten(0, 1)),))
+    heatmaps = heatmaps.unflatten(0, deleted.shape[:2])
+    return _decode(model, heatmaps.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2))
+
+
+def _decode(model, heatmaps: Tensor) -> np.ndarray:
+    return np.concatenate([pose.keypoints for pose in model.head.decode(heatmaps)])

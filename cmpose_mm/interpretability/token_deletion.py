@@ -1,0 +1,50 @@
+"""What becomes of predictions without some tokens.
+
+Shapes: B clips, N = h * w cells, cell (y, x) at y * w + x, D channels, K joints, n causal tokens a
+joint.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def delete_tokens(features: Tensor, deleted: Tensor) -> Tensor:
+    """Replaces tokens by the mean token of their map.
+
+    The mean is over all cells before the deletion: it is the same whichever are deleted, and it is
+    a token among others for the head, which zero would not be.
+
+    Args:
+        features: (B, D, h, w), the head's input.
+        deleted: (B, N) bool.
+
+    Returns:
+        (B, D, h, w).
+    """
+    mean = features.mean(dim=(2, 3), keepdim=True)
+    return torch.where(deleted.view(-1, 1, *features.shape[2:]), mean, features)
+
+
+def draw_cells(allowed: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    """Cells at random.
+
+    Args:
+        allowed: (..., N) bool, from which to draw.
+        numbers: (...) how many; where fewer are allowed, all of them are drawn.
+        generator: of the random numbers, on the CPU.
+
+    Returns:
+        (..., N) bool.
+    """
+    chances = torch.rand(allowed.shape, generator=generator).to(allowed.device)
+    order = chances.masked_fill(~allowed, 2).argsort(dim=-1)
+    return (order.argsort(dim=-1) < numbers.unsqueeze(-1)) & allowed
+
+
+def selected_cells(causal_tokens: Tensor, num_cells: int) -> Tensor:
+    """(B, K, N) bool, which joint selected which cell; from (B, K, n) indices."""
+    shape = (*causal_tokens.shape[:2], num_cells)
+    selected = torch.zeros(shape, dtype=torch.bool, device=causal_tokens.device)
+    return selected.scatter(2, causal_tokens, True)

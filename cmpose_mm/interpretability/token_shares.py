@@ -1,0 +1,141 @@
+"""Where causal tokens lie: near their joint, near any joint, on the body.
+
+Shapes: K = 15 joints in the order of `JOINT_NAMES`, N = h * w cells of the feature map, cell (y, x)
+at y * w + x, n causal tokens a joint. Coordinates are pixels of the model's input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..posetrack.joints import JOINT_NAMES
+
+BONES = (
+    ('head_top', 'head_bottom'),
+    ('nose', 'head_bottom'),
+    ('left_shoulder', 'right_shoulder'),
+    ('left_hip', 'right_hip'),
+    ('left_shoulder', 'left_hip'),
+    ('right_shoulder', 'right_hip'),
+    ('left_shoulder', 'right_hip'),  # the diagonals fill the trunk
+    ('right_shoulder', 'left_hip'),
+    ('left_shoulder', 'left_elbow'),
+    ('right_shoulder', 'right_elbow'),
+    ('left_elbow', 'left_wrist'),
+    ('right_elbow', 'right_wrist'),
+    ('left_hip', 'left_knee'),
+    ('right_hip', 'right_knee'),
+    ('left_knee', 'left_ankle'),
+    ('right_knee', 'right_ankle'),
+)
+"""Pairs of joints with flesh between them."""
+BONE_RADIUS = 0.5  # head sizes, about that of a thigh
+
+
+@dataclass
+class TokenRegions:
+    """Which cells of one clip are where.
+
+    Attributes:
+        near: (K, N) bool, the cell's centre is at most a head size from the joint; all False if
+            the joint is not labelled.
+        body: (N,) bool, the cell's centre is at most half a head size from a bone between two
+            labelled joints (`BONES`): the body's mask where labels have none.
+        labelled: (K,) bool.
+    """
+
+    near: np.ndarray
+    body: np.ndarray
+    labelled: np.ndarray
+
+
+def token_regions(
+    joints: np.ndarray,
+    labelled: np.ndarray,
+    head_size: float,
+    grid: tuple[int, int],
+    input_size: tuple[int, int],
+) -> TokenRegions:
+    """Regions of one clip's key frame.
+
+    Args:
+        joints: (K, 2).
+        labelled: (K,) bool.
+        head_size: pixels of the input, above 0.
+        grid: (h, w).
+        input_size: (width, height).
+    """
+    centers = cell_centers(grid, input_size)
+    distances = np.linalg.norm(centers - joints[:, None], axis=2)
+    near = (distances <= head_size) & labelled[:, None]
+    bones = np.array([[JOINT_NAMES.index(joint) for joint in bone] for bone in BONES])
+    bones = bones[labelled[bones].all(axis=1)]
+    start, end = joints[bones[:, 0]], joints[bones[:, 1]]
+    to_bones = distances_to_segments(centers, start, end)
+    body = (to_bones <= BONE_RADIUS * head_size).any(axis=0)
+    return TokenRegions(near, body, labelled)
+
+
+def cell_centers(grid: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:
+    """(N, 2) x and y of the cells' centres; pixel centres have whole numbers."""
+    (height, width), (input_width, input_height) = grid, input_size
+    x = (np.arange(width) + 0.5) * input_width / width - 0.5
+    y = (np.arange(height) + 0.5) * input_height / height - 0.5
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
+def distances_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """(S, N) distances of points (N, 2) from segments (S, 2) to (S, 2), which may be points."""
+    along = end - start
+    squared = np.maximum((along**2).sum(axis=1), np.finfo(float).tiny)[:, None]
+    position = ((points - start[:, None]) * along[:, None]).sum(axis=2) / squared
+    nearest = start[:, None] + position.clip(0, 1)[..., None] * along[:, None]
+    return np.linalg.norm(points - nearest, axis=2)
+
+
+@dataclass
+class TokenShares:
+    """Shares of selected cells, in percent; None without cells to count.
+
+    Attributes:
+        own_joint: within a head size of the joint that chose them, of labelled joints' cells.
+        any_joint: within a head size of any labelled joint, of all cells.
+        body: on the body, of all cells.
+    """
+
+    own_joint: float | None
+    any_joint: float | None
+    body: float | None
+
+
+def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> TokenShares:
+    """Shares over all clips.
+
+    Args:
+        selections: for each clip (K, n) cells that the joints selected.
+        regions: of the clips.
+    """
+    hits, totals = np.zeros(3), np.zeros(3)
+    for cells, region in zip(selections, regions):
+        own = np.take_along_axis(region.near, cells, axis=1)[region.labelled]
+        anywhere = region.near.any(axis=0)[cells], region.body[cells]
+        hits += [inside.sum() for inside in (own, *anywhere)]
+        totals += [own.size, cells.size, cells.size]
+    shares = [100 * hit / total if total else None for hit, total in zip(hits, totals)]
+    return TokenShares(*shares)
+
+
+def chance_shares(regions: list[TokenRegions]) -> TokenShares:
+    """Shares of all cells, which is what cells drawn at random have in the mean."""
+    everything = [np.tile(np.arange(r.near.shape[1]), (r.near.shape[0], 1)) for r in regions]
+    return token_shares(everything, regions)
+
+
+def random_selection(
+    num_joints: int, num_causal: int, num_cells: int, generator: np.random.Generator
+) -> np.ndarray:
+    """(K, n) cells at random, no cell twice."""
+    cells = generator.permutation(num_cells)[: num_joints * num_causal]
+    return cells.reshape(num_joints, num_causal)

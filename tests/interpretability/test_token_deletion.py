@@ -1,0 +1,204 @@
+"""Deletions against loops, and both measures on a tiny model and a rendered data set."""
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmpose.registry import DATASETS
+
+from cmpose_mm.apis.loading import load_pose_model
+from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
+from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
+from cmpose_mm.posetrack.annotations import read_videos
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_deleted_tokens_become_the_mean():
+    features = torch.randn(2, 3, 4, 5)
+    deleted = torch.rand(2, 20) < 0.4
+    out = delete_tokens(features, deleted)
+    for b in range(2):
+        for cell in range(20):
+            y, x = divmod(cell, 5)
+            kept = features[b, :, y, x]
+            mean = torch.stack([features[b, c].sum() / 20 for c in range(3)])
+            expected = mean if deleted[b, cell] else kept
+            torch.testing.assert_close(out[b, :, y, x], expected)
+    assert torch.equal(delete_tokens(features, torch.zeros(2, 20, dtype=torch.bool)), features)
+
+
+def test_drawn_cells_are_allowed_and_uniform():
+    generator = torch.Generator().manual_seed(0)
+    allowed = torch.tensor([[1, 1, 0, 1, 1, 0], [0, 0, 1, 0, 0, 0]], dtype=torch.bool)
+    counts = torch.zeros(2, 6)
+    for _ in range(2000):
+        drawn = draw_cells(allowed, torch.tensor([2, 3]), generator)
+        assert drawn.sum(1).tolist() == [2, 1] and not (drawn & ~allowed).any()
+        counts += drawn
+    assert counts[1].tolist() == [0, 0, 2000, 0, 0, 0]
+    # Half of the 2000 draws each; four standard deviations are 4 * sqrt(2000 / 4) = 89.
+    assert all(abs(count - 1000) < 89 for count in counts[0, [0, 1, 3, 4]])
+
+
+def test_selected_cells():
+    selected = selected_cells(torch.tensor([[[1, 3], [3, 0]]]), 5)
+    assert selected.int().tolist() == [[[0, 1, 0, 1, 0], [1, 0, 0, 1, 0]]]
+
+
+@pytest.fixture
+def model_and_data(tiny_config, synthetic_root):
+    """A tiny CM-Pose with random weights, its test data and labels."""
+    config = Config.fromfile(tiny_config(synthetic_root))
+    config.test_dataloader.update(num_workers=0, persistent_workers=False, batch_size=4)
+    torch.manual_seed(0)
+    model = load_pose_model(config, random_checkpoint(config, synthetic_root))
+    loader = config.test_dataloader.copy()
+    dataset = DATASETS.build(loader.pop('dataset'))
+    data = Runner.build_dataloader(dict(loader, dataset=dataset))
+    return model, data, read_videos(dataset.ann_file)
+
+
+def random_checkpoint(config, folder):
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import MODELS
+
+    init_default_scope('mmpose')
+    model = MODELS.build(config.model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    path = f'{folder}/random.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return path
+
+
+def slow_predict(model, features):
+    """(15, 2) joints in pixels of the input, of one map (D, h, w)."""
+    with torch.no_grad():
+        return model.head.decode(model.head.forward((features[None],)))[0].keypoints[0]
+
+
+def slow_delete(features, cells):
+    out = features.clone()
+    for cell in cells:
+        y, x = divmod(cell, features.shape[2])
+        out[:, y, x] = features.flatten(1).mean(1)
+    return out
+
+
+def test_measures_against_a_loop(model_and_data):
+    """All that is not random, sample by sample; one joint at a time; in pixels of the image."""
+    model, data, labels = model_and_data
+    evidence = measure_tokens(model, data, labels, draws=2)
+    frames = {frame.image_id: frame for video in labels for frame in video.frames}
+    movement, before, after, shares = [], [], [], []
+    number = 0
+    for batch in data:
+        inputs = model.data_preprocessor(batch, False)
+        with torch.no_grad():
+            out = model.method(model.extract_clips(inputs['inputs']))
+        for b, sample in enumerate(inputs['data_samples']):
+            number += 1
+            info = sample.metainfo
+            frame = frames[info['img_id']]
+            person = frame.ids.tolist().index(info['id'])
+            width, height = frame.head_boxes[person, 2:]
+            head_size = 0.6 * math.sqrt(width**2 + height**2)
+            features = out.key_features[b]
+
+            def to_image(points, info=info):
+                scale, center = info['input_scale'], info['input_center']
+                return points / info['input_size'] * scale + center - 0.5 * scale
+
+            predicted = to_image(slow_predict(model, features))
+            for k, (x, y, visibility) in enumerate(frame.keypoints[person]):
+                if x == y == visibility == 0:
+                    continue
+                cells = out.details['causal_tokens'][b, k].tolist()
+                moved = to_image(slow_predict(model, slow_delete(features, cells)))[k]
+                movement.append(math.dist(moved, predicted[k]) / head_size)
+                before.append(math.dist(predicted[k], (x, y)) <= 0.5 * head_size)
+                after.append(math.dist(moved, (x, y)) <= 0.5 * head_size)
+                for cell in cells:
+                    row, column = divmod(cell, 6)
+                    center = np.array([column * 16 + 7.5, row * 16 + 7.5])
+                    shares.append(math.dist(to_image(center), (x, y)) <= head_size)
+    effect = evidence.effects["a joint's causal tokens"]
+    assert evidence.num_clips == number > 3 and len(movement) > 40
+    np.testing.assert_allclose(effect.movement, movement, rtol=1e-3, atol=1e-3)
+    assert effect.found_before.tolist() == before and effect.found_after.tolist() == after
+    assert evidence.selected.own_joint == pytest.approx(100 * np.mean(shares))
+    assert np.mean(movement) > 0.01
+    # Two draws of every random deletion.
+    for name in (*DELETIONS[:2], *DELETIONS[3:5]):
+        assert len(evidence.effects[name].movement) == 2 * len(movement)
+    nearby, own = (len(evidence.effects[name].movement) for name in DELETIONS[:4:-1])
+    assert nearby == 2 * own
+
+
+def test_deletion_of_all_cells_leaves_a_flat_map(model_and_data):
+    model, data, labels = model_and_data
+    features = torch.randn(1, 32, 8, 6)
+    everything = delete_tokens(features, torch.ones(1, 48, dtype=torch.bool))
+    assert everything.flatten(2).std(dim=2).max() < 1e-6
+
+
+def test_equal_seeds_give_equal_draws(model_and_data):
+    model, data, labels = model_and_data
+    first, second, other = (
+        measure_tokens(model, data, labels, draws=1, seed=seed) for seed in (0, 0, 1)
+    )
+    name = DELETIONS[1]
+    assert np.array_equal(first.effects[name].movement, second.effects[name].movement)
+    assert not np.array_equal(first.effects[name].movement, other.effects[name].movement)
+    assert first.random == second.random != other.random
+    assert first.selected == other.selected
+
+
+def test_models_without_causal_tokens_are_refused(model_and_data):
+    model, data, labels = model_and_data
+    model.method.fte = None
+    with pytest.raises(ValueError, match='no causal tokens; expected one with model.method.fte'):
+        measure_tokens(model, data, labels)
+
+
+def test_persons_without_a_head_are_named(model_and_data):
+    model, data, labels = model_and_data
+    for video in labels:
+        for frame in video.frames:
+            frame.head_boxes[:] = np.nan
+    with pytest.raises(ValueError, match=r'\.jpg: no labelled head for annotation \d+'):
+        measure_tokens(model, data, labels)
+
+
+def test_head_sizes(synthetic_root):
+    labels = read_videos(f'{synthetic_root}/annotations/val')
+    sizes = annotated_head_sizes(labels)
+    assert len(sizes) == sum(len(frame.ids) for frame in labels[0].frames) > 0
+    frame = labels[0].frames[0]
+    _, _, width, height = frame.head_boxes[0]
+    assert sizes[frame.image_id, frame.ids[0]] == pytest.approx(0.6 * math.hypot(width, height))
+
+
+@pytest.mark.slow
+def test_command(tiny_config, synthetic_root, tmp_path):
+    config = tiny_config(synthetic_root)
+    checkpoint = random_checkpoint(Config.fromfile(config), tmp_path)
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- begin interpretability -->\n<!-- end interpretability -->\n')
+    command = [sys.executable, str(ROOT / 'benchmarks/interpretability.py'), config, checkpoint]
+    command += ['--clips', '3', '--draws', '2', '--docs', str(page)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    rows = [line for line in page.read_text().splitlines() if line.startswith('| ')]
+    assert len(rows) == 5 + 1 + len(DELETIONS)
+    assert re.search(r'\| random selection, 2 draws \| [\d.]+ ± [\d.]+ \|', page.read_text())
+    assert '(3 clips of ' in page.read_text()

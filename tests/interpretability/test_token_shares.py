@@ -1,0 +1,117 @@
+"""Shares of causal tokens against loops over cells, joints and points of bones."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cmpose_mm.interpretability.token_shares import (
+    BONES,
+    TokenRegions,
+    cell_centers,
+    chance_shares,
+    distances_to_segments,
+    random_selection,
+    token_regions,
+    token_shares,
+)
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
+GRID, SIZE = (8, 6), (96, 128)
+
+
+def clip(seed):
+    rng = np.random.default_rng(seed)
+    joints = rng.uniform([0, 0], SIZE, (15, 2))
+    return joints, rng.random(15) < 0.7, rng.uniform(8, 20)
+
+
+def slow_center(cell):
+    """The mean over the pixels that a cell covers."""
+    y, x = divmod(cell, GRID[1])
+    side = SIZE[0] // GRID[1]
+    pixels = [(x * side + i, y * side + j) for i in range(side) for j in range(side)]
+    return np.mean(pixels, axis=0)
+
+
+def slow_bone_distance(point, start, end):
+    """The least distance over many points of the bone."""
+    return min(math.dist(point, start + t * (end - start)) for t in np.linspace(0, 1, 2001))
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_regions(seed):
+    joints, labelled, head_size = clip(seed)
+    regions = token_regions(joints, labelled, head_size, GRID, SIZE)
+    for cell in range(48):
+        center = slow_center(cell)
+        assert cell_centers(GRID, SIZE)[cell] == pytest.approx(center)
+        for k in range(15):
+            near = labelled[k] and math.dist(center, joints[k]) <= head_size
+            assert regions.near[k, cell] == near
+        distance = min(
+            slow_bone_distance(center, joints[JOINT_NAMES.index(a)], joints[JOINT_NAMES.index(b)])
+            for a, b in BONES
+            if labelled[JOINT_NAMES.index(a)] and labelled[JOINT_NAMES.index(b)]
+        )
+        assert abs(distance - head_size / 2) > 1e-3  # else the samples decide
+        assert regions.body[cell] == (distance <= head_size / 2)
+    assert regions.near.any() and regions.body.any() and not regions.body.all()
+
+
+def test_a_bone_may_be_a_point():
+    points, place = np.array([[3.0, 4.0]]), np.zeros((1, 2))
+    assert distances_to_segments(points, place, place) == pytest.approx(5.0)
+
+
+def test_no_labelled_joint_is_no_region():
+    joints, _, head_size = clip(0)
+    regions = token_regions(joints, np.zeros(15, bool), head_size, GRID, SIZE)
+    assert not regions.near.any() and not regions.body.any()
+    shares = token_shares([np.arange(30).reshape(15, 2)], [regions])
+    assert (shares.own_joint, shares.any_joint, shares.body) == (None, 0, 0)
+
+
+def test_shares():
+    rng = np.random.default_rng(0)
+    regions = [token_regions(*clip(seed), GRID, SIZE) for seed in range(4)]
+    selections = [rng.permutation(48)[:30].reshape(15, 2) for _ in regions]
+    shares = token_shares(selections, regions)
+    own, near, body = [], [], []
+    for cells, region in zip(selections, regions):
+        for k in range(15):
+            for cell in cells[k]:
+                if region.labelled[k]:
+                    own.append(region.near[k, cell])
+                near.append(any(region.near[j, cell] for j in range(15)))
+                body.append(region.body[cell])
+    for value, expected in zip(
+        (shares.own_joint, shares.any_joint, shares.body), (own, near, body)
+    ):
+        assert value == pytest.approx(100 * sum(expected) / len(expected))
+        assert 0 < value < 100
+
+
+def test_random_selections_have_the_shares_of_chance():
+    regions = [token_regions(*clip(seed), GRID, SIZE) for seed in range(5)]
+    rng = np.random.default_rng(1)
+    draws = []
+    for _ in range(400):
+        selections = [random_selection(15, 2, 48, rng) for _ in regions]
+        assert all(len(set(cells.flat)) == 30 for cells in selections)
+        shares = token_shares(selections, regions)
+        draws.append([shares.own_joint, shares.any_joint, shares.body])
+    chance = chance_shares(regions)
+    means, errors = np.mean(draws, 0), np.std(draws, 0) / 20
+    expected = [chance.own_joint, chance.any_joint, chance.body]
+    assert (np.abs(means - expected) < 4 * errors).all() and (errors < 0.2).all()
+
+
+def test_perfect_selection():
+    near = np.zeros((15, 48), bool)
+    near[np.arange(15), np.arange(15)] = True
+    region = TokenRegions(near, near.any(0), np.ones(15, bool))
+    perfect = token_shares([np.arange(15)[:, None]], [region])
+    assert (perfect.own_joint, perfect.any_joint, perfect.body) == (100, 100, 100)
+    shifted = token_shares([(np.arange(15)[:, None] + 1) % 15], [region])
+    assert (shifted.own_joint, shifted.any_joint, shifted.body) == (0, 100, 100)
