@@ -1,6 +1,7 @@
 """PoseTrack as video clips for MMPose."""
 
 from .body import PoseTrackVideoDataset, posetrack_metainfo
+from .collate import collate_clips
 from .samplers import GroupedFrameSampler
 from .transforms import ClipColorTransform, ClipRandomFlip, LoadClip, PackClipInputs
 
@@ -12,5 +13,6 @@ __all__ = [
     'PackClipInputs',
     'PoseTrackVideoDataset',
     'RepeatKeyFrame',
+    'collate_clips',
     'posetrack_metainfo',
 ]

@@ -51,6 +51,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='GroupedFrameSampler'),
+    collate_fn=dict(type='collate_clips'),
     dataset=dict(
         type=dataset_type,
         dataset_name='posetrack18',
@@ -67,6 +68,7 @@ val_dataloader = dict(
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    collate_fn=dict(type='collate_clips'),
     dataset=dict(
         type=dataset_type,
         dataset_name='posetrack18',

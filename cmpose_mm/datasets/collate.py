@@ -1,0 +1,60 @@
+"""A batch in the form in which it passes cheaply from a data worker to the training process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import FUNCTIONS
+from mmpose.structures import PoseDataSample
+
+
+class DataSamples(list):
+    """The data samples of a batch, whose training targets travel between processes as arrays.
+
+    PyTorch hands over each single tensor through a file of its own, which costs the receiver more
+    time than the copying. As arrays, targets are part of the message; they arrive as tensors.
+    """
+
+    def __reduce__(self) -> tuple:
+        return _received, ([_with_arrays(sample) for sample in self],)
+
+
+@FUNCTIONS.register_module()
+def collate_clips(samples: Sequence[dict]) -> dict:
+    """MMEngine's ``pseudo_collate``, with clips in one tensor and data samples as `DataSamples`.
+
+    The model sees the same batch. The training process, which also launches the GPU's work, spends
+    less than half the time on receiving it.
+
+    Args:
+        samples: what the pipeline packs, ``inputs`` (T, 3, H, W) and ``data_samples``.
+
+    Returns:
+        ``inputs`` (B, T, 3, H, W), or a list where shapes differ, and ``data_samples``.
+    """
+    batch = pseudo_collate(samples)
+    if len({clip.shape for clip in batch['inputs']}) == 1:
+        batch['inputs'] = torch.stack(batch['inputs'])
+    return dict(batch, data_samples=DataSamples(batch['data_samples']))
+
+
+def _targets(sample: PoseDataSample) -> list[str]:
+    """Names of what PackPoseInputs packs as tensors."""
+    return [name for name in ('gt_fields', 'gt_instance_labels') if name in sample]
+
+
+def _with_arrays(sample: PoseDataSample) -> PoseDataSample:
+    """A copy with arrays for targets."""
+    copy = sample.new()
+    for name in _targets(copy):
+        setattr(copy, name, getattr(copy, name).numpy())
+    return copy
+
+
+def _received(samples: list[PoseDataSample]) -> DataSamples:
+    for sample in samples:
+        for name in _targets(sample):
+            setattr(sample, name, getattr(sample, name).to_tensor())
+    return DataSamples(samples)
