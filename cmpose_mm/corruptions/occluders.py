@@ -56,10 +56,16 @@ def draw_occluders(rng: np.random.Generator) -> list[Occluder]:
             spin=rng.uniform(-0.05, 0.05),
             aspect=rng.uniform(0.4, 1.0),
             power=int(rng.choice((2, 4))),
-            texture=rng.integers(0, 256, (5, 5, 3)).astype(np.uint8),
+            texture=_texture(rng),
         )
         for _ in range(NUM_OCCLUDERS)
     ]
+
+
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """(5, 5, 3) uint8: shades of one colour."""
+    colour, shade = rng.integers(0, 256, 3), rng.integers(-50, 51, (5, 5, 3))
+    return np.clip(colour + shade, 0, 255).astype(np.uint8)
 
 
 def moving_occluders(

@@ -1,0 +1,42 @@
+"""Shows a frame under each corruption of images of PoseTrack-C at severities 1 to 5.
+
+python tools/browse_corruptions.py data/posetrack18/images/val/000342_mpii_test/000012.jpg \\
+    --out corruptions.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import cv2
+
+from cmpose_mm.corruptions import IMAGE_CORRUPTIONS
+from cmpose_mm.visualization.corruption_sheet import corruption_sheet
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('image', help='a frame; folder and number decide on the random numbers')
+    parser.add_argument('--out', required=True, help='picture to write')
+    parser.add_argument(
+        '--corruptions', nargs='+', choices=IMAGE_CORRUPTIONS, default=list(IMAGE_CORRUPTIONS)
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the corruptions (default: 0)')
+    parser.add_argument('--height', type=int, help="of one picture (default: the frame's own)")
+    args = parser.parse_args()
+    try:
+        sheet = corruption_sheet(args.image, args.corruptions, args.seed, args.height)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not cv2.imwrite(args.out, sheet, [cv2.IMWRITE_JPEG_QUALITY, 80]):
+        print(f'{args.out}: can not be written', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
