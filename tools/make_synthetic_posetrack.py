@@ -1,18 +1,30 @@
-"""Renders a synthetic dataset in PoseTrack18's format: people, occluders, motion blur, defocus.
+"""Renders a synthetic dataset in PoseTrack18's format and counts what is in it.
 
 Example:
     python tools/make_synthetic_posetrack.py data/synthetic --train 300 --val 40
     python tools/make_synthetic_posetrack.py data/hard --set occluder_coverage=0.2 --set speed=3
+    python tools/make_synthetic_posetrack.py data/test_bed --test-bed
+
+The test bed (see docs/synthetic.md) is one fixed dataset. With --test-bed its files are written if
+they are not there and compared with the published checksums; the exit status is 1 if any differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import dataclasses
 import os
+import sys
+from dataclasses import asdict, fields
 
+if __name__ == '__main__':
+    sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
+
+from cmpose_mm.evaluation.label_statistics import label_statistics
+from cmpose_mm.evaluation.report import format_table
+from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
+from cmpose_mm.synthetic.test_bed import TEST_BED, differences
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,10 +39,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                         help='image size in pixels (default 320 240)')  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='same seed, same files (default 0)')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
-    names = ', '.join(f.name for f in dataclasses.fields(Difficulty))
+    names = ', '.join(f.name for f in fields(Difficulty))
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE', dest='dials',
                         help=f'a difficulty dial; one of {names}')  # fmt: skip
+    parser.add_argument('--test-bed', action='store_true',
+                        help='the test bed; nothing about it can be set')  # fmt: skip
+    parser.add_argument('--verify', action='store_true',
+                        help='with --test-bed: only check the files, write none')  # fmt: skip
     args = parser.parse_args(argv)
+    of_others = [o for o in ('train', 'val', 'frames', 'size', 'seed', 'dials')
+                 if getattr(args, o) != parser.get_default(o)]  # fmt: skip
+    if args.test_bed and of_others:
+        parser.error(f'--test-bed: nothing about it can be set, found {", ".join(of_others)}.')
+    if args.verify and not args.test_bed:
+        parser.error('--verify: only the test bed has checksums, expected --test-bed.')
     args.difficulty = {}
     for dial in args.dials:
         name, _, value = dial.partition('=')
@@ -43,19 +65,34 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    settings = Settings(
+    settings = TEST_BED if args.test_bed else Settings(
         videos=dict(train=args.train, val=args.val),
         frames=args.frames,
         seed=args.seed,
         width=args.size[0],
         height=args.size[1],
         difficulty=Difficulty(**args.difficulty),
-    )
-    root = write_dataset(args.root, settings, workers=args.workers)
-    print(f'{root}: {args.train} training and {args.val} validation videos of {args.frames} frames')
+    )  # fmt: skip
+    try:
+        if not args.verify:
+            write_dataset(args.root, settings, workers=args.workers)
+        wrong = differences(args.root) if args.test_bed else []
+        rows = {
+            split: asdict(label_statistics(read_videos(f'{args.root}/annotations/{split}')))
+            for split in settings.videos
+        }
+    except (AnnotationError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(format_table(rows, rows['train']))
+    if args.test_bed and not wrong:
+        print(f'{args.root}: all checksums are right.')
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

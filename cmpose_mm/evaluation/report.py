@@ -122,4 +122,6 @@ def _by_joint(values: np.ndarray) -> dict:
 
 
 def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
     return '-' if np.isnan(value) else f'{value:.1f}'

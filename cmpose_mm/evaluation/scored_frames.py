@@ -87,6 +87,18 @@ class ScoredVideo:
     pred_scores: np.ndarray
     pred_track_ids: np.ndarray
 
+    def frames_and_tracks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of every labelled person, where and who it is.
+
+        Returns:
+            (G,) frame number; (G,) track id, -1 for a person that has none or shares it with
+            another person of the frame.
+        """
+        frames = np.repeat(self.frame_numbers, self.num_gt)
+        places = np.stack([frames, self.gt_track_ids], axis=1)
+        _, place, count = np.unique(places, axis=0, return_inverse=True, return_counts=True)
+        return frames, np.where(count[place.reshape(-1)] == 1, self.gt_track_ids, -1)
+
     def distances(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Distances of every predicted to every labelled person of the same frame.
 

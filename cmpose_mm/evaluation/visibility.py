@@ -104,14 +104,22 @@ def recall_by_visibility(
     counts = np.zeros((2, len(VISIBILITY_CLASSES), len(JOINT_NAMES)), dtype=np.int64)
     num_tracked = 0
     for video in scored.videos:
-        seen_nearby, tracked = _seen_nearby(video, reach, stride)
-        occluded = video.gt_present & ~video.gt_visible
-        classes = np.stack(
-            [video.gt_visible, occluded, occluded & seen_nearby, occluded & ~seen_nearby]
-        )
+        classes = visibility_classes(video, reach=reach, stride=stride)
         counts += (classes & _found(video)).sum(axis=1), classes.sum(axis=1)
-        num_tracked += int(tracked.sum())
+        num_tracked += int((video.frames_and_tracks()[1] >= 0).sum())
     return VisibilityRecall(*counts, num_tracked, scored.num_persons)
+
+
+def visibility_classes(video: ScoredVideo, *, reach: int = 1, stride: int = 1) -> np.ndarray:
+    """(C, G, J) bool: which labelled joints are of which class, see `recall_by_visibility`."""
+    frames, tracks = video.frames_and_tracks()
+    apart = np.abs(frames[:, None] - frames)
+    near = (apart % stride == 0) & (apart <= reach * stride)
+    near &= (tracks[:, None] == tracks) & (tracks >= 0)
+    # float32 counts up to 2^24 exactly and multiplies fast
+    seen_nearby = near.astype(np.float32) @ video.gt_visible.astype(np.float32) > 0
+    occluded = video.gt_present & ~video.gt_visible
+    return np.stack([video.gt_visible, occluded, occluded & seen_nearby, occluded & ~seen_nearby])
 
 
 def _found(video: ScoredVideo) -> np.ndarray:
@@ -120,26 +128,6 @@ def _found(video: ScoredVideo) -> np.ndarray:
     found = np.zeros(video.gt_present.shape, dtype=bool)
     found[gt] = distances <= MATCH_DISTANCE
     return found
-
-
-def _seen_nearby(video: ScoredVideo, reach: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which joints this or a neighbouring frame shows.
-
-    Returns:
-        (G, J) bool, the track's joint is visible in one of them; (G,) bool, the person has a track
-        id that no other person of the frame has.
-    """
-    frames = np.repeat(video.frame_numbers, video.num_gt)
-    tracks = video.gt_track_ids
-    _, kind, count = np.unique(
-        np.stack([frames, tracks], axis=1), axis=0, return_inverse=True, return_counts=True
-    )
-    tracked = (tracks >= 0) & (count[kind.reshape(-1)] == 1)
-    apart = np.abs(frames[:, None] - frames)
-    near = (apart % stride == 0) & (apart <= reach * stride)
-    near &= (tracks[:, None] == tracks) & tracked[:, None] & tracked
-    # float32 counts up to 2^24 exactly and multiplies fast
-    return near.astype(np.float32) @ video.gt_visible.astype(np.float32) > 0, tracked
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -51,7 +51,8 @@ class Settings:
         frames: frames a video; every one is labelled.
         seed: of everything.
         height, width: of the images in pixels.
-        difficulty: of all scenes.
+        difficulty: of all scenes but those of `by_split` splits.
+        by_split: difficulties by split, which the split's videos take in turn.
     """
 
     videos: dict[str, int] = field(default_factory=lambda: {'train': 300, 'val': 40})
@@ -60,11 +61,18 @@ class Settings:
     height: int = 240
     width: int = 320
     difficulty: Difficulty = field(default_factory=Difficulty)
+    by_split: dict[str, tuple[Difficulty, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for split, count in self.videos.items():
             if not 1 <= count < 100_000:
                 raise ValueError(f'Split {split!r} has {count} videos; expected 1 to 99999.')
+        for split, choices in self.by_split.items():
+            if split not in self.videos or not choices:
+                raise ValueError(
+                    f'by_split names {len(choices)} difficulties of split {split!r}; expected at '
+                    f'least one of a split among {", ".join(self.videos)}.'
+                )
         if self.frames < 1:
             raise ValueError(f'Videos have {self.frames} frames; expected at least 1.')
         if min(self.height, self.width) < 32:
@@ -80,9 +88,9 @@ def video_scene(settings: Settings, split: str, index: int) -> Scene:
         for stream in (0, 1)
     )
     duration = settings.frames / FRAME_RATE
-    return sample_scene(
-        appearance, motion, settings.difficulty, duration, settings.height, settings.width
-    )
+    choices = settings.by_split.get(split, (settings.difficulty,))
+    difficulty = choices[index % len(choices)]
+    return sample_scene(appearance, motion, difficulty, duration, settings.height, settings.width)
 
 
 def frame_time(settings: Settings, frame: int) -> float:
@@ -112,7 +120,7 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
     manifest = root / MANIFEST
     wanted = json.loads(json.dumps(dict(version=VERSION, **asdict(settings))))
     if manifest.exists():
-        found = json.loads(manifest.read_text())
+        found = _with_later_settings(json.loads(manifest.read_text()))
         finished = found.pop('finished', False)
         if found != wanted:
             changed = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
@@ -142,6 +150,12 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
                 pass
     manifest.write_text(json.dumps(dict(**wanted, finished=True), indent=1))
     return root
+
+
+def _with_later_settings(manifest: dict) -> dict:
+    """A manifest with the settings that did not exist when it was written, at their defaults."""
+    old = json.loads(json.dumps(asdict(Difficulty())))
+    return {'by_split': {}, **manifest, 'difficulty': {**old, **manifest.get('difficulty', {})}}
 
 
 def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> None:

@@ -32,11 +32,16 @@ class Difficulty:
     Attributes:
         people: smallest and largest number of persons in a scene.
         occluder_coverage: summed area of the occluders as a share of the image.
+        occluder_size: smallest and largest area of one occluder as a share of the image.
         moving_occluders: share of the occluders that move.
+        occluder_speed: factor on the motion of occluders, on top of `speed`.
         crossing: probability that a person's path crosses another's in front of the camera.
         motion_blur: share of the videos with an open shutter (up to a full frame interval).
         defocus: share of the videos that go out of focus and back.
         max_defocus: largest standard deviation of defocus in pixels.
+        low_light: share of the videos in low light.
+        max_darkness: largest share of the light that is lost in them. The sensor amplifies what is
+            left: its noise grows by one over the root of the light.
         speed: factor on all motion of people and occluders (1 is natural at 25 frames a second).
         facing_away: share of the people seen from behind, at most 0.85; a fixed 0.15 turn any way
             and the rest faces the camera. From behind, left and right are hard to tell apart.
@@ -44,11 +49,15 @@ class Difficulty:
 
     people: tuple[int, int] = (1, 3)
     occluder_coverage: float = 0.01
+    occluder_size: tuple[float, float] = (0.01, 0.06)
     moving_occluders: float = 0.6
+    occluder_speed: float = 1.0
     crossing: float = 0.1
     motion_blur: float = 0.15
     defocus: float = 0.1
     max_defocus: float = 2.0
+    low_light: float = 0.0
+    max_darkness: float = 0.85
     speed: float = 1.0
     facing_away: float = 0.05
 
@@ -56,7 +65,15 @@ class Difficulty:
         low, high = self.people
         if not 1 <= low <= high:
             raise ValueError(f'Difficulty.people is {self.people}; expected 1 <= low <= high.')
-        for name in ('occluder_coverage', 'moving_occluders', 'crossing', 'motion_blur', 'defocus'):
+        low, high = self.occluder_size
+        if not 0 < low <= high <= 1:
+            raise ValueError(
+                f'Difficulty.occluder_size is {self.occluder_size}; expected 0 < low <= high <= 1.'
+            )
+        for name in (
+            'occluder_coverage', 'moving_occluders', 'crossing', 'motion_blur', 'defocus',
+            'low_light',
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(
                     f'Difficulty.{name} is {getattr(self, name)}; expected a number in 0..1.'
@@ -65,7 +82,11 @@ class Difficulty:
             raise ValueError(
                 f'Difficulty.facing_away is {self.facing_away}; expected a number in 0..0.85.'
             )
-        for name in ('max_defocus', 'speed'):
+        if not 0 <= self.max_darkness < 1:
+            raise ValueError(
+                f'Difficulty.max_darkness is {self.max_darkness}; expected 0 <= max_darkness < 1.'
+            )
+        for name in ('max_defocus', 'speed', 'occluder_speed'):
             if getattr(self, name) < 0:
                 raise ValueError(f'Difficulty.{name} is {getattr(self, name)}; expected >= 0.')
 
@@ -328,6 +349,10 @@ def sample_scene(
     if motion.random() < difficulty.defocus:
         scene.defocus = motion.uniform(0.4, 1.0) * difficulty.max_defocus
         scene.defocus_time = motion.uniform(-0.5, 0.5) * duration
+    if motion.random() < difficulty.low_light:
+        exposure = 1 - motion.uniform(0.6, 1.0) * difficulty.max_darkness
+        scene.gain *= exposure
+        scene.noise /= exposure**0.5
     return scene
 
 
@@ -386,7 +411,7 @@ def _sample_occluders(
     left = difficulty.occluder_coverage * scene.height * scene.width
     occluders = []
     while left > 50:
-        area = min(left, scene.height * scene.width * motion.uniform(0.01, 0.06))
+        area = min(left, scene.height * scene.width * motion.uniform(*difficulty.occluder_size))
         aspect = np.exp(motion.normal(0, 0.7))
         h = int(np.clip((area * aspect) ** 0.5, 5, scene.height))
         w = int(np.clip(area / h, 5, scene.width))
@@ -399,7 +424,8 @@ def _sample_occluders(
         centre = scene.camera_at(when).project(joint) - scene.pan_at(when)
         velocity = np.zeros(2)
         if motion.random() < difficulty.moving_occluders:
-            velocity = difficulty.speed * scene.width * motion.normal(0, [0.35, 0.1])
+            speed = difficulty.speed * difficulty.occluder_speed
+            velocity = speed * scene.width * motion.normal(0, [0.35, 0.1])
         corner = centre - np.array([w, h]) / 2 - velocity * when
         depth = min(nearest - 1.0, target.motion.root[1] - 0.7) - 0.01 * len(occluders)
         coverage = random_outline(appearance, h, w)

@@ -1,0 +1,100 @@
+"""The test bed: one fixed synthetic dataset that asks what temporal context is worth.
+
+Results on it compare only if the files are the same, so nothing in it can be set, and checksums
+tell whether two copies are equal. `docs/synthetic.md` describes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+
+from .dataset import Settings
+from .scene import Difficulty
+
+CLEAN = Difficulty(
+    people=(1, 2),
+    occluder_coverage=0.0,
+    occluder_size=(0.005, 0.03),
+    moving_occluders=1.0,
+    occluder_speed=5.0,
+    crossing=0.0,
+    motion_blur=0.0,
+    defocus=0.0,
+    speed=2.0,
+)
+"""Fast people, nothing in front of them. The other splits change this in what they are named for.
+
+Occluders are small and cross their own width within a frame or two, so that a neighbouring frame
+shows most of what they hide.
+"""
+SPLITS = {
+    'clean': CLEAN,
+    'occluded': replace(CLEAN, occluder_coverage=0.2),
+    'blurred': replace(
+        CLEAN,
+        occluder_coverage=0.06,
+        occluder_speed=1.5,  # per exposure five renderings are averaged: faster would show them
+        motion_blur=1.0,
+        defocus=0.5,
+        max_defocus=3.0,
+        low_light=0.5,
+        speed=3.0,
+    ),
+    'crowded': replace(CLEAN, people=(3, 4), crossing=0.5, occluder_coverage=0.05, speed=2.5),
+}
+"""Difficulty by validation split; the videos of ``train`` take them in turn."""
+
+TEST_BED = Settings(
+    videos={'train': 1200, **dict.fromkeys(SPLITS, 80)},
+    frames=5,
+    seed=2026,
+    by_split={'train': tuple(SPLITS.values()), **{s: (d,) for s, d in SPLITS.items()}},
+)
+"""Version 1 of the test bed. Whoever changes it gives it another number."""
+
+OPENCV_VERSION = '4.12.0'
+"""Of the checksums of the images: other versions may draw and compress a little differently."""
+SHA256 = {
+    'annotations': {},
+    'images': {},
+}
+"""`folder_sha256` of ``annotations/SPLIT`` and ``images/SPLIT``."""
+
+
+def folder_sha256(folder: str | Path) -> str:
+    """Checksum over the names and bytes of all files in a folder, in the order of their names."""
+    folder = Path(folder)
+    total = hashlib.sha256()
+    for name in sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()):
+        total.update(name.encode() + b'\0' + hashlib.sha256((folder / name).read_bytes()).digest())
+    return total.hexdigest()
+
+
+def differences(root: str | Path, expected: dict[str, dict[str, str]] = SHA256) -> list[str]:
+    """One sentence for each folder of a test bed that is not as its checksums say.
+
+    Args:
+        root: of the dataset.
+        expected: `folder_sha256` by kind (``annotations`` or ``images``) and split.
+    """
+    sentences = []
+    for kind, by_split in expected.items():
+        for split, checksum in by_split.items():
+            folder = Path(root) / kind / split
+            if not folder.is_dir():
+                sentences.append(f'{folder}: not found.')
+                continue
+            found = folder_sha256(folder)
+            if found != checksum:
+                sentence = f'{folder}: checksum {found}, expected {checksum}.'
+                if kind == 'images' and cv2.__version__ != OPENCV_VERSION:
+                    sentence += (
+                        f' Images are equal only if drawn with OpenCV {OPENCV_VERSION}; this is '
+                        f'{cv2.__version__}.'
+                    )
+                sentences.append(sentence)
+    return sentences

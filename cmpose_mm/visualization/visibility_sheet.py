@@ -1,0 +1,70 @@
+"""One picture of a dataset's splits: consecutive frames with joints coloured by visibility."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..evaluation.scored_frames import ScoredVideo, select_scored
+from ..evaluation.visibility import VISIBILITY_CLASSES, visibility_classes
+from ..posetrack.annotations import read_videos
+from .explain import read_image
+from .layout import captioned, row, stack, text_line
+
+COLOURS = {'visible': (80, 220, 80), 'recoverable': (0, 170, 255), 'lost': (60, 60, 255)}
+"""BGR of joints that are visible, hidden but visible in a neighbouring frame, and hidden there."""
+_LEGEND = 'green: visible; orange: hidden, but visible a frame before or after; red: hidden'
+
+
+def visibility_sheet(
+    root: str | Path, splits: list[str], video: int = 0, num_frames: int = 5, height: int = 180
+) -> np.ndarray:
+    """Frames of one video of each split, a row a split.
+
+    Args:
+        root: of a dataset in PoseTrack18's layout.
+        splits: folders of ``annotations/``.
+        video: which of a split's videos.
+        num_frames: shown, from the start of the video.
+        height: of a frame in the picture, in pixels.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        OSError: if a frame can't be read.
+        ValueError: if a split has no such video.
+    """
+    rows = []
+    for split in splits:
+        videos = read_videos(Path(root) / 'annotations' / split)
+        if not 0 <= video < len(videos):
+            raise ValueError(f'Split {split!r} has the videos 0 to {len(videos) - 1}, not {video}.')
+        labelled = videos[video]
+        scored = select_scored([labelled], [labelled]).videos[0]
+        classes = dict(zip(VISIBILITY_CLASSES, visibility_classes(scored)))
+        files = {frame.number: frame.file_name for frame in labelled.frames}
+        images = [
+            _draw(Path(root) / files[number], number, scored, classes, height)
+            for number in scored.frame_numbers[:num_frames].tolist()
+        ]
+        rows.append(captioned(row(images), split))
+    return stack([*rows, text_line(_LEGEND, rows[0].shape[1])])
+
+
+def _draw(
+    path: Path, number: int, video: ScoredVideo, classes: dict[str, np.ndarray], height: int
+) -> np.ndarray:
+    image = read_image(str(path))
+    zoom = height / image.shape[0]
+    size = round(zoom * image.shape[1]), height
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    here = video.frames_and_tracks()[0] == number
+    for name, colour in COLOURS.items():
+        for x, y in ((video.gt_xy + 0.5) * zoom - 0.5)[here][classes[name][here]]:
+            centre = round(float(x)), round(float(y))
+            cv2.circle(image, centre, 4, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(image, centre, 3, colour, -1, cv2.LINE_AA)
+    return image

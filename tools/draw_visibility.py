@@ -1,0 +1,45 @@
+"""Draws consecutive frames of each split of a dataset, its joints coloured by visibility.
+
+Green joints are visible, orange ones hidden but visible a frame before or after, red ones hidden
+there too. For labels in PoseTrack18's layout with track ids.
+
+Example:
+    python tools/draw_visibility.py data/test_bed test_bed.jpg --splits clean occluded
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import cv2
+
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.visualization.visibility_sheet import visibility_sheet
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', help='holds annotations/SPLIT/ and the images')
+    parser.add_argument('out', help='picture to write')
+    parser.add_argument('--splits', nargs='+', default=['val'], help='one row each (default val)')
+    parser.add_argument('--video', type=int, default=0, metavar='N',
+                        help="which of a split's videos, by name (default 0)")  # fmt: skip
+    parser.add_argument('--frames', type=int, default=5, help='frames a row (default 5)')
+    parser.add_argument('--height', type=int, default=180, help='of a frame (default 180 pixels)')
+    args = parser.parse_args(argv)
+    try:
+        sheet = visibility_sheet(args.root, args.splits, args.video, args.frames, args.height)
+        if not cv2.imwrite(args.out, sheet, [cv2.IMWRITE_JPEG_QUALITY, 80]):
+            raise OSError(f'{args.out}: could not be written.')
+    except (AnnotationError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f'{args.out}: {sheet.shape[1]}x{sheet.shape[0]} pixels')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
