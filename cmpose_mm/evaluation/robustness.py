@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -289,7 +290,7 @@ def prepare(
         'boxes': Path(bbox_file).name if bbox_file else 'ground truth',
         'frames of a clip': num_frames,
         'config': _digest(json.dumps(tested, sort_keys=True, default=str).encode()),
-        'checkpoint': _digest(Path(checkpoint).read_bytes()),
+        'checkpoint': _digest_of_file(checkpoint),
     }
     paths = {info['img_id']: info['img_path'] for info in infos}
     return Subject(cfg, num_frames, paths, settings)
@@ -571,6 +572,14 @@ def _write(out: Path, results: dict) -> None:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _digest_of_file(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(partial(file.read, 2**20), b''):
+            digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def _number(value: float | None) -> float:

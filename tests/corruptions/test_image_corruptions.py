@@ -63,11 +63,23 @@ def test_damage_rises_with_severity(frames, corruption):
         assert all(low < high for low, high in zip(damages, damages[1:])), damages
 
 
-def test_same_pixels_in_another_process(frames, tmp_path):
+def test_damage_rises_on_real_frames(real_data):
+    paths = sorted(real_data.glob('posetrack_clip/**/*.jpg'))
+    frame = cv2.imread(str(paths[20]))
+    for corruption in IMAGE_CORRUPTIONS:
+        damages = [
+            damage(frame, corrupt_frame(frame, corruption, severity, **WHERE))
+            for severity in range(1, NUM_SEVERITIES + 1)
+        ]
+        assert all(low < high for low, high in zip([0, *damages], damages)), (corruption, damages)
+
+
+def test_same_pixels_in_another_process_without_frameworks(frames, tmp_path):
     path = tmp_path / 'frame.png'
     cv2.imwrite(str(path), frames[0])
     code = (
         'import sys, cv2\n'
+        'sys.modules.update(torch=None, mmengine=None, mmcv=None, mmpose=None)\n'
         'from cmpose_mm.corruptions import IMAGE_CORRUPTIONS, corrupt_frame\n'
         'for name in IMAGE_CORRUPTIONS:\n'
         '    image = corrupt_frame(cv2.imread(sys.argv[1]), name, 2, seed=0, sequence="s", '
