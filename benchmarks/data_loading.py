@@ -13,6 +13,7 @@ about 16 cores. Files lie in the page cache, so reading from a slow disk is not 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -34,12 +35,9 @@ from tqdm import tqdm
 
 from cmpose_mm import config_path
 from cmpose_mm.datasets import GroupedFrameSampler
-from cmpose_mm.posetrack.frames import list_images
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.synthetic import Settings, write_dataset
 
-SIZES = (960, 540), (1280, 720)
-PERSONS = 4, 7
 LABELLED = 30  # key frames in the middle of each video, as in PoseTrack's training labels
 TARGET = 600  # clips a second that a GPU is to be fed with, from CORES
 CORES = 16
@@ -48,13 +46,13 @@ CORES = 16
 # ---- data --------------------------------------------------------------------------------------
 
 
-def source_frames(folder: str) -> tuple[str, list[np.ndarray | bytes]]:
-    """What the frames are, and the content of up to 41 JPEG files."""
+def source_frames(folder: str, size: tuple[int, int]) -> tuple[str, list[bytes]]:
+    """What the frames are, and the content of up to 41 JPEG files; rendered ones have this size."""
     real = os.environ.get('CMPOSE_TEST_DATA')
     if real:
         paths = sorted(Path(real).glob('posetrack_clip/images/**/*.jpg'))
         return 'frames of a real PoseTrack video', [path.read_bytes() for path in paths[:41]]
-    settings = Settings(videos={'train': 1}, frames=34, height=SIZES[1][1], width=SIZES[1][0])
+    settings = Settings(videos={'train': 1}, frames=34, height=size[1], width=size[0])
     root = write_dataset(Path(folder) / 'rendered', settings)
     paths = sorted(root.glob('images/**/*.jpg'))
     return 'rendered frames', [path.read_bytes() for path in paths]
@@ -181,7 +179,8 @@ def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> str:
         clips = [dataset[int(index)]['inputs'] for dataset in kinds.values()]
         if not all(torch.equal(clip, clips[0]) for clip in clips):
             raise SystemExit(f'pixels of sample {index} differ')
-    kinds = {name: Counted(dataset) for name, dataset in kinds.items()}
+    # A copy's cache is empty.
+    kinds = {name: Counted(copy.deepcopy(dataset)) for name, dataset in kinds.items()}
     times = {name: [] for name in kinds}
     for part in tqdm(range(args.rounds), desc=f'{size[0]}x{size[1]}, {persons} persons'):
         for name, counted in kinds.items():
@@ -281,10 +280,10 @@ def batch_statistics(args) -> None:
 # ---- (3) data loader ---------------------------------------------------------------------------
 
 
-def run_loader(root: Path, workers: int) -> tuple[float, float, float]:
+def run_loader(root: Path, workers: int, collate: str) -> tuple[float, float, float]:
     """An epoch through a real loader: clips a second, and CPU ms a clip in main and in workers."""
     cfg = loader_config(root)
-    cfg.update(num_workers=workers, persistent_workers=False)
+    cfg.update(num_workers=workers, persistent_workers=False, collate_fn=dict(type=collate))
     loader = Runner.build_dataloader(cfg, seed=0)
     loader.sampler.set_layout(cfg.batch_size, workers)
     loader.dataset.set_epoch(0, seed=0)
@@ -294,13 +293,20 @@ def run_loader(root: Path, workers: int) -> tuple[float, float, float]:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     start, cpu = time.perf_counter(), time.process_time()
     for batch in batches:
-        # What the model's preprocessor does first.
-        count += len(torch.stack(batch['inputs']))
+        clips = batch['inputs']
+        # A list is stacked by the model's preprocessor, in this process.
+        count += len(clips if isinstance(clips, torch.Tensor) else torch.stack(clips))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     del batches  # ends the workers, whose time counts then
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     worker = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
     return count / seconds, 1000 * cpu / count, 1000 * worker / len(loader.dataset)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """'960x540' -> (960, 540)."""
+    width, height = text.split('x')
+    return int(width), int(height)
 
 
 def main() -> None:
@@ -314,17 +320,20 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=2, help='data workers in the last table')
     parser.add_argument('--made-up-videos', type=int, default=593, metavar='N',
                         help='size of the dataset in the second table')  # fmt: skip
+    parser.add_argument('--sizes', nargs='+', type=image_size, metavar='WxH',
+                        default=[(960, 540), (1280, 720)])  # fmt: skip
+    parser.add_argument('--persons', nargs='+', type=int, default=[4, 7], help='in a frame')
     args = parser.parse_args()
     cv2.setNumThreads(0)  # as MMEngine's runner does
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        what, frames = source_frames(folder)
+        what, frames = source_frames(folder, max(args.sizes))
         print(f'{what}; Python {platform.python_version()}, OpenCV {cv2.__version__}, '
               f'torch {torch.__version__}, {os.cpu_count()} cores ({platform.machine()}). '
               'Median (quartiles).\n')  # fmt: skip
         rows, roots = [], {}
-        for size in SIZES:
-            for persons in PERSONS:
+        for size in args.sizes:
+            for persons in args.persons:
                 root = roots[size, persons] = Path(folder) / f'{size[0]}_{persons}'
                 write_videos(root, frames, size, args, persons)
                 rows.append(measure_core(root, size, persons, args))
@@ -336,18 +345,24 @@ def main() -> None:
 
         batch_statistics(args)
 
-        print(f'\n| image | persons | workers | clips/s | worker, ms CPU a clip '
-              f'| main process, ms CPU a clip | {CORES} cores: clips/s of the workers '
-              f'| of the main process | MB/s read at {TARGET} clips/s |')  # fmt: skip
-        print('|---' * 9 + '|')
-        for (size, persons), root in roots.items():
-            speed, main_ms, worker_ms = run_loader(root, args.workers)
-            paths = list_images(str(root / 'frames'))
-            file_size = np.mean([(root / 'frames' / name).stat().st_size for name in paths])
-            read = TARGET * file_size / persons / 1e6
-            print(f'| {size[0]}x{size[1]} | {persons} | {args.workers} | {speed:.0f} '
-                  f'| {worker_ms:.2f} | {main_ms:.2f} | {1000 * (CORES - 1) / worker_ms:.0f} '
-                  f'| {1000 / main_ms:.0f} | {read:.0f} |', flush=True)  # fmt: skip
+        print(
+            f'\n| image | persons | collate_fn | workers | clips/s | worker, ms CPU a clip '
+            f'| main process, ms CPU a clip | {CORES} cores: clips/s of the workers '
+            f'| of the main process | MB/s read at {TARGET} clips/s |'
+        )
+        print('|---' * 10 + '|')
+        runs = [(key, root, 'collate_clips') for key, root in roots.items()]
+        for (size, persons), root, collate in [(*runs[0][:2], 'pseudo_collate'), *runs]:
+            speed, main_ms, worker_ms = run_loader(root, args.workers, collate)
+            file_size = np.mean([file.stat().st_size for file in (root / 'frames').iterdir()])
+            # Each frame once, and two more for each chunk of 40 samples.
+            read = TARGET * file_size * (1 / persons + 2 / 40) / 1e6
+            print(
+                f'| {size[0]}x{size[1]} | {persons} | {collate} | {args.workers} | {speed:.0f} '
+                f'| {worker_ms:.2f} | {main_ms:.2f} | {1000 * (CORES - 1) / worker_ms:.0f} '
+                f'| {1000 / main_ms:.0f} | {read:.0f} |',
+                flush=True,
+            )
 
 
 if __name__ == '__main__':
