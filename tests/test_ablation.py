@@ -25,6 +25,7 @@ from cmpose_mm.ablation import (
 )
 from cmpose_mm.ablation.report import GROUPS, RECALL
 from cmpose_mm.ablation.runs import FIRST_STAGE, run_once
+from cmpose_mm.ablation.split_tests import split_test_config
 from cmpose_mm.ablation.variants import equal_time, single_frame
 
 MEASURES = (*GROUPS, 'Total AP', *RECALL)
@@ -222,3 +223,32 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
     # A second set shares the run, and nothing is trained.
     monkeypatch.setattr(ablation.runs, '_run', None)
     assert run_experiment('y', **arguments)['CM-Pose'] == results['CM-Pose']
+
+
+def test_the_page_has_a_place_for_every_set():
+    page = (Path(__file__).parents[1] / 'docs' / 'evidence.md').read_text()
+    for name in (*EXPERIMENTS, 'interpretability'):
+        assert page.count(f'<!-- begin {name} -->\n') == page.count(f'<!-- end {name} -->\n') == 1
+
+
+def test_another_split_is_tested_with_its_own_labels():
+    config = Config.fromfile(config_path('experiments/cmpose.py'))
+    clean = split_test_config(config, 'clean')
+    assert clean.test_dataloader.dataset.ann_file == 'annotations/clean'
+    assert clean.test_evaluator.ann_file == 'data/test_bed/annotations/clean'
+    assert config.test_dataloader.dataset.ann_file == 'annotations/occluded'
+
+
+def test_experiments_change_nothing_but_the_budget():
+    demo, ours = (
+        Config.fromfile(config_path(name)) for name in ('cmpose_demo.py', 'experiments/cmpose.py')
+    )
+    assert ours.model.method == demo.model.method and ours.model.head == demo.model.head
+    assert ours.train_cfg.max_iters == ours.param_scheduler[-1].T_max == 150
+    assert ours.default_hooks.checkpoint.interval == 150
+    assert ours.val_evaluator.visibility and ours.test_evaluator.visibility
+    first = Config.fromfile(config_path('experiments/single_frame.py'))
+    assert first.train_dataloader.dataset.data_root == ours.train_dataloader.dataset.data_root
+    assert first.model.backbone == {
+        key: value for key, value in ours.model.backbone.items() if key != 'norm_eval'
+    }

@@ -40,8 +40,9 @@ def evaluate_splits(
 def split_test_config(config: Config, split: str) -> Config:
     """The config with another split's labels in the test."""
     config = copy.deepcopy(config)
-    for part in (config.test_dataloader.dataset, config.test_evaluator):
-        part.ann_file = str(PurePosixPath(part.ann_file).with_name(split))
+    dataset = config.test_dataloader.dataset
+    dataset.ann_file = str(PurePosixPath(dataset.ann_file).with_name(split))
+    config.test_evaluator.ann_file = str(PurePosixPath(dataset.data_root, dataset.ann_file))
     return config
 
 

@@ -1,0 +1,97 @@
+"""How long a training step of each baseline takes, next to one of CM-Pose.
+
+Loading, forward, backward and optimiser, in one process and interleaved, so that other work on the
+machine slows all alike. The ratios belong into `STEP_TIMES` of `cmpose_mm/ablation/variants.py`,
+from which the set `equal_time` has its numbers of steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from costs import Spread, machine, markdown_table
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpose.registry import MODELS, OPTIM_WRAPPERS
+
+from cmpose_mm.ablation import EXPERIMENTS, variant_config
+from cmpose_mm.apis.loading import find_config
+
+VARIANTS = ('CM-Pose', 'single frame', 'averaged heatmaps', 'concatenation 1x1',
+            'concatenation 3x3')  # fmt: skip
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="""example:
+  python benchmarks/step_time.py configs/experiments/cmpose.py""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', metavar='CONFIG')
+    parser.add_argument('--repeats', type=int, default=15, help='rounds (default: 15)')
+    parser.add_argument('--steps', type=int, default=2, help='steps a round (default: 2)')
+    parser.add_argument('--threads', type=int, default=2, help='default: 2')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='overrides of the config')  # fmt: skip
+    return parser.parse_args()
+
+
+def training(config: Config) -> Callable[[], None]:
+    """A function that makes one training step, with the config's data."""
+    model = MODELS.build(config.model).train()
+    optim_wrapper = config.optim_wrapper.copy()
+    constructor = OPTIM_WRAPPERS.get('DefaultOptimWrapperConstructor')
+    paramwise = optim_wrapper.pop('paramwise_cfg', None)
+    wrapper = constructor(optim_wrapper, paramwise)(model)
+    loader = Runner.build_dataloader(config.train_dataloader, seed=0)
+    batches = iter(loader)
+
+    def step() -> None:
+        nonlocal batches
+        try:
+            batch = next(batches)
+        except StopIteration:
+            batches = iter(loader)
+            batch = next(batches)
+        model.train_step(batch, wrapper)
+
+    return step
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    base = Config.fromfile(find_config(args.config))
+    base.merge_from_dict(args.cfg_options)
+    init_default_scope(base.default_scope)
+    steps = {v: training(variant_config(base, EXPERIMENTS['baselines'][v])) for v in VARIANTS}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for round_number in range(args.repeats + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            for _ in range(args.steps):
+                step()
+            if round_number:  # the first one warms up
+                times[name].append((time.perf_counter() - start) / args.steps)
+    seconds = {name: np.array(values) for name, values in times.items()}
+    rows = [
+        [
+            name,
+            f'{np.median(values):.3f}',
+            Spread.of(values / seconds['CM-Pose']),
+            round(base.train_cfg.max_iters * np.median(seconds['CM-Pose'] / values)),
+        ]
+        for name, values in seconds.items()
+    ]
+    print(machine())
+    print(markdown_table(['variant', 's a step', 'of CM-Pose', 'steps in equal time'], rows))
+
+
+if __name__ == '__main__':
+    main()
