@@ -21,9 +21,9 @@ class LabelStatistics:
         occluded: share of the joints that are occluded.
         recoverable: share of the *occluded* joints that are recoverable, see
             `recall_by_visibility`.
-        displacement, fast: mean and 90th percentile of how far a joint of a track, labelled in both
-            frames, moves in the image from one frame number to the next, in percent of the head
-            size.
+        displacement, displacement_p90: mean and 90th percentile of how far a joint of a track,
+            labelled in both frames, moves in the image from one frame number to the next, in
+            percent of the head size.
     """
 
     videos: int
@@ -34,7 +34,7 @@ class LabelStatistics:
     occluded: float
     recoverable: float
     displacement: float
-    fast: float
+    displacement_p90: float
 
 
 def label_statistics(videos: list[Video], *, reach: int = 1, stride: int = 1) -> LabelStatistics:
@@ -57,18 +57,27 @@ def label_statistics(videos: list[Video], *, reach: int = 1, stride: int = 1) ->
         occluded=100 * _ratio(count['occluded'], joints),
         recoverable=100 * _ratio(count['recoverable'], count['occluded']),
         displacement=float(moved.mean()) if len(moved) else float('nan'),
-        fast=float(np.quantile(moved, 0.9)) if len(moved) else float('nan'),
+        displacement_p90=float(np.quantile(moved, 0.9)) if len(moved) else float('nan'),
     )
 
 
 def _displacements(video: ScoredVideo) -> np.ndarray:
-    """(n,) how far joints move from one frame to the next, in percent of the earlier head size."""
+    """(n,) how far joints move from one frame to the next, in percent of the earlier head size.
+
+    Persons whose head box has no extent can't be measured and are left out.
+    """
     frames, tracks = video.frames_and_tracks()
-    follows = (frames[:, None] + 1 == frames) & (tracks[:, None] == tracks) & (tracks >= 0)
+    size = video.gt_head_sizes
+    follows = (
+        (size[:, None] > 0)
+        & (frames[:, None] + 1 == frames)
+        & (tracks[:, None] == tracks)
+        & (tracks >= 0)
+    )
     first, second = np.nonzero(follows)
     apart = np.linalg.norm(video.gt_xy[second] - video.gt_xy[first], axis=-1)
     both = video.gt_present[first] & video.gt_present[second]
-    return 100 * (apart / video.gt_head_sizes[first, None])[both]
+    return 100 * (apart / size[first, None])[both]
 
 
 def _ratio(part: int, whole: int) -> float:

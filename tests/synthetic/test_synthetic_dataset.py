@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
-from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
+from cmpose_mm.synthetic import VERSION, Difficulty, Settings, write_dataset
 from cmpose_mm.synthetic.body import ANGLE_NAMES, Build, Motion, pose_points
 from cmpose_mm.synthetic.canvas import BACKGROUND, OCCLUDER, Camera, Canvas, Capsule
 from cmpose_mm.synthetic.dataset import frame_time, person_annotations, video_scene
@@ -128,6 +129,25 @@ def test_an_equal_finished_dataset_is_kept_and_an_unfinished_one_repaired(tmp_pa
     assert files(root) == before
 
 
+def test_a_dataset_from_before_a_setting_existed_is_kept(tmp_path):
+    settings = Settings(videos={'train': 1}, frames=1, height=64, width=64)
+    root = write_dataset(tmp_path / 'data', settings)
+    manifest = json.loads((root / 'synthetic.json').read_text())
+    del manifest['by_split'], manifest['difficulty']['low_light']
+    (root / 'synthetic.json').write_text(json.dumps(manifest))
+    write_dataset(root, settings)
+    with pytest.raises(FileExistsError, match=r'\(difficulty differ\)'):
+        write_dataset(root, replace(settings, difficulty=Difficulty(low_light=0.5)))
+
+
+def test_files_of_this_version_stay_as_they_are(dataset):
+    """What was measured on them (the demo, for one) is of these files: else raise VERSION."""
+    total = hashlib.sha256()
+    for path in sorted((dataset / 'annotations').rglob('*.json')):
+        total.update(path.read_bytes())
+    assert (VERSION, total.hexdigest()[:16]) == (4, '5395134503578f88')
+
+
 def test_other_settings_or_foreign_files_are_refused(tmp_path):
     settings = Settings(videos={'train': 1}, frames=1, height=64, width=64)
     root = write_dataset(tmp_path / 'data', settings)
@@ -145,6 +165,8 @@ def test_other_settings_or_foreign_files_are_refused(tmp_path):
         (dict(videos={'train': 0}), "Split 'train' has 0 videos"),
         (dict(frames=0), 'Videos have 0 frames'),
         (dict(width=8), 'Images are 8x120 pixels'),
+        (dict(by_split={'test': (Difficulty(),)}), "1 difficulties of split 'test'; .* train, val"),
+        (dict(by_split={'val': ()}), "0 difficulties of split 'val'"),
     ],
 )
 def test_settings_out_of_range(change, message):
@@ -159,6 +181,10 @@ def test_settings_out_of_range(change, message):
         (dict(crossing=1.5), 'Difficulty.crossing is 1.5'),
         (dict(facing_away=0.9), 'Difficulty.facing_away is 0.9; expected a number in 0..0.85'),
         (dict(speed=-1.0), 'Difficulty.speed is -1.0'),
+        (dict(low_light=1.1), 'Difficulty.low_light is 1.1'),
+        (dict(max_darkness=1.0), 'Difficulty.max_darkness is 1.0; expected 0 <= max_darkness < 1'),
+        (dict(occluder_size=(0.1, 0.01)), r'Difficulty.occluder_size is \(0.1, 0.01\)'),
+        (dict(occluder_speed=-1.0), 'Difficulty.occluder_speed is -1.0'),
     ],
 )
 def test_difficulty_out_of_range(dials, message):
@@ -173,7 +199,7 @@ def test_command(tmp_path):
         [*command, '--set', 'people=(2, 2)', '--set', 'speed=3'],
         capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
-    assert '1 training and 1 validation videos of 1 frames' in done.stdout
+    assert '| train |      1 |      1 |' in done.stdout and '| val   |      1 |' in done.stdout
     settings = json.loads((tmp_path / 'd' / 'synthetic.json').read_text())
     assert settings['difficulty']['people'] == [2, 2] and settings['difficulty']['speed'] == 3
     wrong = subprocess.run([*command, '--set', 'fog=1'], capture_output=True, text=True, cwd=ROOT)
@@ -433,6 +459,73 @@ def test_occluder_coverage_dial():
     much = owner_share(Difficulty(occluder_coverage=0.2, moving_occluders=0.0), OCCLUDER)
     assert 0.01 < some <= 0.055
     assert 1.5 * some < much <= 0.21
+
+
+def scenes_with(count: int = 12, **dials) -> list[Scene]:
+    settings = Settings(videos={'train': count}, difficulty=Difficulty(**dials))
+    return [video_scene(settings, 'train', index) for index in range(count)]
+
+
+def test_occluder_size_dial():
+    """But for the last of a scene, which fills up the coverage, and for its whole pixels."""
+    scenes = scenes_with(occluder_coverage=0.1, occluder_size=(0.01, 0.012))
+    shares = [
+        occluder.coverage.size / (240 * 320)
+        for scene in scenes
+        for occluder in scene.occluders[:-1]
+    ]
+    assert len(shares) > 80
+    assert 0.009 < min(shares) < max(shares) <= 0.012
+
+
+def test_occluder_speed_dial():
+    slow, fast = (scenes_with(occluder_coverage=0.1, occluder_speed=s) for s in (1.0, 3.0))
+    moving = 0
+    for one, other in zip(slow, fast):
+        for a, b in zip(one.occluders, other.occluders):
+            np.testing.assert_allclose(b.velocity, 3 * a.velocity)
+            moving += a.velocity.any()
+        for a, b in zip(one.people, other.people):
+            np.testing.assert_array_equal(a.motion.velocity, b.motion.velocity)
+    assert moving > 20
+
+
+def test_low_light_dial_darkens_and_adds_noise_and_changes_nothing_else():
+    lit, dark = (scenes_with(low_light=share, max_darkness=0.9) for share in (0.0, 1.0))
+    for one, other in zip(lit, dark):
+        exposure = other.gain / one.gain
+        assert np.ptp(exposure) < 1e-12
+        assert 0.1 <= exposure[0] <= 1 - 0.6 * 0.9
+        assert other.noise == pytest.approx(one.noise / exposure[0] ** 0.5)
+        assert (one.shutter, one.defocus) == (other.shutter, other.defocus)
+    one, other = lit[0], dark[0]
+    (image, canvas), (dim, same) = (
+        render_frame(scene, 0, np.random.default_rng(0)) for scene in (one, other)
+    )
+    np.testing.assert_array_equal(canvas.owner, same.owner)
+    exposure = other.gain[0] / one.gain[0]
+    assert dim.mean() == pytest.approx(exposure * image.mean(), abs=2)
+    flat = Scene(**{**vars(other), 'background': np.full_like(other.background, 200),
+                    'people': [], 'occluders': []})  # fmt: skip
+    noisy, _ = render_frame(flat, 0, np.random.default_rng(0))
+    assert noisy[..., 0].std() == pytest.approx(other.noise, rel=0.15)
+
+
+def test_low_light_is_a_share_of_the_videos():
+    dark = sum(s.gain.max() < 0.65 for s in scenes_with(200, low_light=0.25))
+    assert abs(dark / 200 - 0.25) < 4 * (0.25 * 0.75 / 200) ** 0.5
+
+
+def test_by_split_videos_take_difficulties_in_turn():
+    settings = Settings(
+        videos={'train': 4, 'val': 2},
+        by_split={'train': (Difficulty(people=(1, 1)), Difficulty(people=(4, 4)))},
+        difficulty=Difficulty(people=(2, 2)),
+    )
+    count = {
+        s: [len(video_scene(settings, s, i).people) for i in range(4)] for s in settings.videos
+    }
+    assert count == {'train': [1, 4, 1, 4], 'val': [2, 2, 2, 2]}
 
 
 def test_people_dial():
