@@ -26,7 +26,8 @@ def collate_clips(samples: Sequence[dict]) -> dict:
     """MMEngine's ``pseudo_collate``, with clips in one tensor and data samples as `DataSamples`.
 
     The model sees the same batch. The training process, which also launches the GPU's work, spends
-    less than half the time on receiving it.
+    less than half the time on receiving it. For training only: MMEngine's inferencers can't read a
+    ``collate_fn`` from ``test_dataloader``.
 
     Args:
         samples: what the pipeline packs, ``inputs`` (T, 3, H, W) and ``data_samples``.

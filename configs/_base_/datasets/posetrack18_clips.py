@@ -68,7 +68,6 @@ val_dataloader = dict(
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    collate_fn=dict(type='collate_clips'),
     dataset=dict(
         type=dataset_type,
         dataset_name='posetrack18',
