@@ -154,11 +154,12 @@ def test_flops_are_those_of_all_frames(tiny_config, synthetic_root):
     output = run_tool('analysis_tools/get_flops.py', config, '--input-shape', '128', '96')
 
     frames, cells, width, joints, clusters = 3, 8 * 6, 32, 15, 8
+    narrow = Config.fromfile(config).model.method.neck.attention_dims
     patches = frames * cells * (16 * 16 * 3) * width
     layer = frames * cells * (width * 3 * width + width * width + 2 * width * 32 + 2 * 5 * width)
     backbone = patches + layer + frames * cells * 5 * width
     slots = frames * (cells + joints)
-    attention = slots * (width * 3 * width + width * width + 5 * width)
+    attention = slots * (width * 3 * narrow + narrow * width + 5 * width)
     neck = 4 * attention + slots * 2 * width * width
     fusion = cells * frames * width * width
     queries, similarity = 2 * joints * width * width, joints * width * cells
