@@ -1,8 +1,8 @@
 """How long a training step of each baseline takes, next to one of CM-Pose.
 
-Loading, forward, backward and optimiser, in one process and interleaved, so that other work on the
-machine slows all alike. The ratios belong into `STEP_TIMES` of `cmpose_mm/ablation/variants.py`,
-from which the set `equal_time` has its numbers of steps.
+CPU time of loading, forward, backward and optimiser in one thread: what else runs on the machine
+does not count. The ratios belong into `STEP_TIMES` of `cmpose_mm/ablation/variants.py`, from which
+the set `equal_time` has its numbers of steps.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from costs import Spread, machine, markdown_table
 from mmengine.config import Config, DictAction
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.registry import MODELS, OPTIM_WRAPPERS
+from mmpose.registry import MODELS
 
 from cmpose_mm.ablation import EXPERIMENTS, variant_config
 from cmpose_mm.apis.loading import find_config
@@ -36,7 +37,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', metavar='CONFIG')
     parser.add_argument('--repeats', type=int, default=15, help='rounds (default: 15)')
     parser.add_argument('--steps', type=int, default=2, help='steps a round (default: 2)')
-    parser.add_argument('--threads', type=int, default=2, help='default: 2')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='overrides of the config')  # fmt: skip
     return parser.parse_args()
@@ -45,10 +45,7 @@ def parse_args() -> argparse.Namespace:
 def training(config: Config) -> Callable[[], None]:
     """A function that makes one training step, with the config's data."""
     model = MODELS.build(config.model).train()
-    optim_wrapper = config.optim_wrapper.copy()
-    constructor = OPTIM_WRAPPERS.get('DefaultOptimWrapperConstructor')
-    paramwise = optim_wrapper.pop('paramwise_cfg', None)
-    wrapper = constructor(optim_wrapper, paramwise)(model)
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
     batches = iter(loader)
 
@@ -66,7 +63,7 @@ def training(config: Config) -> Callable[[], None]:
 
 def main() -> None:
     args = parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     base = Config.fromfile(find_config(args.config))
     base.merge_from_dict(args.cfg_options)
     init_default_scope(base.default_scope)
@@ -74,11 +71,11 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in steps}
     for round_number in range(args.repeats + 1):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(args.steps):
                 step()
             if round_number:  # the first one warms up
-                times[name].append((time.perf_counter() - start) / args.steps)
+                times[name].append((time.process_time() - start) / args.steps)
     seconds = {name: np.array(values) for name, values in times.items()}
     rows = [
         [
@@ -90,7 +87,7 @@ def main() -> None:
         for name, values in seconds.items()
     ]
     print(machine())
-    print(markdown_table(['variant', 's a step', 'of CM-Pose', 'steps in equal time'], rows))
+    print(markdown_table(['variant', 'CPU s a step', 'of CM-Pose', 'steps in equal time'], rows))
 
 
 if __name__ == '__main__':

@@ -49,18 +49,22 @@ def test_tables_have_mean_deviation_and_paired_difference():
     clean, hidden = results_tables(results).split('\n\n')
     assert statistics.stdev([50.0, 53.0]) == pytest.approx(2.1213, abs=1e-4)
     header, a, b, c = (dict(zip(cells(clean, 0), cells(clean, row))) for row in (0, 2, 3, 4))
-    assert list(header)[:3] == ['clean', 'seeds', 'Head']
-    assert list(header)[-5:] == ['difference'] + [name[0].lower() + name[1:] for name in RECALL]
-    assert (a['clean'], a['seeds'], a['Total'], a['difference']) == ('a', '2', '51.5 ± 2.1', '')
-    assert b['difference'] == '+1.2 ± 0.4'  # of 1 and 1.5: seeds that both have
-    assert (c['Total'], c['difference']) == ('40.0', '-10.0')
+    recall = [name.replace('Recall', 'recall') for name in RECALL]
+    expected = ['clean', 'seeds', 'Total', 'Δ Total', *recall]
+    expected.insert(expected.index('recall recoverable') + 1, 'Δ recall recoverable')
+    assert list(header) == expected
+    assert (a['clean'], a['seeds'], a['Total'], a['Δ Total']) == ('a', '2', '51.5 ± 2.1', '')
+    assert b['Δ Total'] == '+1.2 ± 0.4'  # of 1 and 1.5: seeds that both have
+    assert (c['Total'], c['Δ Total'], c['Δ recall recoverable']) == ('40.0', '-10.0', '-10.0')
     assert cells(hidden, 2)[-1] == '61.5 ± 2.1' and len(hidden.splitlines()) == 5
 
 
-def test_undefined_recall_is_a_dash():
+def test_one_split_shows_the_groups_and_undefined_recall_is_a_dash():
     first = metrics(50.0, ['val'])
     first['val']['Recall lost'] = float('nan')
-    assert cells(results_tables({'a': {0: first}}), 2)[-2:] == ['50.0', '-']
+    table = results_tables({'a': {0: first}})
+    assert cells(table, 0)[2:11] == [name.removesuffix(' AP') for name in (*GROUPS, 'Total AP')]
+    assert cells(table, 2)[-3:] == ['50.0', '', '-']
 
 
 @pytest.mark.parametrize('names', [['CM-Pose', 'no FTE'], ['mask 0.1', 'mask 0.4', 'noise 0.1']])
@@ -117,15 +121,31 @@ def test_no_validation_is_an_error(tmp_path):
         last_validation(tmp_path)
 
 
-def test_finished_runs_are_only_read(tmp_path):
+def test_finished_trainings_and_tests_are_only_read(tmp_path, monkeypatch):
     config = Config(dict(a=1))
     folder = tmp_path / 'variant' / 'seed0'
     folder.mkdir(parents=True)
-    (folder / 'metrics.json').write_text('{"clean": {"AP": 7.0}}')
+    (folder / 'trained').touch()
+    (folder / 'clean.json').write_text('{"AP": 7.0}')
     assert run_once(config, folder, ['clean']) == {'clean': {'AP': 7.0}}
     assert Config.fromfile(folder.with_suffix('.py')).a == 1
-    with pytest.raises(ValueError, match='has results of clean, expected clean, hidden'):
-        run_once(config, folder, ['clean', 'hidden'])
+    commands = []
+
+    def run(command, *_):
+        commands.append(command)
+        (folder / 'hidden.json').write_text('{"AP": 8.0}')
+
+    monkeypatch.setattr(ablation.runs, '_run', run)
+    both = run_once(config, folder, ['hidden', 'clean'])
+    assert both == {'hidden': {'AP': 8.0}, 'clean': {'AP': 7.0}} and list(both) == [
+        'hidden',
+        'clean',
+    ]
+    (command,) = commands  # one test of one split, no training
+    assert command[2] == 'cmpose_mm.ablation.split_tests' and command[-2:] == [
+        str(folder),
+        'hidden',
+    ]
     with pytest.raises(ValueError, match='seed0.py: differs from the config of this run'):
         run_once(Config(dict(a=2)), folder, ['clean'])
 
@@ -133,7 +153,7 @@ def test_finished_runs_are_only_read(tmp_path):
 def test_a_failed_run_shows_its_end(tmp_path):
     with pytest.raises(RuntimeError, match=r'(?s)no_such_module.*failed; all its output is in'):
         run_once(Config(dict(custom_imports=dict(imports=['no_such_module']))), tmp_path / 'seed0')
-    assert not (tmp_path / 'seed0' / 'metrics.json').exists()
+    assert not (tmp_path / 'seed0' / 'trained').exists()
 
 
 def test_unknown_set(tmp_path):
@@ -244,11 +264,29 @@ def test_experiments_change_nothing_but_the_budget():
         Config.fromfile(config_path(name)) for name in ('cmpose_demo.py', 'experiments/cmpose.py')
     )
     assert ours.model.method == demo.model.method and ours.model.head == demo.model.head
-    assert ours.train_cfg.max_iters == ours.param_scheduler[-1].T_max == 150
-    assert ours.default_hooks.checkpoint.interval == 150
+    assert ours.train_cfg.max_iters == ours.param_scheduler[-1].T_max == 120
+    assert ours.default_hooks.checkpoint.interval == 120
     assert ours.val_evaluator.visibility and ours.test_evaluator.visibility
     first = Config.fromfile(config_path('experiments/single_frame.py'))
     assert first.train_dataloader.dataset.data_root == ours.train_dataloader.dataset.data_root
     assert first.model.backbone == {
         key: value for key, value in ours.model.backbone.items() if key != 'norm_eval'
     }
+
+
+@pytest.mark.slow
+def test_step_times(synthetic_root):
+    """The benchmark behind equal training time: more steps for whoever is faster."""
+    script = Path(__file__).parents[1] / 'benchmarks' / 'step_time.py'
+    command = [sys.executable, str(script), 'cmpose_demo.py', '--repeats', '2', '--steps', '1']
+    command += ['--cfg-options', 'train_dataloader.batch_size=4']
+    command += [f'train_dataloader.dataset.data_root={synthetic_root}']
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    rows = [cells(line, 0) for line in result.stdout.splitlines() if line.startswith('| ')]
+    assert [row[0] for row in rows[2:]] == [*list(EXPERIMENTS['baselines'])[:2],
+                                            *list(EXPERIMENTS['baselines'])[3:]]  # fmt: skip
+    seconds = {name: float(value) for name, value, *_ in rows[2:]}
+    assert rows[2][2:] == ['1.000 (1.000-1.000)', '50']
+    assert 0 < seconds['single frame'] < seconds['CM-Pose']
+    assert int(rows[3][3]) > 50

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RECALL = ('Recall visible', 'Recall occluded', 'Recall recoverable', 'Recall lost')
 GROUPS = ('Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP', 'mean7 AP')
+COMPARED = ('Total AP', 'Recall recoverable')
 PLOTTED = ('Total AP', 'Recall occluded', 'Recall recoverable')
 
 
@@ -28,8 +29,9 @@ def mean_and_spread(values: list[float], signed: bool = False) -> str:
 def results_tables(results: Results) -> str:
     """Markdown tables, one a split: a row a variant, mean ± standard deviation over its seeds.
 
-    The column *difference* is that of Total AP to the first variant, seed by seed; its spread is
-    that of the differences, which start from the same weights and see the same samples.
+    Columns with a *Δ* are differences to the first variant, seed by seed; their spread is that of
+    the differences, whose two sides start from the same weights and see the same samples. The
+    groups of joints have columns if there is only one split.
 
     Args:
         results: Variants without a result yet are left out.
@@ -37,34 +39,37 @@ def results_tables(results: Results) -> str:
     results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
     if not results:
         return ''
-    reference = next(iter(results))
+    splits = next(iter(next(iter(results.values())).values()))
     tables = []
-    for split, measures in next(iter(results[reference].values())).items():
-        columns = [column for column in (*GROUPS, 'Total AP') if column in measures]
-        recall = [column for column in RECALL if column in measures]
-        header = [*(c.removesuffix(' AP') for c in columns), 'difference']
-        header += [c[0].lower() + c[1:] for c in recall]
+    for split, measures in splits.items():
+        columns = [*GROUPS] if len(splits) == 1 else []
+        columns += ['Total AP', *(name for name in RECALL if name in measures)]
+        header = []
+        for column in columns:
+            name = column.removesuffix(' AP').replace('Recall', 'recall')
+            header += [name, f'Δ {name}'] if column in COMPARED else [name]
         lines = [f'| {split} | seeds | ' + ' | '.join(header) + ' |']
         lines.append('|---' * (len(header) + 2) + '|')
         for variant, by_seed in results.items():
-            cells = [_cell(results, variant, split, column) for column in columns]
-            cells.append('' if variant == reference else _difference(results, variant, split))
-            cells += [_cell(results, variant, split, column) for column in recall]
+            cells = []
+            for column in columns:
+                values = [metrics[split][column] for metrics in by_seed.values()]
+                cells.append(mean_and_spread(values))
+                if column in COMPARED:
+                    cells.append(_difference(results, variant, split, column))
             lines.append(f'| {variant} | {len(by_seed)} | ' + ' | '.join(cells) + ' |')
         tables.append('\n'.join(lines) + '\n')
     return '\n'.join(tables)
 
 
-def _cell(results: Results, variant: str, split: str, measure: str) -> str:
-    return mean_and_spread([metrics[split][measure] for metrics in results[variant].values()])
-
-
-def _difference(results: Results, variant: str, split: str) -> str:
-    reference = results[next(iter(results))]
+def _difference(results: Results, variant: str, split: str, measure: str) -> str:
+    first = next(iter(results))
+    if variant == first:
+        return ''
     differences = [
-        metrics[split]['Total AP'] - reference[seed][split]['Total AP']
+        metrics[split][measure] - results[first][seed][split][measure]
         for seed, metrics in results[variant].items()
-        if seed in reference
+        if seed in results[first]
     ]
     return mean_and_spread(differences, signed=True)
 

@@ -38,9 +38,9 @@ def run_experiment(
     """Trains every variant of a set with every seed.
 
     Each run has a folder of its own, ``work_dir/<variant>/seed<k>``, beside its config. Finished
-    runs are not repeated, also not for another set, and begun ones are resumed from their last
-    checkpoint; so the same command continues after a kill. What is there so far is in
-    ``work_dir/<set>.json``.
+    trainings and tests are not repeated, also not for another set, and begun trainings are resumed
+    from their last checkpoint; so the same command continues after a kill. What is there so far is
+    in ``work_dir/<set>.json``.
 
     Args:
         name: A key of `EXPERIMENTS`.
@@ -121,17 +121,19 @@ def run_once(
 ) -> Metrics:
     """One training through ``mim train mmpose``, and its tests; see `run_experiment`.
 
-    A folder that holds ``metrics.json`` is finished and only read; one that holds a checkpoint is
-    resumed. Without ``splits`` the only split is called ``val``.
+    What a folder holds is not done again: a training that was finished, the metrics of a split.
+    A training that left a checkpoint is resumed. Without ``splits`` the only split is called
+    ``val``: the last validation of the training.
 
     Raises:
-        ValueError: If the folder holds a run of another config or was tested on other splits.
+        ValueError: If the folder holds a run of another config, or there are neither ``splits`` nor
+            a validation in the training.
         RuntimeError: If the training or a test fails.
     """
     config_file = work_dir.with_suffix('.py')
     _write_config(config, config_file)
-    finished = work_dir / 'metrics.json'
-    if not finished.exists():
+    trained = work_dir / 'trained'
+    if not trained.exists():
         command = [sys.executable, '-m', 'mim', 'train', 'mmpose', str(config_file), *mim_args]
         command += ['--work-dir', str(work_dir)]
         if splits:
@@ -140,21 +142,15 @@ def run_once(
         if (work_dir / 'last_checkpoint').exists():
             command.append('--resume')
         _run(command, work_dir, jobs)
-        partial = finished.with_suffix('.partial')
-        if splits:
-            command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
-            _run([*command, str(work_dir), str(partial), *splits], work_dir, jobs)
-        else:
-            metrics = {'val': last_validation(work_dir)}
-            partial.write_text(json.dumps(metrics, indent=2) + '\n')
-        partial.rename(finished)
-    metrics = json.loads(finished.read_text())
-    if list(metrics) != list(splits or ['val']):
-        raise ValueError(
-            f'{finished}: has results of {", ".join(metrics)}, expected '
-            f'{", ".join(splits) or "those of the validation in training"}; delete it to test again'
-        )
-    return metrics
+        trained.touch()
+    if not splits:
+        return {'val': last_validation(work_dir)}
+    files = {split: work_dir / f'{split}.json' for split in splits}
+    missing = [split for split in splits if not files[split].exists()]
+    if missing:
+        command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
+        _run([*command, str(work_dir), *missing], work_dir, jobs)
+    return {split: json.loads(file.read_text()) for split, file in files.items()}
 
 
 def _write_config(config: Config, path: Path) -> None:

@@ -11,30 +11,27 @@ from mmengine import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
 
-def evaluate_splits(
-    config: Config, checkpoint: str, splits: list[str], work_dir: str
-) -> dict[str, dict[str, float]]:
-    """Metrics on each split.
+def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
+    """Tests the last checkpoint of a training; writes ``work_dir/<split>.json`` for each split.
+
+    The file has the value of each measure, by its name without the metric's prefix.
 
     Args:
         config: its ``test_dataloader`` and ``test_evaluator`` say how to test.
-        checkpoint: of the model.
+        work_dir: of the training.
         splits: folders or files of labels beside those that the config names.
-        work_dir: receives the logs.
-
-    Returns:
-        Split -> name of the measure (without the metric's prefix) -> value.
     """
-    results = {}
     for split in splits:
         split_config = split_test_config(config, split)
-        split_config.load_from, split_config.resume = checkpoint, False
-        split_config.work_dir = work_dir
+        split_config.load_from, split_config.resume = find_latest_checkpoint(str(work_dir)), False
+        split_config.work_dir = str(work_dir / 'tests')
         # MMEngine tells the loggers of runners by this name.
         split_config.experiment_name = f'test_{split}'
         metrics = Runner.from_cfg(split_config).test()
-        results[split] = {name.split('/', 1)[1]: value for name, value in metrics.items()}
-    return results
+        metrics = {name.split('/', 1)[1]: value for name, value in metrics.items()}
+        partial = work_dir / f'{split}.partial'
+        partial.write_text(json.dumps(metrics, indent=2) + '\n')
+        partial.rename(work_dir / f'{split}.json')
 
 
 def split_test_config(config: Config, split: str) -> Config:
@@ -49,17 +46,10 @@ def split_test_config(config: Config, split: str) -> Config:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config')
-    parser.add_argument('work_dir', help='of the training; its last checkpoint is tested')
-    parser.add_argument('out', help='JSON file for the metrics')
+    parser.add_argument('work_dir', type=Path, help='of the training')
     parser.add_argument('splits', nargs='+', help='folders of labels beside those of the config')
     args = parser.parse_args()
-    results = evaluate_splits(
-        Config.fromfile(args.config),
-        find_latest_checkpoint(args.work_dir),
-        args.splits,
-        f'{args.work_dir}/tests',
-    )
-    Path(args.out).write_text(json.dumps(results, indent=2) + '\n')
+    evaluate_splits(Config.fromfile(args.config), args.work_dir, args.splits)
 
 
 if __name__ == '__main__':

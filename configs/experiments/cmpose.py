@@ -7,7 +7,7 @@ two CPU cores a minute or two.
 _base_ = ['./cmpose_test_bed.py']
 
 model = dict(test_cfg=dict(flip_test=False, output_details=False))
-max_iters = 150
+max_iters = 120
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=20),
