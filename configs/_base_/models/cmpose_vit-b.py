@@ -31,7 +31,7 @@ model = dict(
         num_keypoints=15,
         num_frames=3,
         # Attention narrower than the tokens, 32 channels a head: docs/speed.md.
-        neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=4, attention_dims=128),
+        neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=3, attention_dims=96),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
         # Lambda is not in the paper. 0.001 makes the auxiliary losses about as large as the heatmap
         # loss, which MMPose averages over all pixels.
