@@ -176,10 +176,10 @@ class CrissCrossSTNeck(nn.Module):
              tokens (B,T,N,D), keypoint_tokens (B,T,K,D)
 
     Paper: the two pathways, the keypoint tokens, the shared D_S and D_T. Chosen, since the paper is
-    silent: pre-norm residual attention modules, 8 heads, 2 blocks, concatenation projected back to
-    D, and an initialisation at which the neck is *the identity*: the attention modules' output
-    projections and the temporal embedding start at zero, the fusion as the mean of the two
-    pathways. Fine-tuning a single-frame model thus begins where the single-frame model ended.
+    silent: pre-norm residual attention modules, 2 blocks, concatenation projected back to D, and
+    an initialisation at which the neck is *the identity*: the attention modules' output projections
+    and the temporal embedding start at zero, the fusion as the mean of the two pathways.
+    Fine-tuning a single-frame model thus begins where the single-frame model ended.
 
     All parameters receive gradients in every configuration.
 
@@ -190,7 +190,7 @@ class CrissCrossSTNeck(nn.Module):
         num_blocks: Number of blocks, at least 1.
         num_heads: Attention heads; divides ``attention_dims``.
         attention_dims: A, width of queries, keys and values, all heads together; None for
-            ``embed_dims``. The neck's cost is nearly all in these projections.
+            ``embed_dims``. A token costs about 16 D A + 2 D^2 multiply-adds a block.
         shared_pathways: The same D_S and D_T serve both pathways of a block.
         fusion: ``'concat'``, or ``'weighted_sum'`` for weights computed for each token.
 
