@@ -48,7 +48,7 @@ def test_simulated_decodes(benchmark):
 
 @pytest.mark.slow
 def test_whole_run():
-    small = '--videos 3 --rounds 2 --samples 2 --workers 1 --made-up-videos 4 --sizes 160x120'
+    small = '--videos 6 --rounds 2 --samples 10 --workers 1 --made-up-videos 4 --sizes 160x120'
     environment = {k: v for k, v in os.environ.items() if k != 'CMPOSE_TEST_DATA'}
     result = subprocess.run(
         [sys.executable, str(BENCHMARK), *small.split(), '--persons', '2'],
