@@ -137,7 +137,7 @@ def run_benchmark(
         checkpoint: its weights.
         out: results file, JSON. A folder that is missing is made.
         corruptions: names, see `SEVERITIES`.
-        severities: of 1 to 5.
+        severities: of 1 to 5, in any order; one that is given twice counts once.
         modes: for corruptions of images, 'key' and 'persistent'.
         seed: of the corruptions.
         cfg_options: overrides of the config, by dotted keys.
@@ -148,7 +148,7 @@ def run_benchmark(
     Raises:
         RobustnessError: if config, checkpoint or results file do not fit.
     """
-    out = Path(out)
+    out, severities = Path(out), sorted(set(severities))
     subject = prepare(config, checkpoint, seed=seed, cfg_options=cfg_options)
     runs = _read_runs(out, subject.settings)
     plan = planned_runs(corruptions, severities, modes, subject.num_frames)

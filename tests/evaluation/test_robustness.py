@@ -137,6 +137,7 @@ def metrics_by_hand(config: str, checkpoint: str, before=(), after=()) -> dict[s
     cfg.test_dataloader.dataset.pipeline = [pipeline[0], *pipeline[1:]]
     cfg.test_dataloader.dataset.pipeline[:1] = [*before, pipeline[0], *after]
     cfg.load_from, cfg.log_level = checkpoint, 'ERROR'
+    cfg.test_evaluator.visibility = True
     metrics = Runner.from_cfg(cfg).test()
     return {key.split('/')[1]: value for key, value in metrics.items()}
 
@@ -182,6 +183,8 @@ def test_clip_model_equals_tests_by_hand(clip_model, tmp_path, capsys):
             assert table['rPC'][column] == pytest.approx(share, abs=1e-9, nan_ok=True)
         gain = sum(a['AP'] - b['AP'] for a, b in zip(each, without)) / 2
         assert table['temporal_gain'] == pytest.approx(gain, abs=1e-9)
+        recall = sum(metrics['Recall occluded'] for metrics in each) / 2
+        assert table['recall_occluded'] == pytest.approx(recall, abs=1e-9)
     each = [metrics_by_hand(*clip_model, before=[freeze(s)]) for s in severities]
     without = [metrics_by_hand(*clip_model, before=[freeze(s), *repeat]) for s in severities]
     table = summary['modes']['neighbours']
@@ -327,6 +330,20 @@ def test_means_by_hand():
     )
     # As from a file.
     assert summarize(json.loads(json.dumps(runs)), *ALL, num_frames=3) == summary
+
+
+def test_a_severity_given_twice_counts_once(clip_model, tmp_path):
+    rng = random.Random(3)
+    plan = planned_runs(['shot_noise'], [1, 4], ['key'], num_frames=3)
+    runs = {run.name: random_result(rng) for run in plan}
+    out = tmp_path / 'out.json'
+    out.write_text(json.dumps({'settings': prepare(*clip_model).settings, 'runs': runs}))
+    results = run_benchmark(
+        *clip_model, out, corruptions=['shot_noise'], severities=[4, 1, 4], modes=['key']
+    )
+    row = results['summary']['modes']['key']['corruptions']['shot_noise']
+    assert list(row['AP']) == ['1', '4']
+    assert row['mean'] == sum(row['AP'].values()) / 2
 
 
 def test_no_occluded_joints_and_no_precision_are_shown_as_unknown():
