@@ -85,7 +85,7 @@ def share_table(evidence: TokenEvidence) -> str:
 
 def deletion_table(evidence: TokenEvidence) -> str:
     lines = [
-        '| deleted | joints | median movement (head sizes) | mean | moved over 0.5 (%) '
+        '| deleted | movements | median movement (head sizes) | mean | moved over 0.5 (%) '
         '| recall before | after |',
         '|---|---|---|---|---|---|---|',
     ]

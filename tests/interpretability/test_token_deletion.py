@@ -144,6 +144,76 @@ def test_measures_against_a_loop(model_and_data):
     assert nearby == 2 * own
 
 
+def first_cells(allowed, numbers, generator):
+    """In place of a draw: the first of the allowed cells."""
+    return allowed & (allowed.cumsum(-1) <= numbers.unsqueeze(-1))
+
+
+def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, monkeypatch):
+    """All deletions and the selection of another clip, sample by sample, without chance."""
+    model, data, labels = model_and_data
+    model.method.fte.num_causal = 2  # 30 of the 48 cells: only 18 others can be deleted
+    monkeypatch.setattr('cmpose_mm.interpretability.measure.draw_cells', first_cells)
+    evidence = measure_tokens(model, data, labels, draws=1)
+    head_sizes = annotated_head_sizes(labels)
+    expected = {name: [] for name in DELETIONS}
+    selections, near_cells = [], []
+    for batch in data:
+        inputs = model.data_preprocessor(batch, False)
+        with torch.no_grad():
+            out = model.method(model.extract_clips(inputs['inputs']))
+        for b, sample in enumerate(inputs['data_samples']):
+            info, features = sample.metainfo, out.key_features[b]
+            zoom = info['input_size'] / info['input_scale']
+            head_size = head_sizes[info['img_id'], info['id']] * zoom[0]
+            corner = info['input_center'] - 0.5 * info['input_scale']
+            joints = (sample.gt_instances.keypoints[0] - corner) * zoom
+            own = [set(cells) for cells in out.details['causal_tokens'][b].tolist()]
+            causal = set().union(*own)
+            others = sorted(set(range(48)) - causal)
+            total = min(len(causal), len(others))
+            predicted = slow_predict(model, features)
+
+            def movement(cells, k, features=features, predicted=predicted, head_size=head_size):
+                moved = slow_predict(model, slow_delete(features, cells))
+                return math.dist(moved[k], predicted[k]) / head_size
+
+            selections.append(own)
+            near_cells.append({})
+            for k in np.flatnonzero(sample.gt_instances.keypoints_visible[0]):
+                near = near_cells[-1][k] = {
+                    cell
+                    for cell in range(48)
+                    if math.dist((cell % 6 * 16 + 7.5, cell // 6 * 16 + 7.5), joints[k])
+                    <= head_size
+                }
+                close = [cell for cell in others if cell in near]
+                cells = [
+                    sorted(causal)[:total],
+                    others[:total],
+                    own[k],
+                    sorted(causal - own[k])[:2],
+                    others[:2],
+                ]
+                if len(close) >= 2:
+                    cells += [own[k], close[:2]]
+                for name, deleted in zip(DELETIONS, cells):
+                    expected[name].append(movement(deleted, k))
+    for name, values in expected.items():
+        np.testing.assert_allclose(evidence.effects[name].movement, values, rtol=1e-3, atol=1e-3)
+    assert 0 < len(expected[DELETIONS[-1]]) < len(expected[DELETIONS[0]])
+
+    half = len(selections) // 2
+    hits = [
+        cell in cells
+        for place, clip in enumerate(near_cells)
+        for k, cells in clip.items()
+        for cell in selections[(place + half) % len(selections)][k]
+    ]
+    assert evidence.other_clip.own_joint == pytest.approx(100 * np.mean(hits))
+    assert evidence.other_clip != evidence.selected
+
+
 def test_deletion_of_all_cells_leaves_a_flat_map(model_and_data):
     model, data, labels = model_and_data
     features = torch.randn(1, 32, 8, 6)
