@@ -52,7 +52,9 @@ def source_frames(folder: str, size: tuple[int, int]) -> tuple[str, list[bytes]]
     real = os.environ.get('CMPOSE_TEST_DATA')
     if real:
         paths = sorted(Path(real).glob('posetrack_clip/images/**/*.jpg'))
-        return 'frames of a real PoseTrack video', [path.read_bytes() for path in paths[:41]]
+        return 'frames of a real PoseTrack video, resized where needed', [
+            path.read_bytes() for path in paths[:41]
+        ]
     settings = Settings(videos={'train': 1}, frames=34, height=size[1], width=size[0])
     root = write_dataset(Path(folder) / 'rendered', settings)
     paths = sorted(root.glob('images/**/*.jpg'))
