@@ -5,7 +5,8 @@ size of any labelled joint, and on the body (within half a head size of a bone),
 random selections, of another clip's causal tokens in the place of this clip's, and of all cells.
 
 Deletions: how far predicted joints move, and how many are found, when tokens of the head's input
-are replaced by their mean: causal ones, and as many others. Without flip test.
+are replaced by their mean: causal ones, and as many others; and the same for a random selection in
+place of the learned one. Without flip test.
 """
 
 from __future__ import annotations

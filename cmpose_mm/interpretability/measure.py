@@ -5,7 +5,8 @@ Shapes: B clips, K = 15 joints, N = h * w cells, D channels, n causal tokens a j
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
+from ..models.cmpose.causal_selection import SELECTIONS
 from ..posetrack.annotations import Video
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
@@ -65,14 +67,22 @@ class TokenEvidence:
 DELETIONS = (
     'all causal tokens',
     'as many other cells',
+    'all tokens of a random selection',
+    'as many cells outside it',
     "a joint's causal tokens",
     "as many of other joints' causal tokens",
     'as many other cells, anywhere',
     "a joint's causal tokens, where the next is possible",
     'as many other cells within a head size of the joint',
 )
-"""The first two delete for all joints at once; the others for one joint, whose movement counts.
-*Other cells* are non-causal ones, at random."""
+"""The first four delete for all joints at once; the others for one joint, whose movement counts.
+*Other cells* are non-causal ones, at random.
+
+Causal tokens are kept as they are and the others merged, so that copies of a deleted one are left.
+So deleting any selection moves poses more than deleting as much of the rest. A *random selection*
+in place of the learned one, with the rest merged anew, tells by how much; its movements are from
+the poses that are predicted with it.
+"""
 
 
 @dataclass
@@ -110,9 +120,12 @@ def measure_tokens(
     sums = _Sums()
     for batch in batches:
         data = model.data_preprocessor(batch, False)
-        out = model.method(model.extract_clips(data['inputs']), clip_seeds=None)
+        features = model.extract_clips(data['inputs'])
+        out = model.method(features, clip_seeds=None)
         if 'causal_tokens' not in out.details:
             raise ValueError('the model has no causal tokens; expected one with model.method.fte')
+        with _selecting_at_random(model.method.fte, generator):
+            control = model.method(features, clip_seeds=None)
         grid = tuple(out.key_features.shape[2:])
         truth = [_truth(sample, head_sizes) for sample in data['data_samples']]
         regions = [
@@ -121,7 +134,7 @@ def measure_tokens(
         ]
         sums.regions += regions
         sums.selections += list(out.details['causal_tokens'].cpu().numpy())
-        _add_effects(sums, model, out, truth, regions, draws, generator)
+        _add_effects(sums, model, out, control, truth, regions, draws, generator)
 
     rng = np.random.default_rng(seed)
     num_cells = sums.regions[0].near.shape[1]
@@ -177,44 +190,68 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, float]:
     return joints, labelled, head_sizes[key] * float(zoom[0])
 
 
-def _add_effects(sums, model, out, truth, regions, draws, generator) -> None:
+@contextmanager
+def _selecting_at_random(fte: torch.nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Within it, joints choose any cells, none twice; all else is as ever."""
+
+    def choose(similarity: Tensor, num_causal: int) -> Tensor:
+        num_clips, num_joints, num_cells = similarity.shape
+        order = torch.rand(num_clips, num_cells, generator=generator).argsort(dim=1)
+        cells = order[:, : num_joints * num_causal].to(similarity.device)
+        return cells.unflatten(1, (num_joints, num_causal))
+
+    learned = fte.selection
+    SELECTIONS['random'], fte.selection = choose, 'random'
+    try:
+        yield
+    finally:
+        fte.selection = learned
+        del SELECTIONS['random']
+
+
+def _add_effects(sums, model, out, control, truth, regions, draws, generator) -> None:
     """Deletes in one batch; adds (3, J) movement, found before and after for each deletion."""
     features = out.key_features
     joints, labelled = (np.stack(values) for values in list(zip(*truth))[:2])
     head_sizes = np.array([size for *_, size in truth])[:, None]
     predicted = _predict(model, features)
 
-    def add(name: str, moved: np.ndarray, counted: np.ndarray) -> None:
-        movement = np.linalg.norm(moved - predicted, axis=2) / head_sizes
+    def add(name: str, moved: np.ndarray, counted: np.ndarray, before: np.ndarray) -> None:
+        movement = np.linalg.norm(moved - before, axis=2) / head_sizes
         found = [
             np.linalg.norm(points - joints, axis=2) / head_sizes <= MATCH_DISTANCE
-            for points in (predicted, moved)
+            for points in (before, moved)
         ]
         rows = np.stack([movement, *found])[:, counted]
         sums.effects.setdefault(name, []).append(rows)
 
     own = selected_cells(out.details['causal_tokens'], features[0, 0].numel())
     causal = own.any(1)
-    all_causal, as_many, its_own, of_others, anywhere, its_own_where_possible, nearby = DELETIONS
+    its_own, of_others, anywhere, its_own_where_possible, nearby = DELETIONS[4:]
     near = torch.from_numpy(np.stack([region.near for region in regions])).to(own.device)
     number = own.sum(2)
-    total = torch.minimum(causal.sum(1), (~causal).sum(1))
     rest = (~causal).unsqueeze(1).expand_as(own)
     possible = ((near & rest).sum(2) >= number).cpu().numpy() & labelled
+    for selection, names in ((out, DELETIONS[:2]), (control, DELETIONS[2:4])):
+        chosen = selected_cells(selection.details['causal_tokens'], causal.shape[1]).any(1)
+        total = torch.minimum(chosen.sum(1), (~chosen).sum(1))
+        before = _predict(model, selection.key_features)
+        for _ in range(draws):
+            for name, allowed in zip(names, (chosen, ~chosen)):
+                cells = draw_cells(allowed, total, generator)
+                moved = _predict(model, delete_tokens(selection.key_features, cells))
+                add(name, moved, labelled, before)
     for _ in range(draws):
-        for name, allowed in ((all_causal, causal), (as_many, ~causal)):
-            deleted = delete_tokens(features, draw_cells(allowed, total, generator))
-            add(name, _predict(model, deleted), labelled)
         for name, allowed, counted in (
             (of_others, causal.unsqueeze(1) & ~own, labelled),
             (anywhere, rest, labelled),
             (nearby, rest & near, possible),
         ):
             deleted = draw_cells(allowed, number, generator)
-            add(name, _predict_one_by_one(model, features, deleted), counted)
+            add(name, _predict_one_by_one(model, features, deleted), counted, predicted)
     moved = _predict_one_by_one(model, features, own)
-    add(its_own, moved, labelled)
-    add(its_own_where_possible, moved, possible)
+    add(its_own, moved, labelled, predicted)
+    add(its_own_where_possible, moved, possible, predicted)
 
 
 def _predict(model, features: Tensor) -> np.ndarray:

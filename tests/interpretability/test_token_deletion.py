@@ -16,6 +16,7 @@ from mmpose.registry import DATASETS
 from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
 from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
+from cmpose_mm.models.cmpose.token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from cmpose_mm.posetrack.annotations import read_videos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,15 +139,27 @@ def test_measures_against_a_loop(model_and_data):
     assert evidence.selected.own_joint == pytest.approx(100 * np.mean(shares))
     assert np.mean(movement) > 0.01
     # Two draws of every random deletion.
-    for name in (*DELETIONS[:2], *DELETIONS[3:5]):
+    for name in (*DELETIONS[:4], *DELETIONS[5:7]):
         assert len(evidence.effects[name].movement) == 2 * len(movement)
-    nearby, own = (len(evidence.effects[name].movement) for name in DELETIONS[:4:-1])
+    nearby, own = (len(evidence.effects[name].movement) for name in DELETIONS[:-3:-1])
     assert nearby == 2 * own
 
 
 def first_cells(allowed, numbers, generator):
     """In place of a draw: the first of the allowed cells."""
     return allowed & (allowed.cumsum(-1) <= numbers.unsqueeze(-1))
+
+
+def randomly_selected(fte, tokens, similarity, generator):
+    """Map (B, D, 8, 6) with 30 random cells kept and the others merged, and these cells (B, 30)."""
+    cells = torch.rand(len(tokens), 48, generator=generator).argsort(dim=1)[:, :30]
+    free = torch.ones(len(tokens), 48, dtype=torch.bool)
+    for row, chosen in zip(free, cells):
+        row[chosen] = False
+    clusters = cluster_tokens(tokens, free, fte.num_clusters, fte.num_neighbors)
+    merged = merge_tokens(tokens, clusters, similarity.sum(1).log(), fte.num_clusters)
+    restored = restore_tokens(tokens, merged, clusters)
+    return restored.transpose(1, 2).reshape(len(tokens), -1, 8, 6), cells.tolist()
 
 
 def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, monkeypatch):
@@ -157,11 +170,16 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
     evidence = measure_tokens(model, data, labels, draws=1)
     head_sizes = annotated_head_sizes(labels)
     expected = {name: [] for name in DELETIONS}
-    selections, near_cells = [], []
+    selections, near_cells, fused = [], [], []
+    model.method.fte.register_forward_pre_hook(lambda _, args: fused.append(args[0]))
+    generator = torch.Generator().manual_seed(0)
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
         with torch.no_grad():
             out = model.method(model.extract_clips(inputs['inputs']))
+        control, chosen_at_random = randomly_selected(
+            model.method.fte, fused[-1], out.details['similarity'], generator
+        )
         for b, sample in enumerate(inputs['data_samples']):
             info, features = sample.metainfo, out.key_features[b]
             zoom = info['input_size'] / info['input_scale']
@@ -172,11 +190,12 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
             causal = set().union(*own)
             others = sorted(set(range(48)) - causal)
             total = min(len(causal), len(others))
-            predicted = slow_predict(model, features)
+            kept = sorted(chosen_at_random[b])
+            outside = sorted(set(range(48)) - set(kept))
 
-            def movement(cells, k, features=features, predicted=predicted, head_size=head_size):
+            def movement(cells, k, features=features, head_size=head_size):
                 moved = slow_predict(model, slow_delete(features, cells))
-                return math.dist(moved[k], predicted[k]) / head_size
+                return math.dist(moved[k], slow_predict(model, features)[k]) / head_size
 
             selections.append(own)
             near_cells.append({})
@@ -188,6 +207,8 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
                     <= head_size
                 }
                 close = [cell for cell in others if cell in near]
+                for name, deleted in zip(DELETIONS[2:4], (kept[:18], outside)):
+                    expected[name].append(movement(deleted, k, control[b]))
                 cells = [
                     sorted(causal)[:total],
                     others[:total],
@@ -197,7 +218,7 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
                 ]
                 if len(close) >= 2:
                     cells += [own[k], close[:2]]
-                for name, deleted in zip(DELETIONS, cells):
+                for name, deleted in zip(DELETIONS[:2] + DELETIONS[4:], cells):
                     expected[name].append(movement(deleted, k))
     for name, values in expected.items():
         np.testing.assert_allclose(evidence.effects[name].movement, values, rtol=1e-3, atol=1e-3)
