@@ -83,8 +83,10 @@ def test_plot_draws_means_spreads_and_lines(monkeypatch, tmp_path):
     results = {
         f'mask {r}': {0: metrics(r, ['val']), 1: metrics(r + 2, ['val'])} for r in (0.5, 0.1)
     }
+    results = {'CM-Pose': {0: metrics(4, ['val'])}, **results}  # no number: a line across
     plot_results(results, tmp_path / 'plot.png')
     (container,) = drawn[0].axes[0].containers
+    assert [line.get_label() for line in drawn[0].axes[0].lines if set(line.get_ydata()) == {4}]
     line, _, (spread,) = container
     assert list(line.get_xdata()) == [0.1, 0.5] and list(line.get_ydata()) == [1.1, 1.5]
     half = statistics.stdev([0.1, 2.1])

@@ -80,7 +80,7 @@ def main() -> int:
                 seed=args.seed,
                 cfg_options=args.cfg_options,
             )
-    except (RobustnessError, AnnotationError) as error:
+    except (RobustnessError, AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     text = format_summary(results)

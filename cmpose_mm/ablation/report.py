@@ -78,8 +78,8 @@ def plot_results(results: Results, path: Path) -> None:
     """Draws AP and recall of hidden joints: a column of panels a split.
 
     A dot is a seed, a bar the mean with the standard deviation, the dashed line the mean of the
-    first variant. If all variants but the first stage are a name and a number, such as ``mask 0.4``
-    and ``mask 0.5``, there is a line a name over the numbers.
+    first variant. If all variants but the first and the first stage are a name and a number, such
+    as ``mask 0.4`` and ``mask 0.5``, there is a line a name over the numbers.
 
     Args:
         results: Variants without a result yet are left out.
@@ -96,7 +96,8 @@ def plot_results(results: Results, path: Path) -> None:
         for variant in results
         if (found := re.fullmatch(r'(\D+) ([\d.]+)', variant)) and variant != FIRST_STAGE
     }
-    lines = len(numbered) == len([v for v in results if v != FIRST_STAGE])
+    reference = next(iter(results))
+    lines = bool(numbered) and {*results} - {*numbered} <= {reference, FIRST_STAGE}
     height = 2.4 if lines else 0.5 + 0.22 * len(results)
     figure = Figure(figsize=(1.8 + 2.6 * len(splits), 0.4 + height * len(measures)),
                     layout='constrained')  # fmt: skip
@@ -144,9 +145,9 @@ def _draw_lines(axes: Axes, values: dict[str, list[float]], numbered: dict) -> N
         spread = [statistics.stdev(s) if len(s) > 1 else 0 for s in seeds]
         axes.errorbar(numbers, [statistics.mean(s) for s in seeds], yerr=spread, marker='.',
                       capsize=2, label=name)  # fmt: skip
-    if FIRST_STAGE in values:
-        axes.axhline(statistics.mean(values[FIRST_STAGE]), linestyle='--', linewidth=0.8,
-                     color='0.5', label=FIRST_STAGE)  # fmt: skip
+    for name, color in zip([v for v in values if v not in numbered], ('0.2', '0.6')):
+        axes.axhline(statistics.mean(values[name]), linestyle='--', linewidth=0.8, color=color,
+                     label=name)  # fmt: skip
 
 
 def replace_section(document: Path, name: str, text: str) -> None:

@@ -96,7 +96,6 @@ def run_experiment(
         for seed in seeds:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
             starts[seed] = {'load_from': checkpoint}
-        results[FIRST_STAGE] = results.pop(FIRST_STAGE)
     # Seed by seed: a table of one seed comes early.
     run_all(
         {

@@ -8,4 +8,4 @@ _base_ = ['./single_frame_test_bed.py']
 
 # Half the time of a test, and nothing that differs between the variants.
 model = dict(test_cfg=dict(flip_test=False))
-default_hooks = dict(checkpoint=dict(save_best=None, save_optimizer=False))
+default_hooks = dict(checkpoint=dict(save_best=None))
