@@ -55,6 +55,17 @@ def other_rate(variant: Variant, factor: float) -> Variant:
     return overrides
 
 
+def neck(num_blocks: int, divisor: int) -> Variant:
+    """Another depth of the neck, and width of its attention: tokens' width over ``divisor``."""
+
+    def overrides(config: Config) -> Overrides:
+        dims = config.model.method.embed_dims // divisor
+        prefix = 'model.method.neck.'
+        return {f'{prefix}num_blocks': num_blocks, f'{prefix}attention_dims': dims}
+
+    return overrides
+
+
 def equal_time(variant: Variant, step_time: float) -> Variant:
     """A variant that trains as long as CM-Pose.
 
@@ -148,15 +159,13 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
         **{f'L {v}': {'model.method.fte.num_clusters': v} for v in (8, 16, 66)},
         **{f'k {v}': {'model.method.fte.num_neighbors': v} for v in (2, 10, 20)},
     },
-    # What the neck's depth and width are worth.
+    # What the neck's depth and width are worth. ViT-B's has 2 blocks of an eighth of its width.
     'neck': {
         'CM-Pose': {},
-        '2 blocks': {'model.method.neck.num_blocks': 2},
-        '4 blocks': {'model.method.neck.num_blocks': 4},
-        'attention width 16': {'model.method.neck.attention_dims': 16},
-        'attention width 32': {'model.method.neck.attention_dims': 32},
-        'attention width 128': {'model.method.neck.attention_dims': 128},
-        'attention width 192': {'model.method.neck.attention_dims': 192},
+        '1 block, width D/8': neck(1, 8),
+        '2 blocks, width D/8': neck(2, 8),
+        '2 blocks, width D/3': neck(2, 3),
+        '1 block, width D': neck(1, 1),
     },
 }
 """Set -> variant -> overrides, as ``Config.merge_from_dict`` takes them (dotted config keys), or a
