@@ -30,6 +30,21 @@ JOINT_NAMES_17 = (
 JOINT_NAMES = tuple(name for name in JOINT_NAMES_17 if not name.endswith('_ear'))
 """The 15 joints that are labelled and scored."""
 
+_SIGMAS = dict(
+    nose=0.026,
+    head_bottom=0.025,
+    head_top=0.025,
+    shoulder=0.079,
+    elbow=0.072,
+    wrist=0.062,
+    hip=0.107,
+    knee=0.087,
+    ankle=0.089,
+)
+JOINT_SIGMAS = tuple(_SIGMAS[n.replace('left_', '').replace('right_', '')] for n in JOINT_NAMES)
+"""How far labellers differ on a joint, relative to the person's size; those of MMPose's
+PoseTrack18."""
+
 JOINT_GROUPS = {
     'Head': ('head_top', 'head_bottom', 'nose'),
     'Shoulder': ('left_shoulder', 'right_shoulder'),

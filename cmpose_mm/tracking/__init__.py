@@ -5,11 +5,10 @@ Needs NumPy and SciPy only.
 
 from .box_smoother import BoxSmoother
 from .pose_tracker import PoseTracker, TrackBoxes
-from .similarity import JOINT_SIGMAS, box_area, box_iou, object_keypoint_similarity
+from .similarity import box_area, box_iou, object_keypoint_similarity
 from .videos import assign_track_ids
 
 __all__ = [
-    'JOINT_SIGMAS',
     'BoxSmoother',
     'PoseTracker',
     'TrackBoxes',

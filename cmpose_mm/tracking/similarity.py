@@ -8,23 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..posetrack.joints import JOINT_NAMES
-
-_SIGMAS = dict(
-    nose=0.026,
-    head_bottom=0.025,
-    head_top=0.025,
-    shoulder=0.079,
-    elbow=0.072,
-    wrist=0.062,
-    hip=0.107,
-    knee=0.087,
-    ankle=0.089,
-)
-JOINT_SIGMAS = np.array(
-    [_SIGMAS[n.replace('left_', '').replace('right_', '')] for n in JOINT_NAMES]
-)
-"""(J,) how far labellers differ on a joint, relative to the person's size; MMPose's PoseTrack18."""
+from ..posetrack.joints import JOINT_SIGMAS
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -73,7 +57,7 @@ def object_keypoint_similarity(
     """
     squared = np.square(first[:, None] - second[None]).sum(-1)
     areas = (first_areas[:, None] + second_areas) / 2
-    alike = np.exp(-squared / (2 * areas[..., None] * (2 * JOINT_SIGMAS) ** 2))
+    alike = np.exp(-squared / (2 * areas[..., None] * (2 * np.array(JOINT_SIGMAS)) ** 2))
     both = first_seen[:, None] & second_seen[None]
     with np.errstate(invalid='ignore'):
         return (alike * both).sum(-1) / both.sum(-1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mmengine.hub import get_config
 
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
-from cmpose_mm.posetrack.joints import JOINT_NAMES
-from cmpose_mm.tracking import JOINT_SIGMAS, box_iou, object_keypoint_similarity
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
+from cmpose_mm.tracking import box_iou, object_keypoint_similarity
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -24,8 +24,8 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 def test_sigmas_are_those_of_mmpose() -> None:
     info = get_config('mmpose::_base_/datasets/posetrack18.py').dataset_info
     by_name = {info.keypoint_info[i].name: sigma for i, sigma in enumerate(info.sigmas)}
-    assert JOINT_SIGMAS.tolist() == [by_name[name] for name in JOINT_NAMES]
-    assert JOINT_SIGMAS.tolist() == posetrack_metainfo('posetrack18')['sigmas']
+    assert list(JOINT_SIGMAS) == [by_name[name] for name in JOINT_NAMES]
+    assert list(JOINT_SIGMAS) == posetrack_metainfo('posetrack18')['sigmas']
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(0, 5))

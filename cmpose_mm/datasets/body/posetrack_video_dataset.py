@@ -22,7 +22,7 @@ from mmpose.registry import DATASETS
 from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 from cmpose_mm.posetrack.persons import (
     Person,
     detected_persons,
@@ -51,19 +51,8 @@ _LIMBS = (
     ('head_bottom', 'left_shoulder'),
     ('head_bottom', 'right_shoulder'),
 )
-# Loss weights and OKS sigmas of MMPose's PoseTrack18, by joint without its side.
+# Loss weights of MMPose's PoseTrack18, by joint without its side.
 _WEIGHTS = dict(elbow=1.2, wrist=1.5, knee=1.2, ankle=1.5)
-_SIGMAS = dict(
-    nose=0.026,
-    head_bottom=0.025,
-    head_top=0.025,
-    shoulder=0.079,
-    elbow=0.072,
-    wrist=0.062,
-    hip=0.107,
-    knee=0.087,
-    ankle=0.089,
-)
 _SHOWN = 3  # cases that a message names
 
 
@@ -79,7 +68,7 @@ def posetrack_metainfo(dataset_name: str) -> dict:
     Args:
         dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'.
     """
-    keypoint_info, weights, sigmas = {}, [], []
+    keypoint_info, weights = {}, []
     for index, name in enumerate(JOINT_NAMES):
         side, part = _split_side(name)
         keypoint_info[index] = dict(
@@ -90,7 +79,6 @@ def posetrack_metainfo(dataset_name: str) -> dict:
             swap=dict(left=f'right_{part}', right=f'left_{part}', middle='')[side],
         )
         weights.append(_WEIGHTS.get(part, 1.0))
-        sigmas.append(_SIGMAS[part])
     skeleton_info = {}
     for index, (start, end) in enumerate(_LIMBS):
         side = _split_side(start)[0]
@@ -101,7 +89,7 @@ def posetrack_metainfo(dataset_name: str) -> dict:
         keypoint_info=keypoint_info,
         skeleton_info=skeleton_info,
         joint_weights=weights,
-        sigmas=sigmas,
+        sigmas=list(JOINT_SIGMAS),
     )
 
 
