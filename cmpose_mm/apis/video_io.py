@@ -7,6 +7,7 @@ is kept.
 
 from __future__ import annotations
 
+import io
 import os
 import time as clock
 import warnings
@@ -28,6 +29,7 @@ _OPTIONS = {
     'mpeg4': {'flags': '+qscale', 'global_quality': str(3 * 118)},
 }
 _TICKS = 60_000  # of the written time stamps in a second; MPEG-4 part 2 takes up to 65535
+_LAYOUTS = {'1 channels': 'mono', '2 channels': 'stereo'}  # where a file gives the number only
 _WRITTEN_SUFFIXES = ('.mp4', '.mov', '.mkv')
 
 
@@ -334,7 +336,7 @@ class _AudioCopy:
         self._video_time = -float('inf')  # the latest of the source's video that was passed by
         self._streams = {}
         for stream in self._source.streams.audio:
-            copy = _add_copy_of(stream, output)
+            copy = _add_copy_of(stream, output, path)
             if copy is None:
                 warnings.warn(
                     f'{output_path}: the sound of {path} ({stream.codec_context.name}) is left '
@@ -388,16 +390,45 @@ class _AudioCopy:
             warnings.warn(f'{self._path}: its sound ends early ({error.strerror}).', stacklevel=2)
 
 
-def _add_copy_of(stream, output):
-    """A stream of `output` for the packets of `stream`, or None if the container can't hold it."""
+def _add_copy_of(stream, output, path: str | Path):
+    """A stream of `output` for those of a file's `stream`, or None if it can't hold them."""
     context = stream.codec_context
     if context.name not in output.supported_codecs:
         return None
     if context.name == 'aac' and not context.extradata:  # as broadcasts have it: other packets
         return None
+    return _copy_stream(stream, output) if _can_hold(output.format.name, path, stream) else None
+
+
+def _can_hold(container_format: str, path: str | Path, stream) -> bool:
+    """Tries it with the first packet: formats list codecs of which they take some streams only."""
+    av = _import_av()
+    try:
+        with (
+            _open_container(path) as source,
+            av.open(io.BytesIO(), 'w', format=container_format) as trial,
+        ):
+            copy = _copy_stream(stream, trial)
+            packets = source.demux(source.streams[stream.index])
+            packet = next((p for p in packets if p.size > 0 and p.dts is not None), None)
+            if packet is not None:
+                packet.stream = copy
+                trial.mux(packet)
+    except av.error.FFmpegError:
+        return False
+    return True
+
+
+def _copy_stream(stream, output):
     if hasattr(output, 'add_stream_from_template'):  # PyAV >= 14
-        return output.add_stream_from_template(stream)
-    return output.add_stream(template=stream)
+        copy = output.add_stream_from_template(stream)
+    else:
+        copy = output.add_stream(template=stream)
+    # .avi and .mkv may leave open which channels a PCM track has, .mp4 must know
+    layout = _LAYOUTS.get(stream.codec_context.layout.name)
+    if layout is not None:
+        copy.codec_context.layout = layout
+    return copy
 
 
 def _import_av():
