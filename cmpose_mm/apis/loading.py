@@ -135,7 +135,8 @@ def load_pose_model(
 
     Raises:
         FileNotFoundError: if config or checkpoint are missing.
-        ValueError: if the checkpoint can't be read or doesn't fit the config.
+        ValueError: if the checkpoint can't be read or doesn't fit the config, or the device can't
+            be used.
     """
     if isinstance(config, Config):
         config = config.copy()
@@ -149,7 +150,11 @@ def load_pose_model(
     content = read_checkpoint(path)
     load_weights(model, content, f'{path} does not fit {config.filename}')
     model.dataset_meta = content.get('meta', {}).get('dataset_meta') or model.dataset_meta
-    return model.to(device).eval()
+    try:
+        return model.to(device).eval()
+    except (AssertionError, RuntimeError) as error:  # the first: torch without CUDA
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f'device {str(device)!r} can not be used: {reason}') from error
 
 
 def read_checkpoint(path: str) -> dict:
@@ -161,7 +166,13 @@ def read_checkpoint(path: str) -> dict:
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f'{path}: can not be read as a checkpoint: {error}') from error
+        # Of torch's text only what it found is kept: weights_only is not for the user to set.
+        lines = [line.strip() for line in str(error).splitlines()]
+        found = ' '.join(li for li in lines if 'weights only' not in li.lower().replace('_', ' '))
+        raise ValueError(
+            f'{path}: can not be read as a checkpoint; it is damaged, or needs code to be run, '
+            f'which is refused ({found.strip() or type(error).__name__})'
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(
             f'{path}: expected a checkpoint with "state_dict", found {type(content).__name__}'

@@ -121,7 +121,7 @@ def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
     elif damage == 'list':
         content, message = [1], 'expected a checkpoint with "state_dict", found list'
     else:
-        message = 'can not be read as a checkpoint'
+        message = r'^[^\n]*\.pth: can not be read as a checkpoint; it is damaged, or [^\n]*$'
     torch.save(content, checkpoint)
     if damage == 'text':
         with open(checkpoint, 'w') as file:
@@ -141,3 +141,10 @@ class _Code:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize('device', ['cuda:99', 'gpu'])
+def test_a_device_that_is_not_there(tiny_model, device):
+    message = f"^device '{device}' can not be used: [^\n]+$"
+    with pytest.raises(ValueError, match=message):
+        load_pose_model(*tiny_model(), device)
