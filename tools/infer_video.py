@@ -48,9 +48,10 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
     parser.add_argument('--config', required=True, help='path, or name of a config of the package')
     parser.add_argument('--checkpoint', help='path or URL of the trained weights')
     boxes = parser.add_argument_group('boxes of persons (default: the whole frame is one)')
-    boxes.add_argument('--boxes', metavar='FILE', help='PoseTrack JSON, detections or CSV')
-    boxes.add_argument('--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                       help='any MMDetection model; CONFIG may be mmdet::PATH')  # fmt: skip
+    source = boxes.add_mutually_exclusive_group()
+    source.add_argument('--boxes', metavar='FILE', help='PoseTrack JSON, detections or CSV')
+    source.add_argument('--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                        help='any MMDetection model; CONFIG may be mmdet::PATH')  # fmt: skip
     boxes.add_argument('--score-thr', type=float, default=0.3, metavar='S',
                        help='least score of a detected person (default: 0.3)')  # fmt: skip
     boxes.add_argument('--detect-every', type=int, default=1, metavar='N',
@@ -136,8 +137,26 @@ class StopRequest:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def output_files(args: argparse.Namespace) -> list[str]:
+    """The files to write.
+
+    Raises:
+        ValueError: if one of them is also an input, or given twice.
+    """
+    files = [f for f in (args.out_video, args.out_json, args.out_csv, args.causal_tokens) if f]
+    inputs = [args.video, args.boxes, args.config, args.checkpoint, *(args.detector or ())]
+    taken = {os.path.realpath(file) for file in inputs if file}
+    for file in files:
+        path = os.path.realpath(file)
+        if path in taken:
+            raise ValueError(f'{file}: is an input or another output, expected a file of its own')
+        taken.add(path)
+    return files
+
+
 def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     """Computes and writes; returns the files."""
+    output_files(args)
     is_camera = args.video.isdecimal() and not os.path.exists(args.video)
     frames = open_frames(int(args.video) if is_camera else args.video)
     inferencer = VideoPoseInferencer(
@@ -179,7 +198,7 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
                 writer.write(result)
             if stop.made:
                 break
-    return [f for f in (args.out_video, args.out_json, args.out_csv, args.causal_tokens) if f]
+    return output_files(args)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -134,6 +135,23 @@ def test_one_sentence_says_what_is_wrong(tiny_model, clip_folder, tmp_path, wron
     lines = [line for line in result.stderr.splitlines() if line.startswith('infer_video: ')]
     assert len(lines) == 1 and re.search(message, lines[0]), result.stderr
     assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('option', ['--out-json', '--out-csv', '--causal-tokens'])
+@pytest.mark.parametrize('twice', ['video', 'boxes', 'output'])
+def test_no_input_and_no_output_is_overwritten(tmp_path, monkeypatch, option, twice):
+    files = {name: tmp_path / f'{name}.mp4' for name in ('video', 'boxes', 'output')}
+    for file in files.values():
+        file.write_text('precious')
+    (tmp_path / 'link').symlink_to(tmp_path)
+    arguments = ['infer_video.py', files['video'], '--config', 'cmpose_demo.py']
+    arguments += ['--boxes', files['boxes'], '--out-video', files['output']]
+    arguments += [option, tmp_path / 'link' / f'{twice}.mp4']
+    monkeypatch.setattr(sys, 'argv', list(map(str, arguments)))
+    tool = runpy.run_path(TOOL)
+    with pytest.raises(ValueError, match=rf'link/{twice}.mp4: is an input or another output'):
+        tool['run'](tool['parse_args'](), None)
+    assert all(file.read_text() == 'precious' for file in files.values())
 
 
 def test_help_names_every_option():
