@@ -164,8 +164,12 @@ class VideoPoseInferencer:
                 f'got {batch_size} and {detect_every}'
             )
         self.model = load_pose_model(config, checkpoint, device, cfg_options, download)
-        if isinstance(detector, (tuple, list)):
+        if isinstance(detector, (tuple, list)) and len(detector) == 2:
             detector = PersonDetector(*detector, device, score_thr, download)
+        elif detector is not None and not callable(detector):
+            raise ValueError(
+                f'detector is {detector!r}, expected a pair of config and checkpoint, or a function'
+            )
         self.detector = detector
         self.device = torch.device(device)
         self.causal, self.crops, self.batch_size = causal, crops, batch_size
@@ -365,31 +369,63 @@ class _Persons:
     def __init__(self, source: Callable, tracker: PoseTracker, every: int) -> None:
         self.source, self.tracker, self.every = source, tracker, every
         self.dropped: list[str] = []
+        self.num_frames = 0
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (P, 4) and scores (P,), without boxes that no crop can be cut by."""
+        self.num_frames = frame.number + 1
         asked = frame.number % self.every == 0
         if asked:
-            boxes, scores = self.source(frame)
+            boxes, scores = _checked(self.source(frame), frame)
         else:
             predicted = self.tracker.predict_boxes()
-            boxes, scores = predicted.boxes, predicted.scores
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+            boxes = np.asarray(predicted.boxes, np.float32)
+            scores = np.asarray(predicted.scores, np.float32)
         height, width = frame.image.shape[:2]
         problems = [box_problem(box, width, height) for box in boxes]
         if asked:  # a track that leaves the image is no mistake of anybody's
             self.dropped += [f'{p} in frame {frame.number}' for p in problems if p is not None]
         usable = np.array([problem is None for problem in problems], bool)
-        return boxes[usable], np.asarray(scores, np.float32)[usable]
+        return boxes[usable], scores[usable]
 
     def report(self, video: str) -> None:
-        """Says, once, what was dropped."""
+        """Says, once, what was dropped or belongs to no frame."""
+        given = self.source.boxes if isinstance(self.source, FileBoxes) else ()
+        beyond = [number for number in given if not 0 <= number < self.num_frames]
+        if beyond:
+            print_log(
+                f'{video}: boxes of {len(beyond)} frames are not used, the first of frame '
+                f'{min(beyond)}; the video has frames 0 to {self.num_frames - 1}',
+                'current',
+                logging.WARNING,
+            )
         if self.dropped:
             print_log(
                 f'{video}: {len(self.dropped)} persons dropped, the first for {self.dropped[0]}',
                 'current',
                 logging.WARNING,
             )
+
+
+def _checked(persons: Any, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (P, 4) and scores (P,), float32, of what a box source gives.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    try:
+        boxes, scores = (np.asarray(values, np.float32) for values in persons)
+    except (TypeError, ValueError):
+        boxes = scores = None
+    if boxes is not None and boxes.size == scores.size == 0:
+        return boxes.reshape(0, 4), scores.reshape(0)
+    if boxes is None or boxes.shape != (len(boxes), 4) or scores.shape != (len(boxes),):
+        found = 'other values' if boxes is None else f'shapes {boxes.shape} and {scores.shape}'
+        raise ValueError(
+            f'frame {frame.number}: the box source gives {found}, expected boxes (P, 4) and '
+            'scores (P,)'
+        )
+    return boxes, scores
 
 
 def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, list]]:

@@ -366,6 +366,49 @@ def test_boxes_that_nothing_can_be_cut_by(tiny_model, caplog):
     )
 
 
+@pytest.mark.parametrize(
+    'persons, found',
+    [
+        (np.zeros((2, 4)), r'shapes \(4,\) and \(4,\)'),  # no scores, taken apart
+        (np.zeros((3, 4)), 'other values'),
+        ((np.zeros((2, 5)), np.zeros(2)), r'shapes \(2, 5\) and \(2,\)'),
+        ((np.zeros((4, 2)), np.zeros(2)), r'shapes \(4, 2\) and \(2,\)'),
+        ((np.zeros((2, 4)), np.zeros(3)), r'shapes \(2, 4\) and \(3,\)'),
+        (None, 'other values'),
+    ],
+)
+def test_a_box_source_that_gives_no_boxes_and_scores(tiny_model, persons, found):
+    inferencer = VideoPoseInferencer(*tiny_model(), detector=lambda frame: persons)
+    message = rf'frame 0: the box source gives {found}, expected boxes \(P, 4\) and scores \(P,\)'
+    with pytest.raises(ValueError, match=message):
+        list(inferencer(noise_frames(1)))
+
+
+def test_empty_lists_are_no_persons(tiny_model):
+    (result,) = VideoPoseInferencer(*tiny_model())(noise_frames(1), lambda frame: ([], []))
+    assert result.data_sample.pred_instances.bboxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize('detector', ['rtmdet_m.py', ('rtmdet_m.py',)])
+def test_a_detector_is_a_pair_or_a_function(tiny_model, detector):
+    with pytest.raises(ValueError, match='detector is .*rtmdet_m.*expected a pair of config and'):
+        VideoPoseInferencer(*tiny_model(), detector=detector)
+
+
+def test_boxes_of_frames_that_are_not_in_the_video_are_named(tiny_model, caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    inferencer = VideoPoseInferencer(*tiny_model())
+    list(inferencer(noise_frames(2), one_box(2)))
+    assert 'not used' not in caplog.text
+    list(inferencer(noise_frames(2), one_box(4)))
+    logger.removeHandler(caplog.handler)
+    assert (
+        'boxes of 2 frames are not used, the first of frame 2; the video has frames 0 to 1'
+        in caplog.text
+    )
+
+
 # ---- detection every n frames ----------------------------------------------------------------
 
 
