@@ -79,6 +79,7 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
 
     Raises:
         KeyError: if the prediction lacks a field, usually because it was made without details.
+        IndexError: if it has no such person.
         ValueError: if the shapes don't fit together.
     """
     fields = _fields(sample)
@@ -91,7 +92,11 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
             )
             raise KeyError(f'the prediction has no {name}{why if name in _DETAIL_AXES else ""}')
         value = _array(fields[name])
-        values[name] = value[person] if value.ndim == axes + 1 else value
+        if value.ndim == axes + 1:
+            if not -len(value) <= person < len(value):
+                raise IndexError(f'person is {person}, but the prediction has {len(value)} persons')
+            value = value[person]
+        values[name] = value
     num_joints, num_cells = len(JOINT_NAMES), values['cluster_ids'].size
     expected = dict(
         keypoints=(num_joints, 2),

@@ -280,6 +280,14 @@ def test_what_is_wrong_with_a_prediction_is_said():
         explain(person)
 
 
+@pytest.mark.parametrize('count', [0, 2])
+def test_a_person_who_is_not_there(count):
+    view = VIEWS['inside']
+    sample = {name: np.stack([value] * 3)[:count] for name, value in fields(*view).items()}
+    with pytest.raises(IndexError, match=f'^person is 2, but the prediction has {count} persons$'):
+        person_details(sample, person=2)
+
+
 def test_frames_of_a_video_have_one_size():
     """Persons come, go and change their size; the picture doesn't."""
     image = np.full((240, 320, 3), 90, np.uint8)
