@@ -41,7 +41,7 @@ def main() -> None:
     try:
         model = load_pose_model(args.config, args.checkpoint)
         differences = [write(model, path, args) for path in args.output]
-    except (FileNotFoundError, ModuleNotFoundError, NotImplementedError, ValueError) as error:
+    except (OSError, ModuleNotFoundError, NotImplementedError, ValueError) as error:
         raise SystemExit(str(error)) from error
     if max(differences) > TOLERANCE:
         raise SystemExit(f'The largest difference is above {TOLERANCE:g}.')

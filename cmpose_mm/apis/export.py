@@ -24,6 +24,8 @@ METADATA_KEY = 'cmpose_mm'
 """Where an ONNX file has its metadata."""
 METADATA_FILE = 'metadata.json'
 """Where a torch.export file has it."""
+MIN_OPSET = 14
+"""Least version of ONNX's operators that has all that these models need."""
 MAX_ONE_FILE = 2**31 - 2**24
 """Bytes of weights up to which an ONNX model is one file; protobuf ends at 2 GiB."""
 
@@ -76,10 +78,14 @@ def pose_metadata(model: nn.Module) -> dict:
         ``flip_indices`` (joint of the other side), ``skeleton`` (pairs of joints).
 
     Raises:
-        ValueError: if the model has no heatmap head, or its test pipeline no ``GetBBoxCenterScale``
-            or no ``TopdownAffine``.
+        ValueError: if the model takes no clips or has no heatmap head, or its test pipeline no
+            ``GetBBoxCenterScale`` or no ``TopdownAffine``.
     """
     name = Path(model.cfg.filename or '').name
+    if not hasattr(model, 'method'):
+        raise ValueError(
+            f'{name}: model is {type(model).__name__}, expected a VideoTopdownPoseEstimator'
+        )
     if not isinstance(model.head, HeatmapHead) or model.head.decoder is None:
         raise ValueError(
             f'{name}: model.head is {type(model.head).__name__}, '
@@ -132,12 +138,15 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     Args:
         model: a `VideoTopdownPoseEstimator` in eval mode, see `load_pose_model`.
         path: the file to write.
-        opset: version of ONNX's operators, at least 14.
+        opset: version of ONNX's operators, at least `MIN_OPSET`.
 
     Raises:
-        ValueError: see `pose_metadata`.
+        ValueError: see `pose_metadata`; if ``opset`` is too low.
         ModuleNotFoundError: if ``onnx`` is not installed.
+        OSError: if the file can't be written.
     """
+    if opset < MIN_OPSET:
+        raise ValueError(f'{path}: opset is {opset}, expected at least {MIN_OPSET}')
     onnx = _import('onnx')
     path, metadata = Path(path), pose_metadata(model)
     newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -326,6 +327,20 @@ def test_pipeline_without_a_crop(tmp_path):
         export_onnx(model, tmp_path / 'pose.onnx')
 
 
+def test_model_of_single_frames(tmp_path):
+    model = init_model(config_path('single_frame_demo.py'), device='cpu')
+    message = 'single_frame_demo.py: model is TopdownPoseEstimator, expected a VideoTopdownPose'
+    for export_file in (export_onnx, export_torch)[: 1 + (TORCH >= (2, 6))]:
+        with pytest.raises(ValueError, match=message):
+            export_file(model, tmp_path / 'pose.file')
+
+
+def test_operators_of_too_low_a_version(tmp_path):
+    with pytest.raises(ValueError, match='opset is 13, expected at least 14'):
+        export_onnx(tiny(), tmp_path / 'pose.onnx', opset=13)
+    export_onnx(tiny(), tmp_path / 'pose.onnx', opset=14)
+
+
 def test_missing_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnx', None)
     with pytest.raises(ModuleNotFoundError, match='pip install onnx'):
@@ -359,6 +374,10 @@ def test_command_with_wrong_arguments(tiny_model, tmp_path):
     process = command(config, 'no.pth', 'pose.onnx', cwd=tmp_path)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith('no.pth: checkpoint not found')
+    (tmp_path / 'file').touch()
+    process = command(config, checkpoint, 'file/pose.onnx', cwd=tmp_path)
+    assert process.returncode == 1 and 'Traceback' not in process.stderr
+    assert re.search("(exists|Not a directory): 'file'$", process.stderr)
 
 
 @needs_torch_export
