@@ -66,10 +66,10 @@ def main() -> int:
             min_joint_score=args.min_joint_score,
             memory=args.memory,
         )
-    except (AnnotationError, ValueError) as error:
+        write_predictions(videos, args.out)
+    except (AnnotationError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    write_predictions(videos, args.out)
     ids = [{i for frame in v.frames for i in frame.track_ids.tolist()} - {-1} for v in videos]
     persons = sum(len(frame.track_ids) for video in videos for frame in video.frames)
     unsure = sum((frame.track_ids == -1).sum() for video in videos for frame in video.frames)

@@ -188,6 +188,10 @@ def test_wrong_input_of_the_command_is_one_line(tmp_path) -> None:
     assert result.returncode == 1
     assert result.stderr.splitlines() == ['memory is -1, expected a number of frames, 0 or more.']
     assert not (tmp_path / 'out').exists()
+    (tmp_path / 'file').touch()
+    result = run_tool(tmp_path / 'in', tmp_path / 'file')
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [f"[Errno 17] File exists: '{tmp_path / 'file'}'"]
     for source in (tmp_path / 'in', tmp_path / 'in' / 'a.json'):
         result = run_tool(source, tmp_path / 'in')
         assert result.returncode == 2
