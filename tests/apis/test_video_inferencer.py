@@ -384,6 +384,12 @@ def test_a_box_source_that_gives_no_boxes_and_scores(tiny_model, persons, found)
         list(inferencer(noise_frames(1)))
 
 
+def test_frames_of_several_sizes(tiny_model):
+    frames = [*noise_frames(2), *noise_frames(1, height=60)]
+    with pytest.raises(ValueError, match=r'must have one size, found .* \(key frame 1\)$'):
+        list(VideoPoseInferencer(*tiny_model())(frames, one_box(3)))
+
+
 def test_empty_lists_are_no_persons(tiny_model):
     (result,) = VideoPoseInferencer(*tiny_model())(noise_frames(1), lambda frame: ([], []))
     assert result.data_sample.pred_instances.bboxes.shape == (0, 4)

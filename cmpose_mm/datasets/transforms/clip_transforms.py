@@ -233,8 +233,10 @@ def _common_shape(frames: list[np.ndarray] | np.ndarray, results: dict) -> tuple
         return frames.shape
     shapes = [frame.shape for frame in frames]
     if len(set(shapes)) != 1:
+        key_frame = results.get('img_path') or results.get('frame_number')
+        video = f', video {results["video"]}' if 'video' in results else ''
         raise ValueError(
             f'the frames of a clip must have one size, found {shapes} '
-            f'(key frame {results.get("img_path")}, video {results.get("video")})'
+            f'(key frame {key_frame}{video})'
         )
     return shapes[0]
