@@ -56,12 +56,15 @@ def other_rate(variant: Variant, factor: float) -> Variant:
 
 
 def neck(num_blocks: int, divisor: int) -> Variant:
-    """Another depth of the neck, and width of its attention: tokens' width over ``divisor``."""
+    """Another depth of the neck, and width of its attention: tokens' width over ``divisor``.
+
+    Heads have 32 channels, as in the configs; a narrower attention is one head.
+    """
 
     def overrides(config: Config) -> Overrides:
         dims = config.model.method.embed_dims // divisor
-        prefix = 'model.method.neck.'
-        return {f'{prefix}num_blocks': num_blocks, f'{prefix}attention_dims': dims}
+        values = dict(num_blocks=num_blocks, attention_dims=dims, num_heads=max(1, dims // 32))
+        return {f'model.method.neck.{name}': value for name, value in values.items()}
 
     return overrides
 
@@ -95,6 +98,11 @@ def equal_time(variant: Variant, step_time: float) -> Variant:
     return overrides
 
 
+def longer(variant: Variant, factor: int) -> Variant:
+    """A variant that trains for ``factor`` times as many steps."""
+    return equal_time(variant, 1 / factor)
+
+
 def _clip_lengths(train: int, test: int) -> Overrides:
     return {
         'train_dataloader.dataset.num_frames': train,
@@ -124,6 +132,14 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
         'concatenation 3x3, equal time': equal_time(
             concatenation(3), STEP_TIMES['concatenation 3x3']
         ),
+    },
+    # Are the others so short that they favour simple methods?
+    'budget': {
+        'CM-Pose, 4x steps': longer({}, 4),
+        'no FTE, 4x steps': longer({'model.method.fte': None}, 4),
+        'single frame, 4x steps': longer(single_frame, 4),
+        'concatenation 1x1, 4x steps': longer(concatenation(1), 4),
+        'concatenation 3x3, 4x steps': longer(concatenation(3), 4),
     },
     # Which auxiliary tasks: the paper's Table 4.
     'table4': {
