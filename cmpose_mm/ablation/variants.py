@@ -163,13 +163,13 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
     # What the paper leaves open; `CM-Pose` has the defaults.
     'readings': {
         'CM-Pose': {},
+        **{f'lambda {v}': {'model.method.aux.loss_weight': v} for v in (0.01, 0.1, 1.0)},
         'separate pathways': {'model.method.neck.shared_pathways': False},
         'pathways: weighted sum': {'model.method.neck.fusion': 'weighted_sum'},
         'frames: weighted sum': {'model.method.temporal_fusion': 'weighted_sum'},
         'union selection': {'model.method.fte.selection': 'union'},
         'literal merge': {'model.method.fte.normalize_merge': False},
         'target not detached': {'model.method.aux.detach_target': False},
-        **{f'lambda {v}': {'model.method.aux.loss_weight': v} for v in (1e-4, 1e-2, 0.1)},
         **{f'noise std {v}': {'model.method.aux.noise_std': v} for v in (0.25, 1.0)},
         **{f'n {v}': {'model.method.fte.num_causal': v} for v in (1, 2, 8)},
         **{f'L {v}': {'model.method.fte.num_clusters': v} for v in (8, 16, 66)},
