@@ -100,8 +100,8 @@ def test_section_of_a_document_is_replaced(tmp_path):
     document = tmp_path / 'page.md'
     document.write_text('one\n<!-- begin a -->\nold\n<!-- end a -->\ntwo\n')
     for _ in range(2):
-        replace_section(document, 'a', 'new\n')
-        text = 'one\n<!-- begin a -->\n\nnew\n\n<!-- end a -->\ntwo\n'
+        replace_section(document, 'a', '    code\n\nnew\n')
+        text = 'one\n<!-- begin a -->\n\n    code\n\nnew\n\n<!-- end a -->\ntwo\n'
         assert document.read_text() == text
     with pytest.raises(ValueError, match='page.md: expected the lines "<!-- begin b -->"'):
         replace_section(document, 'b', '')

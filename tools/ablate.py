@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import sys
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -77,7 +78,7 @@ def main() -> None:
             args.experiment,
             f'    {shlex.join(["python", *sys.argv])}\n\n{tables}\n'
             f'![{args.experiment}](images/{args.experiment}.png)\n\n'
-            f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.)',
+            f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, {date.today():%B %Y}.)',
         )
     print(f'written to {table}, {plot} and {args.experiment}.json')
 

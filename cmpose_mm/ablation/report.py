@@ -164,4 +164,5 @@ def replace_section(document: Path, name: str, text: str) -> None:
         )
     before, rest = content.split(begin)
     after = rest.split(end)[1]
-    document.write_text(f'{before}{begin}\n{text.strip()}\n\n{end}{after}')
+    text = text.strip('\n')  # spaces in front mark code
+    document.write_text(f'{before}{begin}\n{text}\n\n{end}{after}')
