@@ -115,7 +115,8 @@ def main() -> None:
     evidence = measure_tokens(model, tqdm(data, unit='batch'), labels, draws=args.draws)
     text = f'{share_table(evidence)}\n\n{deletion_table(evidence)}\n'
     text += f'\n({evidence.num_clips} clips of {config.test_dataloader.dataset.ann_file}, torch '
-    text += f'{torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, {date.today():%B %Y}.)'
+    text += f'{torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, '
+    text += f'{date.today():%B %Y}.)'
     print(text)
     if args.docs is not None:
         command = shlex.join(['python', *sys.argv])

@@ -78,7 +78,8 @@ def main() -> None:
             args.experiment,
             f'    {shlex.join(["python", *sys.argv])}\n\n{tables}\n'
             f'![{args.experiment}](images/{args.experiment}.png)\n\n'
-            f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, {date.today():%B %Y}.)',
+            f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, '
+            f'{date.today():%B %Y}.)',
         )
     print(f'written to {table}, {plot} and {args.experiment}.json')
 
