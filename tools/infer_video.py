@@ -156,9 +156,12 @@ def output_files(args: argparse.Namespace) -> list[str]:
 
 def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     """Computes and writes; returns the files."""
-    output_files(args)
     is_camera = args.video.isdecimal() and not os.path.exists(args.video)
     frames = open_frames(int(args.video) if is_camera else args.video)
+    if not any((args.out_video, args.out_json, args.out_csv, args.causal_tokens)):
+        name = frames.name.replace(' ', '_')
+        args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
+    written = output_files(args)
     inferencer = VideoPoseInferencer(
         args.config,
         args.checkpoint,
@@ -175,9 +178,6 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         cfg_options=args.cfg_options,
     )
     results = inferencer(frames, args.boxes)
-    name = frames.name.replace(' ', '_')
-    if not any((args.out_video, args.out_json, args.out_csv, args.causal_tokens)):
-        args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
     frame_rate = args.frame_rate or frames.frame_rate or 25
     audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
 
@@ -198,7 +198,7 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
                 writer.write(result)
             if stop.made:
                 break
-    return output_files(args)
+    return written
 
 
 def main() -> int:

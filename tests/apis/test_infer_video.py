@@ -141,8 +141,11 @@ def test_one_sentence_says_what_is_wrong(tiny_model, clip_folder, tmp_path, wron
 @pytest.mark.parametrize('twice', ['video', 'boxes', 'output'])
 def test_no_input_and_no_output_is_overwritten(tmp_path, monkeypatch, option, twice):
     files = {name: tmp_path / f'{name}.mp4' for name in ('video', 'boxes', 'output')}
-    for file in files.values():
-        file.write_text('precious')
+    with VideoWriter(files['video'], 25) as writer:
+        writer.write(np.zeros((64, 48, 3), np.uint8))
+    for name in ('boxes', 'output'):
+        files[name].write_text('precious')
+    content = {file: file.read_bytes() for file in files.values()}
     (tmp_path / 'link').symlink_to(tmp_path)
     arguments = ['infer_video.py', files['video'], '--config', 'cmpose_demo.py']
     arguments += ['--boxes', files['boxes'], '--out-video', files['output']]
@@ -151,7 +154,21 @@ def test_no_input_and_no_output_is_overwritten(tmp_path, monkeypatch, option, tw
     tool = runpy.run_path(TOOL)
     with pytest.raises(ValueError, match=rf'link/{twice}.mp4: is an input or another output'):
         tool['run'](tool['parse_args'](), None)
-    assert all(file.read_text() == 'precious' for file in files.values())
+    assert {file: file.read_bytes() for file in files.values()} == content
+
+
+def test_default_outputs_overwrite_no_input(tmp_path, monkeypatch):
+    (tmp_path / 'one').mkdir()
+    cv2.imwrite(str(tmp_path / 'one' / '000000.png'), np.zeros((64, 48, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    boxes = tmp_path / 'one_poses.json'  # of the last run without --out-json
+    boxes.write_text('precious')
+    arguments = ['infer_video.py', 'one', '--config', 'cmpose_demo.py', '--boxes', boxes.name]
+    monkeypatch.setattr(sys, 'argv', arguments)
+    tool = runpy.run_path(TOOL)
+    with pytest.raises(ValueError, match=r'one_poses.json: is an input or another output'):
+        tool['run'](tool['parse_args'](), None)
+    assert boxes.read_text() == 'precious'
 
 
 def test_help_names_every_option():
