@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
-from ..models.cmpose.causal_selection import SELECTIONS
 from ..posetrack.annotations import Video
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
@@ -200,13 +199,11 @@ def _selecting_at_random(fte: torch.nn.Module, generator: torch.Generator) -> It
         cells = order[:, : num_joints * num_causal].to(similarity.device)
         return cells.unflatten(1, (num_joints, num_causal))
 
-    learned = fte.selection
-    SELECTIONS['random'], fte.selection = choose, 'random'
+    learned, fte.select = fte.select, choose
     try:
         yield
     finally:
-        fte.selection = learned
-        del SELECTIONS['random']
+        fte.select = learned
 
 
 def _add_effects(sums, model, out, control, truth, regions, draws, generator) -> None:

@@ -36,7 +36,7 @@ def test_matches_loops(switches):
     assert out.causal_tokens.shape == (3, 4, 3)
     assert out.cluster_ids.shape == (3, 30)
     assert out.similarity.shape == (3, 4, 30)
-    select = getattr(slow_cmpose, f'select_{fte.selection}')
+    select = getattr(slow_cmpose, fte.select.__name__)
     for b in range(3):
         clip = tokens[b].double().numpy()
         scores = slow_cmpose.similarity(clip, keypoints[b].double().numpy(), fte.query, fte.key)

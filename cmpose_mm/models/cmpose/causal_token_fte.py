@@ -105,7 +105,7 @@ class CausalTokenFTE(nn.Module):
         self.num_causal = num_causal
         self.num_neighbors = num_neighbors
         self.num_clusters = num_clusters
-        self.selection = selection
+        self.select = SELECTIONS[selection]
         self.normalize_merge = normalize_merge
         self.causal_only = causal_only
         self.query = nn.Linear(embed_dims, embed_dims)
@@ -132,7 +132,7 @@ class CausalTokenFTE(nn.Module):
         with torch.autocast(tokens.device.type, enabled=False):
             log_similarity = self.log_similarity(tokens, keypoint_tokens)
             similarity = log_similarity.detach().exp()
-            causal_tokens = SELECTIONS[self.selection](similarity, num_causal)
+            causal_tokens = self.select(similarity, num_causal)
             causal = torch.zeros_like(similarity[:, 0], dtype=torch.bool)
             # 1, not True: ONNX export knows no boolean scalar.
             causal = causal.scatter(1, causal_tokens.flatten(1), 1)
