@@ -86,7 +86,8 @@ def test_plot_draws_means_spreads_and_lines(monkeypatch, tmp_path):
     results = {'CM-Pose': {0: metrics(4, ['val'])}, **results}  # no number: a line across
     plot_results(results, tmp_path / 'plot.png')
     (container,) = drawn[0].axes[0].containers
-    assert [line.get_label() for line in drawn[0].axes[0].lines if set(line.get_ydata()) == {4}]
+    across = [line for line in drawn[0].axes[0].lines if set(line.get_ydata()) == {4}]
+    assert [line.get_label() for line in across] == ['CM-Pose']
     line, _, (spread,) = container
     assert list(line.get_xdata()) == [0.1, 0.5] and list(line.get_ydata()) == [1.1, 1.5]
     half = statistics.stdev([0.1, 2.1])

@@ -404,10 +404,8 @@ def _can_hold(container_format: str, path: str | Path, stream) -> bool:
     """Tries it with the first packet: formats list codecs of which they take some streams only."""
     av = _import_av()
     try:
-        with (
-            _open_container(path) as source,
-            av.open(io.BytesIO(), 'w', format=container_format) as trial,
-        ):
+        trial = av.open(io.BytesIO(), 'w', format=container_format)
+        with _open_container(path) as source, trial:
             copy = _copy_stream(stream, trial)
             packets = source.demux(source.streams[stream.index])
             packet = next((p for p in packets if p.size > 0 and p.dts is not None), None)
