@@ -179,7 +179,7 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
         '1 block, width D/8': neck(1, 8),
         '2 blocks, width D/8': neck(2, 8),
         '2 blocks, width D/3': neck(2, 3),
-        '2 blocks, width D': neck(2, 1),
+        '1 block, width D': neck(1, 1),
     },
 }
 """Set -> variant -> overrides, as ``Config.merge_from_dict`` takes them (dotted config keys), or a
