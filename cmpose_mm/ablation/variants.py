@@ -171,7 +171,7 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
         'target not detached': {'model.method.aux.detach_target': False},
         **{f'n {v}': {'model.method.fte.num_causal': v} for v in (1, 8)},
         **{f'L {v}': {'model.method.fte.num_clusters': v} for v in (16, 66)},
-        **{f'k {v}': {'model.method.fte.num_neighbors': v} for v in (2, 20)},
+        'k 20': {'model.method.fte.num_neighbors': 20},
     },
     # What the neck's depth and width are worth. ViT-B's has 2 blocks of an eighth of its width.
     'neck': {
