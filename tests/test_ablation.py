@@ -81,20 +81,22 @@ def test_plot_draws_means_spreads_and_lines(monkeypatch, tmp_path):
 
     monkeypatch.setattr(Figure, 'savefig', lambda self, *args, **kwargs: drawn.append(self))
     results = {
-        f'mask {r}': {0: metrics(r, ['val']), 1: metrics(r + 2, ['val'])} for r in (0.5, 0.1)
+        f'mask {r}': {0: metrics(10 + r, ['val']), 1: metrics(32 + r, ['val'])} for r in (0.5, 0.1)
     }
-    results = {'CM-Pose': {0: metrics(4, ['val'])}, **results}  # no number: a line across
+    results['mask 0.5'][2] = metrics(99, ['val'])  # the first variant has no such seed
+    results = {'CM-Pose': {0: metrics(10, ['val']), 1: metrics(30, ['val'])}, **results}
     plot_results(results, tmp_path / 'plot.png')
     (container,) = drawn[0].axes[0].containers
-    across = [line for line in drawn[0].axes[0].lines if set(line.get_ydata()) == {4}]
-    assert [line.get_label() for line in across] == ['CM-Pose']
     line, _, (spread,) = container
-    assert list(line.get_xdata()) == [0.1, 0.5] and list(line.get_ydata()) == [1.1, 1.5]
+    assert container.get_label() == 'mask' and list(line.get_xdata()) == [0.1, 0.5]
+    assert list(line.get_ydata()) == pytest.approx([1.1, 1.5])
     half = statistics.stdev([0.1, 2.1])
     assert spread.get_segments()[0][:, 1] == pytest.approx([1.1 - half, 1.1 + half])
-    plot_results({'a': results['mask 0.1'], 'b': results['mask 0.5']}, tmp_path / 'plot.png')
+    assert drawn[0].get_supylabel() == 'difference to CM-Pose'
+    plot_results({'a': results['CM-Pose'], 'b': results['mask 0.5']}, tmp_path / 'plot.png')
     assert [t.get_text() for t in drawn[1].axes[0].get_yticklabels()] == ['a', 'b']
-    assert [c[0].get_xdata()[0] for c in drawn[1].axes[0].containers] == [1.1, 1.5]
+    means = [c[0].get_xdata()[0] for c in drawn[1].axes[0].containers]
+    assert means == pytest.approx([0, 1.5]) and drawn[1].get_supxlabel() == 'difference to a'
 
 
 def test_section_of_a_document_is_replaced(tmp_path):

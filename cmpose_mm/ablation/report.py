@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from pathlib import Path
@@ -63,32 +64,38 @@ def results_tables(results: Results) -> str:
 
 
 def _difference(results: Results, variant: str, split: str, measure: str) -> str:
-    first = next(iter(results))
-    if variant == first:
+    if variant == next(iter(results)):
         return ''
-    differences = [
-        metrics[split][measure] - results[first][seed][split][measure]
+    return mean_and_spread(_differences(results, variant, split, measure), signed=True)
+
+
+def _differences(results: Results, variant: str, split: str, measure: str) -> list[float]:
+    """To the first variant, for each seed that both have."""
+    first = next(iter(results.values()))
+    return [
+        metrics[split].get(measure, math.nan) - first[seed][split].get(measure, math.nan)
         for seed, metrics in results[variant].items()
-        if seed in results[first]
+        if seed in first
     ]
-    return mean_and_spread(differences, signed=True)
 
 
 def plot_results(results: Results, path: Path) -> None:
-    """Draws AP and recall of hidden joints: a column of panels a split.
+    """Draws differences in AP and in recall of hidden joints: a column of panels a split.
 
-    A dot is a seed, a bar the mean with the standard deviation, the dashed line the mean of the
-    first variant. If all variants but the first and the first stage are a name and a number, such
-    as ``mask 0.4`` and ``mask 0.5``, there is a line a name over the numbers.
+    A dot is the difference to the first variant with the same seed, a bar the mean with the
+    standard deviation. If all variants but the first and the first stage are a name and a number,
+    such as ``mask 0.4`` and ``mask 0.5``, there is a line a name over the numbers, and no first
+    stage.
 
     Args:
-        results: Variants without a result yet are left out.
+        results: Variants that share no seed with the first are left out.
         path: Of the picture; its ending tells the format.
     """
     from matplotlib.figure import Figure
 
-    results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
-    first = next(iter(next(iter(results.values())).values()))
+    reference, first_results = next((v, by_seed) for v, by_seed in results.items() if by_seed)
+    results = {v: by_seed for v, by_seed in results.items() if {*by_seed} & {*first_results}}
+    first = next(iter(first_results.values()))
     splits = list(first)
     measures = [m for m in PLOTTED if any(m in first[split] for split in splits)]
     numbered = {
@@ -96,7 +103,6 @@ def plot_results(results: Results, path: Path) -> None:
         for variant in results
         if (found := re.fullmatch(r'(\D+) ([\d.]+)', variant)) and variant != FIRST_STAGE
     }
-    reference = next(iter(results))
     lines = bool(numbered) and {*results} - {*numbered} <= {reference, FIRST_STAGE}
     height = 2.4 if lines else 0.5 + 0.22 * len(results)
     figure = Figure(figsize=(1.8 + 2.6 * len(splits), 0.4 + height * len(measures)),
@@ -106,10 +112,7 @@ def plot_results(results: Results, path: Path) -> None:
     )
     for row, measure in zip(panels, measures):
         for axes, split in zip(row, splits):
-            values = {
-                variant: [metrics[split].get(measure, float('nan')) for metrics in seeds.values()]
-                for variant, seeds in results.items()
-            }
+            values = {v: _differences(results, v, split, measure) for v in results}
             if lines:
                 _draw_lines(axes, values, numbered)
             else:
@@ -118,12 +121,14 @@ def plot_results(results: Results, path: Path) -> None:
             axes.tick_params(labelsize='small')
     if lines:
         panels[0, 0].legend(fontsize='small')
+    label = figure.supylabel if lines else figure.supxlabel
+    label(f'difference to {reference}', fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
 
 def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
-    """A horizontal bar a variant; the axis starts at the data, since differences are small."""
+    """A horizontal bar a variant."""
     names = list(values)
     for place, name in enumerate(names):
         seeds = values[name]
@@ -131,7 +136,7 @@ def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
         axes.errorbar(statistics.mean(seeds), place, xerr=spread, fmt='|', color='C0', capsize=3,
                       markersize=10, markeredgewidth=2)  # fmt: skip
         axes.plot(seeds, [place] * len(seeds), '.', color='0.4', markersize=4)
-    axes.axvline(statistics.mean(values[names[0]]), linestyle='--', linewidth=0.8, color='0.5')
+    axes.axvline(0, linestyle='--', linewidth=0.8, color='0.5')
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
 
@@ -145,9 +150,7 @@ def _draw_lines(axes: Axes, values: dict[str, list[float]], numbered: dict) -> N
         spread = [statistics.stdev(s) if len(s) > 1 else 0 for s in seeds]
         axes.errorbar(numbers, [statistics.mean(s) for s in seeds], yerr=spread, marker='.',
                       capsize=2, label=name)  # fmt: skip
-    for name, color in zip([v for v in values if v not in numbered], ('0.2', '0.6')):
-        axes.axhline(statistics.mean(values[name]), linestyle='--', linewidth=0.8, color=color,
-                     label=name)  # fmt: skip
+    axes.axhline(0, linestyle='--', linewidth=0.8, color='0.5')
 
 
 def replace_section(document: Path, name: str, text: str) -> None:

@@ -33,8 +33,8 @@ model = dict(
         # Attention narrower than the tokens, 32 channels a head: docs/speed.md.
         neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=3, attention_dims=96),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
-        # Lambda is not in the paper. Best in docs/evidence.md: auxiliary losses five times the heatmap
-        # loss. For tokens of variance 1 that is about 0.005; the log shows the losses.
+        # Lambda is not in the paper. In docs/evidence.md auxiliary losses five times the heatmap
+        # loss did best; for tokens of variance 1 that is about 0.005. The log shows the losses.
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.005),
     ),
     head=dict(
