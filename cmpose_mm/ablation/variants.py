@@ -171,7 +171,7 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
         **{f'L {v}': {'model.method.fte.num_clusters': v} for v in (16, 66)},
         'k 20': {'model.method.fte.num_neighbors': 20},
     },
-    # What the neck's depth and width are worth. ViT-B's has 2 blocks of an eighth of its width.
+    # What the neck's depth and width are worth.
     'neck': {
         'CM-Pose': {},
         '1 block, width D/8': neck(1, 8),

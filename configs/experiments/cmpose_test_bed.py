@@ -7,6 +7,7 @@ Scores one split, `occluded`, with recall by visibility. Another:
 
 _base_ = ['../cmpose_demo.py']
 
+model = dict(method=dict(aux=dict(loss_weight=0.1)))  # docs/evidence.md, lambda
 data_root = 'data/test_bed/'
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root, ann_file='annotations/occluded'))

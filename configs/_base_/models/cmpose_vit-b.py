@@ -30,8 +30,8 @@ model = dict(
         embed_dims=768,
         num_keypoints=15,
         num_frames=3,
-        # Attention narrower than the tokens, 32 channels a head: docs/speed.md.
-        neck=dict(type='CrissCrossSTNeck', num_blocks=2, num_heads=3, attention_dims=96),
+        # Attention a third as wide as the tokens, 32 channels a head: docs/evidence.md, docs/speed.md.
+        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=8, attention_dims=256),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
         # Lambda is not in the paper. In docs/evidence.md auxiliary losses five times the heatmap
         # loss did best; for tokens of variance 1 that is about 0.005. The log shows the losses.

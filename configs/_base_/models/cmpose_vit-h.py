@@ -4,7 +4,7 @@ _base_ = ['./cmpose_vit-b.py']
 
 model = dict(
     backbone=dict(arch='huge', drop_path_rate=0.55),
-    method=dict(embed_dims=1280, neck=dict(num_heads=8, attention_dims=256)),
+    method=dict(embed_dims=1280, neck=dict(num_heads=13, attention_dims=416)),
     head=dict(in_channels=1280),
 )
 

@@ -4,7 +4,7 @@ _base_ = ['./cmpose_vit-b.py']
 
 model = dict(
     backbone=dict(arch='large', drop_path_rate=0.5),
-    method=dict(embed_dims=1024, neck=dict(num_heads=8, attention_dims=256)),
+    method=dict(embed_dims=1024, neck=dict(num_heads=10, attention_dims=320)),
     head=dict(in_channels=1024),
 )
 

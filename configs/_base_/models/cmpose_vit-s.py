@@ -9,7 +9,7 @@ model = dict(
         ),
         drop_path_rate=0.1,
     ),
-    method=dict(embed_dims=384, neck=dict(num_heads=2, attention_dims=64)),
+    method=dict(embed_dims=384, neck=dict(num_heads=4, attention_dims=128)),
     head=dict(in_channels=384),
 )
 
