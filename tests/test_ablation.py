@@ -168,7 +168,7 @@ def test_unknown_set(tmp_path):
 
 @pytest.mark.parametrize('name', EXPERIMENTS)
 def test_every_variant_builds_and_differs(name):
-    config = Config.fromfile(config_path('cmpose_demo.py'))
+    config = Config.fromfile(config_path('experiments/cmpose.py'))
     init_default_scope(config.default_scope)
     variants = [variant_config(config, change) for change in EXPERIMENTS[name].values()]
     for variant in variants:
@@ -177,7 +177,7 @@ def test_every_variant_builds_and_differs(name):
         assert variant.train_dataloader.dataset.num_frames == method.train().num_frames
         MODELS.build(variant.model.head)
     assert len({json.dumps(v.to_dict(), sort_keys=True) for v in variants}) == len(variants)
-    assert config.to_dict() == Config.fromfile(config_path('cmpose_demo.py')).to_dict()
+    assert config.to_dict() == Config.fromfile(config_path('experiments/cmpose.py')).to_dict()
 
 
 def test_a_name_means_the_same_in_all_sets():
@@ -264,10 +264,12 @@ def test_another_split_is_tested_with_its_own_labels():
     assert config.test_dataloader.dataset.ann_file == 'annotations/occluded'
 
 
-def test_experiments_change_nothing_but_the_budget():
+def test_experiments_change_nothing_but_budget_and_lambda():
     demo, ours = (
         Config.fromfile(config_path(name)) for name in ('cmpose_demo.py', 'experiments/cmpose.py')
     )
+    assert ours.model.method.aux.pop('loss_weight') == 0.1
+    demo.model.method.aux.pop('loss_weight')
     assert ours.model.method == demo.model.method and ours.model.head == demo.model.head
     assert ours.train_cfg.max_iters == ours.param_scheduler[-1].T_max == 120
     assert ours.default_hooks.checkpoint.interval == 120

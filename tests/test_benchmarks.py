@@ -43,7 +43,7 @@ def config():
                 backbone=dict(arch=arch, img_size=(128, 96)),
                 method=dict(
                     embed_dims=D,
-                    neck=dict(num_heads=2, attention_dims=ATTENTION),
+                    neck=dict(num_blocks=BLOCKS, num_heads=2, attention_dims=ATTENTION),
                     fte=dict(num_causal=CAUSAL, num_neighbors=3, num_clusters=CLUSTERS),
                 ),
                 head=dict(

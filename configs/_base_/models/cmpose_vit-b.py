@@ -30,7 +30,7 @@ model = dict(
         embed_dims=768,
         num_keypoints=15,
         num_frames=3,
-        # Attention a third as wide as the tokens, 32 channels a head: docs/evidence.md, docs/speed.md.
+        # Attention a third as wide as the tokens, 32 channels a head: docs/evidence.md, speed.md.
         neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=8, attention_dims=256),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
         # Lambda is not in the paper. In docs/evidence.md auxiliary losses five times the heatmap
