@@ -132,11 +132,13 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
             concatenation(3), STEP_TIMES['concatenation 3x3']
         ),
     },
-    # Are the others so short that they favour simple methods?
+    # Are the others so short that they favour whoever adds the least?
     'budget': {
         'CM-Pose, 3x steps': longer({}, 3),
         'single frame, 3x steps': longer(single_frame, 3),
         'concatenation 3x3, 3x steps': longer(concatenation(3), 3),
+        'primary, 3x steps': longer({'model.method.aux': None}, 3),
+        'no FTE, 3x steps': longer({'model.method.fte': None}, 3),
     },
     # Which auxiliary tasks: the paper's Table 4.
     'table4': {
