@@ -16,10 +16,9 @@ SWITCHES = [
 ]
 
 
-def tiny_neck(num_frames=3, **switches):
-    return CrissCrossSTNeck(
-        embed_dims=8, num_keypoints=4, num_frames=num_frames, num_heads=2, **switches
-    )
+def tiny_neck(num_frames=3, num_blocks=2, **switches):
+    sizes = dict(embed_dims=8, num_keypoints=4, num_frames=num_frames, num_heads=2)
+    return CrissCrossSTNeck(**sizes, num_blocks=num_blocks, **switches)
 
 
 @pytest.mark.parametrize('switches', SWITCHES, ids=str)

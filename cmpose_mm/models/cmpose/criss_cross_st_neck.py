@@ -176,7 +176,7 @@ class CrissCrossSTNeck(nn.Module):
              tokens (B,T,N,D), keypoint_tokens (B,T,K,D)
 
     Paper: the two pathways, the keypoint tokens, the shared D_S and D_T. Chosen, since the paper is
-    silent: pre-norm residual attention modules, 2 blocks, concatenation projected back to D, and
+    silent: pre-norm residual attention modules, 1 block, concatenation projected back to D, and
     an initialisation at which the neck is *the identity*: the attention modules' output projections
     and the temporal embedding start at zero, the fusion as the mean of the two pathways.
     Fine-tuning a single-frame model thus begins where the single-frame model ended.
@@ -203,7 +203,7 @@ class CrissCrossSTNeck(nn.Module):
         embed_dims: int,
         num_keypoints: int = 15,
         num_frames: int = 3,
-        num_blocks: int = 2,
+        num_blocks: int = 1,
         num_heads: int = 8,
         attention_dims: int | None = None,
         shared_pathways: bool = True,
