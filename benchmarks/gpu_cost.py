@@ -30,8 +30,8 @@ from torch import nn
 # Dense bfloat16 peak in TFLOP/s, from NVIDIA's data sheets; the first counts whose words are all
 # in the GPU's name.
 PEAK_TFLOPS = {
-    'B200': 2250, 'GH200': 989, 'H200': 989, 'H100 PCIe': 756, 'H100': 989, 'A100': 312,
-    'A40': 150, 'L40S': 362, 'L4': 121,
+    'B200': 2250, 'GH200': 989, 'H200 NVL': 835, 'H200': 989, 'H100 NVL': 835, 'H100 PCIe': 756,
+    'H100': 989, 'A100': 312, 'A40': 150, 'L40S': 362, 'L4': 121,
 }  # fmt: skip
 HEADER = [
     'work', 'compiled', 'clips', 'GMACs a clip', 'ms a clip', 'over least', 'MFU %', 'peak GiB'

@@ -16,6 +16,7 @@ from mmpose.registry import MODELS
 from cmpose_mm import ablation, config_path
 from cmpose_mm.ablation import (
     EXPERIMENTS,
+    NUMBERS,
     last_validation,
     plot_results,
     replace_section,
@@ -67,10 +68,11 @@ def test_one_split_shows_the_groups_and_undefined_recall_is_a_dash():
     assert cells(table, 2)[-3:] == ['50.0', '', '-']
 
 
-@pytest.mark.parametrize('names', [['CM-Pose', 'no FTE'], ['mask 0.1', 'mask 0.4', 'noise 0.1']])
-def test_plots_are_pictures(names, tmp_path):
+@pytest.mark.parametrize('numbers', [None, ('ratio', 0.2)])
+def test_plots_are_pictures(numbers, tmp_path):
+    names = 'CM-Pose', 'mask 0.1', 'mask 0.4', 'noise 0.1'
     results = {name: {0: metrics(i), 1: metrics(i + 1)} for i, name in enumerate(names)}
-    plot_results({**results, FIRST_STAGE: {0: metrics(3)}}, tmp_path / 'a' / 'plot.png')
+    plot_results({**results, FIRST_STAGE: {0: metrics(3)}}, tmp_path / 'a' / 'plot.png', numbers)
     picture = cv2.imread(str(tmp_path / 'a' / 'plot.png'))
     assert picture.shape[1] > 500 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
 
@@ -85,11 +87,13 @@ def test_plot_draws_means_spreads_and_lines(monkeypatch, tmp_path):
     }
     results['mask 0.5'][2] = metrics(99, ['val'])  # the first variant has no such seed
     results = {'CM-Pose': {0: metrics(10, ['val']), 1: metrics(30, ['val'])}, **results}
-    plot_results(results, tmp_path / 'plot.png')
+    results[FIRST_STAGE] = {0: metrics(50, ['val'])}
+    plot_results(results, tmp_path / 'plot.png', ('ratio', 0.2))
     (container,) = drawn[0].axes[0].containers
     line, _, (spread,) = container
-    assert container.get_label() == 'mask' and list(line.get_xdata()) == [0.1, 0.5]
-    assert list(line.get_ydata()) == pytest.approx([1.1, 1.5])
+    assert container.get_label() == 'mask' and list(line.get_xdata()) == [0.1, 0.2, 0.5]
+    assert list(line.get_ydata()) == pytest.approx([1.1, 0, 1.5])
+    assert drawn[0].axes[-1].get_xlabel() == 'ratio'
     half = statistics.stdev([0.1, 2.1])
     assert spread.get_segments()[0][:, 1] == pytest.approx([1.1 - half, 1.1 + half])
     assert drawn[0].get_supylabel() == 'difference to CM-Pose'
@@ -166,10 +170,19 @@ def test_unknown_set(tmp_path):
         run_experiment('table9', 'config.py', [0], tmp_path)
 
 
+VITS = [f'cmpose_vit{size}_posetrack18.py' for size in ('-s', '', '-l', '-h')]
+NEEDS_STEPS = ('equal_time', 'budget')
+
+
+@pytest.mark.parametrize('config_name', ['experiments/cmpose.py', *VITS])
 @pytest.mark.parametrize('name', EXPERIMENTS)
-def test_every_variant_builds_and_differs(name):
-    config = Config.fromfile(config_path('experiments/cmpose.py'))
+def test_every_variant_builds_and_differs(name, config_name):
+    config = Config.fromfile(config_path(config_name))
     init_default_scope(config.default_scope)
+    if config_name in VITS and name in NEEDS_STEPS:
+        with pytest.raises(ValueError, match='equal training time needs an IterBased'):
+            variant_config(config, list(EXPERIMENTS[name].values())[1])
+        return
     variants = [variant_config(config, change) for change in EXPERIMENTS[name].values()]
     for variant in variants:
         method = MODELS.build(variant.model.method)
@@ -177,7 +190,7 @@ def test_every_variant_builds_and_differs(name):
         assert variant.train_dataloader.dataset.num_frames == method.train().num_frames
         MODELS.build(variant.model.head)
     assert len({json.dumps(v.to_dict(), sort_keys=True) for v in variants}) == len(variants)
-    assert config.to_dict() == Config.fromfile(config_path('experiments/cmpose.py')).to_dict()
+    assert config.to_dict() == Config.fromfile(config_path(config_name)).to_dict()
 
 
 def test_a_name_means_the_same_in_all_sets():
@@ -187,6 +200,17 @@ def test_a_name_means_the_same_in_all_sets():
         for name, change in variants.items():
             resolved = variant_config(config, change).to_dict()
             assert seen.setdefault(name, resolved) == resolved
+
+
+def test_lines_of_plots_pass_through_the_default():
+    config = Config.fromfile(config_path('experiments/cmpose.py'))
+    for name, change in EXPERIMENTS['figure3'].items():
+        aux = variant_config(config, change).model.method.aux
+        expected = {f'{task}_ratio': NUMBERS['figure3'][1] for task in ('mask', 'noise')}
+        if name != 'CM-Pose':
+            task, ratio = name.split()
+            expected[f'{task}_ratio'] = float(ratio)
+        assert {key: aux[key] for key in expected} == expected
 
 
 def test_equal_time_is_a_number_of_steps():
@@ -199,6 +223,32 @@ def test_equal_time_is_a_number_of_steps():
     epochs = Config.fromfile(config_path('cmpose_vit-s_posetrack17.py'))
     with pytest.raises(ValueError, match='posetrack17.py: equal training time needs an IterBased'):
         variant_config(epochs, equal_time(single_frame, 0.4))
+
+
+def test_the_command_writes_table_and_plot(tmp_path):
+    """Of finished runs, which it only reads."""
+    for i, variant in enumerate(('CM-Pose', 'causal_tokens_only', 'no_FTE')):
+        for seed in (4, 5):
+            folder = tmp_path / 'runs' / variant / f'seed{seed}'
+            folder.mkdir(parents=True)
+            (folder / 'trained').touch()
+            (folder / 'clean.json').write_text(json.dumps(metrics(10 * i + seed)['clean']))
+    page = tmp_path / 'docs' / 'page.md'
+    page.parent.mkdir()
+    page.write_text('before\n<!-- begin table5 -->\n<!-- end table5 -->\nafter\n')
+    tool = Path(__file__).parents[1] / 'tools' / 'ablate.py'
+    command = [sys.executable, str(tool), 'table5', config_path('experiments/cmpose.py')]
+    command += ['--seeds', '4', '5', '--splits', 'clean', '--work-dir', str(tmp_path / 'runs')]
+    command += ['--docs', str(page)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    table = (tmp_path / 'runs' / 'table5.md').read_text()
+    assert table in result.stdout and table in page.read_text()
+    assert cells(table, 4)[:2] == ['no FTE', '2'] and '+20.0 ± 0.0' in cells(table, 4)
+    assert page.read_text().startswith('before\n<!-- begin table5 -->\n\n    python ')
+    assert page.read_text().endswith('<!-- end table5 -->\nafter\n')
+    for picture in (page.parent / 'images' / 'table5.png', tmp_path / 'runs' / 'table5.png'):
+        assert cv2.imread(str(picture)) is not None
 
 
 QUIET = """

@@ -225,6 +225,9 @@ def test_peaks_of_gpus_by_name():
     names = {
         'NVIDIA H100 80GB HBM3': 989,
         'NVIDIA H100 PCIe': 756,
+        'NVIDIA H100 NVL': 835,
+        'NVIDIA H200': 989,
+        'NVIDIA H200 NVL': 835,
         'NVIDIA A100-SXM4-80GB': 312,
         'NVIDIA L4': 121,
         'NVIDIA L40': None,

@@ -14,6 +14,7 @@ import torch
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
+    NUMBERS,
     plot_results,
     replace_section,
     results_tables,
@@ -37,7 +38,7 @@ sets:
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=EXAMPLES + '\n'.join(f'  {s}: {", ".join(EXPERIMENTS[s])}' for s in EXPERIMENTS),
+        epilog=EXAMPLES + '\n'.join(f'  {s}: {"; ".join(EXPERIMENTS[s])}' for s in EXPERIMENTS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('experiment', choices=EXPERIMENTS, help='which set of variants')
@@ -70,9 +71,10 @@ def main() -> None:
     print(tables)
     table, plot = (work_dir / f'{args.experiment}.{ending}' for ending in ('md', 'png'))
     table.write_text(tables)
-    plot_results(results, plot)
+    numbers = NUMBERS.get(args.experiment)
+    plot_results(results, plot, numbers)
     if args.docs is not None:
-        plot_results(results, args.docs.parent / 'images' / f'{args.experiment}.png')
+        plot_results(results, args.docs.parent / 'images' / f'{args.experiment}.png', numbers)
         replace_section(
             args.docs,
             args.experiment,

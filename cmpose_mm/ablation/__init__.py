@@ -2,10 +2,11 @@
 
 from .report import plot_results, replace_section, results_tables
 from .runs import last_validation, run_experiment
-from .variants import EXPERIMENTS, variant_config
+from .variants import EXPERIMENTS, NUMBERS, variant_config
 
 __all__ = [
     'EXPERIMENTS',
+    'NUMBERS',
     'last_validation',
     'plot_results',
     'replace_section',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,17 +78,17 @@ def _differences(results: Results, variant: str, split: str, measure: str) -> li
     ]
 
 
-def plot_results(results: Results, path: Path) -> None:
+def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None = None) -> None:
     """Draws differences in AP and in recall of hidden joints: a column of panels a split.
 
     A dot is the difference to the first variant with the same seed, a bar the mean with the
-    standard deviation. If all variants but the first and the first stage are a name and a number,
-    such as ``mask 0.4`` and ``mask 0.5``, there is a line a name over the numbers, and no first
-    stage.
+    standard deviation. With ``numbers``, variants are points of lines, ``mask 0.4`` and
+    ``mask 0.5`` of the line ``mask``; the first variant is a point of all, the first stage of none.
 
     Args:
         results: Variants that share no seed with the first are left out.
         path: Of the picture; its ending tells the format.
+        numbers: What the numbers behind the variants' names are, and the first variant's.
     """
     from matplotlib.figure import Figure
 
@@ -98,12 +97,7 @@ def plot_results(results: Results, path: Path) -> None:
     first = next(iter(first_results.values()))
     splits = list(first)
     measures = [m for m in PLOTTED if any(m in first[split] for split in splits)]
-    numbered = {
-        variant: found
-        for variant in results
-        if (found := re.fullmatch(r'(\D+) ([\d.]+)', variant)) and variant != FIRST_STAGE
-    }
-    lines = bool(numbered) and {*results} - {*numbered} <= {reference, FIRST_STAGE}
+    lines = numbers is not None
     height = 2.4 if lines else 0.5 + 0.22 * len(results)
     figure = Figure(figsize=(1.8 + 2.6 * len(splits), 0.4 + height * len(measures)),
                     layout='constrained')  # fmt: skip
@@ -114,13 +108,15 @@ def plot_results(results: Results, path: Path) -> None:
         for axes, split in zip(row, splits):
             values = {v: _differences(results, v, split, measure) for v in results}
             if lines:
-                _draw_lines(axes, values, numbered)
+                _draw_lines(axes, values, reference, numbers[1])
             else:
                 _draw_bars(axes, values)
             axes.set_title(f'{split}: {measure}', fontsize='small')
             axes.tick_params(labelsize='small')
     if lines:
         panels[0, 0].legend(fontsize='small')
+        for axes in panels[-1]:
+            axes.set_xlabel(numbers[0], fontsize='small')
     label = figure.supylabel if lines else figure.supxlabel
     label(f'difference to {reference}', fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,15 +137,21 @@ def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def _draw_lines(axes: Axes, values: dict[str, list[float]], numbered: dict) -> None:
+def _draw_lines(
+    axes: Axes, values: dict[str, list[float]], reference: str, reference_number: float
+) -> None:
+    """A line a name; the reference, at difference 0, is a point of each."""
     by_name: dict[str, list[tuple[float, list[float]]]] = {}
-    for variant, found in numbered.items():
-        by_name.setdefault(found[1], []).append((float(found[2]), values[variant]))
+    for variant, seeds in values.items():
+        if variant not in (reference, FIRST_STAGE):
+            name, number = variant.rsplit(' ', 1)
+            points = by_name.setdefault(name, [(reference_number, values[reference])])
+            points.append((float(number), seeds))
     for name, points in by_name.items():
-        numbers, seeds = zip(*sorted(points))
-        spread = [statistics.stdev(s) if len(s) > 1 else 0 for s in seeds]
-        axes.errorbar(numbers, [statistics.mean(s) for s in seeds], yerr=spread, marker='.',
-                      capsize=2, label=name)  # fmt: skip
+        numbers, by_number = zip(*sorted(points))
+        spread = [statistics.stdev(seeds) if len(seeds) > 1 else 0 for seeds in by_number]
+        axes.errorbar(numbers, [statistics.mean(seeds) for seeds in by_number], yerr=spread,
+                      marker='.', capsize=2, label=name)  # fmt: skip
     axes.axhline(0, linestyle='--', linewidth=0.8, color='0.5')
 
 

@@ -15,7 +15,7 @@ RATIOS = (0.0, 0.2, 0.7, 0.9)  # 0.45 is the default
 
 STEP_TIMES = {'single frame': 0.118, 'concatenation 3x3': 0.306}
 """Time of a training step over CM-Pose's in `configs/experiments/cmpose.py`, by
-`benchmarks/step_time.py`."""
+`benchmarks/step_time.py`. Other models and machines have others."""
 
 
 def single_frame(config: Config) -> Overrides:
@@ -58,12 +58,16 @@ def other_rate(variant: Variant, factor: float) -> Variant:
 def neck(num_blocks: int, divisor: int) -> Variant:
     """Another depth of the neck, and width of its attention: tokens' width over ``divisor``.
 
-    Heads have 32 channels, as in the configs; a narrower attention is one head.
+    Heads have 32 channels, as in the configs, rounded down to whole heads; an attention narrower
+    than two is one head.
     """
 
     def overrides(config: Config) -> Overrides:
         dims = config.model.method.embed_dims // divisor
-        values = dict(num_blocks=num_blocks, attention_dims=dims, num_heads=max(1, dims // 32))
+        heads = max(1, dims // 32)
+        if heads > 1:
+            dims = 32 * heads
+        values = dict(num_blocks=num_blocks, attention_dims=dims, num_heads=heads)
         return {f'model.method.neck.{name}': value for name, value in values.items()}
 
     return overrides
@@ -185,6 +189,9 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
 """Set -> variant -> overrides, as ``Config.merge_from_dict`` takes them (dotted config keys), or a
 function that makes them from the config. The first variant of a set is what the others are compared
 with. A name means the same in all sets: they share its runs."""
+
+NUMBERS = {'figure3': ('ratio', 0.45)}
+"""Set whose variants end in numbers -> what these are, and the first variant's."""
 
 
 def variant_config(config: Config, variant: Variant, overrides: Overrides | None = None) -> Config:

@@ -12,7 +12,6 @@ __all__ = [
     'LoadClip',
     'PackClipInputs',
     'PoseTrackVideoDataset',
-    'RepeatKeyFrame',
     'collate_clips',
     'posetrack_metainfo',
 ]
