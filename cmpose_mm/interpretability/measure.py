@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
 from ..posetrack.annotations import Video
+from ..visualization.causal_tokens import crop_points
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
     TokenRegions,
@@ -182,11 +183,11 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, float]:
             f'{info["img_path"]}: no labelled head for annotation {info["id"]}; expected labels '
             'with head boxes and annotation ids, and ground-truth boxes'
         )
-    zoom = np.asarray(info['input_size']) / info['input_scale']
-    corner = info['input_center'] - 0.5 * np.asarray(info['input_scale'])
-    joints = (sample.gt_instances.keypoints[0] - corner) * zoom
+    crop = info['input_center'], info['input_scale'], info['input_size']
+    joints = crop_points(sample.gt_instances.keypoints[0], *crop)
     labelled = np.asarray(sample.gt_instances.keypoints_visible[0]) > 0
-    return joints, labelled, head_sizes[key] * float(zoom[0])
+    zoom = (info['input_size'][0] - 1) / info['input_scale'][0]  # as in MMPose's UDP
+    return joints, labelled, head_sizes[key] * float(zoom)
 
 
 @contextmanager

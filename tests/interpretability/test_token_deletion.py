@@ -117,7 +117,8 @@ def test_measures_against_a_loop(model_and_data):
 
             def to_image(points, info=info):
                 scale, center = info['input_scale'], info['input_center']
-                return points / info['input_size'] * scale + center - 0.5 * scale
+                steps = np.array(info['input_size']) - 1  # pixels' centres, from edge to edge
+                return points / steps * scale + center - 0.5 * scale
 
             predicted = to_image(slow_predict(model, features))
             for k, (x, y, visibility) in enumerate(frame.keypoints[person]):
@@ -134,7 +135,8 @@ def test_measures_against_a_loop(model_and_data):
                     shares.append(math.dist(to_image(center), (x, y)) <= head_size)
     effect = evidence.effects["a joint's causal tokens"]
     assert evidence.num_clips == number > 3 and len(movement) > 40
-    np.testing.assert_allclose(effect.movement, movement, rtol=1e-3, atol=1e-3)
+    # UDP's pixels of 96 x 128 are not quite square: 95/96 to 127/128 of the crop's.
+    np.testing.assert_allclose(effect.movement, movement, rtol=0.003, atol=1e-3)
     assert effect.found_before.tolist() == before and effect.found_after.tolist() == after
     assert evidence.selected.own_joint == pytest.approx(100 * np.mean(shares))
     assert np.mean(movement) > 0.01
@@ -143,6 +145,14 @@ def test_measures_against_a_loop(model_and_data):
         assert len(evidence.effects[name].movement) == 2 * len(movement)
     nearby, own = (len(evidence.effects[name].movement) for name in DELETIONS[:-3:-1])
     assert nearby == 2 * own
+
+
+def joints_of_the_crop(dataset, index):
+    """(15, 2) labels in pixels of the input, as MMPose's transforms have them."""
+    sample = dataset.get_data_info(index)
+    for transform in dataset.pipeline.transforms[:-1]:
+        sample = transform(sample)
+    return sample['transformed_keypoints'][0]
 
 
 def first_cells(allowed, numbers, generator):
@@ -182,10 +192,8 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
         )
         for b, sample in enumerate(inputs['data_samples']):
             info, features = sample.metainfo, out.key_features[b]
-            zoom = info['input_size'] / info['input_scale']
-            head_size = head_sizes[info['img_id'], info['id']] * zoom[0]
-            corner = info['input_center'] - 0.5 * info['input_scale']
-            joints = (sample.gt_instances.keypoints[0] - corner) * zoom
+            head_size = head_sizes[info['img_id'], info['id']] * 95 / info['input_scale'][0]
+            joints = joints_of_the_crop(data.dataset, len(selections))
             own = [set(cells) for cells in out.details['causal_tokens'][b].tolist()]
             causal = set().union(*own)
             others = sorted(set(range(48)) - causal)
