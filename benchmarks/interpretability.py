@@ -7,6 +7,9 @@ random selections, of another clip's causal tokens in the place of this clip's, 
 Deletions: how far predicted joints move, and how many are found, when tokens of the head's input
 are replaced by their mean: causal ones, and as many others; and the same for a random selection in
 place of the learned one. Without flip test.
+
+Several checkpoints, such as those of three seeds, are measured one by one: mean and standard
+deviation of their values.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -38,11 +42,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="""example:
-  python benchmarks/interpretability.py cmpose_demo.py work_dirs/demo/cmpose/iter_50.pth""",
+  python benchmarks/interpretability.py cmpose_demo.py work_dirs/demo/cmpose/iter_50.pth
+  python benchmarks/interpretability.py configs/experiments/cmpose.py \\
+      work_dirs/ablations/cmpose/CM-Pose/seed?/iter_120.pth --docs docs/evidence.md""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', metavar='CONFIG')
-    parser.add_argument('checkpoint', metavar='CHECKPOINT')
+    parser.add_argument('checkpoints', metavar='CHECKPOINT', nargs='+', help='of this config')
     parser.add_argument('--clips', type=int, default=500,
                         help='at most so many, evenly from the data (default: 500)')  # fmt: skip
     parser.add_argument('--draws', type=int, default=5, help='of everything random (default: 5)')
@@ -50,7 +56,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='for example test_dataloader.dataset.data_root=FOLDER')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
-                        help='also put the tables into its section "interpretability"')  # fmt: skip
+                        help='also put tables and plot into its section "interpretability", and '
+                             'the picture into images/ beside it')  # fmt: skip
     return parser.parse_args()
 
 
@@ -64,44 +71,83 @@ def test_data(config: Config, num_clips: int) -> torch.utils.data.DataLoader:
     return Runner.build_dataloader(dict(loader, dataset=dataset))
 
 
-def share_table(evidence: TokenEvidence) -> str:
-    def row(name: str, shares: list[TokenShares]) -> str:
-        columns = np.array([[s.own_joint, s.any_joint, s.body] for s in shares], dtype=float)
-        cells = [f'{mean:.1f}' for mean in columns.mean(0)]
-        if len(shares) > 1:
-            cells = [f'{c} ± {s:.1f}' for c, s in zip(cells, columns.std(0, ddof=1))]
-        return f'| {name} | ' + ' | '.join(cells) + ' |'
+def share_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
+    """Row of the table -> its numbers."""
 
-    return '\n'.join(
-        [
-            '| share of the cells in % | within a head size of its joint | of any joint | on the '
-            'body |',
-            '|---|---|---|---|',
-            row('causal tokens', [evidence.selected]),
-            row('causal tokens of another clip', [evidence.other_clip]),
-            row(f'random selection, {len(evidence.random)} draws', evidence.random),
-            row('chance: all cells', [evidence.chance]),
-        ]
-    )
+    def mean(*shares: TokenShares) -> np.ndarray:
+        columns = [[s.own_joint, s.any_joint, s.body] for s in shares]
+        return np.array(columns, dtype=float).mean(0)
+
+    return {
+        'causal tokens': mean(evidence.selected),
+        'causal tokens of another clip': mean(evidence.other_clip),
+        f'random selection, {len(evidence.random)} draws': mean(*evidence.random),
+        'chance: all cells': mean(evidence.chance),
+    }
 
 
-def deletion_table(evidence: TokenEvidence) -> str:
-    lines = [
-        '| deleted | movements | median movement (head sizes) | mean | moved over 0.5 (%) '
-        '| recall before | after |',
-        '|---|---|---|---|---|---|---|',
-    ]
+SHARES = ('within a head size of its joint', 'of any joint', 'on the body')
+EFFECTS = (
+    'movements', 'median movement (head sizes)', 'mean', 'moved over 0.5 (%)', 'recall before',
+    'after',
+)  # fmt: skip
+
+
+def deletion_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
+    """Row of the table -> its numbers; NaN if no joint was measured."""
+    rows = {}
     for name, effect in evidence.effects.items():
         move = effect.movement
-        if not len(move):
-            lines.append(f'| {name} | 0 | - | - | - | - | - |')
-            continue
-        lines.append(
-            f'| {name} | {len(move)} | {np.median(move):.2f} | {move.mean():.2f} '
-            f'| {100 * (move > 0.5).mean():.1f} | {100 * effect.found_before.mean():.1f} '
-            f'| {100 * effect.found_after.mean():.1f} |'
-        )
+        rows[name] = np.array([len(move), *[np.nan] * (len(EFFECTS) - 1)])
+        if len(move):
+            percent = [move > 0.5, effect.found_before, effect.found_after]
+            rows[name][1:] = [np.median(move), move.mean(), *(100 * x.mean() for x in percent)]
+    return rows
+
+
+def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: list[dict]) -> str:
+    """Mean over the models, with standard deviation if there are several."""
+    lines = [f'| {title} | ' + ' | '.join(columns) + ' |', '|---' * (len(columns) + 1) + '|']
+    for name in rows[0]:
+        values = np.array([model[name] for model in rows])
+        cells = [f'{mean:.{d}f}' for mean, d in zip(values.mean(0), decimals)]
+        if len(rows) > 1:
+            spreads = values.std(0, ddof=1)
+            cells = [f'{c} ± {s:.{d}f}' for c, s, d in zip(cells, spreads, decimals)]
+        cells = ['-' if 'nan' in cell else cell for cell in cells]
+        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
+
+
+def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:
+    """Shares, and recall without the deleted tokens; dots are models, bars their means."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.2), layout='constrained')
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
+
+    def bars(axes, places, values, **kwargs):
+        axes.barh(places, np.mean(values, axis=0), **kwargs)
+        for model in values:
+            axes.plot(model, places, 'k.', markersize=3)
+
+    for column, name in enumerate(SHARES):
+        places = np.arange(len(shares[0])) + 0.25 * (column - 1)
+        values = [[row[column] for row in model.values()] for model in shares]
+        bars(left, places, values, height=0.25, label=name)
+    left.set_yticks(range(len(shares[0])), list(shares[0]), fontsize='small')
+    left.set_title('share of the cells (%)', fontsize='small')
+    left.legend(fontsize='x-small')
+    before, after = EFFECTS.index('recall before'), EFFECTS.index('after')
+    lost = [[row[before] - row[after] for row in model.values()] for model in deletions]
+    bars(right, np.arange(len(deletions[0])), lost, height=0.6)
+    right.set_yticks(range(len(deletions[0])), list(deletions[0]), fontsize='small')
+    right.set_title('points of recall lost without', fontsize='small')
+    for axes in (left, right):
+        axes.invert_yaxis()
+        axes.tick_params(axis='x', labelsize='small')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
@@ -109,18 +155,25 @@ def main() -> None:
     config = Config.fromfile(find_config(args.config))
     config.merge_from_dict(args.cfg_options)
     init_default_scope(config.default_scope)
-    model = load_pose_model(config, args.checkpoint, args.device)
     data = test_data(config, args.clips)
     labels = read_videos(data.dataset.ann_file)
-    evidence = measure_tokens(model, tqdm(data, unit='batch'), labels, draws=args.draws)
-    text = f'{share_table(evidence)}\n\n{deletion_table(evidence)}\n'
-    text += f'\n({evidence.num_clips} clips of {config.test_dataloader.dataset.ann_file}, torch '
-    text += f'{torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, '
-    text += f'{date.today():%B %Y}.)'
-    print(text)
+    shares, deletions = [], []
+    for checkpoint in args.checkpoints:
+        model = load_pose_model(config, checkpoint, args.device)
+        evidence = measure_tokens(model, tqdm(data, unit='batch'), labels, draws=args.draws)
+        shares.append(share_rows(evidence))
+        deletions.append(deletion_rows(evidence))
+    text = table('share of the cells in %', SHARES, (1, 1, 1), shares) + '\n\n'
+    text += table('deleted', EFFECTS, (0, 2, 2, 1, 1, 1), deletions) + '\n'
+    end = f'({len(args.checkpoints)} models, {evidence.num_clips} clips of '
+    end += f'{config.test_dataloader.dataset.ann_file}, torch {torch.__version__}, '
+    end += f'{platform.machine()}, {os.cpu_count()} cores, {date.today():%B %Y}.)'
+    print(f'{text}\n{end}')
     if args.docs is not None:
+        plot(shares, deletions, args.docs.parent / 'images' / 'interpretability.png')
         command = shlex.join(['python', *sys.argv])
-        replace_section(args.docs, 'interpretability', f'    {command}\n\n{text}')
+        image = '![interpretability](images/interpretability.png)'
+        replace_section(args.docs, 'interpretability', f'    {command}\n\n{text}\n{image}\n\n{end}')
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -290,14 +291,17 @@ def test_head_sizes(synthetic_root):
 @pytest.mark.slow
 def test_command(tiny_config, synthetic_root, tmp_path):
     config = tiny_config(synthetic_root)
+    (tmp_path / 'other').mkdir()
     checkpoint = random_checkpoint(Config.fromfile(config), tmp_path)
     page = tmp_path / 'page.md'
     page.write_text('<!-- begin interpretability -->\n<!-- end interpretability -->\n')
     command = [sys.executable, str(ROOT / 'benchmarks/interpretability.py'), config, checkpoint]
+    command += [random_checkpoint(Config.fromfile(config), tmp_path / 'other')]
     command += ['--clips', '3', '--draws', '2', '--docs', str(page)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
     rows = [line for line in page.read_text().splitlines() if line.startswith('| ')]
     assert len(rows) == 5 + 1 + len(DELETIONS)
     assert re.search(r'\| random selection, 2 draws \| [\d.]+ ± [\d.]+ \|', page.read_text())
-    assert '(3 clips of ' in page.read_text()
+    assert '(2 models, 3 clips of ' in page.read_text()
+    assert cv2.imread(str(tmp_path / 'images' / 'interpretability.png')) is not None
