@@ -20,8 +20,8 @@ data_root = 'data/posetrack18/'
 
 codec = dict(type='UDPHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
 
-# With the sampler's order, 512 MB in each data worker decode every frame once: up to 185 frames of
-# 1280x720 pixels, of which 128 are in use.
+# With the sampler's order, 512 MB in each data worker keep frames until their last clip: up to 185
+# of 1280x720 pixels, of which 128 are in use.
 train_pipeline = [
     dict(type='LoadClip', cache_size_mb=512),
     dict(type='GetBBoxCenterScale', padding=1.25),
