@@ -127,6 +127,8 @@ def main() -> None:
     parser.add_argument('--predictions', type=int, default=12, help='predicted persons a frame')
     parser.add_argument('--profile', action='store_true', help='show where the time goes')
     args = parser.parse_args()
+    if args.frames < 1 or args.frames % FRAMES_PER_VIDEO:
+        parser.error(f'--frames is {args.frames}, expected a multiple of {FRAMES_PER_VIDEO}')
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

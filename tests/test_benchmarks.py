@@ -1,5 +1,7 @@
 """The cost benchmarks count, measure and report what they say; on tiny models."""
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import costs  # noqa: E402
 import gpu_cost  # noqa: E402
 import inference_cost  # noqa: E402
 import training_cost  # noqa: E402
+import training_memory  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
@@ -234,3 +237,44 @@ def test_peaks_of_gpus_by_name():
         'NVIDIA A10G': None,
     }
     assert {name: gpu_cost.known_peak(name) for name in names} == names
+
+
+class ScaledExponential(torch.nn.Module):
+    """Keeps its input and its output for backward, each once; the parameter does not count."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(4))
+
+    def loss(self, clip, samples):
+        return dict(loss=(clip * self.scale).exp().sum())
+
+
+def test_training_memory_counts_what_backward_keeps():
+    clip = torch.randn(1, 3, 5, 4)
+    assert training_memory.saved_bytes(ScaledExponential(), clip, None) == 2 * 4 * clip.numel()
+
+
+def run_benchmark(*command):
+    script = Path(training_memory.__file__).with_name(command[0])
+    result = subprocess.run(
+        [sys.executable, str(script), *command[1:]], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_training_memory_command(config, tmp_path):
+    config.dump(tmp_path / 'tiny.py')
+    rows = run_benchmark('training_memory.py', str(tmp_path / 'tiny.py')).splitlines()
+    name, *numbers = (cell.strip() for cell in rows[-1].strip('|').split('|'))
+    assert name == str(tmp_path / 'tiny.py') and len(numbers) == 4
+
+
+@pytest.mark.slow
+def test_evaluation_command():
+    out = run_benchmark('bench_evaluation.py', '--frames', '100', '--persons', '2')
+    for name in ('AP without reading', 'AP with reading', 'MOTA without reading'):
+        assert re.search(rf'{name}: +[\d.]+ ms a frame', out)
+    assert 0 < float(re.search(r'Total AP ([\d.]+)', out)[1]) < 100

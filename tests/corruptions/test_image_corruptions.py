@@ -145,6 +145,41 @@ def test_defocus_spreads_a_point_over_its_disk():
             assert lit.sum() >= inside
 
 
+@pytest.mark.parametrize('severity', [1, 3, 5])
+def test_defocus_against_loops(severity):
+    radius, sigma = setting('defocus_blur', severity)
+    reach, half = max(8, radius), 1 if radius <= 8 else 2
+    size = 2 * reach + 1
+    disk = [
+        [float((x - reach) ** 2 + (y - reach) ** 2 <= radius**2) for x in range(size)]
+        for y in range(size)
+    ]
+    soft = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(-half, half + 1)]
+    kernel = np.zeros((size, size))
+    for y in range(size):
+        for x in range(size):
+            for i in range(-half, half + 1):
+                for j in range(-half, half + 1):
+                    from_y, from_x = reflected(y + i, size), reflected(x + j, size)
+                    kernel[y, x] += soft[half + i] * soft[half + j] * disk[from_y][from_x]
+    kernel /= np.sum(disk) * np.sum(soft) ** 2
+    image = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
+    expected = np.zeros(image.shape)
+    for y in range(24):
+        for x in range(30):
+            rows = [reflected(y + i, 24) for i in range(-reach, reach + 1)]
+            columns = [reflected(x + j, 30) for j in range(-reach, reach + 1)]
+            expected[y, x] = (kernel[..., None] * image[np.ix_(rows, columns)]).sum((0, 1))
+    out = corrupt_frame(image, 'defocus_blur', severity, **WHERE)
+    assert np.abs(out - expected).max() < 0.51  # rounded to whole numbers
+
+
+def reflected(index, size):
+    """Place within an image, without doubling its edge."""
+    index = abs(index)
+    return index if index < size else 2 * (size - 1) - index
+
+
 @pytest.mark.parametrize('severity', range(1, 6))
 @pytest.mark.parametrize('degrees', [-45, 0, 17, 45])
 def test_motion_trail_keeps_its_centre(severity, degrees):
