@@ -137,7 +137,7 @@ def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:
         bars(left, places, values, height=0.25, label=name)
     left.set_yticks(range(len(shares[0])), list(shares[0]), fontsize='small')
     left.set_title('share of the cells (%)', fontsize='small')
-    left.legend(fontsize='x-small')
+    left.legend(fontsize='x-small', loc='lower right')
     before, after = EFFECTS.index('recall before'), EFFECTS.index('after')
     lost = [[row[before] - row[after] for row in model.values()] for model in deletions]
     bars(right, np.arange(len(deletions[0])), lost, height=0.6)
