@@ -2,6 +2,7 @@
 
     python benchmarks/data_loading.py                # frames of $CMPOSE_TEST_DATA, else rendered
     python benchmarks/data_loading.py --workers 16   # the last table, on a machine with more cores
+    python benchmarks/data_loading.py --profile      # only where the time of a sample goes
 
 Three tables: (1) CPU time of one core for a sample of the ViT-B config's training pipeline, at two
 image sizes and numbers of persons, as shipped and with the random order of `DefaultSampler`, and
@@ -14,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import cProfile
 import json
 import os
 import platform
+import pstats
 import resource
 import tempfile
 import time
@@ -206,6 +209,25 @@ def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> str:
     )
 
 
+def show_profile(root: Path, num_samples: int = 300) -> None:
+    """Where a sample's CPU time goes, with three decodes and as shipped; the profiler's too."""
+    loader = loader_config(root)
+    three, ours = build_dataset(loader, LoadClip=dict(type='LoadClip')), build_dataset(loader)
+    sampler = GroupedFrameSampler(ours, seed=0, batch_size=16, num_workers=0)
+    warm_up = 4 * sampler.num_streams
+    for name, dataset, order in (
+        ('three decodes', three, list(DefaultSampler(three, seed=0))),
+        ('as shipped', ours, list(sampler)),
+    ):
+        for index in order[:warm_up]:
+            dataset[index]
+        with cProfile.Profile(time.process_time) as profiler:
+            for index in order[warm_up : warm_up + num_samples]:
+                dataset[index]
+        print(f'{name}, {num_samples} samples:')
+        pstats.Stats(profiler).strip_dirs().sort_stats('tottime').print_stats(8)
+
+
 # ---- (2) batches -------------------------------------------------------------------------------
 
 
@@ -332,6 +354,8 @@ def main() -> None:
     parser.add_argument('--sizes', nargs='+', type=image_size, metavar='WxH',
                         default=[(960, 540), (1280, 720)])  # fmt: skip
     parser.add_argument('--persons', nargs='+', type=int, default=[4, 7], help='in a frame')
+    parser.add_argument('--profile', action='store_true',
+                        help='only show where the time goes')  # fmt: skip
     args = parser.parse_args()
     MMLogger.get_instance('data_loading', log_level='WARNING')
     cv2.setNumThreads(0)  # as MMEngine's runner does
@@ -346,6 +370,9 @@ def main() -> None:
             for persons in args.persons:
                 root = roots[size, persons] = Path(folder) / f'{size[0]}_{persons}'
                 write_videos(root, frames, size, args, persons)
+                if args.profile:
+                    show_profile(root)
+                    return
                 rows.append(measure_core(root, size, persons, args))
         print('| image | persons | ms, 3 decodes, MMPose flip | ms, 3 decodes | ms, ours '
               '| samples/s/core | ratio to 1st | ratio to 2nd | decodes, 3 | decodes, ours '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_simulated_decodes(benchmark):
     one = data.rows[:, 0] == 0
     turns = np.stack([order[one], order[one][::-1]], 1).ravel()
     assert benchmark.simulated_decodes(turns, data.rows, 1, 2, 4) * len(turns) == 2 * 32
+
+
+@pytest.mark.slow
+def test_profile():
+    small = '--profile --videos 8 --sizes 960x540 --persons 2'
+    result = subprocess.run(
+        [sys.executable, str(BENCHMARK), *small.split()], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    three, ours = result.stdout.split('as shipped, 300 samples:')
+    calls = [int(re.search(r'(\d+) .*imdecode', part)[1]) for part in (three, ours)]
+    assert calls[0] == 900 and 0 < calls[1] < 400
 
 
 @pytest.mark.slow
