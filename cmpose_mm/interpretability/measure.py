@@ -266,4 +266,7 @@ def _predict_one_by_one(model, features: Tensor, deleted: Tensor) -> np.ndarray:
 
 
 def _decode(model, heatmaps: Tensor) -> np.ndarray:
-    return np.concatenate([pose.keypoints for pose in model.head.decode(heatmaps)])
+    """(B, K, 2) in pixels of the input, from 0 to size - 1; MMPose's UDP decoder has 0 to size."""
+    size = np.array(model.head.decoder.input_size)
+    points = np.concatenate([pose.keypoints for pose in model.head.decode(heatmaps)])
+    return points * ((size - 1) / size)

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmpose.registry import DATASETS
 
 from cmpose_mm.apis.loading import load_pose_model
+from cmpose_mm.interpretability import measure
 from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
 from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
 from cmpose_mm.models.cmpose.token_clustering import cluster_tokens, merge_tokens, restore_tokens
@@ -85,7 +86,23 @@ def random_checkpoint(config, folder):
 def slow_predict(model, features):
     """(15, 2) joints in pixels of the input, of one map (D, h, w)."""
     with torch.no_grad():
-        return model.head.decode(model.head.forward((features[None],)))[0].keypoints[0]
+        points = model.head.decode(model.head.forward((features[None],)))[0].keypoints[0]
+    return points * np.array([95 / 96, 127 / 128])  # of a decoder that has 0 to 96 and 0 to 128
+
+
+def test_predictions_and_labels_have_the_same_pixels(model_and_data):
+    """Heatmaps of the labels, decoded: nothing moves, and all is found where it is."""
+    model, data, labels = model_and_data
+    sample = data.dataset[0]['data_samples']
+    joints = joints_of_the_crop(data.dataset, 0)
+    head_sizes = annotated_head_sizes(labels)
+    truth, labelled, _ = measure._truth(sample, head_sizes)
+    np.testing.assert_allclose(truth, joints, atol=1e-3)
+    inside = labelled & ((joints > 3) & (joints < [92, 124])).all(1)
+    heatmaps = model.head.decoder.encode(joints[None], labelled[None].astype(np.float32))
+    decoded = measure._decode(model, torch.from_numpy(heatmaps['heatmaps'])[None])[0]
+    assert inside.sum() > 5
+    np.testing.assert_allclose(decoded[inside], joints[inside], atol=0.1)
 
 
 def slow_delete(features, cells):
