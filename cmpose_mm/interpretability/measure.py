@@ -174,8 +174,11 @@ def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
     return sizes
 
 
-def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, float]:
-    """Joints (K, 2) in pixels of the input, which are labelled (K,), and the head size there."""
+def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joints (K, 2) in pixels of the input, which are labelled (K,), and the head size there.
+
+    The head size is (2,), along x and y: UDP's pixels are not quite square.
+    """
     info = sample.metainfo
     key = info['img_id'], info['id']
     if not head_sizes.get(key, 0) > 0:
@@ -186,8 +189,8 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, float]:
     crop = info['input_center'], info['input_scale'], info['input_size']
     joints = crop_points(sample.gt_instances.keypoints[0], *crop)
     labelled = np.asarray(sample.gt_instances.keypoints_visible[0]) > 0
-    zoom = (info['input_size'][0] - 1) / info['input_scale'][0]  # as in MMPose's UDP
-    return joints, labelled, head_sizes[key] * float(zoom)
+    zoom = (np.array(info['input_size']) - 1) / info['input_scale']  # as in MMPose's UDP
+    return joints, labelled, head_sizes[key] * zoom
 
 
 @contextmanager
@@ -211,13 +214,13 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
     """Deletes in one batch; adds (3, J) movement, found before and after for each deletion."""
     features = out.key_features
     joints, labelled = (np.stack(values) for values in list(zip(*truth))[:2])
-    head_sizes = np.array([size for *_, size in truth])[:, None]
+    head_sizes = np.stack([size for *_, size in truth])[:, None]
     predicted = _predict(model, features)
 
     def add(name: str, moved: np.ndarray, counted: np.ndarray, before: np.ndarray) -> None:
-        movement = np.linalg.norm(moved - before, axis=2) / head_sizes
+        movement = np.linalg.norm((moved - before) / head_sizes, axis=2)
         found = [
-            np.linalg.norm(points - joints, axis=2) / head_sizes <= MATCH_DISTANCE
+            np.linalg.norm((points - joints) / head_sizes, axis=2) <= MATCH_DISTANCE
             for points in (before, moved)
         ]
         rows = np.stack([movement, *found])[:, counted]

@@ -54,7 +54,7 @@ class TokenRegions:
 def token_regions(
     joints: np.ndarray,
     labelled: np.ndarray,
-    head_size: float,
+    head_size: float | np.ndarray,
     grid: tuple[int, int],
     input_size: tuple[int, int],
 ) -> TokenRegions:
@@ -63,18 +63,18 @@ def token_regions(
     Args:
         joints: (K, 2).
         labelled: (K,) bool.
-        head_size: pixels of the input, above 0.
+        head_size: pixels of the input, above 0; (2,) if they differ along x and y.
         grid: (h, w).
         input_size: (width, height).
     """
-    centers = cell_centers(grid, input_size)
+    centers, joints = cell_centers(grid, input_size) / head_size, joints / head_size
     distances = np.linalg.norm(centers - joints[:, None], axis=2)
-    near = (distances <= head_size) & labelled[:, None]
+    near = (distances <= 1) & labelled[:, None]
     bones = np.array([[JOINT_NAMES.index(joint) for joint in bone] for bone in BONES])
     bones = bones[labelled[bones].all(axis=1)]
     start, end = joints[bones[:, 0]], joints[bones[:, 1]]
     to_bones = distances_to_segments(centers, start, end)
-    body = (to_bones <= BONE_RADIUS * head_size).any(axis=0)
+    body = (to_bones <= BONE_RADIUS).any(axis=0)
     return TokenRegions(near, body, labelled)
 
 
