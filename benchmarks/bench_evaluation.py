@@ -42,7 +42,7 @@ def make_video(index: int, args: argparse.Namespace) -> tuple[Video, Video]:
     rng = np.random.default_rng(index)
     num_gt, num_pred = args.persons, args.predictions
     name = f'{index:06d}_mpii_test'
-    centres = rng.uniform((100, 100), IMAGE_SIZE, (num_gt, 2))
+    centers = rng.uniform((100, 100), IMAGE_SIZE, (num_gt, 2))
     speed = rng.normal(0, 3, (num_gt, 2))
     shape = rng.normal(0, 60, (num_gt, 15, 2))
     regions = [
@@ -52,13 +52,13 @@ def make_video(index: int, args: argparse.Namespace) -> tuple[Video, Video]:
     labels, predictions = [], []
     for number in range(FRAMES_PER_VIDEO):
         true = np.ones((num_gt, 15, 3))
-        true[..., :2] = centres[:, None] + number * speed[:, None] + shape
+        true[..., :2] = centers[:, None] + number * speed[:, None] + shape
         true[rng.random((num_gt, 15)) < 0.2] = 0
         guess = np.ones((num_pred, 15, 3))
         guess[:, :, :2] = rng.uniform((0, 0), IMAGE_SIZE, (num_pred, 1, 2)) + rng.normal(
             0, 60, (num_pred, 15, 2)
         )
-        guess[:num_gt, :, :2] = (centres + number * speed)[:, None] + shape
+        guess[:num_gt, :, :2] = (centers + number * speed)[:, None] + shape
         guess[:num_gt, :, :2] += rng.normal(0, 12, (num_gt, 15, 2))
         common = dict(
             file_name=f'images/val/{name}/{number:06d}.jpg',
@@ -122,8 +122,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--frames', type=int, default=9000, help='labelled frames')
-    parser.add_argument('--persons', type=int, default=7, help='labelled persons a frame')
+    parser.add_argument('--frames', type=int, default=9000, help='labeled frames')
+    parser.add_argument('--persons', type=int, default=7, help='labeled persons a frame')
     parser.add_argument('--predictions', type=int, default=12, help='predicted persons a frame')
     parser.add_argument('--profile', action='store_true', help='show where the time goes')
     args = parser.parse_args()

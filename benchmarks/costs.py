@@ -59,7 +59,7 @@ def build_model(config: Config, device: str = 'cpu') -> nn.Module:
 
 
 def random_clips(config: Config, num_clips: int, device: str = 'cpu') -> Tensor:
-    """(B, T, 3, H, W) normalised clips."""
+    """(B, T, 3, H, W) normalized clips."""
     width, height = config.model.head.decoder.input_size
     shape = num_clips, config.model.method.num_frames, 3, height, width
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)

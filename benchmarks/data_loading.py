@@ -42,7 +42,7 @@ from cmpose_mm.datasets import GroupedFrameSampler
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.synthetic import Settings, write_dataset
 
-LABELLED = 30  # key frames in the middle of each video, as in PoseTrack's training labels
+LABELED = 30  # key frames in the middle of each video, as in PoseTrack's training labels
 TARGET = 600  # clips a second that a GPU is to be fed with, from CORES
 CORES = 16
 
@@ -78,7 +78,7 @@ def write_videos(
             content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         (folder / f'{number:06d}.jpg').write_bytes(content)
     (root / 'annotations').mkdir()
-    first = (len(frames) - LABELLED) // 2
+    first = (len(frames) - LABELED) // 2
     for video in range(args.videos):
         rng = np.random.default_rng(video)
         (root / f'video{video:03d}').symlink_to(folder, target_is_directory=True)
@@ -87,12 +87,12 @@ def write_videos(
         images, annotations = [], []
         for position in range(len(frames)):
             image_id = 1000 * video + position
-            labelled = first <= position < first + LABELLED
+            labeled = first <= position < first + LABELED
             images.append(dict(
-                id=image_id, frame_id=image_id, is_labeled=labelled, width=width, height=height,
+                id=image_id, frame_id=image_id, is_labeled=labeled, width=width, height=height,
                 file_name=f'video{video:03d}/{position:06d}.jpg',
             ))  # fmt: skip
-            for person in range(persons if labelled else 0):
+            for person in range(persons if labeled else 0):
                 joints = np.zeros((len(JOINT_NAMES_17), 3))
                 points = (
                     boxes[person] + rng.uniform(0.1, 0.9, (len(JOINT_NAMES), 2)) * extent[person]
@@ -242,7 +242,7 @@ class MadeUpFrames:
             [
                 (v, f, p)
                 for v in range(num_videos)
-                for f in range(LABELLED)
+                for f in range(LABELED)
                 for p in range(persons[v])
             ]
         )

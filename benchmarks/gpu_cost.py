@@ -9,7 +9,7 @@ Under bfloat16 autocast, in the memory format that the data comes in, without fl
 Both are run in turn in one process; times are medians, the ratio is the median and the quartiles of
 the ratios in each round. MFU is the multiply-adds of matrix products and convolutions, twice, over
 the time and the GPU's dense bfloat16 peak. Memory is the peak of all that is allocated: weights,
-gradients and activations, without optimiser. Weights are random. torch.compile works on backbone,
+gradients and activations, without optimizer. Weights are random. torch.compile works on backbone,
 method and head, with fixed shapes. A batch that does not fit ends the series, and is named.
 """
 

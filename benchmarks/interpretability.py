@@ -1,7 +1,7 @@
 """Are a model's causal tokens where the body is, and do its predictions hang on them?
 
 Shares: of the causal tokens, those within a head size of the joint that chose them, within a head
-size of any labelled joint, and on the body (within half a head size of a bone), against those of
+size of any labeled joint, and on the body (within half a head size of a bone), against those of
 random selections, of another clip's causal tokens in the place of this clip's, and of all cells.
 
 Deletions: how far predicted joints move, and how many are found, when tokens of the head's input

@@ -1,6 +1,6 @@
 """How long a training step of each baseline takes, next to one of CM-Pose.
 
-CPU time of loading, forward, backward and optimiser in one thread: what else runs on the machine
+CPU time of loading, forward, backward and optimizer in one thread: what else runs on the machine
 does not count. The ratios belong into `STEP_TIMES` of `cmpose_mm/ablation/variants.py`, from which
 the set `equal_time` has its numbers of steps.
 """

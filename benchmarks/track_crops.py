@@ -29,7 +29,7 @@ from cmpose_mm.evaluation.scored_frames import select_scored
 from cmpose_mm.posetrack.annotations import Frame, Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable
-from cmpose_mm.posetrack.persons import detected_persons, labelled_persons
+from cmpose_mm.posetrack.persons import detected_persons, labeled_persons
 
 MODES = {'key frame': 'key_frame', 'track': 'track', 'single frame': 'key_frame'}
 
@@ -107,9 +107,9 @@ def key_frames(config: Config) -> tuple[list[Video], list[tuple[str, dict]]]:
     for video in labels:
         frames = [(video, f) for f in video.frames if f.is_labeled and table.exists(f.file_name)]
         if not frames:
-            raise SystemExit(f'{video.source}: no labelled frame of it is on disk')
+            raise SystemExit(f'{video.source}: no labeled frame of it is on disk')
         if detections is None:
-            persons = labelled_persons(frames, table)
+            persons = labeled_persons(frames, table)
         else:
             found = [(video, f) for _, f in frames if f.image_id in detections]
             persons = detected_persons(found, detections, table)
@@ -126,7 +126,7 @@ def key_frames(config: Config) -> tuple[list[Video], list[tuple[str, dict]]]:
 
 
 def run(inferencer: MeasuredInferencer, labels: list[Video], clips: list, mode: str) -> list[Video]:
-    """Predictions for all labelled frames."""
+    """Predictions for all labeled frames."""
     predicted = []
     for video, (folder, boxes) in zip(tqdm(labels, desc=mode, unit=' videos'), clips):
         by_file = {os.path.basename(f.file_name): f for f in video.frames if f.is_labeled}

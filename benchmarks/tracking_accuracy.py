@@ -5,11 +5,11 @@
 
 Persons are the labels of rendered videos in which people cross, and of real ones if given, without
 ids; as they are, with noise, and with persons left out. They are tracked by boxes alone (IoU), by
-joints alone (OKS) and by both. "true ids" keeps the labelled ids: what is lost there is lost to
+joints alone (OKS) and by both. "true ids" keeps the labeled ids: what is lost there is lost to
 noise and to missed persons, not to tracking. Each cell is the mean over the seeds and its standard
 deviation: MOTA (Total), then switches, counted in joints.
 
-The second table is the mean distance of the edges of a box from those of the labelled box, in
+The second table is the mean distance of the edges of a box from those of the labeled box, in
 percent of the person's size, for boxes with noise that are smoothed with several decays.
 """
 
@@ -43,7 +43,7 @@ DECAYS = (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def noisy_boxes(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Boxes (P, 4) xyxy with noise on centre and size; corners move by about `BOX_NOISE`."""
+    """Boxes (P, 4) xyxy with noise on center and size; corners move by about `BOX_NOISE`."""
     center, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     size = np.sqrt(extent.prod(axis=1, keepdims=True))
     center = center + rng.normal(0, BOX_NOISE / 2**0.5, center.shape) * size
@@ -52,7 +52,7 @@ def noisy_boxes(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def predicted(frame: Frame, rng: np.random.Generator, noise: bool) -> Frame:
-    """The labelled persons of a frame as predictions, with noise, in random order."""
+    """The labeled persons of a frame as predictions, with noise, in random order."""
     order = rng.permutation(np.flatnonzero((frame.keypoints != 0).any(axis=(1, 2))))
     keypoints = frame.keypoints[order]
     boxes = person_boxes(frame.boxes[order], keypoints)
@@ -128,7 +128,7 @@ def rendered(folder: Path, seed: int, args: argparse.Namespace, speed: float) ->
     return read_videos(root / 'annotations' / 'val')
 
 
-def labelled(paths: list[str]) -> list[Video]:
+def labeled(paths: list[str]) -> list[Video]:
     """All videos; their names tell apart videos of one name in two paths."""
     return [
         replace(video, name=f'{index}_{video.name}')
@@ -156,7 +156,7 @@ def tracking_cells(videos_of_seeds: list[list[Video]], pose: Callable) -> list[s
 
 
 def box_error(videos_of_seeds: list[list[Video]], decay: float) -> float:
-    """Mean distance of edges of smoothed noisy boxes from the labelled ones, in sizes."""
+    """Mean distance of edges of smoothed noisy boxes from the labeled ones, in sizes."""
     errors = []
     for seed, videos in enumerate(videos_of_seeds):
         for index, video in enumerate(videos):
@@ -208,7 +208,7 @@ def main() -> None:
     seeds = range(args.seeds)
     data: dict[str, list[list[Video]]] = {}
     if args.labels:
-        data['real'] = [labelled(args.labels)] * args.seeds
+        data['real'] = [labeled(args.labels)] * args.seeds
     with tempfile.TemporaryDirectory() as folder:
         for name, speed in (('crossings', 1.0), ('crossings, 2.5 x speed', 2.5)):
             data[name] = [rendered(Path(folder), seed, args, speed) for seed in seeds]

@@ -1,6 +1,6 @@
 """What a training step of CM-Pose costs, against the least that any model of three frames can cost.
 
-A step is forward, losses and backward, without the optimiser and the data. On the CPU in float32,
+A step is forward, losses and backward, without the optimizer and the data. On the CPU in float32,
 in one process and interleaved:
 
   least           the backbone on all frames of the clips, the head and its loss on one map a clip

@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 64, 48
 
 
 def write_image(path: Path, value: int = 0, width: int = WIDTH, height: int = HEIGHT) -> None:
-    """An image of noise around a grey value, so that frames can be told apart."""
+    """An image of noise around a gray value, so that frames can be told apart."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.RandomState(value).randint(-8, 8, (height, width, 3))
     cv2.imwrite(str(path), np.clip(value + noise, 0, 255).astype(np.uint8))
@@ -37,7 +37,7 @@ def write_coco_video(
     persons_by_frame: list[list[np.ndarray]],
     *,
     first_number: int = 0,
-    labelled: list[bool] | None = None,
+    labeled: list[bool] | None = None,
     with_boxes: bool = True,
     images: bool = True,
 ) -> dict:
@@ -55,7 +55,7 @@ def write_coco_video(
             dict(
                 id=image_id,
                 file_name=file_name,
-                is_labeled=bool(persons) if labelled is None else labelled[position],
+                is_labeled=bool(persons) if labeled is None else labeled[position],
                 nframes=len(persons_by_frame),
                 vid_id=str(video),
                 frame_id=image_id,

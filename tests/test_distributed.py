@@ -30,8 +30,8 @@ val_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
 STEPS = 2
 
 
-def freeze_normalisation(model: torch.nn.Module) -> None:
-    """Keeps batch normalisation, which the head has, at its running statistics."""
+def freeze_normalization(model: torch.nn.Module) -> None:
+    """Keeps batch normalization, which the head has, at its running statistics."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
@@ -43,7 +43,7 @@ def train(rank: int, world_size: int, config_path: str, out: str) -> None:
     torch.set_num_threads(1)
     config = Config.fromfile(config_path)
     if world_size > 1:
-        # MMEngine's own initialisation asserts CUDA.
+        # MMEngine's own initialization asserts CUDA.
         torch.distributed.init_process_group(
             'gloo', init_method=f'file://{out}.store', rank=rank, world_size=world_size
         )
@@ -57,7 +57,7 @@ def train(rank: int, world_size: int, config_path: str, out: str) -> None:
             model = runner.model.module if world_size > 1 else runner.model
             steps.append({name: p.grad.clone() for name, p in model.named_parameters()})
 
-    freeze_normalisation(runner.model)
+    freeze_normalization(runner.model)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.optim_wrapper.optimizer.register_step_pre_hook(record)

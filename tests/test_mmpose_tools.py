@@ -147,7 +147,7 @@ def config_path_of_mmdet(name: str) -> str:
 def test_flops_are_those_of_all_frames(tiny_config, synthetic_root):
     """Against a count by hand, of one image's input that becomes T frames.
 
-    MMEngine counts a multiplication with its addition as one, layer and batch normalisation as 5
+    MMEngine counts a multiplication with its addition as one, layer and batch normalization as 5
     and 2 an element, and no attention products (``scaled_dot_product_attention``), for any ViT.
     """
     config = tiny_config(synthetic_root)

@@ -40,7 +40,7 @@ def losses(work_dir: Path) -> list[dict[str, float]]:
 
 @pytest.mark.slow
 def test_learns_on_the_real_clip(real_data, tmp_path):
-    """From scratch, on 30 labelled frames of one video; scored on the 11 that follow."""
+    """From scratch, on 30 labeled frames of one video; scored on the 11 that follow."""
     root = real_data / 'posetrack_clip'
     data = [
         *(f'{loader}_dataloader.dataset.data_root={root}' for loader in ('train', 'val', 'test')),

@@ -19,7 +19,7 @@ from cmpose_mm.ablation import last_validation
 SETTINGS = """
 train_cfg = dict(max_epochs=3)
 train_dataloader.update(batch_size=1, num_workers=2, persistent_workers=True)
-train_dataloader['dataset'].update(random_neighbours=True, stride=2)
+train_dataloader['dataset'].update(random_neighbors=True, stride=2)
 """
 
 

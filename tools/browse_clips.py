@@ -3,7 +3,7 @@
     python tools/browse_clips.py configs/cmpose_vit_posetrack18.py --out work_dirs/clips
 
 Look whether the skeleton sits on the person in the yellow-rimmed key frame, whether left (green)
-and right (orange) are right also in flipped clips, whether the neighbouring frames show the same
+and right (orange) are right also in flipped clips, whether the neighboring frames show the same
 crop a moment earlier and later, and whether the targets peak at the joints. The other frames carry
 the key frame's joints as dots, so motion is what has left its dot.
 """

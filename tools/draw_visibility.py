@@ -1,4 +1,4 @@
-"""Draws consecutive frames of each split of a dataset, its joints coloured by visibility.
+"""Draws consecutive frames of each split of a dataset, its joints colored by visibility.
 
 Green joints are visible, orange ones hidden but visible a frame before or after, red ones hidden
 there too. For labels in PoseTrack18's layout with track ids.

@@ -1,5 +1,5 @@
 """Tests a model on corrupted videos (PoseTrack-C): mPC, rPC, recall on occluded joints, and what
-its neighbouring frames are worth."""
+its neighboring frames are worth."""
 
 from __future__ import annotations
 

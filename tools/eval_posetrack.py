@@ -1,5 +1,5 @@
 """Scores PoseTrack predictions: average precision of each joint, tracking accuracy, and recall of
-joints that are visible, occluded, or occluded but visible in a neighbouring frame."""
+joints that are visible, occluded, or occluded but visible in a neighboring frame."""
 
 import argparse
 import sys
@@ -55,14 +55,14 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         '--visibility',
         action='store_true',
         help='also compute the recall of joints that are visible, occluded, recoverable (occluded, '
-        'but visible in a neighbouring frame) and lost (occluded there too)',
+        'but visible in a neighboring frame) and lost (occluded there too)',
     )
     parser.add_argument(
         '--reach',
         type=int,
         default=1,
         metavar='N',
-        help='for --visibility: neighbours on either side that may show a joint (default: 1, those '
+        help='for --visibility: neighbors on either side that may show a joint (default: 1, those '
         'of a model of three frames)',
     )
     parser.add_argument(
@@ -70,7 +70,7 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         type=int,
         default=1,
         metavar='N',
-        help='for --visibility: frames from one neighbour to the next (default: 1)',
+        help='for --visibility: frames from one neighbor to the next (default: 1)',
     )
     parser.add_argument('--per-video', action='store_true', help='also score each video by itself')
     parser.add_argument('--videos', nargs='+', metavar='NAME', help='score only these videos')

@@ -136,7 +136,7 @@ EXPERIMENTS: dict[str, dict[str, Variant]] = {
             concatenation(3), STEP_TIMES['concatenation 3x3']
         ),
     },
-    # Are the others so short that they favour whoever adds the least?
+    # Are the others so short that they favor whoever adds the least?
     'budget': {
         'CM-Pose, 3x steps': longer({}, 3),
         'single frame, 3x steps': longer(single_frame, 3),

@@ -31,7 +31,7 @@ MAX_ONE_FILE = 2**31 - 2**24
 
 
 class HeatmapModel(nn.Module):
-    """The inference path of an estimator as a function of tensors, with the normalisation inside.
+    """The inference path of an estimator as a function of tensors, with the normalization inside.
 
     Args:
         model: a `VideoTopdownPoseEstimator` with a heatmap head.
@@ -73,7 +73,7 @@ def pose_metadata(model: nn.Module) -> dict:
         whose pose it is); ``input_size`` and ``heatmap_size`` (width, height), ``channel_order`` of
         the input; ``mean`` and ``std`` in the order of the model (RGB), already applied inside the
         model, or null; ``box_padding`` (factor on the person box before the crop), ``use_udp``
-        (pixels are counted from the centres of the corner pixels); ``codec`` (type and arguments of
+        (pixels are counted from the centers of the corner pixels); ``codec`` (type and arguments of
         the heatmap decoder, for example ``sigma`` and ``blur_kernel_size``); ``joints`` (K names),
         ``flip_indices`` (joint of the other side), ``skeleton`` (pairs of joints).
 

@@ -1,7 +1,7 @@
 """Track crops: each person is cropped once a frame, and the crop's features serve several clips.
 
 Consecutive key frames share frames, but with the key frame's box for the whole clip, as in
-training, a neighbour's crop differs from key frame to key frame, and its features can't be reused.
+training, a neighbor's crop differs from key frame to key frame, and its features can't be reused.
 Here a person's crop in a frame is cut by the person's own box in that frame, smoothed along the
 track. So each (person, frame) goes through the backbone once.
 

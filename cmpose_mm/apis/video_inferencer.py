@@ -91,7 +91,7 @@ class VideoPoseInferencer:
 
     Clips, crops, flip test and decoding are those of the config's test pipeline and test dataset
     (`PoseTrackVideoDataset`): the poses are those of ``mim test`` on the same frames and boxes. A
-    frame's neighbours beyond the ends of the video are the nearest frame that exists.
+    frame's neighbors beyond the ends of the video are the nearest frame that exists.
 
     Memory does not grow with the video: held are the frames of a clip and of a batch.
 
@@ -429,7 +429,7 @@ def _checked(persons: Any, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, list]]:
-    """The clip around each item of a stream, as `FrameTable.neighbours` has it.
+    """The clip around each item of a stream, as `FrameTable.neighbors` has it.
 
     Args:
         items: the frames of a video, in order.

@@ -91,12 +91,12 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
     Args:
         source: one of
 
-            * a video file of any format that PyAV reads (mp4, avi, mov, mkv, ...). 10 bit and grey
+            * a video file of any format that PyAV reads (mp4, avi, mov, mkv, ...). 10 bit and gray
               become 8 bit BGR. A file that is cut off or damaged gives the frames that decode,
               then one warning that says how many of how many;
             * a folder of images, sorted as numbers are (2.jpg before 10.jpg), or one image file;
             * the index of a camera;
-            * images, each (H, W, 3) BGR or (H, W) grey, uint8: a sequence, an array
+            * images, each (H, W, 3) BGR or (H, W) gray, uint8: a sequence, an array
               (T, H, W, 3), a generator or any other iterable;
             * a `FrameReader`, which is returned as it is.
 
@@ -199,7 +199,7 @@ class VideoWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='video_writer')
 
     def write(self, image: np.ndarray, time: float | None = None) -> None:
-        """Adds a frame; the image may be changed afterwards.
+        """Adds a frame; the image may be changed afterward.
 
         Args:
             image: (H, W, 3) uint8 BGR, of the size of the first.
@@ -623,13 +623,13 @@ def _as_image(image: np.ndarray, what: str) -> np.ndarray:
     """(H, W, 3) uint8 from that or (H, W); ValueError starts with `what`."""
     if not isinstance(image, np.ndarray):
         raise ValueError(f'{what} is a {type(image).__name__}, expected an array.')
-    is_grey = image.ndim == 2
-    if image.dtype != np.uint8 or image.size == 0 or not (is_grey or image.shape[2:] == (3,)):
+    is_gray = image.ndim == 2
+    if image.dtype != np.uint8 or image.size == 0 or not (is_gray or image.shape[2:] == (3,)):
         raise ValueError(
             f'{what} has shape {image.shape} and type {image.dtype}, expected (H, W, 3) uint8 BGR '
-            'or (H, W) grey.'
+            'or (H, W) gray.'
         )
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if is_grey else image
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if is_gray else image
 
 
 def _open_camera(index: int) -> FrameReader:

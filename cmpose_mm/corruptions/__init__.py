@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..old_names import old_names
 from . import image_corruptions
-from .neighbours import frozen, is_lost, without_lost
+from .neighbors import frozen, is_lost, without_lost
 from .occluders import moving_occluders, occluded_points
 from .severities import (
     IMAGE_CORRUPTIONS,
-    NEIGHBOUR_CORRUPTIONS,
+    NEIGHBOR_CORRUPTIONS,
     NUM_SEVERITIES,
     SEVERITIES,
     VERSION,
@@ -23,7 +24,7 @@ from .streams import frame_of, random_stream
 
 __all__ = [
     'IMAGE_CORRUPTIONS',
-    'NEIGHBOUR_CORRUPTIONS',
+    'NEIGHBOR_CORRUPTIONS',
     'NUM_SEVERITIES',
     'SEVERITIES',
     'VERSION',
@@ -38,6 +39,7 @@ __all__ = [
     'setting',
     'without_lost',
 ]
+__getattr__ = old_names(__name__, {'NEIGHBOUR_CORRUPTIONS': 'NEIGHBOR_CORRUPTIONS'})
 
 
 def corrupt_frame(

@@ -54,8 +54,8 @@ def motion_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> n
     """Smears the image along a straight trail, at most 45 degrees from the horizontal.
 
     The trail fades like one half of a normal curve, as in ImageNet-C. There it starts at the pixel
-    and so moves the picture, by 12 pixels at severity 5; here its centre of mass is on the pixel,
-    since joints that are labelled must stay where they are.
+    and so moves the picture, by 12 pixels at severity 5; here its center of mass is on the pixel,
+    since joints that are labeled must stay where they are.
     """
     radius, sigma = setting('motion_blur', severity)
     angle = np.deg2rad(rng.uniform(-45, 45))
@@ -68,10 +68,10 @@ def trail_kernel(radius: int, sigma: float, angle: float) -> np.ndarray:
     Args:
         radius: the trail has 2 radius + 1 points, a pixel apart.
         sigma: of its fading, pixels.
-        angle: of its direction, radians, from the x towards the y axis of the image.
+        angle: of its direction, radians, from the x toward the y axis of the image.
 
     Returns:
-        (S, S) float32 with sum 1 and its centre of mass in the middle; S is odd.
+        (S, S) float32 with sum 1 and its center of mass in the middle; S is odd.
     """
     along = np.arange(2 * radius + 1, dtype=np.float64)
     weights = np.exp(-0.5 * (along / sigma) ** 2)

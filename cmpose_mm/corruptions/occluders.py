@@ -22,7 +22,7 @@ class Occluder:
     """One object: the shape |u| ** power + |v| ** power <= 1 in its own coordinates u, v.
 
     Attributes:
-        start, velocity: (2,) path of the centre, see `centre`; velocity a frame.
+        start, velocity: (2,) path of the center, see `center`; velocity a frame.
         angle, spin: direction of the u axis at frame 0, and its change a frame; radians.
         aspect: extent along u by extent along v.
         power: 2 is an ellipse, 4 nearly a rectangle.
@@ -37,7 +37,7 @@ class Occluder:
     power: int
     texture: np.ndarray
 
-    def centre(self, frame_number: int) -> np.ndarray:
+    def center(self, frame_number: int) -> np.ndarray:
         """(2,) x and y, 0 to 1 across the image: straight on, reflected at the borders."""
         return 1 - np.abs((self.start + self.velocity * frame_number) % 2 - 1)
 
@@ -63,9 +63,9 @@ def draw_occluders(rng: np.random.Generator) -> list[Occluder]:
 
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
-    """(5, 5, 3) uint8: shades of one colour."""
-    colour, shade = rng.integers(0, 256, 3), rng.integers(-50, 51, (5, 5, 3))
-    return np.clip(colour + shade, 0, 255).astype(np.uint8)
+    """(5, 5, 3) uint8: shades of one color."""
+    color, shade = rng.integers(0, 256, 3), rng.integers(-50, 51, (5, 5, 3))
+    return np.clip(color + shade, 0, 255).astype(np.uint8)
 
 
 def moving_occluders(
@@ -87,7 +87,7 @@ def moving_occluders(
     for occluder in draw_occluders(rng):
         half_axes = _half_axes(occluder, severity, width, height)
         reach = math.hypot(*half_axes)
-        x, y = occluder.centre(frame_number) * (width, height)
+        x, y = occluder.center(frame_number) * (width, height)
         rows = slice(max(0, int(y - reach)), min(height, int(y + reach) + 2))
         columns = slice(max(0, int(x - reach)), min(width, int(x + reach) + 2))
         grid = np.mgrid[rows, columns].astype(np.float64)
@@ -124,7 +124,7 @@ def occluded_points(
     """
     hidden = np.zeros(points.shape[:-1], dtype=bool)
     for occluder in draw_occluders(rng):
-        offset = points - occluder.centre(frame_number) * size
+        offset = points - occluder.center(frame_number) * size
         u, v = _own_coordinates(
             occluder,
             _half_axes(occluder, severity, *size),
@@ -153,7 +153,7 @@ def _own_coordinates(
     dy: np.ndarray,
     frame_number: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """u and v of points at distances dx, dy (pixels of the image) from the centre."""
+    """u and v of points at distances dx, dy (pixels of the image) from the center."""
     angle = occluder.angle + occluder.spin * frame_number
     cos, sin = math.cos(angle), math.sin(angle)
     return (dx * cos + dy * sin) / half_axes[0], (dy * cos - dx * sin) / half_axes[1]

@@ -46,7 +46,7 @@ SEVERITIES = {
     'motion_blur': SeverityTable(
         ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
         'radius and sigma of the trail, pixels',
-        'ImageNet-C; the trail is centred here',
+        'ImageNet-C; the trail is centered here',
     ),
     'low_light': SeverityTable(
         (0.5, 0.25, 0.12, 0.06, 0.03), 'share of the light that is left', 'ours'
@@ -58,14 +58,14 @@ SEVERITIES = {
     'frame_drop': SeverityTable(
         (0.1, 0.25, 0.5, 0.75, 1.0), 'share of the frames that are lost', 'ours'
     ),
-    'frame_freeze': SeverityTable((1, 2, 4, 8, 12), 'how many frames a neighbour is late', 'ours'),
+    'frame_freeze': SeverityTable((1, 2, 4, 8, 12), 'how many frames a neighbor is late', 'ours'),
 }
 """Corruption -> its settings."""
 
-NEIGHBOUR_CORRUPTIONS = ('frame_drop', 'frame_freeze')
-"""What befalls the neighbours of a key frame only; the key frame is as it was."""
+NEIGHBOR_CORRUPTIONS = ('frame_drop', 'frame_freeze')
+"""What befalls the neighbors of a key frame only; the key frame is as it was."""
 
-IMAGE_CORRUPTIONS = tuple(name for name in SEVERITIES if name not in NEIGHBOUR_CORRUPTIONS)
+IMAGE_CORRUPTIONS = tuple(name for name in SEVERITIES if name not in NEIGHBOR_CORRUPTIONS)
 """What befalls the pixels of a frame."""
 
 

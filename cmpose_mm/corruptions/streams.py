@@ -12,7 +12,7 @@ import numpy as np
 def frame_of(path: str) -> tuple[str, int]:
     """Sequence and number of a frame, from its path.
 
-    Key frames and neighbours, labelled or not, loaded by whichever dataset, are told apart by this
+    Key frames and neighbors, labeled or not, loaded by whichever dataset, are told apart by this
     alone.
 
     Args:

@@ -1,4 +1,4 @@
-"""Hooks and optimiser wrappers for MMEngine's runner."""
+"""Hooks and optimizer wrappers for MMEngine's runner."""
 
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .causal_token_hook import CausalTokenVisualizationHook

@@ -13,7 +13,7 @@ from mmpose.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """MMEngine's optimiser wrapper with the forward pass under bfloat16 autocast.
+    """MMEngine's optimizer wrapper with the forward pass under bfloat16 autocast.
 
     `AmpOptimWrapper` refuses to run without an accelerator. bfloat16 has float32's range, so no
     loss scaling is needed.

@@ -1,4 +1,4 @@
-"""Explanations of predictions in TensorBoard and the other visualisation backends."""
+"""Explanations of predictions in TensorBoard and the other visualization backends."""
 
 from __future__ import annotations
 

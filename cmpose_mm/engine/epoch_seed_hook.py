@@ -46,5 +46,5 @@ class EpochSeedHook(Hook):
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed in [0, 2^31) for one epoch, far from those of neighbouring seeds and epochs."""
+    """A seed in [0, 2^31) for one epoch, far from those of neighboring seeds and epochs."""
     return (seed * 1_000_003 + epoch * 7_919_777) % 2**31

@@ -1,10 +1,10 @@
 """PoseTrack's average precision of body joints.
 
-The measure of the benchmark's `poseval` code: predicted persons are assigned to labelled ones frame
+The measure of the benchmark's `poseval` code: predicted persons are assigned to labeled ones frame
 by frame by their share of correct joints (PCKh at half a head size), then every joint is scored on
 its own as in VOC 2010.
 
-Shapes: P predicted and G labelled persons of a video, N pairs of them that share a frame, J = 15
+Shapes: P predicted and G labeled persons of a video, N pairs of them that share a frame, J = 15
 joints in the order of `JOINT_NAMES`.
 """
 
@@ -26,10 +26,10 @@ class ApResult:
 
     Attributes:
         ap: (J,). 0 for a joint that is nowhere predicted; NaN for one that is predicted but nowhere
-            labelled.
+            labeled.
         precision: (J,) of all predictions together; 0 without predictions.
         recall: (J,) of all predictions together; 0 without predictions.
-        num_gt: (J,) int64, labelled joints.
+        num_gt: (J,) int64, labeled joints.
         num_videos, num_frames, num_persons: scored.
     """
 
@@ -98,16 +98,16 @@ def average_precision_per_video(
 
 
 def assign_persons(pred: np.ndarray, gt: np.ndarray, pck: np.ndarray) -> np.ndarray:
-    """Pairs predicted with labelled persons.
+    """Pairs predicted with labeled persons.
 
-    Every predicted person keeps the labelled one of which it gets the largest share of joints
-    right; of those that keep it, every labelled person takes the one with the largest share, if
+    Every predicted person keeps the labeled one of which it gets the largest share of joints
+    right; of those that keep it, every labeled person takes the one with the largest share, if
     that is above zero. Ties go to the first. There is no second round.
 
     Args:
         pred: (N,) predicted persons of the candidate pairs.
-        gt: (N,) their labelled persons.
-        pck: (N,) share of the labelled joints that the predicted person gets right.
+        gt: (N,) their labeled persons.
+        pck: (N,) share of the labeled joints that the predicted person gets right.
 
     Returns:
         Indices into the N candidates of the pairs that are made.
@@ -131,7 +131,7 @@ def joint_average_precision(
     Args:
         scores: (n,) of the predictions of this joint.
         labels: (n,) bool, whether each is correct.
-        num_gt: labelled joints; with 0 recall and average precision are NaN.
+        num_gt: labeled joints; with 0 recall and average precision are NaN.
         tie_break: see `average_precision`.
 
     Returns:
@@ -163,7 +163,7 @@ def assigned_distances(video: ScoredVideo) -> tuple[np.ndarray, np.ndarray, np.n
     """The pairs of persons that `assign_persons` makes, by their joints at most half a head apart.
 
     Returns:
-        (n,) predicted and (n,) labelled persons of the pairs, and (n, J) distances of their joints
+        (n,) predicted and (n,) labeled persons of the pairs, and (n, J) distances of their joints
         in head sizes, infinite unless both joints are present.
     """
     pred, gt, distances = video.distances()

@@ -56,16 +56,16 @@ def evaluate_files(
         AnnotationError: one sentence for every problem in the files.
     """
     rules = RULES[dataset]
-    labelled, predicted = _read_both(ground_truth, predictions, progress=progress)
+    labeled, predicted = _read_both(ground_truth, predictions, progress=progress)
     if tie_break == 'poseval':
-        labelled = _in_listed_order(labelled, Path(ground_truth))
+        labeled = _in_listed_order(labeled, Path(ground_truth))
     chosen = dict(rules=rules, allow_missing=allow_missing, videos=videos)
-    scored = select_scored(labelled, predicted, **chosen)
+    scored = select_scored(labeled, predicted, **chosen)
     result = ap_to_dict(average_precision(scored, rules=rules, tie_break=tie_break))
     if mota:
         result['mota'] = mota_to_dict(tracking_accuracy(scored, compat=mota_compat))
     if visibility:
-        recall = recall_by_visibility(labelled, predicted, reach=reach, stride=stride, **chosen)
+        recall = recall_by_visibility(labeled, predicted, reach=reach, stride=stride, **chosen)
         result['visibility'] = visibility_to_dict(recall)
     if per_video:
         parts = average_precision_per_video(scored, rules=rules, tie_break=tie_break)
@@ -83,7 +83,7 @@ def evaluate_files(
         result['protocol']['mota'] = mota_compat or 'plain'
     if visibility:
         result['protocol']['visibility'] = (
-            f'recall within {MATCH_DISTANCE} head sizes, neighbours up to {reach} x {stride} frames'
+            f'recall within {MATCH_DISTANCE} head sizes, neighbors up to {reach} x {stride} frames'
         )
     return result
 

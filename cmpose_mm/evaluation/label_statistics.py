@@ -22,7 +22,7 @@ class LabelStatistics:
         recoverable: share of the *occluded* joints that are recoverable, see
             `recall_by_visibility`.
         displacement, displacement_p90: mean and 90th percentile of how far a joint of a track,
-            labelled in both frames, moves in the image from one frame number to the next, in
+            labeled in both frames, moves in the image from one frame number to the next, in
             percent of the head size.
     """
 
@@ -38,7 +38,7 @@ class LabelStatistics:
 
 
 def label_statistics(videos: list[Video], *, reach: int = 1, stride: int = 1) -> LabelStatistics:
-    """Statistics of labelled videos; ``reach`` and ``stride`` as for `recall_by_visibility`."""
+    """Statistics of labeled videos; ``reach`` and ``stride`` as for `recall_by_visibility`."""
     scored = select_scored(videos, videos)
     counts = np.zeros(len(VISIBILITY_CLASSES), dtype=np.int64)
     moves = [np.zeros(0)]

@@ -1,10 +1,10 @@
 """Multiple object tracking accuracy (CLEAR MOT) of body joints, as PoseTrack reports it.
 
-Every joint is an object of its own with its person's track id. Labelled and predicted joints may
+Every joint is an object of its own with its person's track id. Labeled and predicted joints may
 be paired if they are at most half a head size apart; how `average_precision` assigns persons plays
 no role here.
 
-Shapes: P predicted and G labelled persons of a frame, J = 15 joints in the order of `JOINT_NAMES`.
+Shapes: P predicted and G labeled persons of a frame, J = 15 joints in the order of `JOINT_NAMES`.
 
 Source: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance: The CLEAR MOT
 Metrics", 2008.
@@ -28,12 +28,12 @@ class MotaResult:
     """Tracking accuracy of every joint, in percent, and the counts it comes from, (J,) each.
 
     Attributes:
-        mota: 100 x (1 - (misses + false positives + switches) / labelled), NaN where nothing is
-            labelled. Negative if there are more errors than labelled joints.
-        num_gt: labelled joints.
-        misses: labelled joints without a partner.
+        mota: 100 x (1 - (misses + false positives + switches) / labeled), NaN where nothing is
+            labeled. Negative if there are more errors than labeled joints.
+        num_gt: labeled joints.
+        misses: labeled joints without a partner.
         false_positives: predicted joints without a partner.
-        switches: labelled joints whose partner's track id is not that of their last partner.
+        switches: labeled joints whose partner's track id is not that of their last partner.
     """
 
     mota: np.ndarray
@@ -59,8 +59,8 @@ def tracking_accuracy(scored: ScoredSet, *, compat: str | None = None) -> MotaRe
         scored: from `select_scored`.
         compat: None for the plain definition. 'poseval' does two things more that the benchmark's
             code does: it leaves out the last scored frame of each video, and it counts a frame
-            without labelled or without predicted persons as one miss and one false positive of one
-            labelled object for each joint, whatever the other side holds.
+            without labeled or without predicted persons as one miss and one false positive of one
+            labeled object for each joint, whatever the other side holds.
 
     Returns:
         The result.
@@ -68,9 +68,7 @@ def tracking_accuracy(scored: ScoredSet, *, compat: str | None = None) -> MotaRe
     if compat not in (None, 'poseval'):
         raise ValueError(f'compat is {compat!r}, expected None or "poseval".')
     num_joints = len(JOINT_NAMES)
-    counts = np.zeros(
-        (4, num_joints), dtype=np.int64
-    )  # labelled, misses, false positives, switches
+    counts = np.zeros((4, num_joints), dtype=np.int64)  # labeled, misses, false positives, switches
     for video in scored.videos:
         fresh = itertools.count(-1, -1)  # ids of persons that carry none
         partners: list[dict[int, int]] = [{} for _ in range(num_joints)]
@@ -87,7 +85,7 @@ def tracking_accuracy(scored: ScoredSet, *, compat: str | None = None) -> MotaRe
 
 @dataclass
 class _Frame:
-    """Of G labelled and P predicted persons: distances in head sizes, infinite if too far."""
+    """Of G labeled and P predicted persons: distances in head sizes, infinite if too far."""
 
     near: np.ndarray  # (P, G, J)
     gt_present: np.ndarray  # (G, J)

@@ -374,7 +374,7 @@ class PoseTrackMetric(BaseMetric):
         return names, mapped
 
     def _to_frame(
-        self, labelled: Frame, persons: list[dict], places: list[int], mapped: np.ndarray
+        self, labeled: Frame, persons: list[dict], places: list[int], mapped: np.ndarray
     ) -> Frame:
         count = len(persons)
         keypoints = np.zeros((count, len(mapped), 3))
@@ -397,7 +397,7 @@ class PoseTrackMetric(BaseMetric):
                 track_ids[index] = person['track_id']
         keypoints[..., 2] = mapped  # a joint is predicted wherever it lies, also at (0, 0)
         return replace(
-            labelled,
+            labeled,
             ignore_regions=[],
             keypoints=keypoints[:, places],
             scores=scores[:, places],

@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from ..corruptions import (
     IMAGE_CORRUPTIONS,
-    NEIGHBOUR_CORRUPTIONS,
+    NEIGHBOR_CORRUPTIONS,
     NUM_SEVERITIES,
     SEVERITIES,
     VERSION,
@@ -51,8 +51,8 @@ from .scored_frames import RULES, select_scored
 from .visibility import VISIBILITY_CLASSES, recall_by_visibility
 
 IMAGE_MODES = ('key', 'persistent')
-NEIGHBOURS = 'neighbours'
-"""Mode of the corruptions that befall neighbours only."""
+NEIGHBORS = 'neighbors'
+"""Mode of the corruptions that befall neighbors only."""
 
 
 class RobustnessError(ValueError):
@@ -66,8 +66,8 @@ class Run:
     Attributes:
         corruption: None for clean videos.
         severity: 1 to 5; 0 for clean videos.
-        mode: 'key', 'persistent' or 'neighbours'; None for clean videos.
-        repeat_key: the model gets copies of the key frame in place of its neighbours.
+        mode: 'key', 'persistent' or 'neighbors'; None for clean videos.
+        repeat_key: the model gets copies of the key frame in place of its neighbors.
     """
 
     corruption: str | None = None
@@ -84,7 +84,7 @@ class Run:
     def simplest(self, num_frames: int) -> Run:
         """The run that stands for all those whose frames are equal to this one's.
 
-        Where there are no neighbours, because the model takes one frame or gets copies of it,
+        Where there are no neighbors, because the model takes one frame or gets copies of it,
         nothing befalls them, and 'key' and 'persistent' are the same.
 
         Args:
@@ -93,7 +93,7 @@ class Run:
         run = replace(self, repeat_key=self.repeat_key and num_frames > 1)
         if run.corruption is None or (num_frames > 1 and not run.repeat_key):
             return run
-        if run.mode == NEIGHBOURS:
+        if run.mode == NEIGHBORS:
             return Run(repeat_key=run.repeat_key)
         return replace(run, mode='key')
 
@@ -126,7 +126,7 @@ def run_benchmark(
     seed: int = 0,
     cfg_options: dict | None = None,
 ) -> dict:
-    """Tests a checkpoint on clean and corrupted videos, with its neighbours and without.
+    """Tests a checkpoint on clean and corrupted videos, with its neighbors and without.
 
     The results file is written after each test. Tests that are in it already are not repeated, so
     the same command continues after a kill, and one with more corruptions adds to it.
@@ -183,7 +183,7 @@ def cells(corruptions: Iterable[str], modes: Iterable[str]) -> dict[str, list[st
         if wrong:
             raise RobustnessError(f'no {kind} named {wrong[0]!r}, expected {", ".join(known)}')
     table = {mode: [name for name in corruptions if name in IMAGE_CORRUPTIONS] for mode in modes}
-    table[NEIGHBOURS] = [name for name in corruptions if name in NEIGHBOUR_CORRUPTIONS]
+    table[NEIGHBORS] = [name for name in corruptions if name in NEIGHBOR_CORRUPTIONS]
     table = {mode: names for mode, names in table.items() if names}
     if not table:
         raise RobustnessError('nothing to corrupt: no corruption, or none that has a mode')
@@ -230,8 +230,8 @@ def corrupted_pipeline(pipeline: Sequence[dict], run: Run, seed: int) -> list[di
         before.append(dict(type='RepeatKeyFrame'))
     if run.corruption is not None:
         cfg = dict(corruption=run.corruption, severity=run.severity, seed=seed)
-        if run.mode == NEIGHBOURS:
-            before.append(dict(type='CorruptNeighbours', **cfg))
+        if run.mode == NEIGHBORS:
+            before.append(dict(type='CorruptNeighbors', **cfg))
         else:
             after.append(dict(type='CorruptClip', mode=run.mode, **cfg))
     place = places[0]

@@ -1,9 +1,9 @@
 """What PoseTrack's measures look at: which frames, persons and joints of labels and predictions.
 
-Pairs predicted frames with labelled ones and applies the benchmark's rules about frames without
+Pairs predicted frames with labeled ones and applies the benchmark's rules about frames without
 persons, persons without joints, and ignore regions. Average precision and MOTA start from here.
 
-Shapes: P predicted and G labelled persons, J = 15 joints in the order of `JOINT_NAMES`.
+Shapes: P predicted and G labeled persons, J = 15 joints in the order of `JOINT_NAMES`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Rules:
     """In what the evaluators of the PoseTrack releases differ.
 
     Attributes:
-        labeled_frames: score the frames that are marked as labelled, instead of those that list at
+        labeled_frames: score the frames that are marked as labeled, instead of those that list at
             least one person.
         positive_joints: a joint is present if x > 0 and y > 0, instead of unless x = y = v = 0.
         min_num_gt: smallest divisor of recall.
@@ -55,15 +55,15 @@ RULES = {
 class ScoredVideo:
     """Persons of one video that are scored; each has at least one present joint.
 
-    Persons are kept flat, frame after frame: G labelled and P predicted ones of F scored frames.
+    Persons are kept flat, frame after frame: G labeled and P predicted ones of F scored frames.
 
     Attributes:
         name: of the video.
         frame_numbers: (F,) int64, see `Frame.number`.
-        num_gt: (F,) labelled persons of each frame.
+        num_gt: (F,) labeled persons of each frame.
         gt_xy: (G, J, 2) pixels of the image.
-        gt_present: (G, J) bool, labelled joints outside ignore regions.
-        gt_visible: (G, J) bool, those of them that are labelled as visible (v > 0).
+        gt_present: (G, J) bool, labeled joints outside ignore regions.
+        gt_visible: (G, J) bool, those of them that are labeled as visible (v > 0).
         gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image.
         gt_track_ids: (G,) int64, -1 where missing.
         num_pred: (F,) predicted persons of each frame.
@@ -88,7 +88,7 @@ class ScoredVideo:
     pred_track_ids: np.ndarray
 
     def frames_and_tracks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of every labelled person, where and who it is.
+        """Of every labeled person, where and who it is.
 
         Returns:
             (G,) frame number; (G,) track id, -1 for a person that has none or shares it with
@@ -100,10 +100,10 @@ class ScoredVideo:
         return frames, np.where(count[place.reshape(-1)] == 1, self.gt_track_ids, -1)
 
     def distances(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distances of every predicted to every labelled person of the same frame.
+        """Distances of every predicted to every labeled person of the same frame.
 
         Returns:
-            (N,) predicted and (N,) labelled persons of the pairs, by frame, predicted and labelled
+            (N,) predicted and (N,) labeled persons of the pairs, by frame, predicted and labeled
             person, and (N, J) distances in head sizes, infinite unless both joints are present.
         """
         pred, gt = pairs_within(self.num_pred, self.num_gt)
@@ -153,7 +153,7 @@ def select_scored(
     position if either side is an annolist, which has none.
 
     Args:
-        ground_truth: labelled videos.
+        ground_truth: labeled videos.
         predictions: predicted videos.
         rules: of the release.
         allow_missing: leave out ground-truth videos without predictions, and take frames that a
@@ -262,14 +262,14 @@ def _clean_video(
     video: Video, frames: list[tuple[Frame, Frame]], rules: Rules, problems: list[str]
 ) -> ScoredVideo:
     """Drops joints inside ignore regions, then persons without joints."""
-    labelled, predicted = [gt for gt, _ in frames], [pred for _, pred in frames]
-    gt, gt_frame, gt_keypoints, gt_present = _kept_persons(labelled, labelled, rules)
-    pred, pred_frame, pred_keypoints, pred_present = _kept_persons(predicted, labelled, rules)
+    labeled, predicted = [gt for gt, _ in frames], [pred for _, pred in frames]
+    gt, gt_frame, gt_keypoints, gt_present = _kept_persons(labeled, labeled, rules)
+    pred, pred_frame, pred_keypoints, pred_present = _kept_persons(predicted, labeled, rules)
 
-    head_boxes = _stack(labelled, 'head_boxes')[gt]
+    head_boxes = _stack(labeled, 'head_boxes')[gt]
     for index in np.flatnonzero(np.isnan(head_boxes).any(axis=1)):
-        frame = labelled[gt_frame[index]]
-        person = gt[index] - sum(len(f.keypoints) for f in labelled[: gt_frame[index]])
+        frame = labeled[gt_frame[index]]
+        person = gt[index] - sum(len(f.keypoints) for f in labeled[: gt_frame[index]])
         problems.append(
             f'{video.source}: person {person} of {frame.file_name}, annotation id '
             f'{frame.ids[person]}, has no head box ("bbox_head", in an annolist x1, y1, x2, y2), '
@@ -280,13 +280,13 @@ def _clean_video(
     width, height = ((corner + head_boxes[:, 2:]) - corner).T
     return ScoredVideo(
         name=video.name,
-        frame_numbers=np.array([frame.number for frame in labelled], dtype=np.int64),
+        frame_numbers=np.array([frame.number for frame in labeled], dtype=np.int64),
         num_gt=np.bincount(gt_frame, minlength=len(frames)),
         gt_xy=gt_keypoints[..., :2],
         gt_present=gt_present,
         gt_visible=gt_present & (gt_keypoints[..., 2] > 0),
         gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
-        gt_track_ids=_stack(labelled, 'track_ids')[gt],
+        gt_track_ids=_stack(labeled, 'track_ids')[gt],
         num_pred=np.bincount(pred_frame, minlength=len(frames)),
         pred_xy=pred_keypoints[..., :2],
         pred_present=pred_present,
@@ -296,9 +296,9 @@ def _clean_video(
 
 
 def _kept_persons(
-    frames: list[Frame], labelled: list[Frame], rules: Rules
+    frames: list[Frame], labeled: list[Frame], rules: Rules
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Persons with joints outside the ignore regions of the labelled frames.
+    """Persons with joints outside the ignore regions of the labeled frames.
 
     Returns:
         (n,) places among all persons, (n,) frames, (n, J, 3) keypoints, (n, J) present joints.
@@ -310,8 +310,8 @@ def _kept_persons(
     present[present] = ~inside_any_polygon(
         keypoints[present][:, :2],
         num_points,
-        [region for frame in labelled for region in frame.ignore_regions],
-        np.array([len(frame.ignore_regions) for frame in labelled], dtype=int),
+        [region for frame in labeled for region in frame.ignore_regions],
+        np.array([len(frame.ignore_regions) for frame in labeled], dtype=int),
     )
     kept = np.flatnonzero(present.any(axis=1))
     return kept, frame_of[kept], keypoints[kept], present[kept]

@@ -1,9 +1,9 @@
 """Recall of joints that are seen, hidden, or hidden now but seen a moment before or after.
 
 PoseTrack's average precision does not tell them apart: occluded joints count as others do. A model
-of several frames is to gain on the *recoverable* ones, which a neighbouring frame shows.
+of several frames is to gain on the *recoverable* ones, which a neighboring frame shows.
 
-Shapes: P predicted and G labelled persons of a video, N pairs of them that share a frame, J = 15
+Shapes: P predicted and G labeled persons of a video, N pairs of them that share a frame, J = 15
 joints in the order of `JOINT_NAMES`, C = 4 classes in the order of `VISIBILITY_CLASSES`.
 """
 
@@ -24,14 +24,14 @@ VISIBILITY_CLASSES = ('visible', 'occluded', 'recoverable', 'lost')
 
 @dataclass
 class VisibilityRecall:
-    """How many labelled joints were found, by visibility.
+    """How many labeled joints were found, by visibility.
 
     Attributes:
-        found: (C, J) int64, labelled joints whose prediction is close enough.
-        num_gt: (C, J) int64, labelled joints.
-        num_tracked: labelled persons with a track id of their own. Only their joints can be
+        found: (C, J) int64, labeled joints whose prediction is close enough.
+        num_gt: (C, J) int64, labeled joints.
+        num_tracked: labeled persons with a track id of their own. Only their joints can be
             recoverable.
-        num_persons: labelled persons.
+        num_persons: labeled persons.
     """
 
     found: np.ndarray
@@ -40,7 +40,7 @@ class VisibilityRecall:
     num_persons: int
 
     def recall(self) -> np.ndarray:
-        """(C, J) found joints in percent of the labelled ones, NaN where none is labelled."""
+        """(C, J) found joints in percent of the labeled ones, NaN where none is labeled."""
         return _percent(self.found, self.num_gt)
 
     def summary(self) -> dict[str, dict[str, float]]:
@@ -72,21 +72,21 @@ def recall_by_visibility(
 ) -> VisibilityRecall:
     """Recall of visible, occluded, recoverable and lost joints.
 
-    Recall is the share of the labelled joints that a prediction finds within half a head size.
-    A labelled joint is *visible* if its v is above 0 and *occluded* if it is 0. An occluded joint
+    Recall is the share of the labeled joints that a prediction finds within half a head size.
+    A labeled joint is *visible* if its v is above 0 and *occluded* if it is 0. An occluded joint
     is *recoverable* if the same track's joint is visible in one of the frames that are ``stride``,
     2 ``stride``, ... ``reach * stride`` frame numbers before or after; otherwise it is *lost*.
 
     Persons are paired exactly as for PoseTrack's average precision, by the joints that a prediction
     gets right within half a head size, and not by the box that the prediction was made from: who
-    predicts the wrong person of a crowd finds no joint of the right one. Joints of labelled persons
+    predicts the wrong person of a crowd finds no joint of the right one. Joints of labeled persons
     without a partner are not found. Frames, persons and joints that count are the same, too.
 
     Args:
-        ground_truth: labelled videos, with track ids for recoverable joints.
+        ground_truth: labeled videos, with track ids for recoverable joints.
         predictions: predicted videos; neither scores nor track ids are used.
-        reach: neighbours on either side that may show a joint: (T - 1) / 2 of a model of T frames.
-        stride: frame numbers from one neighbour to the next.
+        reach: neighbors on either side that may show a joint: (T - 1) / 2 of a model of T frames.
+        stride: frame numbers from one neighbor to the next.
         rules, allow_missing, videos: see `select_scored`.
 
     Returns:
@@ -111,7 +111,7 @@ def recall_by_visibility(
 
 
 def visibility_classes(video: ScoredVideo, *, reach: int = 1, stride: int = 1) -> np.ndarray:
-    """(C, G, J) bool: which labelled joints are of which class, see `recall_by_visibility`."""
+    """(C, G, J) bool: which labeled joints are of which class, see `recall_by_visibility`."""
     frames, tracks = video.frames_and_tracks()
     apart = np.abs(frames[:, None] - frames)
     near = (apart % stride == 0) & (apart <= reach * stride)

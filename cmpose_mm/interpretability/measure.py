@@ -29,7 +29,7 @@ from .token_shares import (
 
 @dataclass
 class Effect:
-    """What a deletion does to labelled joints.
+    """What a deletion does to labeled joints.
 
     Attributes:
         movement: (J,) how far each predicted joint moves, in head sizes.
@@ -145,7 +145,7 @@ def measure_tokens(
         )
         for _ in range(draws)
     ]
-    # Neighbours in the data show the same scene; those at half the data's length do not.
+    # Neighbors in the data show the same scene; those at half the data's length do not.
     half = len(sums.selections) // 2
     others = sums.selections[half:] + sums.selections[:half]
     return TokenEvidence(
@@ -175,7 +175,7 @@ def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
 
 
 def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints (K, 2) in pixels of the input, which are labelled (K,), and the head size there.
+    """Joints (K, 2) in pixels of the input, which are labeled (K,), and the head size there.
 
     The head size is (2,), along x and y: UDP's pixels are not quite square.
     """
@@ -183,14 +183,14 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray
     key = info['img_id'], info['id']
     if not head_sizes.get(key, 0) > 0:
         raise ValueError(
-            f'{info["img_path"]}: no labelled head for annotation {info["id"]}; expected labels '
+            f'{info["img_path"]}: no labeled head for annotation {info["id"]}; expected labels '
             'with head boxes and annotation ids, and ground-truth boxes'
         )
     crop = info['input_center'], info['input_scale'], info['input_size']
     joints = crop_points(sample.gt_instances.keypoints[0], *crop)
-    labelled = np.asarray(sample.gt_instances.keypoints_visible[0]) > 0
+    labeled = np.asarray(sample.gt_instances.keypoints_visible[0]) > 0
     zoom = (np.array(info['input_size']) - 1) / info['input_scale']  # as in MMPose's UDP
-    return joints, labelled, head_sizes[key] * zoom
+    return joints, labeled, head_sizes[key] * zoom
 
 
 @contextmanager
@@ -213,7 +213,7 @@ def _selecting_at_random(fte: torch.nn.Module, generator: torch.Generator) -> It
 def _add_effects(sums, model, out, control, truth, regions, draws, generator) -> None:
     """Deletes in one batch; adds (3, J) movement, found before and after for each deletion."""
     features = out.key_features
-    joints, labelled = (np.stack(values) for values in list(zip(*truth))[:2])
+    joints, labeled = (np.stack(values) for values in list(zip(*truth))[:2])
     head_sizes = np.stack([size for *_, size in truth])[:, None]
     predicted = _predict(model, features)
 
@@ -232,7 +232,7 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
     near = torch.from_numpy(np.stack([region.near for region in regions])).to(own.device)
     number = own.sum(2)
     rest = (~causal).unsqueeze(1).expand_as(own)
-    possible = ((near & rest).sum(2) >= number).cpu().numpy() & labelled
+    possible = ((near & rest).sum(2) >= number).cpu().numpy() & labeled
     for selection, names in ((out, DELETIONS[:2]), (control, DELETIONS[2:4])):
         chosen = selected_cells(selection.details['causal_tokens'], causal.shape[1]).any(1)
         total = torch.minimum(chosen.sum(1), (~chosen).sum(1))
@@ -241,17 +241,17 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
             for name, allowed in zip(names, (chosen, ~chosen)):
                 cells = draw_cells(allowed, total, generator)
                 moved = _predict(model, delete_tokens(selection.key_features, cells))
-                add(name, moved, labelled, before)
+                add(name, moved, labeled, before)
     for _ in range(draws):
         for name, allowed, counted in (
-            (of_others, causal.unsqueeze(1) & ~own, labelled),
-            (anywhere, rest, labelled),
+            (of_others, causal.unsqueeze(1) & ~own, labeled),
+            (anywhere, rest, labeled),
             (nearby, rest & near, possible),
         ):
             deleted = draw_cells(allowed, number, generator)
             add(name, _predict_one_by_one(model, features, deleted), counted, predicted)
     moved = _predict_one_by_one(model, features, own)
-    add(its_own, moved, labelled, predicted)
+    add(its_own, moved, labeled, predicted)
     add(its_own_where_possible, moved, possible, predicted)
 
 

@@ -39,21 +39,21 @@ class TokenRegions:
     """Which cells of one clip are where.
 
     Attributes:
-        near: (K, N) bool, the cell's centre is at most a head size from the joint; all False if
-            the joint is not labelled.
-        body: (N,) bool, the cell's centre is at most half a head size from a bone between two
-            labelled joints (`BONES`): the body's mask where labels have none.
-        labelled: (K,) bool.
+        near: (K, N) bool, the cell's center is at most a head size from the joint; all False if
+            the joint is not labeled.
+        body: (N,) bool, the cell's center is at most half a head size from a bone between two
+            labeled joints (`BONES`): the body's mask where labels have none.
+        labeled: (K,) bool.
     """
 
     near: np.ndarray
     body: np.ndarray
-    labelled: np.ndarray
+    labeled: np.ndarray
 
 
 def token_regions(
     joints: np.ndarray,
-    labelled: np.ndarray,
+    labeled: np.ndarray,
     head_size: float | np.ndarray,
     grid: tuple[int, int],
     input_size: tuple[int, int],
@@ -62,24 +62,24 @@ def token_regions(
 
     Args:
         joints: (K, 2).
-        labelled: (K,) bool.
+        labeled: (K,) bool.
         head_size: pixels of the input, above 0; (2,) if they differ along x and y.
         grid: (h, w).
         input_size: (width, height).
     """
     centers, joints = cell_centers(grid, input_size) / head_size, joints / head_size
     distances = np.linalg.norm(centers - joints[:, None], axis=2)
-    near = (distances <= 1) & labelled[:, None]
+    near = (distances <= 1) & labeled[:, None]
     bones = np.array([[JOINT_NAMES.index(joint) for joint in bone] for bone in BONES])
-    bones = bones[labelled[bones].all(axis=1)]
+    bones = bones[labeled[bones].all(axis=1)]
     start, end = joints[bones[:, 0]], joints[bones[:, 1]]
     to_bones = distances_to_segments(centers, start, end)
     body = (to_bones <= BONE_RADIUS).any(axis=0)
-    return TokenRegions(near, body, labelled)
+    return TokenRegions(near, body, labeled)
 
 
 def cell_centers(grid: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:
-    """(N, 2) x and y of the cells' centres; pixel centres have whole numbers."""
+    """(N, 2) x and y of the cells' centers; pixel centers have whole numbers."""
     (height, width), (input_width, input_height) = grid, input_size
     x = (np.arange(width) + 0.5) * input_width / width - 0.5
     y = (np.arange(height) + 0.5) * input_height / height - 0.5
@@ -100,8 +100,8 @@ class TokenShares:
     """Shares of selected cells, in percent; None without cells to count.
 
     Attributes:
-        own_joint: within a head size of the joint that chose them, of labelled joints' cells.
-        any_joint: within a head size of any labelled joint, of all cells.
+        own_joint: within a head size of the joint that chose them, of labeled joints' cells.
+        any_joint: within a head size of any labeled joint, of all cells.
         body: on the body, of all cells.
     """
 
@@ -119,7 +119,7 @@ def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> T
     """
     hits, totals = np.zeros(3), np.zeros(3)
     for cells, region in zip(selections, regions):
-        own = np.take_along_axis(region.near, cells, axis=1)[region.labelled]
+        own = np.take_along_axis(region.near, cells, axis=1)[region.labeled]
         anywhere = region.near.any(axis=0)[cells], region.body[cells]
         hits += [inside.sum() for inside in (own, *anywhere)]
         totals += [own.size, cells.size, cells.size]

@@ -1,4 +1,4 @@
-"""Normalisation of clips.
+"""Normalization of clips.
 
 Shapes: B clips, T frames, H x W input pixels.
 """
@@ -20,7 +20,7 @@ class ClipDataPreprocessor(PoseDataPreprocessor):
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalises a batch as `PoseDataPreprocessor.forward` does.
+        """Normalizes a batch as `PoseDataPreprocessor.forward` does.
 
         Without this override clips fail, or lose frames: the channels are looked for where clips
         have their frames.

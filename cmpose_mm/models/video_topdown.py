@@ -51,7 +51,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         """Backbone and method on clips.
 
         Args:
-            inputs: (B, T, 3, H, W) normalised clips, or images (B, 3, H, W).
+            inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
             clip_seeds: (B,) int64 seeds of what the method draws at random in training.
 
         Raises:
@@ -63,7 +63,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         """Backbone (and neck) on single frames, the last map.
 
         Args:
-            images: (N, 3, H, W) normalised frames.
+            images: (N, 3, H, W) normalized frames.
 
         Returns:
             (N, C, h, w).
@@ -75,7 +75,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         """Features of all frames of clips, (B, T, C, h, w), the method's input.
 
         Args:
-            inputs: (B, T, 3, H, W) normalised clips, or images (B, 3, H, W).
+            inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
 
         Raises:
             ValueError: If a clip has another length than the method is built for.

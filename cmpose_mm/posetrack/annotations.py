@@ -6,7 +6,7 @@ Read are per-video files in a folder, or one file with one or many videos:
   DCPose ship them;
 * PoseTrack17 *annolist* as JSON or `.mat`.
 
-The format is recognised from the content of each file. Predictions use the same formats.
+The format is recognized from the content of each file. Predictions use the same formats.
 
 Shapes: P persons of a frame, 15 joints in the order of `joints.JOINT_NAMES`.
 """
@@ -49,14 +49,14 @@ class AnnotationError(ValueError):
 
 @dataclass
 class Frame:
-    """One image of a video with its persons, labelled or predicted.
+    """One image of a video with its persons, labeled or predicted.
 
     Attributes:
         file_name: as the label file writes it.
-        image_id: as labelled; made up for annolist files, see `read_videos`.
-        number: frame number as labelled: for PoseTrack18 and 21 the digits that end the file's
+        image_id: as labeled; made up for annolist files, see `read_videos`.
+        number: frame number as labeled: for PoseTrack18 and 21 the digits that end the file's
             stem (0-based in the official release), for PoseTrack17 `imgnum` (1-based).
-        is_labeled: whether the file marks the frame as labelled.
+        is_labeled: whether the file marks the frame as labeled.
         ignore_regions: polygons, each (n, 2) float64, pixels of the image.
         keypoints: (P, 15, 3) float64 x, y in pixels of the image and visibility v; a joint is
             absent only if x = y = v = 0.
@@ -89,7 +89,7 @@ class Video:
 
     Attributes:
         name: stem of a per-video file, or the images' folder if the file holds several videos.
-        frames: all frames, labelled or not.
+        frames: all frames, labeled or not.
         source: path of the file it came from.
         has_image_ids: False for annolist files, whose image ids are made up.
     """
@@ -607,7 +607,7 @@ def _scalar(value: object) -> object:
 
 
 def empty_frame(file_name: str, image_id: int, number: int | None) -> Frame:
-    """A frame without persons, not labelled."""
+    """A frame without persons, not labeled."""
     joints = len(JOINT_NAMES)
     return Frame(
         file_name=file_name,

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from .annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from .detections import read_detections
 from .frames import FrameTable, is_truncated
-from .persons import labelled_persons
+from .persons import labeled_persons
 
 SPLITS = ('train', 'val', 'test')
 LABEL_PATTERNS = {
@@ -47,8 +47,8 @@ class LabelReport:
         path: of the labels, relative to the data root.
         dataset: 'posetrack17', 'posetrack18' or 'posetrack21'; empty if unreadable.
         image_root: folder that the labels' file names start from, relative to the data root.
-        videos, frames, labelled_frames, persons, usable_persons: counts.
-        missing_frames: labelled or not, named by the labels but not on disk.
+        videos, frames, labeled_frames, persons, usable_persons: counts.
+        missing_frames: labeled or not, named by the labels but not on disk.
         release: of PoseTrack18's validation labels; empty if it can't be told.
         detections: for each detection file, what of it belongs to these labels.
         errors: what keeps training from starting, a sentence each.
@@ -63,7 +63,7 @@ class LabelReport:
     image_root: str = ''
     videos: int = 0
     frames: int = 0
-    labelled_frames: int = 0
+    labeled_frames: int = 0
     persons: int = 0
     usable_persons: int = 0
     missing_frames: int = 0
@@ -76,7 +76,7 @@ class LabelReport:
     def __str__(self) -> str:
         lines = [
             f'{self.path}: {self.dataset or "unreadable"}, {self.split}, {self.layout} layout',
-            f'  videos {self.videos}, frames {self.frames} ({self.labelled_frames} labelled), '
+            f'  videos {self.videos}, frames {self.frames} ({self.labeled_frames} labeled), '
             f'persons {self.persons} ({self.usable_persons} usable), '
             f'missing images {self.missing_frames}',
         ]
@@ -141,10 +141,10 @@ def _check_labels(
         report.errors += error.problems
         return
     frames = [(video, frame) for video in videos for frame in video.frames]
-    labelled = [(video, frame) for video, frame in frames if frame.is_labeled]
+    labeled = [(video, frame) for video, frame in frames if frame.is_labeled]
     report.dataset = _dataset_name(path, videos)
-    report.videos, report.frames, report.labelled_frames = len(videos), len(frames), len(labelled)
-    report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in labelled)
+    report.videos, report.frames, report.labeled_frames = len(videos), len(frames), len(labeled)
+    report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in labeled)
     if (report.dataset, report.split) == ('posetrack18', 'val'):
         report.release = RELEASE_BY_VAL_VIDEOS.get(len(videos), '')
 
@@ -154,15 +154,15 @@ def _check_labels(
     if read_images:
         _check_images(report, table, on_disk)
     try:
-        persons = list(labelled_persons([vf for vf in on_disk if vf[1].is_labeled], table))
+        persons = list(labeled_persons([vf for vf in on_disk if vf[1].is_labeled], table))
     except OSError as error:  # the image whose header tells the size
         report.errors.append(str(error))
         return
     report.dropped += [f'{person}: {person.problem}' for person in persons if person.problem]
     report.usable_persons = sum(person.problem is None for person in persons)
     if not report.usable_persons and report.split != 'test':
-        report.errors.append(f'{path}: no labelled frame has a person that can be used')
-    _check_detections(report, root, videos, labelled)
+        report.errors.append(f'{path}: no labeled frame has a person that can be used')
+    _check_detections(report, root, videos, labeled)
 
 
 def _dataset_name(path: Path, videos: list[Video]) -> str:
@@ -203,7 +203,7 @@ def _check_frames(
             bad_folders.setdefault((folder, video.name), []).append(frame)
         else:
             report.errors.append(
-                f'{table.path(frame.file_name)} (video {video.name}): labelled, but not on disk'
+                f'{table.path(frame.file_name)} (video {video.name}): labeled, but not on disk'
             )
     for (folder, video_name), missing in bad_folders.items():
         state = 'has no images' if os.path.isdir(folder) else 'is not on disk'
@@ -213,7 +213,7 @@ def _check_frames(
     if unneeded:
         report.notes.append(
             f'{unneeded} frames without labels are not on disk; the nearest existing ones serve as '
-            'neighbours'
+            'neighbors'
         )
     return on_disk
 
@@ -230,9 +230,9 @@ def _check_images(
 
 
 def _check_detections(
-    report: LabelReport, root: Path, videos: list[Video], labelled: list[tuple[Video, Frame]]
+    report: LabelReport, root: Path, videos: list[Video], labeled: list[tuple[Video, Frame]]
 ) -> None:
-    """Looks for detection files and matches them with the labelled frames."""
+    """Looks for detection files and matches them with the labeled frames."""
     for pattern in DETECTION_PATTERNS:
         for path in sorted(root.glob(pattern.format(split=report.split))):
             name = path.relative_to(root).as_posix()
@@ -244,9 +244,9 @@ def _check_detections(
             except ValueError as error:
                 report.notes.append(str(error))
                 continue
-            ids = {frame.image_id for _, frame in labelled} & set(detections)
+            ids = {frame.image_id for _, frame in labeled} & set(detections)
             boxes = sum(len(detections[image_id][1]) for image_id in ids)
             report.detections[name] = (
-                f'{boxes} boxes in {len(ids)} of {len(labelled)} labelled frames'
+                f'{boxes} boxes in {len(ids)} of {len(labeled)} labeled frames'
             )
             report.dropped += problems

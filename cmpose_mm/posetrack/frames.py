@@ -48,15 +48,15 @@ def clip_offsets(num_frames: int, stride: int = 1, causal: bool = False) -> np.n
 def random_clip_offsets(
     num_frames: int, stride: int = 1, causal: bool = False, rng=np.random
 ) -> np.ndarray:
-    """Offsets as `clip_offsets` gives them, with neighbours at random distances.
+    """Offsets as `clip_offsets` gives them, with neighbors at random distances.
 
-    On each side of the key frame n neighbours get n different distances, drawn uniformly from
+    On each side of the key frame n neighbors get n different distances, drawn uniformly from
     1 ... n * stride: the clip reaches no further than the one of `clip_offsets`, stays in temporal
     order, and shows no frame twice. With a stride of 1 nothing is left to chance.
 
     Args:
         num_frames: T >= 1.
-        stride: how much further than n frames n neighbours may reach; >= 1.
+        stride: how much further than n frames n neighbors may reach; >= 1.
         causal: no frame later than the key frame.
         rng: source of randomness with numpy's ``choice``.
 
@@ -87,7 +87,7 @@ def is_truncated(content: bytes) -> bool:
 
     A complete JPEG or PNG ends with its end marker. Only a file that doesn't (trailing bytes are
     allowed, other formats exist) is decoded by Pillow, which notices missing data. Some versions
-    of OpenCV decode a truncated file without complaint and paint the rest grey.
+    of OpenCV decode a truncated file without complaint and paint the rest gray.
     """
     if content.endswith((JPEG_END, PNG_END)):
         return False
@@ -171,7 +171,7 @@ class FrameTable:
             self._sizes[folder] = image_size(os.path.join(folder, self._frames[folder][0]))
         return self._sizes[folder]
 
-    def neighbours(self, file_name: str, offsets: Sequence[int]) -> tuple[list[str], np.ndarray]:
+    def neighbors(self, file_name: str, offsets: Sequence[int]) -> tuple[list[str], np.ndarray]:
         """The clip around a frame.
 
         Args:

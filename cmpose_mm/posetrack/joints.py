@@ -28,7 +28,7 @@ JOINT_NAMES_17 = (
 """Keypoints of PoseTrack18 and 21 files. The ears are placeholders and always (0, 0, 0)."""
 
 JOINT_NAMES = tuple(name for name in JOINT_NAMES_17 if not name.endswith('_ear'))
-"""The 15 joints that are labelled and scored."""
+"""The 15 joints that are labeled and scored."""
 
 _SIGMAS = dict(
     nose=0.026,
@@ -42,7 +42,7 @@ _SIGMAS = dict(
     ankle=0.089,
 )
 JOINT_SIGMAS = tuple(_SIGMAS[n.replace('left_', '').replace('right_', '')] for n in JOINT_NAMES)
-"""How far labellers differ on a joint, relative to the person's size; those of MMPose's
+"""How far labelers differ on a joint, relative to the person's size; those of MMPose's
 PoseTrack18."""
 
 JOINT_GROUPS = {

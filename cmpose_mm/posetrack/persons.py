@@ -1,4 +1,4 @@
-"""Which labelled persons become samples, with which box, and why others don't.
+"""Which labeled persons become samples, with which box, and why others don't.
 
 Boxes are in pixels of the image. P: persons of a frame, K: joints.
 """
@@ -19,13 +19,13 @@ ABSENT_BOX_ENLARGEMENT = 1.3
 
 @dataclass
 class Person:
-    """One person of a frame, labelled or detected.
+    """One person of a frame, labeled or detected.
 
     Attributes:
         video, frame: where it is.
-        index: its place among the frame's labelled persons, or among its detections.
+        index: its place among the frame's labeled persons, or among its detections.
         name: the label's annotation id, or which detection it is; for messages.
-        box: (4,) float64 x1, y1, x2, y2; a labelled one is cut to the image.
+        box: (4,) float64 x1, y1, x2, y2; a labeled one is cut to the image.
         score: of the detection; 1 for a label.
         problem: why it can't be used, None if it can.
     """
@@ -42,10 +42,8 @@ class Person:
         return f'{self.video.source}: {self.frame.file_name}, {self.name}'
 
 
-def labelled_persons(
-    frames: list[tuple[Video, Frame]], frame_table: FrameTable
-) -> Iterator[Person]:
-    """All labelled persons of some frames, good and bad.
+def labeled_persons(frames: list[tuple[Video, Frame]], frame_table: FrameTable) -> Iterator[Person]:
+    """All labeled persons of some frames, good and bad.
 
     Args:
         frames: frames that are on disk (their size is needed), with their videos.
@@ -59,7 +57,7 @@ def labelled_persons(
         for index, (box, annotation_id) in enumerate(zip(boxes, frame.ids.tolist())):
             name = f'person {index}' if annotation_id == -1 else f'annotation {annotation_id}'
             if not has_joints[index]:
-                problem = 'no labelled joint'
+                problem = 'no labeled joint'
             elif annotation_id != -1 and annotation_id in seen_ids:
                 problem = 'an annotation id used before'
             else:
@@ -92,14 +90,14 @@ def summarize_problems(persons: list[Person]) -> list[str]:
 
 
 def person_boxes(boxes: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """The labelled boxes; where one is absent, the extent of the labelled joints times 1.3.
+    """The labeled boxes; where one is absent, the extent of the labeled joints times 1.3.
 
     Args:
         boxes: (P, 4) x, y, width, height; a row of NaN is absent.
         keypoints: (P, K, 3) x, y, visibility; all zero is a joint without a label.
 
     Returns:
-        (P, 4) float64 x1, y1, x2, y2. The enlarged extent keeps its centre. NaN for a person with
+        (P, 4) float64 x1, y1, x2, y2. The enlarged extent keeps its center. NaN for a person with
         neither box nor joint.
     """
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
@@ -113,7 +111,7 @@ def person_boxes(boxes: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
 
 
 def clip_box(box: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The box x1, y1, x2, y2 cut to the image's pixel centres [0, width - 1] x [0, height - 1]."""
+    """The box x1, y1, x2, y2 cut to the image's pixel centers [0, width - 1] x [0, height - 1]."""
     return np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
 
 

@@ -1,6 +1,6 @@
 """A stick figure with volume: closed-form joint motion and the solids that give it a surface.
 
-Camera frame throughout, in metres: x to the right, y down, z away from the camera. All motion is a
+Camera frame throughout, in meters: x to the right, y down, z away from the camera. All motion is a
 closed-form function of time, so frames can be rendered in any order and at any sub-frame time.
 """
 
@@ -24,7 +24,7 @@ _UPPER = dict(elbow=2.5, knee=2.3)
 
 @dataclass
 class Build:
-    """Lengths and radii of one body, in metres."""
+    """Lengths and radii of one body, in meters."""
 
     torso: float
     neck: float
@@ -47,7 +47,7 @@ class Motion:
     """Every joint angle is ``mean + amplitude * sin(2 pi (frequency * t + phase))``, clipped.
 
     The four arrays are (20,), ordered as `ANGLE_NAMES`; frequency in hertz. ``root`` (2,) is the
-    ground position (x, z) at ``t = 0``, ``velocity`` (2,) in metres a second, ``heading`` the yaw
+    ground position (x, z) at ``t = 0``, ``velocity`` (2,) in meters a second, ``heading`` the yaw
     at ``t = 0`` (0 faces the camera, positive turns to the person's left) and ``turn`` its rate.
     """
 
@@ -60,7 +60,7 @@ class Motion:
     heading: float
     turn: float
     hop: float = 0.0
-    """Height of a hop in metres, at the frequency of the left knee."""
+    """Height of a hop in meters, at the frequency of the left knee."""
 
     def angles(self, t: float) -> dict[str, float]:
         """Joint angles in radians at time ``t`` (seconds)."""
@@ -236,7 +236,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _limb(frame: np.ndarray, outward: float, flex: float, abd: float, turn: float):
-    """Direction of an upper limb and the unit vector, across it, towards which its end bends."""
+    """Direction of an upper limb and the unit vector, across it, toward which its end bends."""
     left, up, front = frame
     direction = np.cos(abd) * (front * np.sin(flex) - up * np.cos(flex)) + (
         outward * np.sin(abd) * left
@@ -308,7 +308,7 @@ def pose_points(build: Build, motion: Motion, t: float, ground: float) -> dict[s
 class Solid:
     """A tapered, elliptic capsule from ``start`` to ``end`` (points by name).
 
-    ``radii`` holds (side, front) at the start and (side, front) at the end, in metres. ``frame``
+    ``radii`` holds (side, front) at the start and (side, front) at the end, in meters. ``frame``
     names the body frame that orients texture and ellipse, ``cloth`` the texture to wear.
     """
 

@@ -1,7 +1,7 @@
 """A small z-buffer renderer for textured capsules and flat sprites.
 
-Camera frame in metres: x to the right, y down, z away from the camera. Images are BGR; pixel
-(0, 0) has its centre at coordinate (0, 0).
+Camera frame in meters: x to the right, y down, z away from the camera. Images are BGR; pixel
+(0, 0) has its center at coordinate (0, 0).
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import cv2
 import numpy as np
 
 BACKGROUND, OCCLUDER = -1, -2
-_TILE = 0.35  # metres covered by one repeat of a texture
+_TILE = 0.35  # meters covered by one repeat of a texture
 _F = np.float32
 
 
 @dataclass
 class Camera:
-    """Pinhole camera; ``focal`` and ``centre`` (x, y) in pixels."""
+    """Pinhole camera; ``focal`` and ``center`` (x, y) in pixels."""
 
     focal: float
-    centre: np.ndarray
+    center: np.ndarray
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) metres, camera frame, to (..., 2) pixels, image."""
+        """(..., 3) meters, camera frame, to (..., 2) pixels, image."""
         points = np.asarray(points, np.float64)
-        return points[..., :2] / points[..., 2:] * self.focal + self.centre
+        return points[..., :2] / points[..., 2:] * self.focal + self.center
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Capsule:
     """A tapered capsule, elliptic across.
 
     Attributes:
-        start, end: (3,) centres of its ends, camera frame, metres; may be equal (a ball).
-        radii: (side, front) at the start, then (side, front) at the end, metres.
+        start, end: (3,) centers of its ends, camera frame, meters; may be equal (a ball).
+        radii: (side, front) at the start, then (side, front) at the end, meters.
         frame: (3, 3) unit rows left, up, front of the body part; orients ellipse and texture.
         texture: (S, S, 3) uint8; rows run along the capsule, columns once around from the front.
         stretch: rows of the texture cover the capsule once instead of repeating.
@@ -54,7 +54,7 @@ class Canvas:
 
     Attributes:
         image: (H, W, 3) float32 BGR.
-        depth: (H, W) float32 metres, infinite on the background.
+        depth: (H, W) float32 meters, infinite on the background.
         owner: (H, W) int16, index of the person seen at the pixel, BACKGROUND or OCCLUDER.
     """
 
@@ -63,11 +63,11 @@ class Canvas:
         self.depth = np.full(background.shape[:2], np.inf, _F)
         self.owner = np.full(background.shape[:2], BACKGROUND, np.int16)
 
-    def _paint(self, at, alpha, depth, colour, owner: int) -> None:
+    def _paint(self, at, alpha, depth, color, owner: int) -> None:
         """Blends flat pixels where they are nearer; who covers half a pixel owns it."""
         alpha = np.where(depth < self.depth[at], alpha, _F(0))
         image = self.image[at]
-        self.image[at] = image + alpha[:, None] * (colour - image)
+        self.image[at] = image + alpha[:, None] * (color - image)
         solid = alpha >= 0.5
         at = (at[0][solid], at[1][solid])
         self.depth[at] = depth[solid]
@@ -80,7 +80,7 @@ class Canvas:
 
         Args:
             corner: (2,) position of its top left pixel in pixels, image; any real number.
-            depth: its distance in metres.
+            depth: its distance in meters.
             texture: (h, w, 3) uint8.
             coverage: (h, w) float32 in 0..1.
         """
@@ -89,7 +89,7 @@ class Canvas:
         size = np.array(coverage.shape[::-1]) + 1
         shift = np.float64([[1, 0, corner[0] - low[0]], [0, 1, corner[1] - low[1]]])
         alpha = cv2.warpAffine(coverage, shift, tuple(size.tolist()))
-        colour = cv2.warpAffine(
+        color = cv2.warpAffine(
             texture, shift, tuple(size.tolist()), borderMode=cv2.BORDER_REPLICATE
         )
         rows, columns = np.nonzero(alpha)
@@ -100,7 +100,7 @@ class Canvas:
             (y[keep], x[keep]),
             alpha[rows, columns],
             np.full(len(rows), depth, _F),
-            colour[rows, columns].astype(_F),
+            color[rows, columns].astype(_F),
             OCCLUDER,
         )
 
@@ -138,8 +138,8 @@ class Canvas:
         normal = np.stack([qx * unit, qy * unit, -np.sqrt(1 - inside * inside)])
         depth = _F(z0) + t * _F(z1 - z0) + normal[2] * (_F(deep[0]) + t * _F(deep[1] - deep[0]))
         shade = _F(0.55) + _F(0.5) * np.maximum(light.astype(_F) @ normal, 0)
-        colour = _texels(solid, t, normal) * shade[:, None]
-        self._paint((at[0] + top, at[1] + left), alpha, depth, colour, owner)
+        color = _texels(solid, t, normal) * shade[:, None]
+        self._paint((at[0] + top, at[1] + left), alpha, depth, color, owner)
 
 
 def _apparent_radii(solid: Capsule, dx: float, dy: float) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +155,7 @@ def _apparent_radii(solid: Capsule, dx: float, dy: float) -> tuple[np.ndarray, n
 
 
 def _texels(solid: Capsule, t: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """(M, 3) texture colours at ``t`` (M,) along the axis where the surface has ``normal`` (3, M).
+    """(M, 3) texture colors at ``t`` (M,) along the axis where the surface has ``normal`` (3, M).
 
     The position around is the normal's angle in the body frame, so that a texture stays on its
     side of the body: a face seen from behind is hair.

@@ -47,8 +47,8 @@ class Settings:
 
     Attributes:
         videos: number of videos by split; splits share no random stream, so their textures,
-            colours, backgrounds, bodies and motions differ.
-        frames: frames a video; every one is labelled.
+            colors, backgrounds, bodies and motions differ.
+        frames: frames a video; every one is labeled.
         seed: of everything.
         height, width: of the images in pixels.
         difficulty: of all scenes but those of `by_split` splits.
@@ -191,7 +191,7 @@ def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> N
 def person_annotations(labels: FrameLabels, image: dict) -> list[dict]:
     """The persons of one frame as PoseTrack18 annotations.
 
-    A person is labelled if at least three joints are inside the image and one is visible.
+    A person is labeled if at least three joints are inside the image and one is visible.
 
     Args:
         labels: truth about the frame.

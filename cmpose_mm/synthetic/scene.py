@@ -17,12 +17,12 @@ from .textures import (
     random_texture,
     render_background,
     shirt_texture,
-    skin_colour,
+    skin_color,
     tiled,
 )
 
 FRAME_RATE = 25.0
-_SUBFRAMES = 5  # odd, so that the middle one is the labelled instant
+_SUBFRAMES = 5  # odd, so that the middle one is the labeled instant
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Occluder:
         texture, coverage: (h, w, 3) uint8 and (h, w) float32.
         corner: (2,) top left in pixels at time 0.
         velocity: (2,) pixels a second.
-        depth: distance in metres.
+        depth: distance in meters.
     """
 
     texture: np.ndarray
@@ -130,7 +130,7 @@ class Scene:
     focal: float
     horizon: float
     ground: float
-    """Height of the camera over the floor, metres."""
+    """Height of the camera over the floor, meters."""
     light: np.ndarray
     people: list[Person]
     occluders: list[Occluder]
@@ -143,7 +143,7 @@ class Scene:
     defocus_time: float = 0.0
     gain: np.ndarray = field(default_factory=lambda: np.ones(3))
     noise: float = 0.0
-    """Standard deviation of the sensor's noise in grey levels."""
+    """Standard deviation of the sensor's noise in gray levels."""
 
     def pan_at(self, t: float) -> np.ndarray:
         """(2,) shift of the picture in pixels."""
@@ -231,20 +231,20 @@ def _shadow(canvas: Canvas, camera: Camera, points: dict[str, np.ndarray], groun
     """Darkens the floor under a person."""
     pelvis = points['pelvis']
     foot = np.array([pelvis[0], ground, pelvis[2]])
-    centre = camera.project(foot)
+    center = camera.project(foot)
     radius = 0.35 * camera.focal / foot[2]
     height, width = canvas.depth.shape
-    low = np.maximum(np.floor(centre - radius).astype(int), 0)
-    high = np.minimum(np.ceil(centre + radius).astype(int) + 1, [width, height])
+    low = np.maximum(np.floor(center - radius).astype(int), 0)
+    high = np.minimum(np.ceil(center + radius).astype(int) + 1, [width, height])
     if (low >= high).any():
         return
-    x = (np.arange(low[0], high[0]) - centre[0]) / radius
-    y = (np.arange(low[1], high[1])[:, None] - centre[1]) / (0.35 * radius)
+    x = (np.arange(low[0], high[0]) - center[0]) / radius
+    y = (np.arange(low[1], high[1])[:, None] - center[1]) / (0.35 * radius)
     share = 0.5 * np.clip(1 - x * x - y * y, 0, 1).astype(np.float32)
     canvas.image[low[1] : high[1], low[0] : high[0]] *= 1 - share[..., None]
 
 
-# How far behind the surface a joint may lie and still count as seen, in metres: the thickest body
+# How far behind the surface a joint may lie and still count as seen, in meters: the thickest body
 # part around it plus a little, so that only a surface of something else hides it.
 _SKIN_DEPTH = {'hip': 0.16, 'shoulder': 0.13, 'head_bottom': 0.13, 'head_top': 0.14}
 
@@ -304,7 +304,7 @@ def sample_scene(
     """Draws a random scene.
 
     Args:
-        appearance: source of textures, colours, bodies, background and light.
+        appearance: source of textures, colors, bodies, background and light.
         motion: source of actions, paths, occluders' positions, camera motion and blur.
         difficulty: how hard it shall be.
         duration: length in seconds; the scene is staged for times within half of it around 0.
@@ -361,7 +361,7 @@ def _unit(v: np.ndarray) -> np.ndarray:
 
 
 def _dress(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    skin = skin_colour(rng)
+    skin = skin_color(rng)
     noise = rng.normal(0, 4, (64, 64, 1))
     bare = (skin + noise).clip(0, 255).astype(np.uint8)
     shirt = shirt_texture(rng, skin)
@@ -421,12 +421,12 @@ def _sample_occluders(
         when = motion.uniform(-0.5, 0.5) * duration
         points = body.pose_points(target.build, target.motion, when, scene.ground)
         joint = points[JOINT_NAMES[motion.integers(len(JOINT_NAMES))]]
-        centre = scene.camera_at(when).project(joint) - scene.pan_at(when)
+        center = scene.camera_at(when).project(joint) - scene.pan_at(when)
         velocity = np.zeros(2)
         if motion.random() < difficulty.moving_occluders:
             speed = difficulty.speed * difficulty.occluder_speed
             velocity = speed * scene.width * motion.normal(0, [0.35, 0.1])
-        corner = centre - np.array([w, h]) / 2 - velocity * when
+        corner = center - np.array([w, h]) / 2 - velocity * when
         depth = min(nearest - 1.0, target.motion.root[1] - 0.7) - 0.01 * len(occluders)
         coverage = random_outline(appearance, h, w)
         occluders.append(Occluder(texture, coverage, corner, velocity, depth))

@@ -28,7 +28,7 @@ CLEAN = Difficulty(
 )
 """Fast people, nothing in front of them. The other splits change this in what they are named for.
 
-Occluders are small and cross their own width within a frame or two, so that a neighbouring frame
+Occluders are small and cross their own width within a frame or two, so that a neighboring frame
 shows most of what they hide.
 """
 SPLITS = {

@@ -8,15 +8,15 @@ import numpy as np
 _CALM = dict(saturation=(0.0, 0.5), contrast=(0.1, 0.5))  # of the surroundings
 
 
-def random_colour(rng: np.random.Generator, saturation=(0.1, 0.9), value=(0.15, 0.95)):
-    """BGR colour as (3,) float32 in 0..255, hue uniform."""
+def random_color(rng: np.random.Generator, saturation=(0.1, 0.9), value=(0.15, 0.95)):
+    """BGR color as (3,) float32 in 0..255, hue uniform."""
     hsv = np.array(
         [[[rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value)]]], np.float32
     )
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0] * 255
 
 
-def skin_colour(rng: np.random.Generator) -> np.ndarray:
+def skin_color(rng: np.random.Generator) -> np.ndarray:
     """BGR skin tone as (3,) float32 in 0..255, from light to dark."""
     light, dark = np.array([170, 195, 235.0]), np.array([40, 60, 95.0])
     mix = rng.random()
@@ -47,10 +47,10 @@ def random_texture(
     Args:
         rng: source of all randomness.
         size: side in texels.
-        saturation: range of its two colours' saturation.
-        contrast: range of the pattern's strength, 1 for the second colour in full.
+        saturation: range of its two colors' saturation.
+        contrast: range of the pattern's strength, 1 for the second color in full.
     """
-    first, second = random_colour(rng, saturation), random_colour(rng, saturation)
+    first, second = random_color(rng, saturation), random_color(rng, saturation)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     # Whole periods, so that textures tile.
     n, m = rng.integers(2, 7, 2)
@@ -88,12 +88,12 @@ def shirt_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) ->
     image = np.where(((x < 0.13) & (y > 0.88))[..., None], skin, image)  # neckline
     kind = rng.choice(['jacket', 'buttons', 'print', 'none'], p=[0.45, 0.2, 0.3, 0.05])
     if kind == 'jacket':
-        image = np.where((x < rng.uniform(0.05, 0.12))[..., None], random_colour(rng), image)
+        image = np.where((x < rng.uniform(0.05, 0.12))[..., None], random_color(rng), image)
     elif kind == 'buttons':
-        image = np.where((x < 0.018)[..., None], random_colour(rng), image)
+        image = np.where((x < 0.018)[..., None], random_color(rng), image)
     elif kind == 'print':
         inside = (x < rng.uniform(0.08, 0.14)) & (np.abs(y - 0.6) < rng.uniform(0.08, 0.2))
-        image = np.where(inside[..., None], random_colour(rng), image)
+        image = np.where(inside[..., None], random_color(rng), image)
     return image.clip(0, 255).astype(np.uint8)
 
 
@@ -102,7 +102,7 @@ def head_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> 
 
     The face looks from column 0 (and wraps around); hair covers back and crown.
     """
-    hair = random_colour(rng, (0.0, 0.7), (0.05, 0.75))
+    hair = random_color(rng, (0.0, 0.7), (0.05, 0.75))
     if np.abs(hair - skin).sum() < 120:  # a face must differ from a back of a head
         hair = hair * 0.3
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
@@ -116,7 +116,7 @@ def head_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> 
     image = np.where(eyes[..., None], np.float32(25), image)
     image = np.where(mouth[..., None], skin * np.array([0.6, 0.5, 0.8]), image)
     if rng.random() < 0.1:  # hat
-        image = np.where((y > rng.uniform(0.6, 0.7))[..., None], random_colour(rng), image)
+        image = np.where((y > rng.uniform(0.6, 0.7))[..., None], random_color(rng), image)
     image += (smooth_noise(rng, size, size)[..., None] - 0.5) * 25
     return image.clip(0, 255).astype(np.uint8)
 
@@ -130,8 +130,8 @@ def render_background(
         rng: source of all randomness.
         height, width: size in pixels.
         horizon: row of the horizon in pixels.
-        focal: focal length in pixels, times the camera's height over the floor in metres.
-        depth: distance of the wall in metres.
+        focal: focal length in pixels, times the camera's height over the floor in meters.
+        depth: distance of the wall in meters.
 
     Returns:
         (height, width, 3) uint8 BGR.
@@ -154,16 +154,16 @@ def _floor_and_wall(rng, height, width, horizon, focal, depth) -> np.ndarray:
     v, u = np.mgrid[:height, :width].astype(np.float32)
     distance = np.float32(focal) / np.maximum(v - np.float32(horizon), np.float32(1e-3))
     is_floor = distance < depth
-    metres = distance * np.float32(rng.uniform(0.3, 0.8) * size)
+    meters = distance * np.float32(rng.uniform(0.3, 0.8) * size)
     zoom = np.float32(rng.uniform(0.5, 2.0))
-    map_x = np.where(is_floor, (u - width / 2) / np.float32(focal) * metres, u * zoom) % size
-    map_y = np.where(is_floor, metres, v * zoom) % size
+    map_x = np.where(is_floor, (u - width / 2) / np.float32(focal) * meters, u * zoom) % size
+    map_y = np.where(is_floor, meters, v * zoom) % size
     image = np.where(
         is_floor[..., None],
         cv2.remap(floor, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
         cv2.remap(wall, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
     ).astype(np.float32)
-    # A far floor's texture aliases: fade it into its mean colour.
+    # A far floor's texture aliases: fade it into its mean color.
     fade = np.where(is_floor, 0.8 * np.clip(distance / np.float32(depth), 0, 1) ** 1.5, 0)
     image += fade[..., None].astype(np.float32) * (floor.mean((0, 1), dtype=np.float32) - image)
     return image

@@ -14,7 +14,7 @@ class BoxSmoother:
     """Takes the jitter out of the boxes of each track, online.
 
     A smoothed box is the present value of straight lines through all boxes of the track so far, for
-    centre x and y and the logarithms of width and height, fitted by least squares. A box that
+    center x and y and the logarithms of width and height, fitted by least squares. A box that
     is n frames old has weight decay^n. So a person who moves evenly is not lagged behind, and a
     person who was not seen for a while starts anew.
 
@@ -67,6 +67,6 @@ class BoxSmoother:
             self._sums[int(ids[place])] = weights, values
             # the shortest solution: with a single box, a line of slope zero
             present = (np.linalg.pinv(weights) @ values)[0]
-            centre, half = present[:2], np.exp(present[2:]) / 2
-            smoothed[place] = np.concatenate([centre - half, centre + half])
+            center, half = present[:2], np.exp(present[2:]) / 2
+            smoothed[place] = np.concatenate([center - half, center + half])
         return smoothed

@@ -1,5 +1,6 @@
 """Pictures: poses over frames, and what CM-Pose's token enhancement selected and merged."""
 
+from ..old_names import old_names
 from .causal_tokens import (
     crop_person,
     crop_points,
@@ -7,13 +8,13 @@ from .causal_tokens import (
     draw_clusters,
     draw_similarity,
     heat_legend,
-    joint_colours,
+    joint_colors,
     joint_legend,
     token_grid,
 )
 from .explain import Explanation, explain, explanation_frame, person_details
 from .prediction_sheet import prediction_sheet
-from .skeletons import draw_poses, side_colour
+from .skeletons import draw_poses, side_color
 
 __all__ = [
     'Explanation',
@@ -26,10 +27,11 @@ __all__ = [
     'explain',
     'explanation_frame',
     'heat_legend',
-    'joint_colours',
+    'joint_colors',
     'joint_legend',
     'person_details',
     'prediction_sheet',
-    'side_colour',
+    'side_color',
     'token_grid',
 ]
+__getattr__ = old_names(__name__, {'joint_colours': 'joint_colors', 'side_colour': 'side_color'})

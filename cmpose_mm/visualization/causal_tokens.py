@@ -13,8 +13,8 @@ from mmpose.structures.bbox import get_udp_warp_matrix
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 
-def joint_colours() -> np.ndarray:
-    """(15, 3) uint8 BGR, one colour for each of `JOINT_NAMES`."""
+def joint_colors() -> np.ndarray:
+    """(15, 3) uint8 BGR, one color for each of `JOINT_NAMES`."""
     hue = (np.arange(len(JOINT_NAMES)) * 180 // len(JOINT_NAMES)).astype(np.uint8)
     value = np.where(np.arange(len(JOINT_NAMES)) % 2, 255, 190).astype(np.uint8)
     hsv = np.stack([hue, np.full_like(hue, 235), value], axis=1)[None]
@@ -79,12 +79,12 @@ def _check_one_value_a_cell(name: str, values: np.ndarray, grid: tuple[int, int]
 def draw_causal_tokens(
     crop: np.ndarray, causal_tokens: np.ndarray, grid: tuple[int, int]
 ) -> np.ndarray:
-    """The cells that the joints selected, each in its joint's colour; the rest is darkened.
+    """The cells that the joints selected, each in its joint's color; the rest is darkened.
 
     Args:
         crop: (H, W, 3) uint8 BGR.
         causal_tokens: (15, n) int cells, best first; a cell that several joints selected shows the
-            last one's colour.
+            last one's color.
         grid: (h, w) of the tokens.
 
     Raises:
@@ -98,12 +98,12 @@ def draw_causal_tokens(
     owner = _cell_image(owner, grid, crop)
     chosen = owner >= 0
     out = crop * np.float32(0.35)
-    out[chosen] = 0.45 * crop[chosen] + 0.55 * joint_colours()[owner[chosen]]
+    out[chosen] = 0.45 * crop[chosen] + 0.55 * joint_colors()[owner[chosen]]
     return _draw_borders(out.astype(np.uint8), owner, chosen)
 
 
 def draw_clusters(crop: np.ndarray, cluster_ids: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """The clusters of the other cells: each filled with its mean colour and outlined.
+    """The clusters of the other cells: each filled with its mean color and outlined.
 
     So the picture shows what merging leaves over; causal cells keep their pixels.
 
@@ -158,7 +158,7 @@ def draw_similarity(
     inside = np.zeros(len(similarity), np.uint8)
     inside[marked] = 1
     inside = _cell_image(inside, grid, crop)
-    return _draw_borders(out, inside, inside > 0, colour=(255, 255, 0))
+    return _draw_borders(out, inside, inside > 0, color=(255, 255, 0))
 
 
 def blend_heat(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
@@ -168,48 +168,48 @@ def blend_heat(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
         image: (H, W, 3) uint8 BGR.
         strength: (H, W) float in 0..1.
     """
-    colour = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_HOT)
+    color = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_HOT)
     weight = strength[..., None]
-    return (0.5 * image * (1 - weight) + colour * weight).astype(np.uint8)
+    return (0.5 * image * (1 - weight) + color * weight).astype(np.uint8)
 
 
-def heat_colours() -> np.ndarray:
-    """(256, 3) uint8 BGR, what `blend_heat` makes of mid-grey for strengths 0 to 1."""
-    grey = np.full((1, 256, 3), 128, np.uint8)
-    return blend_heat(grey, np.linspace(0, 1, 256, dtype=np.float32)[None])[0]
+def heat_colors() -> np.ndarray:
+    """(256, 3) uint8 BGR, what `blend_heat` makes of mid-gray for strengths 0 to 1."""
+    gray = np.full((1, 256, 3), 128, np.uint8)
+    return blend_heat(gray, np.linspace(0, 1, 256, dtype=np.float32)[None])[0]
 
 
 def _draw_borders(
     image: np.ndarray,
     ids: np.ndarray,
     where: np.ndarray,
-    colour: tuple[int, int, int] = (255, 255, 255),
+    color: tuple[int, int, int] = (255, 255, 255),
 ) -> np.ndarray:
-    """Lines between neighbouring pixels of different ids, next to ``where``."""
+    """Lines between neighboring pixels of different ids, next to ``where``."""
     border = np.zeros(ids.shape, bool)
     border[:, 1:] |= (ids[:, 1:] != ids[:, :-1]) & (where[:, 1:] | where[:, :-1])
     border[1:] |= (ids[1:] != ids[:-1]) & (where[1:] | where[:-1])
-    image[border] = colour
+    image[border] = color
     return image
 
 
 def joint_legend(height: int) -> np.ndarray:
-    """(height, W, 3) strip with the joints' colours and names, as in `draw_causal_tokens`."""
+    """(height, W, 3) strip with the joints' colors and names, as in `draw_causal_tokens`."""
     row = height / len(JOINT_NAMES)
     size = row / 50
     strip = np.full((height, int(11 * row * 0.55) + 24, 3), 30, np.uint8)
-    for i, (name, colour) in enumerate(zip(JOINT_NAMES, joint_colours().tolist())):
+    for i, (name, color) in enumerate(zip(JOINT_NAMES, joint_colors().tolist())):
         y = int((i + 0.5) * row)
-        cv2.rectangle(strip, (6, y - 5), (16, y + 5), colour, -1)
+        cv2.rectangle(strip, (6, y - 5), (16, y + 5), color, -1)
         cv2.putText(strip, name.replace('_', ' '), (22, y + 4), cv2.FONT_HERSHEY_SIMPLEX, size,
                     (235, 235, 235), 1, cv2.LINE_AA)  # fmt: skip
     return strip
 
 
 def heat_legend(height: int, least: float, largest: float) -> np.ndarray:
-    """(height, W, 3) strip with `heat_colours` from the least value, below, to the largest."""
+    """(height, W, 3) strip with `heat_colors` from the least value, below, to the largest."""
     strip = np.full((height, 74, 3), 30, np.uint8)
-    bar = cv2.resize(heat_colours()[::-1, None], (14, height - 12), interpolation=cv2.INTER_LINEAR)
+    bar = cv2.resize(heat_colors()[::-1, None], (14, height - 12), interpolation=cv2.INTER_LINEAR)
     strip[6:-6, 6:20] = bar
     for value, y in ((largest, 14), (least, height - 7)):
         cv2.putText(strip, f'{value:.2g}', (24, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235),

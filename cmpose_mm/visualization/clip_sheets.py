@@ -19,7 +19,7 @@ from .layout import text_line
 
 FRAME_HEIGHT = 320  # pixels of a drawn frame
 _LINE_HEIGHT = 18
-_WHITE, _GREY, _YELLOW = (255, 255, 255), (170, 170, 170), (0, 220, 255)
+_WHITE, _GRAY, _YELLOW = (255, 255, 255), (170, 170, 170), (0, 220, 255)
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
@@ -53,7 +53,7 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
 
     Args:
         sample: what `PackClipInputs(pack_transformed=True)` gives; frames are BGR.
-        metainfo: of the dataset: joint colours and limbs.
+        metainfo: of the dataset: joint colors and limbs.
 
     Returns:
         (h, w, 3) uint8, BGR.
@@ -65,14 +65,14 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
     large = [_enlarge(frame, scale) for frame in frames]
 
     instances = data_sample.gt_instances
-    # Pixel centres stay pixel centres: (x + 0.5) * scale - 0.5.
+    # Pixel centers stay pixel centers: (x + 0.5) * scale - 0.5.
     points = (instances.transformed_keypoints[0] + 0.5) * scale - 0.5  # (K, 2)
-    labelled = np.asarray(instances.keypoints_visible[0]) > 0
-    labelled &= meta['box_source'] == 'ground_truth'  # detections come with dummy joints
+    labeled = np.asarray(instances.keypoints_visible[0]) > 0
+    labeled &= meta['box_source'] == 'ground_truth'  # detections come with dummy joints
     key = meta['key_index']
     panels = [image.copy() for image in large]
     for t, panel in enumerate(panels):
-        _draw_pose(panel, points, labelled, metainfo, with_limbs=t == key)
+        _draw_pose(panel, points, labeled, metainfo, with_limbs=t == key)
     cv2.rectangle(panels[key], (0, 0), (panels[key].shape[1] - 1, FRAME_HEIGHT - 1), _YELLOW, 2)
     captions = [
         os.path.basename(path) + ('' if valid else ' (repeated)')
@@ -83,13 +83,13 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
         captions.append('targets')
 
     columns = [
-        np.concatenate([panel, _caption(caption, panel.shape[1], _GREY)])
+        np.concatenate([panel, _caption(caption, panel.shape[1], _GRAY)])
         for panel, caption in zip(panels, captions)
     ]
     row = np.concatenate(columns, axis=1)
     title = (
         f'video {meta["video"]}, frame {meta["frame_number"]}, track {meta["track_id"]}, '
-        f'{int(labelled.sum())} joints labelled, box {meta["box_source"]}'
+        f'{int(labeled.sum())} joints labeled, box {meta["box_source"]}'
         f'{", flipped" if meta.get("flip") else ""}'
     )
     return np.concatenate([_caption(title, row.shape[1], _WHITE), row])
@@ -125,18 +125,18 @@ def _enlarge(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _draw_pose(
-    image: np.ndarray, points: np.ndarray, labelled: np.ndarray, metainfo: dict, with_limbs: bool
+    image: np.ndarray, points: np.ndarray, labeled: np.ndarray, metainfo: dict, with_limbs: bool
 ) -> None:
-    """Draws the labelled joints into the image, with or without the limbs between them."""
+    """Draws the labeled joints into the image, with or without the limbs between them."""
     places = [tuple(int(round(float(v))) for v in point) for point in points]
     if with_limbs:
         for (start, end), color in zip(
             metainfo['skeleton_links'], metainfo['skeleton_link_colors']
         ):
-            if labelled[start] and labelled[end]:
+            if labeled[start] and labeled[end]:
                 bgr = tuple(int(c) for c in color[::-1])
                 cv2.line(image, places[start], places[end], bgr, 2, cv2.LINE_AA)
-    for place, shown, color in zip(places, labelled, metainfo['keypoint_colors']):
+    for place, shown, color in zip(places, labeled, metainfo['keypoint_colors']):
         if shown:
             bgr = tuple(int(c) for c in color[::-1])
             cv2.circle(image, place, 4 if with_limbs else 2, bgr, -1, cv2.LINE_AA)
@@ -144,7 +144,7 @@ def _draw_pose(
 
 
 def _blend_heatmaps(image: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """The image darkened, with the maximum over the joints' heatmaps (K, h, w) in colour."""
+    """The image darkened, with the maximum over the joints' heatmaps (K, h, w) in color."""
     size = image.shape[1], image.shape[0]
     strength = cv2.resize(np.clip(heatmaps.max(axis=0), 0, 1), size, interpolation=cv2.INTER_LINEAR)
     return blend_heat(image, strength)

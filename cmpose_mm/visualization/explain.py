@@ -23,9 +23,9 @@ from .causal_tokens import (
     draw_causal_tokens,
     draw_clusters,
     draw_similarity,
-    heat_colours,
+    heat_colors,
     heat_legend,
-    joint_colours,
+    joint_colors,
     joint_legend,
     token_grid,
 )
@@ -139,8 +139,8 @@ class Explanation:
 
     Attributes:
         pose: the predicted joints.
-        causal_tokens: the cells that each joint selected, in the joint's colour.
-        clusters: the clusters of the other cells, each in its mean colour.
+        causal_tokens: the cells that each joint selected, in the joint's color.
+        clusters: the clusters of the other cells, each in its mean color.
         similarity: how similar each cell is to the joint's token; its causal tokens are outlined.
         similarity_map: (h, w) float, the values behind it.
     """
@@ -165,7 +165,7 @@ class Explanation:
         return row(parts)
 
     def figure(self) -> Figure:
-        """The same as a matplotlib figure: one axes a panel, a legend of joints, a colour bar.
+        """The same as a matplotlib figure: one axes a panel, a legend of joints, a color bar.
 
         The figure is not registered with pyplot: it shows as the result of a notebook's cell (after
         ``%matplotlib inline``), and ``figure.savefig(path)`` works with any backend.
@@ -184,12 +184,12 @@ class Explanation:
             axes.set_axis_off()
         heat = ScalarMappable(
             Normalize(self.similarity_map.min(), self.similarity_map.max()),
-            ListedColormap(heat_colours()[:, ::-1] / 255),
+            ListedColormap(heat_colors()[:, ::-1] / 255),
         )
         figure.colorbar(heat, ax=all_axes[-1])
         patches = [
-            Patch(color=colour[::-1] / 255, label=name.replace('_', ' '))
-            for name, colour in zip(JOINT_NAMES, joint_colours())
+            Patch(color=color[::-1] / 255, label=name.replace('_', ' '))
+            for name, color in zip(JOINT_NAMES, joint_colors())
         ]
         figure.legend(handles=patches, loc='outside lower center', ncols=8)
         return figure

@@ -14,7 +14,7 @@ def text_line(
     text: str,
     width: int,
     height: int = CAPTION_HEIGHT,
-    colour: tuple[int, int, int] = _LIGHT,
+    color: tuple[int, int, int] = _LIGHT,
     background: tuple[int, int, int] = _DARK,
 ) -> np.ndarray:
     """(height, width, 3) strip with one line of text, which shrinks until it fits."""
@@ -22,7 +22,7 @@ def text_line(
     font = cv2.FONT_HERSHEY_SIMPLEX
     (needed, _), _ = cv2.getTextSize(text, font, 0.45, 1)
     size = 0.45 * min(1.0, (width - 8) / max(needed, 1))
-    cv2.putText(strip, text, (4, round(0.7 * height)), font, size, colour, 1, cv2.LINE_AA)
+    cv2.putText(strip, text, (4, round(0.7 * height)), font, size, color, 1, cv2.LINE_AA)
     return strip
 
 

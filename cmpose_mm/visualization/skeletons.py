@@ -11,7 +11,7 @@ import numpy as np
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 LEFT, RIGHT, MIDDLE = (0, 255, 0), (0, 128, 255), (255, 153, 51)
-"""BGR colours of the person's own left and right side, and of what is between."""
+"""BGR colors of the person's own left and right side, and of what is between."""
 
 _LIMBS = (
     ('head_top', 'nose'), ('nose', 'head_bottom'), ('head_bottom', 'left_shoulder'),
@@ -23,13 +23,13 @@ _LIMBS = (
 )  # fmt: skip
 
 
-def side_colour(*joints: str) -> tuple[int, int, int]:
-    """Colour of a joint, or of the limb between two: `LEFT`, `RIGHT` or `MIDDLE`."""
-    for side, colour in (('left', LEFT), ('right', RIGHT)):
+def side_color(*joints: str) -> tuple[int, int, int]:
+    """Color of a joint, or of the limb between two: `LEFT`, `RIGHT` or `MIDDLE`."""
+    for side, color in (('left', LEFT), ('right', RIGHT)):
         if any(j.startswith(side) for j in joints) and not any(
             j.startswith(('left', 'right')) and not j.startswith(side) for j in joints
         ):
-            return colour
+            return color
     return MIDDLE
 
 
@@ -82,11 +82,11 @@ def draw_poses(
         }
         for start, end in _LIMBS:
             if start in point and end in point:
-                cv2.line(image, point[start], point[end], side_colour(start, end), thickness,
+                cv2.line(image, point[start], point[end], side_color(start, end), thickness,
                          cv2.LINE_AA, shift=3)  # fmt: skip
         for name, xy in point.items():
             cv2.circle(image, xy, 8 * (thickness + 1), (255, 255, 255), -1, cv2.LINE_AA, shift=3)
-            cv2.circle(image, xy, 8 * thickness, side_colour(name), -1, cv2.LINE_AA, shift=3)
+            cv2.circle(image, xy, 8 * thickness, side_color(name), -1, cv2.LINE_AA, shift=3)
     for p, (joints, visible) in enumerate(zip(keypoints, shown)):
         parts = [f'id {ids[p]}'] if ids is not None and ids[p] >= 0 else []
         parts += [f'{scores[p]:.2f}'] if scores is not None else []

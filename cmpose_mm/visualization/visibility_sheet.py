@@ -1,4 +1,4 @@
-"""One picture of a dataset's splits: consecutive frames with joints coloured by visibility."""
+"""One picture of a dataset's splits: consecutive frames with joints colored by visibility."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..posetrack.annotations import read_videos
 from .explain import read_image
 from .layout import captioned, row, stack, text_line
 
-COLOURS = {'visible': (80, 220, 80), 'recoverable': (0, 170, 255), 'lost': (60, 60, 255)}
-"""BGR of joints that are visible, hidden but visible in a neighbouring frame, and hidden there."""
+COLORS = {'visible': (80, 220, 80), 'recoverable': (0, 170, 255), 'lost': (60, 60, 255)}
+"""BGR of joints that are visible, hidden but visible in a neighboring frame, and hidden there."""
 _LEGEND = 'green: visible; orange: hidden, but visible a frame before or after; red: hidden'
 
 
@@ -42,10 +42,10 @@ def visibility_sheet(
         videos = read_videos(Path(root) / 'annotations' / split)
         if not 0 <= video < len(videos):
             raise ValueError(f'Split {split!r} has the videos 0 to {len(videos) - 1}, not {video}.')
-        labelled = videos[video]
-        scored = select_scored([labelled], [labelled]).videos[0]
+        labeled = videos[video]
+        scored = select_scored([labeled], [labeled]).videos[0]
         classes = dict(zip(VISIBILITY_CLASSES, visibility_classes(scored)))
-        files = {frame.number: frame.file_name for frame in labelled.frames}
+        files = {frame.number: frame.file_name for frame in labeled.frames}
         images = [
             _draw(Path(root) / files[number], number, scored, classes, height)
             for number in scored.frame_numbers[:num_frames].tolist()
@@ -62,9 +62,9 @@ def _draw(
     size = round(zoom * image.shape[1]), height
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     here = video.frames_and_tracks()[0] == number
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         for x, y in ((video.gt_xy + 0.5) * zoom - 0.5)[here][classes[name][here]]:
-            centre = round(float(x)), round(float(y))
-            cv2.circle(image, centre, 4, (0, 0, 0), -1, cv2.LINE_AA)
-            cv2.circle(image, centre, 3, colour, -1, cv2.LINE_AA)
+            center = round(float(x)), round(float(y))
+            cv2.circle(image, center, 4, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(image, center, 3, color, -1, cv2.LINE_AA)
     return image

@@ -18,7 +18,7 @@ def noise_frames(count: int, height: int = 48, width: int = 64) -> list[np.ndarr
 
 
 def flat_frames(levels: list[int], height: int = 48, width: int = 64) -> list[np.ndarray]:
-    """Frames of one grey level each, which survives any compression."""
+    """Frames of one gray level each, which survives any compression."""
     return [np.full((height, width, 3), level, np.uint8) for level in levels]
 
 

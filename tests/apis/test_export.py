@@ -179,7 +179,7 @@ def test_ties_of_the_selection_go_to_the_lower_cell(tmp_path):
 
 
 def test_ties_of_the_clustering(tmp_path):
-    """Grey frames and no position embedding: all tokens are equal, all distances zero."""
+    """Gray frames and no position embedding: all tokens are equal, all distances zero."""
     model = tiny()
     nn.init.zeros_(model.backbone.pos_embed)
     clips = torch.full_like(clips_of(model, 2), 90)
@@ -189,7 +189,7 @@ def test_ties_of_the_clustering(tmp_path):
     )
 
 
-def test_without_normalisation_and_without_channel_conversion(tmp_path):
+def test_without_normalization_and_without_channel_conversion(tmp_path):
     plain = tiny()
     changed = dict(data_preprocessor=dict(type='ClipDataPreprocessor', _delete_=True))
     model = build('cmpose_vit-s_posetrack18.py', TINY, changed)

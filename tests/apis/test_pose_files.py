@@ -117,8 +117,8 @@ def test_image_ids_and_names(tmp_path, video, path, number, file_name, image_id)
     assert content['annotations'][0]['image_id'] == image_id
 
 
-def labelled_results(folder: Path, labels: Video) -> list[FramePoses]:
-    """The labelled poses of a folder of frames as if they had been inferred."""
+def labeled_results(folder: Path, labels: Video) -> list[FramePoses]:
+    """The labeled poses of a folder of frames as if they had been inferred."""
     by_name = {Path(frame.file_name).name: frame for frame in labels.frames}
     results = []
     for frame in open_frames(folder):
@@ -138,11 +138,11 @@ def test_poses_of_a_folder_of_posetrack_frames_are_scored_as_they_are(real_data,
     (video,) = read_videos(labels)
     folder = real_data / 'posetrack_clip/images/060470_mpii_test'
     with PoseTrackWriter(tmp_path / 'poses.json', open_frames(folder).name) as writer:
-        for result in labelled_results(folder, video):
+        for result in labeled_results(folder, video):
             writer.write(result)
     result = evaluate_files(labels, tmp_path / 'poses.json', mota=True)
     assert result['counts']['frames'] == 30
-    scored = [joint for joint, num_gt in zip(JOINT_NAMES, labelled_joints(video)) if num_gt]
+    scored = [joint for joint, num_gt in zip(JOINT_NAMES, labeled_joints(video)) if num_gt]
     assert len(scored) == 14  # no noses
     assert [result['recall'][joint] for joint in scored] == [100.0] * 14
     out = subprocess.run(
@@ -154,7 +154,7 @@ def test_poses_of_a_folder_of_posetrack_frames_are_scored_as_they_are(real_data,
     assert '100.0' in out.stdout
 
 
-def labelled_joints(video: Video) -> np.ndarray:
+def labeled_joints(video: Video) -> np.ndarray:
     return sum((frame.keypoints != 0).any(-1).sum(axis=0) for frame in video.frames)
 
 

@@ -47,18 +47,18 @@ def levels(frames: list[VideoFrame]) -> list[int]:
 @pytest.mark.parametrize('suffix, codec', [('mp4', 'libx264'), ('mov', 'libx264'),
                                            ('mkv', 'libx264'), ('avi', 'mpeg4')])  # fmt: skip
 def test_files_of_each_kind(tmp_path, suffix, codec):
-    grey = [20, 60, 100, 140, 180, 220]
-    reader = open_frames(make_video(tmp_path / f'walk.{suffix}', flat_frames(grey), codec))
+    gray = [20, 60, 100, 140, 180, 220]
+    reader = open_frames(make_video(tmp_path / f'walk.{suffix}', flat_frames(gray), codec))
     assert (reader.name, reader.num_frames, reader.frame_rate) == ('walk', 6, 10.0)
     frames = list(reader)
-    assert np.abs(np.array(levels(frames)) - grey).max() <= 5
+    assert np.abs(np.array(levels(frames)) - gray).max() <= 5
     assert [f.number for f in frames] == list(range(6))
     assert [f.time for f in frames] == pytest.approx(np.arange(6) / 10)
     assert all(f.path is None and f.image.shape == (48, 64, 3) for f in frames)
     assert len(list(reader)) == 6  # a second time
 
 
-def test_colours_are_bgr_and_follow_the_tags_of_the_file(tmp_path):
+def test_colors_are_bgr_and_follow_the_tags_of_the_file(tmp_path):
     path = str(tmp_path / 'red.mp4')
     red = np.full((48, 64, 3), (0, 0, 255), np.uint8)
     with VideoWriter(path, 10) as writer:
@@ -97,7 +97,7 @@ def test_times_count_from_the_start_of_the_file(tmp_path):
         ('ffv1', 'gray10le'),
     ],
 )
-def test_ten_bit_and_grey(tmp_path, codec, pix_fmt):
+def test_ten_bit_and_gray(tmp_path, codec, pix_fmt):
     path = make_video(tmp_path / 'a.mkv', flat_frames([30, 200]), codec, pix_fmt)
     with av.open(path) as container:
         assert container.streams.video[0].pix_fmt == pix_fmt
@@ -328,7 +328,7 @@ def test_a_folder_is_sorted_as_numbers_are(tmp_path):
     assert (reader.name, reader.num_frames, reader.frame_rate) == (tmp_path.name, 4, None)
 
 
-def test_one_image_and_grey_images(tmp_path):
+def test_one_image_and_gray_images(tmp_path):
     path = tmp_path / 'a.png'
     cv2.imwrite(str(path), np.full((6, 8), 77, np.uint8))
     (frame,) = open_frames(path)
@@ -362,8 +362,8 @@ def test_arrays_and_generators():
     reader = open_frames(image for image in images)
     assert reader.num_frames is None
     assert [f.number for f in reader] == [0, 1, 2, 3]
-    (grey,) = open_frames([np.full((6, 8), 9, np.uint8)])
-    assert grey.image.shape == (6, 8, 3)
+    (gray,) = open_frames([np.full((6, 8), 9, np.uint8)])
+    assert gray.image.shape == (6, 8, 3)
     assert open_frames(reader) is reader
 
 

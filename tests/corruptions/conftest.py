@@ -17,6 +17,6 @@ def frames(synthetic_root: str) -> dict[int, np.ndarray]:
 
 
 @pytest.fixture
-def grey() -> np.ndarray:
+def gray() -> np.ndarray:
     """A flat image of 200 x 300 pixels."""
     return np.full((200, 300, 3), 128, np.uint8)

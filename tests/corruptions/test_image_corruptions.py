@@ -95,33 +95,33 @@ def test_same_pixels_in_another_process_without_frameworks(frames, tmp_path):
 
 @pytest.mark.parametrize('severity', [1, 3, 5])
 def test_gaussian_noise_has_its_deviation(severity):
-    # In the middle grey of a wide range nothing is clipped at low severity; later much is.
-    grey = np.full((300, 300, 3), 128, np.uint8)
-    noisy = corrupt_frame(grey, 'gaussian_noise', severity, **WHERE).astype(float)
+    # In the middle gray of a wide range nothing is clipped at low severity; later much is.
+    gray = np.full((300, 300, 3), 128, np.uint8)
+    noisy = corrupt_frame(gray, 'gaussian_noise', severity, **WHERE).astype(float)
     sigma = 255 * setting('gaussian_noise', severity)
-    samples = np.random.default_rng(0).normal(128, sigma, grey.size)
+    samples = np.random.default_rng(0).normal(128, sigma, gray.size)
     expected = np.clip(np.rint(samples), 0, 255)
     assert noisy.mean() == pytest.approx(expected.mean(), abs=1)
     assert noisy.std() == pytest.approx(expected.std(), rel=0.02)
 
 
-def test_shot_noise_is_a_poisson_count(grey):
+def test_shot_noise_is_a_poisson_count(gray):
     photons = setting('shot_noise', 1)  # 60: values above white are rare at half of it
-    noisy = corrupt_frame(grey, 'shot_noise', 1, **WHERE).astype(float)
+    noisy = corrupt_frame(gray, 'shot_noise', 1, **WHERE).astype(float)
     mean = 128 / 255 * photons
     assert noisy.mean() == pytest.approx(128, abs=0.3)
     assert noisy.std() == pytest.approx(math.sqrt(mean) * 255 / photons, rel=0.02)
     counts = noisy * photons / 255
     assert np.abs(counts - np.rint(counts)).max() < 0.5 * photons / 255 + 1e-9
-    black = corrupt_frame(np.zeros_like(grey), 'shot_noise', 5, **WHERE)
+    black = corrupt_frame(np.zeros_like(gray), 'shot_noise', 5, **WHERE)
     assert not black.any()
 
 
 @pytest.mark.parametrize('severity', [1, 5])
-def test_impulse_noise_sets_its_share(grey, severity):
-    noisy = corrupt_frame(grey, 'impulse_noise', severity, **WHERE)
+def test_impulse_noise_sets_its_share(gray, severity):
+    noisy = corrupt_frame(gray, 'impulse_noise', severity, **WHERE)
     share = setting('impulse_noise', severity)
-    bound = 5 * math.sqrt(share / 2 / grey.size)
+    bound = 5 * math.sqrt(share / 2 / gray.size)
     assert set(np.unique(noisy)) == {0, 128, 255}
     assert (noisy == 0).mean() == pytest.approx(share / 2, abs=bound)
     assert (noisy == 255).mean() == pytest.approx(share / 2, abs=bound)
@@ -182,7 +182,7 @@ def reflected(index, size):
 
 @pytest.mark.parametrize('severity', range(1, 6))
 @pytest.mark.parametrize('degrees', [-45, 0, 17, 45])
-def test_motion_trail_keeps_its_centre(severity, degrees):
+def test_motion_trail_keeps_its_center(severity, degrees):
     radius, sigma = setting('motion_blur', severity)
     angle = math.radians(degrees)
     kernel = trail_kernel(radius, sigma, angle).astype(float)
@@ -257,15 +257,15 @@ def test_streams_differ():
 
 
 @pytest.mark.parametrize('severity', [0, 6, -1, 1.5, True])
-def test_wrong_severity(grey, severity):
+def test_wrong_severity(gray, severity):
     with pytest.raises(ValueError, match='expected a whole number from 1 to 5'):
-        corrupt_frame(grey, 'shot_noise', severity, **WHERE)
+        corrupt_frame(gray, 'shot_noise', severity, **WHERE)
 
 
 @pytest.mark.parametrize('name', ['fog', 'frame_drop'])
-def test_wrong_name(grey, name):
+def test_wrong_name(gray, name):
     with pytest.raises(ValueError, match=f"named '{name}', expected one of gaussian_noise, shot"):
-        corrupt_frame(grey, name, 1, **WHERE)
+        corrupt_frame(gray, name, 1, **WHERE)
 
 
 @pytest.mark.parametrize('image', [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])

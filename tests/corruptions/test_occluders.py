@@ -82,7 +82,7 @@ def test_objects_grow_where_they_are():
 
 def test_objects_move_smoothly_and_stay_in_the_image():
     for occluder in draw_occluders(stream()):
-        path = np.array([occluder.centre(number) for number in range(2000)])
+        path = np.array([occluder.center(number) for number in range(2000)])
         steps = np.abs(np.diff(path, axis=0))
         assert path.min() >= 0 and path.max() <= 1
         assert (steps <= occluder.velocity + 1e-9).all()

@@ -306,8 +306,8 @@ class TestMMPoseTransformsOnClips:
             for frame in out['img']:
                 weight = frame[..., 0].astype(float)
                 ys, xs = np.mgrid[: frame.shape[0], : frame.shape[1]]
-                centre = [(xs * weight).sum(), (ys * weight).sum()] / weight.sum()
-                np.testing.assert_allclose(centre, expected, atol=0.6)
+                center = [(xs * weight).sum(), (ys * weight).sum()] / weight.sum()
+                np.testing.assert_allclose(center, expected, atol=0.6)
             peak = np.unravel_index(out['heatmaps'][joint].argmax(), out['heatmaps'][joint].shape)
             feat_stride = (np.array([48, 64]) - 1) / (np.array([12, 16]) - 1)
             np.testing.assert_allclose(peak[::-1], expected / feat_stride, atol=0.51)
@@ -344,7 +344,7 @@ class TestMMPoseTransformsOnClips:
                     np.testing.assert_allclose(out['bbox_scale'][0], 1.5 * extent, rtol=1e-5)
         assert seen == {'upper', 'lower'}
 
-    def test_unlabelled_joints_get_no_weight_and_no_target(self):
+    def test_unlabeled_joints_get_no_weight_and_no_target(self):
         results = person_results(random_frames())
         results['keypoints'][0, :2] = 0
         results['keypoints_visible'][0, :2] = 0

@@ -56,7 +56,7 @@ def test_persistent_corrupts_each_frame_by_its_own_number(synthetic_root):
             for path, frame in zip(sample['frame_paths'], sample['img']):
                 assert np.array_equal(frame, expected(path, corruption, seed=5))
                 seen.setdefault((corruption, path), []).append(sample['img_path'])
-    # The comparison is about frames of several clips, as key frames and as neighbours.
+    # The comparison is about frames of several clips, as key frames and as neighbors.
     assert any(len(set(keys)) > 1 for keys in seen.values())
 
 
@@ -70,7 +70,7 @@ def test_key_corrupts_the_key_frame_only(synthetic_root):
             wanted = expected(path) if is_key else cv2.imread(path)
             assert np.array_equal(frame, wanted)
             copies += is_key
-    # At both ends of the video the key frame stands in for a neighbour that is not there.
+    # At both ends of the video the key frame stands in for a neighbor that is not there.
     assert copies > len(dataset)
 
 
@@ -159,7 +159,7 @@ def test_repeated_key_frame(synthetic_root):
 
 @pytest.mark.parametrize('severity', range(1, 6))
 def test_dropped_frames_are_those_of_the_sequence(synthetic_root, severity):
-    config = dict(type='CorruptNeighbours', corruption='frame_drop', severity=severity, seed=1)
+    config = dict(type='CorruptNeighbors', corruption='frame_drop', severity=severity, seed=1)
     transform = TRANSFORMS.build(config)
     sequence = sorted(Path(synthetic_root, 'images', 'val').iterdir())[0].name
     for key in range(5):
@@ -176,7 +176,7 @@ def test_dropped_frames_are_those_of_the_sequence(synthetic_root, severity):
 
 
 def test_dropping_all_frames_repeats_the_key_frame(synthetic_root):
-    drop = dict(type='CorruptNeighbours', corruption='frame_drop', severity=5)
+    drop = dict(type='CorruptNeighbors', corruption='frame_drop', severity=5)
     dropped = build(synthetic_root, [drop] + LOAD + CROP)
     repeated = build(synthetic_root, [dict(type='RepeatKeyFrame')] + LOAD + CROP)
     clean = build(synthetic_root, LOAD + CROP)
@@ -186,8 +186,8 @@ def test_dropping_all_frames_repeats_the_key_frame(synthetic_root):
     assert not np.array_equal(repeated[0]['inputs'], clean[0]['inputs'])
 
 
-def test_frozen_neighbours_show_earlier_frames(synthetic_root):
-    freeze = TRANSFORMS.build(dict(type='CorruptNeighbours', corruption='frame_freeze', severity=2))
+def test_frozen_neighbors_show_earlier_frames(synthetic_root):
+    freeze = TRANSFORMS.build(dict(type='CorruptNeighbors', corruption='frame_freeze', severity=2))
     results = freeze(clip_results(synthetic_root, 3, [-1, 0, 1]))
     assert numbers_of(results) == [0, 3, 2]
     assert results['frame_valid'].all()
@@ -211,7 +211,7 @@ def test_repeated_and_corrupted_key_frame(synthetic_root):
         (corrupt(severity=0), 'severity is 0, expected a whole number from 1 to 5'),
         (corrupt(mode='all'), "mode is 'all', expected one of key, persistent"),
         (
-            dict(type='CorruptNeighbours', corruption='shot_noise', severity=1),
+            dict(type='CorruptNeighbors', corruption='shot_noise', severity=1),
             "'shot_noise', expected one of frame_drop, frame_freeze",
         ),
     ],
@@ -233,7 +233,7 @@ def test_frames_without_paths():
     'config',
     [
         dict(type='RepeatKeyFrame'),
-        dict(type='CorruptNeighbours', corruption='frame_freeze', severity=1),
+        dict(type='CorruptNeighbors', corruption='frame_freeze', severity=1),
     ],
 )
 def test_not_a_clip(config):

@@ -62,7 +62,7 @@ def mmpose_scope():
 
 @pytest.fixture
 def root(tmp_path):
-    """Two videos of five frames; the second, fourth and fifth of the first are labelled."""
+    """Two videos of five frames; the second, fourth and fifth of the first are labeled."""
     first = [[], [person(0), person(1)], [], [person(2)], [person(3)]]
     write_coco_video(tmp_path, 'train', '000001_a', first)
     write_coco_video(tmp_path, 'train', '000002_b', [[person(4)]] * 5, with_boxes=False)
@@ -123,7 +123,7 @@ def test_mmposes_inferencer_finds_its_person_detector():
 # ---- samples -----------------------------------------------------------------------------------
 
 
-def test_a_sample_for_each_person_in_each_labelled_frame(root):
+def test_a_sample_for_each_person_in_each_labeled_frame(root):
     data = dataset(root)
     assert len(data) == 4 + 5
     videos = read_videos(root / 'annotations/train')
@@ -148,7 +148,7 @@ def test_a_sample_for_each_person_in_each_labelled_frame(root):
         assert sample['keypoints'].shape == (1, 15, 2)
 
 
-def test_a_labelled_frame_that_is_not_marked_as_labelled_is_no_key_frame(root):
+def test_a_labeled_frame_that_is_not_marked_as_labeled_is_no_key_frame(root):
     rewrite(root, lambda content: content['images'][3].update(is_labeled=False))
     data = dataset(root)
     assert len(data) == 3 + 5
@@ -170,7 +170,7 @@ def test_boxes_are_cut_to_the_image_and_absent_ones_follow_the_joints(root):
     np.testing.assert_allclose(data[4]['bbox'][0], expected, rtol=1e-5)
 
 
-def test_occluded_joints_are_labelled_and_absent_ones_are_not(tmp_path):
+def test_occluded_joints_are_labeled_and_absent_ones_are_not(tmp_path):
     keypoints = person(0, left_wrist=(20, 30, 0), right_wrist=(0, 0, 0), nose=(0, 0, 1))
     write_coco_video(tmp_path, 'train', 'v', [[keypoints]])
     visible = dataset(tmp_path)[0]['keypoints_visible']
@@ -249,7 +249,7 @@ def test_mmposes_image_id_order_and_boxes(real_data, tmp_path, monkeypatch):
 # ---- clips -------------------------------------------------------------------------------------
 
 
-def test_neighbours_are_labelled_or_not_and_ends_repeat(root):
+def test_neighbors_are_labeled_or_not_and_ends_repeat(root):
     data = dataset(root)
     assert names(data[0]) == ['000000.jpg', '000001.jpg', '000002.jpg']
     assert data[0]['frame_valid'].tolist() == [True, True, True]
@@ -276,7 +276,7 @@ def test_clip_shapes(root, kwargs, expected, key_index):
     assert sample['frame_paths'][key_index] == sample['img_path']
 
 
-def test_the_loaded_clip_is_the_named_frames_and_the_key_frame_is_the_labelled_one(root):
+def test_the_loaded_clip_is_the_named_frames_and_the_key_frame_is_the_labeled_one(root):
     pipeline = [dict(type='LoadClip')]
     for sample in dataset(root, num_frames=5, pipeline=pipeline):
         assert len(sample['img']) == 5
@@ -286,14 +286,14 @@ def test_the_loaded_clip_is_the_named_frames_and_the_key_frame_is_the_labelled_o
         np.testing.assert_allclose(means, expected, atol=1.5)  # noise and JPEG
 
 
-def test_neighbours_on_disk_count_not_those_in_the_label_file(tmp_path):
+def test_neighbors_on_disk_count_not_those_in_the_label_file(tmp_path):
     write_coco_video(tmp_path, 'train', 'v', [[person()]])
     write_image(tmp_path / 'images/train/v/000007.jpg')
     assert names(dataset(tmp_path)[0]) == ['000000.jpg', '000000.jpg', '000007.jpg']
 
 
-def test_random_neighbours_change_with_the_epoch_and_stay_in_their_span(root):
-    data = dataset(root, num_frames=3, stride=2, random_neighbours=True)
+def test_random_neighbors_change_with_the_epoch_and_stay_in_their_span(root):
+    data = dataset(root, num_frames=3, stride=2, random_neighbors=True)
     seen = set()
     for epoch in range(40):
         data.set_epoch(epoch, seed=0)
@@ -306,6 +306,12 @@ def test_random_neighbours_change_with_the_epoch_and_stay_in_their_span(root):
     }
 
 
+def test_the_old_spelling_of_random_neighbors(root):
+    with pytest.warns(FutureWarning, match='random_neighbours is called random_neighbors now'):
+        data = dataset(root, random_neighbours=True)
+    assert data.random_neighbors
+
+
 # ---- detections --------------------------------------------------------------------------------
 
 
@@ -315,7 +321,7 @@ def write_boxes(root, content):
 
 
 def detections_for(root):
-    """Boxes for labelled and unlabelled frames, in COCO form."""
+    """Boxes for labeled and unlabeled frames, in COCO form."""
     videos = read_videos(root / 'annotations/train')
     return [
         dict(image_id=f.image_id, category_id=1, bbox=[5 + i, 6, 20, 30], score=0.1 + 0.2 * i)
@@ -325,17 +331,15 @@ def detections_for(root):
     ]
 
 
-def test_detections_of_labelled_frames_become_samples(root):
+def test_detections_of_labeled_frames_become_samples(root):
     records = detections_for(root)
     data = dataset(root, pipeline=VAL_PIPELINE, **write_boxes(root, records))
-    labelled = [
-        f for v in read_videos(root / 'annotations/train') for f in v.frames if f.is_labeled
-    ]
-    assert len(labelled) == 8 and len(data) == 16
+    labeled = [f for v in read_videos(root / 'annotations/train') for f in v.frames if f.is_labeled]
+    assert len(labeled) == 8 and len(data) == 16
     for index, sample in enumerate(data):
         meta = sample['data_samples'].metainfo
         assert meta['id'] == index
-        assert meta['img_id'] == labelled[index // 2].image_id
+        assert meta['img_id'] == labeled[index // 2].image_id
         assert meta['track_id'] == -1
         assert meta['box_source'] == 'boxes.json'
         i = index % 2
@@ -422,7 +426,7 @@ def fingerprints(data, num_workers, epochs=(0, 1), reverse=False, persistent=Tru
 
 @pytest.fixture
 def train_data(root):
-    return dataset(root, stride=2, random_neighbours=True, pipeline=TRAIN_PIPELINE)
+    return dataset(root, stride=2, random_neighbors=True, pipeline=TRAIN_PIPELINE)
 
 
 def test_samples_do_not_depend_on_workers_order_or_earlier_draws(train_data):
@@ -547,7 +551,7 @@ def test_any_seed_and_only_real_epochs(train_data):
     [
         (dict(dataset_name='posetrack19'), 'dataset_name must be one of'),
         (dict(data_mode='bottomup'), 'data_mode must be "topdown"'),
-        (dict(random_neighbours=True, test_mode=True), 'random_neighbours is for training'),
+        (dict(random_neighbors=True, test_mode=True), 'random_neighbors is for training'),
         (dict(num_frames=0), 'num_frames >= 1'),
         (dict(stride=0), 'stride >= 1'),
         (dict(bbox_file='x.json'), '"bbox_file" is only'),
@@ -587,7 +591,7 @@ DROPS = {
     'a box of zero or negative size ': set_first('bbox', [5, 5, 10, -3]),
     'a box outside the image': set_first('bbox', [WIDTH + 5, 5, 10, 10]),
     'a box outside the image ': set_first('bbox', [-50, 5, 10, 10]),
-    'no labelled joint': set_first('keypoints', [0] * 51),
+    'no labeled joint': set_first('keypoints', [0] * 51),
     '"bbox" is': set_first('bbox', [5, 5, 10]),
     '"keypoints" is': set_first('keypoints', [1] * 45),
     'its "id" is also that of an earlier|"id" is also that of an earlier annotation': (
@@ -643,7 +647,7 @@ def test_key_frame_not_on_disk(root):
     assert 'tools/check_posetrack.py' in str(error.value)
 
 
-def test_unlabelled_frame_not_on_disk_is_no_problem(root):
+def test_unlabeled_frame_not_on_disk_is_no_problem(root):
     os.remove(root / 'images/train/000001_a/000002.jpg')
     assert names(dataset(root)[0]) == ['000000.jpg', '000001.jpg', '000003.jpg']
 
@@ -692,7 +696,7 @@ def test_label_path_that_does_not_exist(root):
         dataset(root, ann_file='annotations/nowhere')
 
 
-def test_nothing_labelled(tmp_path):
+def test_nothing_labeled(tmp_path):
     write_coco_video(tmp_path, 'train', 'v', [[], []])
     with pytest.raises(ValueError, match='annotations/train: no sample left'):
         dataset(tmp_path)
@@ -756,8 +760,8 @@ def test_real_clip(real_data):
             expected = [np.clip(meta['frame_number'] + o, 0, 40) for o in (-1, 0, 1)]
             assert [int(name[:6]) for name in names(meta)] == expected
     plain = dataset(folder)
-    labelled = np.array([plain[i]['keypoints_visible'][0] for i in range(120)])
-    assert labelled.sum() == 120 * 14 and not labelled[:, 0].any()  # no nose in this clip
-    # Frames from 30 on serve as neighbours of frame 29, though the training labels don't have them.
+    labeled = np.array([plain[i]['keypoints_visible'][0] for i in range(120)])
+    assert labeled.sum() == 120 * 14 and not labeled[:, 0].any()  # no nose in this clip
+    # Frames from 30 on serve as neighbors of frame 29, though the training labels don't have them.
     last = train[119]['data_samples'].metainfo
     assert names(last) == ['000028.jpg', '000029.jpg', '000030.jpg']

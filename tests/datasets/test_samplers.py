@@ -156,7 +156,7 @@ def test_chunks_are_shuffled_and_of_the_size_asked_for():
         assert np.median(sizes) == 40
         assert (sizes > 40).mean() < 0.02  # two chunks of one video beside each other
         starts.append({(numbers[i], positions[i]) for i in order[new]})
-        # Neighbouring chunks are of other videos.
+        # Neighboring chunks are of other videos.
         assert (np.diff(numbers[order[new]]) != 0).mean() > 0.97
         assert abs(np.corrcoef(np.arange(len(new)), numbers[order[new]])[0, 1]) < 0.1
     assert len(starts[0] & starts[1]) < 0.4 * len(starts[0])
@@ -378,7 +378,7 @@ def test_key_frames_of_a_dataset(root):
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-@pytest.mark.parametrize('kwargs', [{}, dict(stride=2, random_neighbours=True)])
+@pytest.mark.parametrize('kwargs', [{}, dict(stride=2, random_neighbors=True)])
 def test_same_samples_from_fewer_reads(root, reads, num_workers, kwargs):
     """Bit for bit what a new process makes of each sample alone, cache and order or not."""
     plain = dataset(root, **kwargs)

@@ -52,7 +52,7 @@ def strictly_inside(point, polygon) -> bool:
 
 
 def clean_frames(gt: dict, pred: dict, labeled_frames: bool, positive: bool) -> list:
-    """[(labelled persons, predicted persons)] of the frames that count, persons as dicts."""
+    """[(labeled persons, predicted persons)] of the frames that count, persons as dicts."""
     frames = []
     for image in gt['images']:
         listed = [a for a in gt['annotations'] if a['image_id'] == image['id']]
@@ -96,7 +96,7 @@ def distance(pred: dict, gt: dict, name: str) -> float:
 
 
 def assign(preds: list, gts: list) -> dict:
-    """{predicted person: labelled person} by their places in the frame."""
+    """{predicted person: labeled person} by their places in the frame."""
     share = []
     for pred in preds:
         row = []
@@ -108,11 +108,11 @@ def assign(preds: list, gts: list) -> dict:
     for g in range(len(gts)):
         best, best_share = None, 0
         for p in range(len(preds)):
-            favourite = 0
+            favorite = 0
             for other in range(len(gts)):
-                if share[p][other] > share[p][favourite]:
-                    favourite = other
-            if favourite == g and share[p][g] > best_share:
+                if share[p][other] > share[p][favorite]:
+                    favorite = other
+            if favorite == g and share[p][g] > best_share:
                 best, best_share = p, share[p][g]
         if best is not None:
             pairs[best] = g
@@ -162,7 +162,7 @@ def average_precision(
 
 
 def track_counts(files: list, *, compat=False) -> dict:
-    """{joint: [labelled, misses, false positives, switches]} by CLEAR MOT."""
+    """{joint: [labeled, misses, false positives, switches]} by CLEAR MOT."""
     counts = {name: [0, 0, 0, 0] for name in ORDER_15}
     for gt_file, pred_file in files:
         frames = clean_frames(gt_file, pred_file, False, False)
@@ -182,11 +182,11 @@ def track_counts(files: list, *, compat=False) -> dict:
                 counts[name][0] += len(objects)
 
                 pairs = {}
-                for track, labelled in objects.items():
+                for track, labeled in objects.items():
                     guess = last.get(track)
                     if guess not in guesses or guess in pairs.values():
                         continue
-                    if distance(guesses[guess], labelled, name) <= 0.5:
+                    if distance(guesses[guess], labeled, name) <= 0.5:
                         pairs[track] = guess
                 rest = [t for t in objects if t not in pairs]
                 free = [t for t in guesses if t not in pairs.values()]

@@ -28,7 +28,7 @@ NAN = float('nan')
 
 @pytest.fixture
 def score(tmp_path):
-    """Scores frames of labelled against frames of predicted persons; {joint: AP} and the result."""
+    """Scores frames of labeled against frames of predicted persons; {joint: AP} and the result."""
 
     def run(gt: list, pred: list, regions=None, **options) -> dict:
         write(tmp_path / 'gt' / 'a.json', coco(gt, regions=regions))
@@ -65,7 +65,7 @@ def test_perfect_predictions_of_persons_without_noses(score) -> None:
 
 
 def test_perfect_predictions_where_some_persons_lack_joints(score) -> None:
-    """A model that predicts all 15 joints of everybody pays for those that are not labelled.
+    """A model that predicts all 15 joints of everybody pays for those that are not labeled.
 
     Of two persons one has no left wrist. Its predicted left wrist ranks first and is wrong, so
     precision is 1/2 where recall becomes 1.
@@ -79,7 +79,7 @@ def test_perfect_predictions_where_some_persons_lack_joints(score) -> None:
     assert result['Wrist'] == 75
 
 
-def test_frame_without_labelled_persons_goes_with_its_predictions(score) -> None:
+def test_frame_without_labeled_persons_goes_with_its_predictions(score) -> None:
     result = score([[person(FULL)], []], [[person(FULL, scores=0.1)], [person(FULL, scores=0.9)]])
     assert result['Total'] == 100
     assert result['counts']['frames'] == 1
@@ -107,8 +107,8 @@ def test_frame_whose_only_person_has_no_points_stays(score) -> None:
     assert result['counts'] == {'videos': 1, 'frames': 2, 'persons': 1, 'joints': 15}
 
 
-def test_occluded_but_labelled_joint_counts(score) -> None:
-    """v = 0 with coordinates is labelled; (0, 0, 0) is not; a labelled (0, 0, 1) is."""
+def test_occluded_but_labeled_joint_counts(score) -> None:
+    """v = 0 with coordinates is labeled; (0, 0, 0) is not; a labeled (0, 0, 1) is."""
     gt = [[person({'nose': (50, 60, 0), 'head_top': (0, 0, 1), 'left_knee': (0, 0, 0)})]]
     result = score(gt, [[]])
     assert result['counts']['joints'] == 2
@@ -189,7 +189,7 @@ def test_any_of_several_regions(score) -> None:
 
 
 def test_self_crossing_region_is_even_odd(score) -> None:
-    """A pentagram: its points are inside, its centre is not."""
+    """A pentagram: its points are inside, its center is not."""
     angles = np.pi / 2 + 4 * np.pi / 5 * np.arange(5)
     star = [(200 + 100 * np.cos(a), 200 + 100 * np.sin(a)) for a in angles]
     gt = [[person({'nose': (200, 200), 'head_top': (200, 280)})]]
@@ -238,7 +238,7 @@ def test_prediction_keeps_only_its_best_person_and_there_is_no_second_round(scor
     assert result['precision']['nose'] == 50
 
 
-def test_ties_between_labelled_persons_go_to_the_first(score) -> None:
+def test_ties_between_labeled_persons_go_to_the_first(score) -> None:
     """The prediction fits A and B equally and is given to A; B's own has the smaller share of A."""
     a, b = {'nose': (100, 100), 'left_hip': (0, 50)}, {'nose': (101, 100), 'left_knee': (0, 90)}
     pred = person({'nose': (100, 100), 'left_hip': (0, 50)}, scores=0.5)
@@ -314,15 +314,15 @@ def test_precision_is_made_non_increasing(score) -> None:
     assert score(gt, pred)['per_joint']['nose'] == pytest.approx(200 / 3, abs=1e-12)
 
 
-def test_joint_nowhere_predicted_is_zero_even_if_nowhere_labelled(score) -> None:
+def test_joint_nowhere_predicted_is_zero_even_if_nowhere_labeled(score) -> None:
     gt = [[person({'nose': (100, 100), 'head_top': (100, 50)})]]
     result = score(gt, [[person({'nose': (100, 100)}, scores=0.5)]])
-    assert result['per_joint']['head_top'] == 0  # labelled, not predicted
+    assert result['per_joint']['head_top'] == 0  # labeled, not predicted
     assert result['per_joint']['left_hip'] == 0  # neither
     assert result['Total'] == pytest.approx(100 / 15, abs=1e-12)
 
 
-def test_joint_predicted_but_nowhere_labelled_is_nan(score) -> None:
+def test_joint_predicted_but_nowhere_labeled_is_nan(score) -> None:
     joints = {k: v for k, v in FULL.items() if k != 'nose'}
     result = score([[person(joints)]], [[person(FULL, scores=0.5)]])
     assert np.isnan(result['per_joint']['nose'])
@@ -546,7 +546,7 @@ def test_scaling_coordinates_and_head_boxes_changes_nothing(folder, seed, factor
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-def test_labels_as_predictions_give_100_where_labelled(folder, seed) -> None:
+def test_labels_as_predictions_give_100_where_labeled(folder, seed) -> None:
     rng = random.Random(seed)
     gt, _ = random_files(rng, 2, distinct=False)
     for data in gt.values():  # far apart and with a head, so that everybody is best for themselves

@@ -117,7 +117,7 @@ def test_visibility_in_table_and_json(files, run) -> None:
     shown = [cell.strip() for cell in row.split('|')[2:-1]]
     assert shown == [f'{result["recall"]["visible"][g]:.1f}' for g in GROUPS[:-1]]
     assert f'Joints: {result["joints"]["visible"]} visible, ' in out
-    assert 'neighbours up to 2 x 1 frames' in out
+    assert 'neighbors up to 2 x 1 frames' in out
     with pytest.raises(SystemExit):
         run(*args, '--visibility', '--reach', 0)
 
@@ -267,10 +267,10 @@ def wrong_image_ids(files: Path) -> None:
 
 def unlisted_frames(files: Path) -> None:
     data = load(files / 'gt' / '000001.json')
-    labelled = {annotation['image_id'] for annotation in data['annotations']}
+    labeled = {annotation['image_id'] for annotation in data['annotations']}
 
     def change(data: dict) -> None:
-        data['images'] = [i for i in data['images'] if i['id'] not in labelled] or [
+        data['images'] = [i for i in data['images'] if i['id'] not in labeled] or [
             {'id': 1, 'file_name': 'images/val/000001/7.jpg'}
         ]
         data['annotations'] = []
@@ -377,7 +377,7 @@ def test_as_a_command(files) -> None:
 
 
 def test_real_clip(real_data, tmp_path, run) -> None:
-    """Perfect predictions; then all 15 joints written though noses are not labelled."""
+    """Perfect predictions; then all 15 joints written though noses are not labeled."""
     labels = real_data / 'posetrack_clip' / 'annotations' / 'val'
     status, _, _ = run(labels, labels, '--mota', '--out', tmp_path / 'r.json')
     result = load(tmp_path / 'r.json')

@@ -62,9 +62,9 @@ def test_equals_loops(tmp_path) -> None:
     for data in files:
         number = {i['id']: int(i['file_name'][-10:-4]) for i in data['images']}
         places = {}
-        for labelled, _ in slow_posetrack.clean_frames(data, data, False, False):
-            tracks = [p['annotation'].get('track_id', -1) for p in labelled]
-            for p, track in zip(labelled, tracks):
+        for labeled, _ in slow_posetrack.clean_frames(data, data, False, False):
+            tracks = [p['annotation'].get('track_id', -1) for p in labeled]
+            for p, track in zip(labeled, tracks):
                 if track >= 0 and tracks.count(track) == 1:
                     places[number[p['annotation']['image_id']], track] = p
         for (frame, track), p in places.items():

@@ -49,7 +49,7 @@ def test_perfect_tracks(track) -> None:
     counts, result = track(frames, [[(t + 5, x) for t, x in frame] for frame in frames])
     assert counts == [4, 0, 0, 0]
     assert result.mota[NOSE] == 100
-    assert np.isnan(result.mota[NOSE + 1])  # nothing labelled
+    assert np.isnan(result.mota[NOSE + 1])  # nothing labeled
     assert result.summary()['Total'] == 100
 
 

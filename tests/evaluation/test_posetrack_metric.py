@@ -74,7 +74,7 @@ def make_labels(num_videos: int = 2, num_frames: int = 3, num_persons: int = 3) 
 
 
 def make_samples(files: dict, order=ORDER_15, noise: float = 12, detected: bool = True) -> list:
-    """Model outputs as data samples: one for each labelled person, and some strangers."""
+    """Model outputs as data samples: one for each labeled person, and some strangers."""
     rng = np.random.default_rng(1)
     samples = []
     places = [ORDER_17.index(name) for name in order]

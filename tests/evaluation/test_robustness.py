@@ -147,7 +147,7 @@ def image(severity, mode):
 
 
 def freeze(severity):
-    return dict(type='CorruptNeighbours', corruption='frame_freeze', severity=severity)
+    return dict(type='CorruptNeighbors', corruption='frame_freeze', severity=severity)
 
 
 def test_clip_model_equals_tests_by_hand(clip_model, tmp_path, capsys):
@@ -187,7 +187,7 @@ def test_clip_model_equals_tests_by_hand(clip_model, tmp_path, capsys):
         assert table['recall_occluded'] == pytest.approx(recall, abs=1e-9)
     each = [metrics_by_hand(*clip_model, before=[freeze(s)]) for s in severities]
     without = [metrics_by_hand(*clip_model, before=[freeze(s), *repeat]) for s in severities]
-    table = summary['modes']['neighbours']
+    table = summary['modes']['neighbors']
     assert table['mPC']['Total'] == pytest.approx(sum(m['AP'] for m in each) / 2, abs=1e-9)
     gain = sum(a['AP'] - b['AP'] for a, b in zip(each, without)) / 2
     assert table['temporal_gain'] == pytest.approx(gain, abs=1e-9)
@@ -199,7 +199,7 @@ def test_clip_model_equals_tests_by_hand(clip_model, tmp_path, capsys):
     assert 'Means over 1 corruptions (key), 1 corruptions (persistent)' in text
     plot_summary(results, tmp_path / 'plot.png')
     assert cv2.imread(str(tmp_path / 'plot.png')).shape[0] == 600
-    assert '[10/10] frame_freeze/5/neighbours: AP' in capsys.readouterr().err
+    assert '[10/10] frame_freeze/5/neighbors: AP' in capsys.readouterr().err
 
 
 def command(config, checkpoint, out):
@@ -237,11 +237,11 @@ def test_killed_and_resumed_single_frame_model(single_frame, tmp_path):
 
     assert whole.with_suffix('.md').read_text() == done.stdout
 
-    # One frame: no neighbours to lose or to gain from, and only one way to corrupt it.
+    # One frame: no neighbors to lose or to gain from, and only one way to corrupt it.
     assert list(uninterrupted['runs']) == ['clean'] + [f'shot_noise/{s}/key' for s in (1, 3, 5)]
     summary = uninterrupted['summary']
     assert summary['modes']['key'] == summary['modes']['persistent']
-    assert summary['modes']['neighbours']['mPC'] == summary['clean']
+    assert summary['modes']['neighbors']['mPC'] == summary['clean']
     assert summary['temporal_gain'] is None
     totals = {result['AP']['Total'] for result in uninterrupted['runs'].values()}
     assert len(totals) == 4 and max(totals) > 1
@@ -322,9 +322,9 @@ def test_means_by_hand():
             recalls += run['recall_occluded']
         assert row['temporal_gain'] == pytest.approx(gains / 5, abs=1e-9)
         assert row['recall_occluded'] == pytest.approx(recalls / 5, abs=1e-9)
-    drop = summary['modes']['neighbours']['corruptions']['frame_drop']
+    drop = summary['modes']['neighbors']['corruptions']['frame_drop']
     assert drop['temporal_gain'] == pytest.approx(
-        sum(runs[f'frame_drop/{s}/neighbours']['AP']['Total'] for s in range(1, 6)) / 5
+        sum(runs[f'frame_drop/{s}/neighbors']['AP']['Total'] for s in range(1, 6)) / 5
         - runs['clean/repeated']['AP']['Total'],
         abs=1e-9,
     )

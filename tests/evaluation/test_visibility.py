@@ -26,7 +26,7 @@ NOSE, KNEE = (100, 100), (100, 200)
 
 @pytest.fixture
 def score(tmp_path):
-    """Recall of one video from labelled and predicted persons of its frames, and its regions."""
+    """Recall of one video from labeled and predicted persons of its frames, and its regions."""
 
     def run(gt: list, pred: list, regions=None, numbers=None, **options):
         data = coco(gt, regions=regions)
@@ -57,7 +57,7 @@ def noses(*visible, track_id=7) -> list:
 
 
 def counts(result, joint: str = 'nose') -> dict:
-    """{class: (found, labelled)} of a joint."""
+    """{class: (found, labeled)} of a joint."""
     place = JOINT_NAMES.index(joint)
     return {
         name: (int(found[place]), int(num_gt[place]))
@@ -103,7 +103,7 @@ def test_reach_and_stride(score, options, recoverable) -> None:
     assert counts(score(gt, gt, **options))['recoverable'][1] == recoverable
 
 
-def test_frames_are_neighbours_by_number_not_by_position(score) -> None:
+def test_frames_are_neighbors_by_number_not_by_position(score) -> None:
     gt = noses(0, 1, 0)
     numbers = [10, 12, 13]
     assert counts(score(gt, gt, numbers=numbers))['recoverable'][1] == 1
@@ -205,7 +205,7 @@ def test_missing_predictions_are_an_error_unless_allowed(tmp_path) -> None:
 
 
 def slow_counts(files: list, reach: int, stride: int, labeled_frames: bool, positive: bool) -> dict:
-    """{(class, joint): [found, labelled]} with loops over the JSON of labels and predictions."""
+    """{(class, joint): [found, labeled]} with loops over the JSON of labels and predictions."""
     result = {(c, name): [0, 0] for c in VISIBILITY_CLASSES for name in ORDER_15}
     for gt_file, pred_file in files:
         number = {i['id']: int(i['file_name'][-10:-4]) for i in gt_file['images']}
@@ -255,13 +255,13 @@ def random_video(rng: random.Random, name: str, first_id: int) -> tuple[dict, di
     gt, pred, regions = [], [], {}
     for frame in range(rng.randrange(1, 7)):
         persons = [random_person(rng, 4, 25, None) for _ in range(rng.randrange(4))]
-        for labelled in persons:
+        for labeled in persons:
             for place in range(17):
-                if any(labelled['keypoints'][3 * place : 3 * place + 3]):
-                    labelled['keypoints'][3 * place + 2] = rng.randrange(2)
+                if any(labeled['keypoints'][3 * place : 3 * place + 3]):
+                    labeled['keypoints'][3 * place + 2] = rng.randrange(2)
             track = rng.choice([0, 1, 2, -1, None])
             if track is not None:
-                labelled['track_id'] = track
+                labeled['track_id'] = track
         gt.append(persons)
         pred.append([near(rng, p, lambda: None) for p in persons if rng.random() < 0.8])
         rng.shuffle(pred[-1])
@@ -326,7 +326,7 @@ def test_evaluate_files_adds_it_and_changes_nothing_else(tmp_path) -> None:
     result = evaluate_files(tmp_path / 'gt', tmp_path / 'pred', visibility=True, reach=2)
     added = result.pop('visibility')
     assert result['protocol'].pop('visibility') == (
-        'recall within 0.5 head sizes, neighbours up to 2 x 1 frames'
+        'recall within 0.5 head sizes, neighbors up to 2 x 1 frames'
     )
     assert repr(result) == repr(plain)  # some numbers may be NaN, which equals nothing
     expected = recall_by_visibility(

@@ -96,10 +96,10 @@ def test_predictions_and_labels_have_the_same_pixels(model_and_data):
     sample = data.dataset[0]['data_samples']
     joints = joints_of_the_crop(data.dataset, 0)
     head_sizes = annotated_head_sizes(labels)
-    truth, labelled, _ = measure._truth(sample, head_sizes)
+    truth, labeled, _ = measure._truth(sample, head_sizes)
     np.testing.assert_allclose(truth, joints, atol=1e-3)
-    inside = labelled & ((joints > 3) & (joints < [92, 124])).all(1)
-    heatmaps = model.head.decoder.encode(joints[None], labelled[None].astype(np.float32))
+    inside = labeled & ((joints > 3) & (joints < [92, 124])).all(1)
+    heatmaps = model.head.decoder.encode(joints[None], labeled[None].astype(np.float32))
     decoded = measure._decode(model, torch.from_numpy(heatmaps['heatmaps'])[None])[0]
     assert inside.sum() > 5
     np.testing.assert_allclose(decoded[inside], joints[inside], atol=0.1)
@@ -135,7 +135,7 @@ def test_measures_against_a_loop(model_and_data):
 
             def to_image(points, info=info):
                 scale, center = info['input_scale'], info['input_center']
-                steps = np.array(info['input_size']) - 1  # pixels' centres, from edge to edge
+                steps = np.array(info['input_size']) - 1  # pixels' centers, from edge to edge
                 return points / steps * scale + center - 0.5 * scale
 
             predicted = to_image(slow_predict(model, features))
@@ -295,7 +295,7 @@ def test_persons_without_a_head_are_named(model_and_data):
     for video in labels:
         for frame in video.frames:
             frame.head_boxes[:] = np.nan
-    with pytest.raises(ValueError, match=r'\.jpg: no labelled head for annotation \d+'):
+    with pytest.raises(ValueError, match=r'\.jpg: no labeled head for annotation \d+'):
         measure_tokens(model, data, labels)
 
 

@@ -41,18 +41,18 @@ def slow_bone_distance(point, start, end):
 
 @pytest.mark.parametrize('seed', range(3))
 def test_regions(seed):
-    joints, labelled, head_size = clip(seed)
-    regions = token_regions(joints, labelled, head_size, GRID, SIZE)
+    joints, labeled, head_size = clip(seed)
+    regions = token_regions(joints, labeled, head_size, GRID, SIZE)
     for cell in range(48):
         center = slow_center(cell)
         assert cell_centers(GRID, SIZE)[cell] == pytest.approx(center)
         for k in range(15):
-            near = labelled[k] and math.dist(center, joints[k]) <= head_size
+            near = labeled[k] and math.dist(center, joints[k]) <= head_size
             assert regions.near[k, cell] == near
         distance = min(
             slow_bone_distance(center, joints[JOINT_NAMES.index(a)], joints[JOINT_NAMES.index(b)])
             for a, b in BONES
-            if labelled[JOINT_NAMES.index(a)] and labelled[JOINT_NAMES.index(b)]
+            if labeled[JOINT_NAMES.index(a)] and labeled[JOINT_NAMES.index(b)]
         )
         assert abs(distance - head_size / 2) > 1e-3  # else the samples decide
         assert regions.body[cell] == (distance <= head_size / 2)
@@ -64,7 +64,7 @@ def test_a_bone_may_be_a_point():
     assert distances_to_segments(points, place, place) == pytest.approx(5.0)
 
 
-def test_no_labelled_joint_is_no_region():
+def test_no_labeled_joint_is_no_region():
     joints, _, head_size = clip(0)
     regions = token_regions(joints, np.zeros(15, bool), head_size, GRID, SIZE)
     assert not regions.near.any() and not regions.body.any()
@@ -81,7 +81,7 @@ def test_shares():
     for cells, region in zip(selections, regions):
         for k in range(15):
             for cell in cells[k]:
-                if region.labelled[k]:
+                if region.labeled[k]:
                     own.append(region.near[k, cell])
                 near.append(any(region.near[j, cell] for j in range(15)))
                 body.append(region.body[cell])

@@ -137,7 +137,7 @@ def density_peaks(tokens, members, num_neighbors):
 
 
 def cluster(tokens, members, num_clusters, num_neighbors):
-    """Cluster of every token, -1 for those not in ``members``; and the centres."""
+    """Cluster of every token, -1 for those not in ``members``; and the centers."""
     log_rho, delta = density_peaks(tokens, members, num_neighbors)
     score = {i: log_rho[i] + (math.log(delta[i]) if delta[i] else -math.inf) for i in members}
     centers = sorted(best_first(score, members)[:num_clusters])

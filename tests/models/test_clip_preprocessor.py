@@ -22,7 +22,7 @@ def samples(count):
 @pytest.mark.parametrize('num_frames', [1, 3, 5])
 @pytest.mark.parametrize('collated', [list, torch.stack])
 @pytest.mark.parametrize('extra', [dict(), dict(pad_size_divisor=8, pad_value=7)], ids=str)
-def test_each_frame_is_normalised_as_mmpose_does_with_an_image(num_frames, collated, extra):
+def test_each_frame_is_normalized_as_mmpose_does_with_an_image(num_frames, collated, extra):
     batch = clips(num_frames=num_frames)
     data = dict(inputs=collated(batch), data_samples=samples(2))
     out = ClipDataPreprocessor(**SETTINGS, **extra)(data)

@@ -73,7 +73,7 @@ def test_normals_have_the_moments_of_the_normal_distribution():
     ],
     ids=['next seed', 'next stream', 'next rows', 'distant seed'],
 )
-def test_numbers_of_neighbouring_counters_are_uncorrelated(other):
+def test_numbers_of_neighboring_counters_are_uncorrelated(other):
     base = dict(seeds=torch.tensor([5]), stream=0, rows=torch.arange(300))
     a = standard_normals(**base, num_columns=300).double().flatten()
     b = standard_normals(**{**base, **other}, num_columns=300).double().flatten()

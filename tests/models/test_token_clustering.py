@@ -103,7 +103,7 @@ def test_equal_tokens_tie_by_index_and_leave_no_cluster_empty():
     valid = torch.ones(2, 10, dtype=torch.bool)
     valid[1, 0] = False
     got = cluster_tokens(tokens, valid, 3, 2)
-    # The first three are centres, the rest join the first of them.
+    # The first three are centers, the rest join the first of them.
     assert got.tolist() == [[0, 1, 2] + [0] * 7, [-1, 0, 1, 2] + [0] * 6]
 
 
@@ -112,7 +112,7 @@ def test_two_groups_of_equal_tokens():
     valid = torch.ones(1, 8, dtype=torch.bool)
     expected, _ = slow_cmpose.cluster(tokens[0].double().numpy(), list(range(8)), 2, 2)
     assert cluster_tokens(tokens, valid, 2, 2)[0].tolist() == expected
-    # All scores tie, so cells 0 and 1 are the centres, one of each group.
+    # All scores tie, so cells 0 and 1 are the centers, one of each group.
     assert expected == [0, 1, 1, 0, 0, 1, 1, 0]
 
 

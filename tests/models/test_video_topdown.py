@@ -34,11 +34,11 @@ def single_frame_pair():
     return ours, theirs
 
 
-@pytest.mark.parametrize('neighbours', ['repeated', 'others'])
-def test_starts_as_the_single_frame_model(neighbours):
+@pytest.mark.parametrize('neighbors', ['repeated', 'others'])
+def test_starts_as_the_single_frame_model(neighbors):
     ours, theirs = (model.eval() for model in single_frame_pair())
     inputs = clips()
-    if neighbours == 'repeated':
+    if neighbors == 'repeated':
         inputs = inputs[:, 1:2].expand(-1, 3, -1, -1, -1)
     heatmaps = ours(inputs, None, mode='tensor')
     expected = theirs(inputs[:, 1], None, mode='tensor')

@@ -391,9 +391,9 @@ def test_real_clip(real_data) -> None:
     folder = real_data / 'posetrack_clip' / 'annotations'
     (train,), (val,) = read_videos(folder / 'train'), read_videos(folder / 'val')
     assert train.name == val.name == '060470_mpii_test'
-    for video, labelled in ((train, range(30)), (val, range(30, 41))):
+    for video, labeled in ((train, range(30)), (val, range(30, 41))):
         assert [f.number for f in video.frames] == list(range(41))
-        assert [f.number for f in video.frames if len(f.keypoints)] == list(labelled)
+        assert [f.number for f in video.frames if len(f.keypoints)] == list(labeled)
         assert all(f.is_labeled == (len(f.keypoints) == 4) for f in video.frames)
         present = np.concatenate([(f.keypoints != 0).any(2) for f in video.frames])
         assert not present[:, 0].any() and present[:, 1:].all()  # 14 joints, no nose

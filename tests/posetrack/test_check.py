@@ -39,7 +39,7 @@ def test_official_layout(root):
             f'annotations/{split}',
         )
         assert report.dataset == 'posetrack18'
-        assert (report.videos, report.frames, report.labelled_frames) == (1, 3, 2)
+        assert (report.videos, report.frames, report.labeled_frames) == (1, 3, 2)
         assert (report.persons, report.usable_persons) == (3, 3)
         assert (report.missing_frames, report.image_root) == (0, '')
         assert report.errors == report.dropped == report.notes == []
@@ -67,7 +67,7 @@ def test_mmpose_layout_with_detections(root):
     assert missing_splits(reports) == []
     name = 'annotations/posetrack18_val_human_detections.json'
     assert reports[0].detections == {} and reports[0].notes == []  # those are of val
-    assert reports[1].detections == {name: '2 boxes in 2 of 2 labelled frames'}
+    assert reports[1].detections == {name: '2 boxes in 2 of 2 labeled frames'}
     assert '1 detections dropped: box of zero or negative size' in reports[1].dropped[0]
 
 
@@ -97,7 +97,7 @@ def test_dcpose_layout(root):
         ('DCPose', 'val', 'posetrack17'),
     ]
     assert all(r.image_root == 'images_renamed' and not r.errors for r in reports)
-    assert list(reports[1].detections.values()) == ['1 boxes in 1 of 2 labelled frames']
+    assert list(reports[1].detections.values()) == ['1 boxes in 1 of 2 labeled frames']
 
 
 def test_posetrack17_annolist(tmp_path):
@@ -140,12 +140,12 @@ def test_label_release_by_number_of_validation_videos(root, videos, release):
 
 
 def test_missing_frames_and_folders(root):
-    os.remove(root / 'images/train/000001_a/000002.jpg')  # labelled
-    os.remove(root / 'images/val/000002_b/000001.jpg')  # not labelled
+    os.remove(root / 'images/train/000001_a/000002.jpg')  # labeled
+    os.remove(root / 'images/val/000002_b/000001.jpg')  # not labeled
     train, val = check_root(str(root))
     assert train.missing_frames == val.missing_frames == 1
     (error,) = train.errors
-    assert error.endswith('000001_a/000002.jpg (video 000001_a): labelled, but not on disk')
+    assert error.endswith('000001_a/000002.jpg (video 000001_a): labeled, but not on disk')
     assert val.errors == []
     assert val.notes[0].startswith('1 frames without labels are not on disk')
     assert missing_splits([train, val]) == ['train']
@@ -169,9 +169,9 @@ def test_dropped_persons_are_listed_one_by_one(root):
     assert (train.persons, train.usable_persons) == (3, 0)
     text = '\n'.join(train.dropped)
     assert '000001_a.json: images/train/000001_a/000000.jpg, annotation' in text
-    for reason in ('a box outside the image', 'no labelled joint', '"bbox" is'):
+    for reason in ('a box outside the image', 'no labeled joint', '"bbox" is'):
         assert text.count(reason) == 1
-    assert 'no labelled frame has a person that can be used' in train.errors[0]
+    assert 'no labeled frame has a person that can be used' in train.errors[0]
     assert missing_splits([train, val]) == ['train']
 
 
@@ -282,12 +282,12 @@ def test_command_help_shows_an_example(monkeypatch, capsys):
 
 def test_real_data(real_data):
     train, val = check_root(str(real_data / 'posetrack_clip'), read_images=True)
-    assert (train.videos, train.frames, train.labelled_frames) == (1, 41, 30)
+    assert (train.videos, train.frames, train.labeled_frames) == (1, 41, 30)
     assert (train.persons, train.usable_persons) == (120, 120)
-    assert (val.labelled_frames, val.persons, val.usable_persons) == (11, 44, 44)
+    assert (val.labeled_frames, val.persons, val.usable_persons) == (11, 44, 44)
     assert train.errors == val.errors == train.dropped == val.dropped == []
     reports = check_root(str(real_data / 'posetrack18_mini'))
     assert missing_splits(reports) == ['train']
     assert {r.layout for r in reports} == {'official', 'MMPose'}
     for report in reports:
-        assert list(report.detections.values()) == ['278 boxes in 3 of 3 labelled frames']
+        assert list(report.detections.values()) == ['278 boxes in 3 of 3 labeled frames']

@@ -65,7 +65,7 @@ def test_random_offsets_stay_in_order_on_their_side_and_cover_the_span(num_frame
             assert seen.tolist() == list(range(1, reach + 1))  # every distance, none further
 
 
-def test_random_distances_of_a_single_neighbour_are_uniform():
+def test_random_distances_of_a_single_neighbor_are_uniform():
     rng = np.random.RandomState(0)
     draws = np.array([random_clip_offsets(3, 4, rng=rng) for _ in range(4000)])
     counts = np.bincount(draws[:, 2], minlength=5)[1:]
@@ -85,11 +85,11 @@ def test_listing_is_numeric_without_hidden_and_other_files(tmp_path):
     assert list_images(str(tmp_path / 'absent')) == []
 
 
-def test_neighbours_are_the_nearest_existing_frames(tmp_path):
-    # 0-based names with a gap: 4 is the neighbour of 1, whatever its number is.
+def test_neighbors_are_the_nearest_existing_frames(tmp_path):
+    # 0-based names with a gap: 4 is the neighbor of 1, whatever its number is.
     touch(tmp_path / 'images/v', '000000.jpg', '000001.jpg', '000004.jpg', '000009.jpg')
     table = FrameTable(str(tmp_path))
-    paths, valid = table.neighbours('images/v/000004.jpg', [-1, 0, 1])
+    paths, valid = table.neighbors('images/v/000004.jpg', [-1, 0, 1])
     assert [os.path.basename(path) for path in paths] == ['000001.jpg', '000004.jpg', '000009.jpg']
     assert all(os.path.isfile(path) for path in paths)
     assert valid.tolist() == [True, True, True]
@@ -107,14 +107,14 @@ def test_neighbours_are_the_nearest_existing_frames(tmp_path):
 )
 def test_ends_repeat_the_nearest_frame_and_say_so(tmp_path, key, offsets, expected, expected_valid):
     touch(tmp_path / 'v', 'a1.jpg', 'a2.jpg', 'a3.jpg')
-    paths, valid = FrameTable(str(tmp_path)).neighbours(f'v/{key}.jpg', offsets)
+    paths, valid = FrameTable(str(tmp_path)).neighbors(f'v/{key}.jpg', offsets)
     assert paths == [os.path.join(str(tmp_path), 'v', f'{name}.jpg') for name in expected]
     assert valid.tolist() == expected_valid
 
 
-def test_a_single_frame_is_its_own_neighbour(tmp_path):
+def test_a_single_frame_is_its_own_neighbor(tmp_path):
     touch(tmp_path / 'v', '000000.jpg')
-    paths, valid = FrameTable(str(tmp_path)).neighbours('v/000000.jpg', [-1, 0, 1])
+    paths, valid = FrameTable(str(tmp_path)).neighbors('v/000000.jpg', [-1, 0, 1])
     assert len(set(paths)) == 1
     assert valid.tolist() == [False, True, False]
 
@@ -126,7 +126,7 @@ def test_a_folder_is_listed_once(tmp_path, monkeypatch):
     table = FrameTable(str(tmp_path))
     for i in range(20):
         assert table.exists(f'v/{i:06d}.jpg')
-        table.neighbours(f'v/{i:06d}.jpg', [-1, 0, 1])
+        table.neighbors(f'v/{i:06d}.jpg', [-1, 0, 1])
     assert not table.exists('v/000020.jpg')
     assert listed == [os.path.join(str(tmp_path), 'v')]
 
@@ -134,7 +134,7 @@ def test_a_folder_is_listed_once(tmp_path, monkeypatch):
 def test_a_key_frame_that_is_not_on_disk_is_an_error_with_its_path(tmp_path):
     touch(tmp_path / 'v', '000000.jpg')
     with pytest.raises(FileNotFoundError, match=r'v/000007\.jpg: frame not found'):
-        FrameTable(str(tmp_path)).neighbours('v/000007.jpg', [0])
+        FrameTable(str(tmp_path)).neighbors('v/000007.jpg', [0])
 
 
 def test_first_component_of_a_name_may_be_replaced_by_the_root(tmp_path):

@@ -10,13 +10,13 @@ from cmpose_mm.posetrack.persons import box_problem, clip_box, person_boxes
 NAN = float('nan')
 
 
-def test_absent_boxes_are_the_extent_of_the_labelled_joints_times_1_3():
+def test_absent_boxes_are_the_extent_of_the_labeled_joints_times_1_3():
     keypoints = np.zeros((3, 15, 3))
     keypoints[0, 3] = 10, 20, 1
-    keypoints[0, 7] = 30, 60, 0  # occluded but labelled: counts
+    keypoints[0, 7] = 30, 60, 0  # occluded but labeled: counts
     boxes = np.array([[NAN] * 4, [1, 2, 3, 4], [NAN] * 4])
     got = person_boxes(boxes, keypoints)
-    # Extent 20 x 40 about (20, 40), enlarged to 26 x 52. Unlabelled joints at (0, 0) don't count.
+    # Extent 20 x 40 about (20, 40), enlarged to 26 x 52. Unlabeled joints at (0, 0) don't count.
     np.testing.assert_allclose(got[0], [7, 14, 33, 66])
     np.testing.assert_allclose(got[1], [1, 2, 4, 6])
     assert np.isnan(got[2]).all()

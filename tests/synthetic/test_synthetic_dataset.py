@@ -252,7 +252,7 @@ def test_people_face_all_directions(facing_away):
 def standing_person(
     heading: float = 0.0, depth: float = 4.0, velocity=(0.0, 0.0), arm_flex: float = 0.0
 ) -> Person:
-    """Someone who stands with arms and legs a little apart, in one plain colour."""
+    """Someone who stands with arms and legs a little apart, in one plain color."""
     build = Build(
         torso=0.5, neck=0.08, head=0.23, shoulder=0.19, hip=0.1, upper_arm=0.3, forearm=0.26,
         thigh=0.42, shin=0.42, foot=0.18, girth=1.0,
@@ -343,7 +343,7 @@ def test_a_known_occluder_hides_exactly_what_is_behind_it():
     labels, canvas = labels_of(scene)
     hidden = {name for name, v in visible(labels).items() if not v}
     assert hidden == {'left_knee', 'right_knee', 'left_ankle', 'right_ankle'}
-    # Occluded, but labelled where they are.
+    # Occluded, but labeled where they are.
     np.testing.assert_array_equal(labels.keypoints[0, :, :2], free.keypoints[0, :, :2])
     assert (canvas.owner[240 - height + 1 :] == OCCLUDER).all()
 
@@ -361,8 +361,8 @@ def test_an_occluder_that_almost_touches_the_body_hides_it():
 
 def test_what_is_nearer_wins_in_any_order_of_drawing():
     def ball(depth: float, shade: int) -> Capsule:
-        centre, texture = np.array([0.0, 0.0, depth]), np.full((4, 4, 3), shade, np.uint8)
-        return Capsule(centre, centre, (0.2,) * 4, np.eye(3), texture)
+        center, texture = np.array([0.0, 0.0, depth]), np.full((4, 4, 3), shade, np.uint8)
+        return Capsule(center, center, (0.2,) * 4, np.eye(3), texture)
 
     camera = Camera(100.0, np.array([16.0, 16.0]))
     for order in ([0, 1], [1, 0]):

@@ -34,9 +34,9 @@ def without_ids(videos: list[Video], seed: int = 0) -> list[Video]:
     return [replace(video, frames=[strip(frame) for frame in video.frames]) for video in videos]
 
 
-def assert_same_tracks(labelled: list[Video], tracked: list[Video]) -> None:
+def assert_same_tracks(labeled: list[Video], tracked: list[Video]) -> None:
     """Ids agree but for their names."""
-    for video, other in zip(labelled, tracked):
+    for video, other in zip(labeled, tracked):
         pairs = set()
         for frame, found in zip(video.frames, other.frames):
             by_person = dict(zip(found.ids.tolist(), found.track_ids.tolist()))
@@ -49,12 +49,12 @@ def assert_same_tracks(labelled: list[Video], tracked: list[Video]) -> None:
 
 
 def test_rendered_persons_get_their_ids_back(synthetic_root) -> None:
-    labelled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
-    assert len(labelled) == 2
-    before = without_ids(labelled)
+    labeled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
+    assert len(labeled) == 2
+    before = without_ids(labeled)
     tracked = assign_track_ids(before)
-    assert_same_tracks(labelled, tracked)
-    result = tracking_accuracy(select_scored(labelled, tracked))
+    assert_same_tracks(labeled, tracked)
+    result = tracking_accuracy(select_scored(labeled, tracked))
     assert result.summary()['Total'] == 100
     assert all((f.track_ids == -1).all() for v in before for f in v.frames)  # input untouched
 
@@ -63,19 +63,19 @@ def test_persons_who_cross_get_their_ids_back(tmp_path) -> None:
     settings = Settings(
         {'val': 2}, frames=30, height=120, width=160, difficulty=Difficulty((3, 5), crossing=1)
     )
-    labelled = read_videos(write_dataset(tmp_path, settings) / 'annotations' / 'val')
-    tracked = assign_track_ids(without_ids(labelled))
-    result = tracking_accuracy(select_scored(labelled, tracked))
+    labeled = read_videos(write_dataset(tmp_path, settings) / 'annotations' / 'val')
+    tracked = assign_track_ids(without_ids(labeled))
+    result = tracking_accuracy(select_scored(labeled, tracked))
     assert result.switches.sum() == 0
     assert result.summary()['Total'] == 100
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_real_persons_get_their_ids_back(real_data, split) -> None:
-    labelled = read_videos(real_data / 'posetrack_clip' / 'annotations' / split)
-    tracked = assign_track_ids(without_ids(labelled))
-    assert_same_tracks(labelled, tracked)
-    assert tracking_accuracy(select_scored(labelled, tracked)).summary()['Total'] == 100
+    labeled = read_videos(real_data / 'posetrack_clip' / 'annotations' / split)
+    tracked = assign_track_ids(without_ids(labeled))
+    assert_same_tracks(labeled, tracked)
+    assert tracking_accuracy(select_scored(labeled, tracked)).summary()['Total'] == 100
 
 
 def standing(x: float, scores=None, joints=ORDER_15, **fields) -> dict:
@@ -142,8 +142,8 @@ def run_tool(*args) -> subprocess.CompletedProcess:
 
 
 def test_command_writes_what_the_function_gives(synthetic_root, tmp_path) -> None:
-    labelled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
-    write_predictions(without_ids(labelled), tmp_path / 'in')
+    labeled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
+    write_predictions(without_ids(labeled), tmp_path / 'in')
     result = run_tool(tmp_path / 'in', tmp_path / 'out')
     assert result.returncode == 0, result.stderr
     written, expected = (

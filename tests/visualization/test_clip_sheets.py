@@ -101,7 +101,7 @@ def test_without_targets_there_is_no_target_picture(make_config):
     assert row.shape == (18 + FRAME_HEIGHT + 18, 3 * 240, 3)
 
 
-def test_limbs_need_both_ends_labelled(make_config):
+def test_limbs_need_both_ends_labeled(make_config):
     dataset = build_dataset(make_config(target=''), 'train')
     counts = []
     for joints in (('left_hip', 'left_wrist'), ('left_hip', 'left_knee')):  # apart; a limb
@@ -119,7 +119,7 @@ def test_detections_have_no_joints_to_draw(make_config):
     sample = dataset[0]
     sample['data_samples'].set_metainfo(dict(box_source='boxes.json'))
     frames = draw_clip(sample, dataset.metainfo)[18 : 18 + FRAME_HEIGHT, 240 + 3 : 480 - 3]
-    assert (np.ptp(frames[3:-3].astype(int), axis=2) > 100).sum() == 0  # grey noise, no colour
+    assert (np.ptp(frames[3:-3].astype(int), axis=2) > 100).sum() == 0  # gray noise, no color
 
 
 def test_sheets_have_all_clips(make_config):

@@ -23,7 +23,7 @@ from cmpose_mm.visualization import (
     explain,
     explanation_frame,
     heat_legend,
-    joint_colours,
+    joint_colors,
     person_details,
 )
 from cmpose_mm.visualization.causal_tokens import draw_causal_tokens
@@ -96,7 +96,7 @@ def test_every_pixel_of_the_causal_tokens_belongs_to_its_cell(grid):
     expected = np.zeros(crop.shape)
     for row, column in np.ndindex(crop.shape[:2]):
         joint = owner.get(cell_of_pixel(row, column, crop.shape, grid))
-        expected[row, column] = 35 if joint is None else 45 + 0.55 * joint_colours()[joint]
+        expected[row, column] = 35 if joint is None else 45 + 0.55 * joint_colors()[joint]
     border = (out == 255).all(axis=-1)
     assert border.mean() < 0.4
     np.testing.assert_allclose(out[~border], expected[~border], atol=1)
@@ -129,14 +129,14 @@ def test_a_token_shows_the_part_of_the_image_that_its_cell_covers(view):
             round(column * shape[1] / grid[1]), round((column + 1) * shape[1] / grid[1])
         )
         inside = panel[rows, columns][4:-4, 4:-4].reshape(-1, 3).astype(float)
-        expected = 0.45 * 255 + 0.55 * joint_colours()[joint]
+        expected = 0.45 * 255 + 0.55 * joint_colors()[joint]
         np.testing.assert_allclose(inside, np.tile(expected, (len(inside), 1)), atol=2)
-        # Elsewhere causal cells have their colour over black, other cells are black.
+        # Elsewhere causal cells have their color over black, other cells are black.
         elsewhere = np.ones(shape, bool)
         elsewhere[max(0, rows.start - 4) : rows.stop + 4,
                   max(0, columns.start - 4) : columns.stop + 4] = False  # fmt: skip
         others = panel[elsewhere].astype(int)
-        allowed = np.concatenate([0.55 * joint_colours(), [[0, 0, 0], WHITE]])
+        allowed = np.concatenate([0.55 * joint_colors(), [[0, 0, 0], WHITE]])
         distance = np.abs(others[:, None] - allowed[None]).max(-1).min(1)
         assert distance.max() <= 1
         tested += 1
@@ -202,8 +202,8 @@ def test_a_map_without_differences_shows_no_heat():
         draw_similarity(crop, np.zeros(12), (4, 3), marked=[12])
 
 
-def test_the_heat_legend_has_the_maps_colours():
-    """Cells of the least, the middle and the largest value look as it says (over mid-grey)."""
+def test_the_heat_legend_has_the_maps_colors():
+    """Cells of the least, the middle and the largest value look as it says (over mid-gray)."""
     crop = np.full((30, 90, 3), 128, np.uint8)
     out = draw_similarity(crop, np.array([0.1, 0.15, 0.2]), (1, 3))
     bar = heat_legend(400, 0.1, 0.2)[6:-6, 10].astype(int)
@@ -221,8 +221,8 @@ def test_the_picture_holds_panels_and_legends():
         np.testing.assert_array_equal(picture[CAPTION_HEIGHT:, x : x + 288], panel.image)
         assert (picture[:CAPTION_HEIGHT, x : x + 288] > 200).any()  # its caption
         x += 288 + GAP
-    for colour in joint_colours():
-        assert (picture[:, x:] == colour).all(axis=-1).any()
+    for color in joint_colors():
+        assert (picture[:, x:] == color).all(axis=-1).any()
 
 
 def test_figure(tmp_path):
@@ -241,7 +241,7 @@ def test_figure(tmp_path):
     assert bar.get_ylim() == pytest.approx((values.min(), values.max()))
     legend = figure.legends[0]
     assert [text.get_text() for text in legend.texts] == [n.replace('_', ' ') for n in JOINT_NAMES]
-    for patch, bgr in zip(legend.get_patches(), joint_colours()):
+    for patch, bgr in zip(legend.get_patches(), joint_colors()):
         np.testing.assert_allclose(to_rgb(patch.get_facecolor()), bgr[::-1] / 255)
     figure.savefig(tmp_path / 'figure.png')
     assert cv2.imread(str(tmp_path / 'figure.png')).std() > 10

@@ -13,10 +13,10 @@ from cmpose_mm.visualization import (
     draw_causal_tokens,
     draw_clusters,
     draw_poses,
-    joint_colours,
+    joint_colors,
     joint_legend,
     prediction_sheet,
-    side_colour,
+    side_color,
 )
 from cmpose_mm.visualization.causal_tokens import token_grid
 from cmpose_mm.visualization.skeletons import LEFT, MIDDLE, RIGHT
@@ -25,7 +25,7 @@ GRID = (4, 3)
 
 
 @pytest.fixture
-def grey() -> np.ndarray:
+def gray() -> np.ndarray:
     return np.full((80, 60, 3), 100, np.uint8)  # cells of 20 x 20
 
 
@@ -36,18 +36,18 @@ def spread_pose() -> np.ndarray:
     )
 
 
-def test_joints_are_drawn_in_the_colour_of_their_side():
+def test_joints_are_drawn_in_the_color_of_their_side():
     image = np.zeros((200, 240, 3), np.uint8)
     out = draw_poses(image, spread_pose()[None])
     for name, (x, y) in zip(JOINT_NAMES, spread_pose().astype(int)):
-        assert tuple(out[y, x]) == side_colour(name)
+        assert tuple(out[y, x]) == side_color(name)
     assert not image.any()  # not changed
 
 
-def test_side_colours():
-    assert side_colour('left_wrist') == side_colour('left_hip', 'left_knee') == LEFT
-    assert side_colour('head_bottom', 'right_shoulder') == RIGHT
-    assert side_colour('nose') == side_colour('left_hip', 'right_hip') == MIDDLE
+def test_side_colors():
+    assert side_color('left_wrist') == side_color('left_hip', 'left_knee') == LEFT
+    assert side_color('head_bottom', 'right_shoulder') == RIGHT
+    assert side_color('nose') == side_color('left_hip', 'right_hip') == MIDDLE
 
 
 def test_hidden_joints_and_their_limbs_are_left_out():
@@ -70,39 +70,39 @@ def test_nobody_and_wrong_shapes():
         draw_poses(image, np.zeros((15, 2)))
 
 
-def test_joint_colours_differ():
-    colours = joint_colours().astype(int)
-    distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 1000 * np.eye(15, dtype=int)
+def test_joint_colors_differ():
+    colors = joint_colors().astype(int)
+    distance = np.abs(colors[:, None] - colors[None]).sum(-1) + 1000 * np.eye(15, dtype=int)
     assert distance.min() > 60
 
 
-def test_causal_tokens_have_their_joints_colours_and_the_rest_is_dark(grey):
+def test_causal_tokens_have_their_joints_colors_and_the_rest_is_dark(gray):
     causal = np.full((15, 1), 0)
     causal[3], causal[8] = 5, 11  # cell 5 is row 1, column 2; cell 11 row 3, column 2
-    out = draw_causal_tokens(grey, causal, GRID)
+    out = draw_causal_tokens(gray, causal, GRID)
     for joint, (row, column) in {14: (0, 0), 3: (1, 2), 8: (3, 2)}.items():
-        expected = 0.45 * 100 + 0.55 * joint_colours()[joint].astype(float)
+        expected = 0.45 * 100 + 0.55 * joint_colors()[joint].astype(float)
         np.testing.assert_allclose(out[row * 20 + 10, column * 20 + 10], expected, atol=1)
     assert tuple(out[50, 10]) == (35, 35, 35)
-    assert (grey == 100).all()
+    assert (gray == 100).all()
 
 
-def test_causal_tokens_outside_the_grid_are_refused(grey):
+def test_causal_tokens_outside_the_grid_are_refused(gray):
     with pytest.raises(ValueError, match=r'0\.\.12, expected 0 to 11 for a grid of 4 x 3'):
-        draw_causal_tokens(grey, np.array([[0, 12]]), GRID)
+        draw_causal_tokens(gray, np.array([[0, 12]]), GRID)
 
 
-def test_clusters_are_filled_with_their_mean_and_outlined(grey):
-    grey[:, :20] = 0
+def test_clusters_are_filled_with_their_mean_and_outlined(gray):
+    gray[:, :20] = 0
     ids = np.array([0, 0, -1] + [1] * 9)
-    out = draw_clusters(grey, ids, GRID)
+    out = draw_clusters(gray, ids, GRID)
     assert tuple(out[10, 10]) == tuple(out[10, 30]) == (50, 50, 50)  # half 0, half 100
     assert tuple(out[10, 50]) == (100, 100, 100)  # a causal cell keeps its pixels
     assert tuple(out[50, 30]) == (66, 66, 66)  # three cells of 0, six of 100
     assert tuple(out[20, 30]) == (255, 255, 255)  # border of clusters 0 and 1
     assert tuple(out[10, 20]) != (255, 255, 255)  # within cluster 0
     with pytest.raises(ValueError, match=r'shape \(2,\), expected \(12,\)'):
-        draw_clusters(grey, ids[:2], GRID)
+        draw_clusters(gray, ids[:2], GRID)
 
 
 def test_crop_and_its_points_agree_with_the_pipelines_crop():
@@ -117,11 +117,11 @@ def test_crop_and_its_points_agree_with_the_pipelines_crop():
     assert crop_points(np.array([140.0, 100.0]), *view) == pytest.approx([95.5, 127.5])
 
 
-def test_legend_shows_every_colour():
+def test_legend_shows_every_color():
     strip = joint_legend(300)
     assert strip.shape[0] == 300
-    for colour in joint_colours():
-        assert (strip == colour).all(axis=-1).any()
+    for color in joint_colors():
+        assert (strip == color).all(axis=-1).any()
 
 
 def test_token_grid():
@@ -153,7 +153,7 @@ def test_prediction_sheet(tmp_path):
     sheet = prediction_sheet(samples)
     assert sheet.dtype == np.uint8 and sheet.ndim == 3
     np.testing.assert_array_equal(sheet, prediction_sheet(samples[::-1][1:] + samples[-1:]))
-    # Frame b, with two persons, comes first: more is drawn over the grey of its frame.
+    # Frame b, with two persons, comes first: more is drawn over the gray of its frame.
     first, second = (sheet[40:320, x : x + 400] for x in (6, 412))
     assert (first != 90).any(-1).sum() > (second != 90).any(-1).sum() > 0
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from cmpose_mm.visualization.layout import CAPTION_HEIGHT, GAP
-from cmpose_mm.visualization.visibility_sheet import COLOURS, visibility_sheet
+from cmpose_mm.visualization.visibility_sheet import COLORS, visibility_sheet
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    """Two videos of three grey frames; one nose that is hidden, visible, and hidden twice over."""
+    """Two videos of three gray frames; one nose that is hidden, visible, and hidden twice over."""
     for split in ('one', 'two'):
         names = [f'images/{split}/a/{number:06d}.jpg' for number in range(4)]
         annotations = []
@@ -50,7 +50,7 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def test_joints_have_the_colour_of_their_visibility(root):
+def test_joints_have_the_color_of_their_visibility(root):
     sheet = visibility_sheet(root, ['one', 'two'], num_frames=4, height=180)
     assert sheet.shape == (
         2 * (CAPTION_HEIGHT + 180 + GAP) + CAPTION_HEIGHT + 2 * GAP,
@@ -62,9 +62,9 @@ def test_joints_have_the_colour_of_their_visibility(root):
         for frame, name in enumerate(('recoverable', 'visible', 'recoverable', 'lost')):
             corner = np.array([GAP + frame * (240 + GAP), row])
             x, y = corner + np.rint((np.array([20 + 10 * frame, 30]) + 0.5) * 2 - 0.5).astype(int)
-            assert tuple(sheet[y, x]) == COLOURS[name]
+            assert tuple(sheet[y, x]) == COLORS[name]
             x, y = corner + np.rint((np.array([60, 60]) + 0.5) * 2 - 0.5).astype(int)
-            assert tuple(sheet[y, x]) == COLOURS['visible']
+            assert tuple(sheet[y, x]) == COLORS['visible']
             assert abs(int(sheet[y + 30, x, 0]) - 128) < 3
 
 

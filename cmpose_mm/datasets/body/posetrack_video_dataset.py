@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,7 +27,7 @@ from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 from cmpose_mm.posetrack.persons import (
     Person,
     detected_persons,
-    labelled_persons,
+    labeled_persons,
     summarize_problems,
 )
 
@@ -95,18 +96,18 @@ def posetrack_metainfo(dataset_name: str) -> dict:
 
 @DATASETS.register_module()
 class PoseTrackVideoDataset(BaseCocoStyleDataset):
-    """One sample for each person box in a labelled frame, with the frames around it.
+    """One sample for each person box in a labeled frame, with the frames around it.
 
-    A labelled frame is the *key frame* of its clips. Its neighbours are the nearest frames that
-    exist in the video's folder, labelled or not. At a video's ends the nearest existing frame
+    A labeled frame is the *key frame* of its clips. Its neighbors are the nearest frames that
+    exist in the video's folder, labeled or not. At a video's ends the nearest existing frame
     stands in for those beyond, and ``frame_valid`` says so.
 
-    Keypoints are the 15 of `JOINT_NAMES`. ``keypoints_visible`` is 1 for every *labelled* joint,
+    Keypoints are the 15 of `JOINT_NAMES`. ``keypoints_visible`` is 1 for every *labeled* joint,
     which includes occluded ones (v = 0 with coordinates): they weigh in the loss as they count in
     the evaluation.
 
     The pipeline gets, besides what MMPose's top-down datasets give: ``video`` (name),
-    ``frame_number`` (int, as labelled), ``frame_paths`` (T paths), ``frame_valid`` ((T,) bool),
+    ``frame_number`` (int, as labeled), ``frame_paths`` (T paths), ``frame_valid`` ((T,) bool),
     ``key_index`` (int), ``track_id`` (int, -1 unknown), ``box_source`` ('ground_truth' or the
     detection file's name) and ``clip_seed`` (int in [0, 2**63), for randomness inside the model).
     ``img_path`` is the key frame's path. ``PackClipInputs`` keeps them all as metainfo.
@@ -117,7 +118,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     **Bad input.** Structural errors raise when the dataset is built: an unreadable file, two frames
     with one image id, a video's folder that is missing or empty, a key frame not on disk. Persons
     that can't be used are dropped, counted and logged once: an annotation that can't be read (a
-    wrong keypoint count, NaN), an id that was there before, no labelled joint, a box without area
+    wrong keypoint count, NaN), an id that was there before, no labeled joint, a box without area
     or outside the image. ``docs/data.md`` has the whole list.
 
     Args:
@@ -126,10 +127,10 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         num_frames: T, frames of a clip.
         stride: distance between two frames of a clip, in existing frames.
         causal: only past frames; the key frame is the last of the clip, otherwise at T // 2.
-        random_neighbours: draw other neighbours at every fetch, within the span of the fixed ones
+        random_neighbors: draw other neighbors at every fetch, within the span of the fixed ones
             (see `random_clip_offsets`: stride 1 leaves nothing to chance). For training only.
         ann_file: folder of per-video files or one merged file, see `read_videos`.
-        bbox_file: detected boxes to use in place of the labelled ones, see `read_detections`; only
+        bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
             with ``test_mode``. A path that doesn't exist as it is is taken relative to
             ``data_root``.
         **kwargs: see ``BaseCocoStyleDataset``. ``data_prefix=dict(img=...)`` is the folder that
@@ -149,7 +150,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         num_frames: int = 3,
         stride: int = 1,
         causal: bool = False,
-        random_neighbours: bool = False,
+        random_neighbors: bool = False,
         *,
         ann_file: str = '',
         bbox_file: str | None = None,
@@ -158,15 +159,18 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         test_mode: bool = False,
         **kwargs,
     ) -> None:
+        if 'random_neighbours' in kwargs:
+            warnings.warn('random_neighbours is called random_neighbors now', FutureWarning, 2)
+            random_neighbors = kwargs.pop('random_neighbours')
         if dataset_name not in DATASET_NAMES:
             raise ValueError(f'dataset_name must be one of {DATASET_NAMES}, got {dataset_name!r}')
         if kwargs.get('data_mode', 'topdown') != 'topdown':
             raise ValueError(f'data_mode must be "topdown" for clips, got {kwargs["data_mode"]!r}')
-        if random_neighbours and test_mode:
-            raise ValueError('random_neighbours is for training, but test_mode is on')
+        if random_neighbors and test_mode:
+            raise ValueError('random_neighbors is for training, but test_mode is on')
         self.offsets = clip_offsets(num_frames, stride, causal)
         self.num_frames, self.stride, self.causal = num_frames, stride, causal
-        self.random_neighbours = random_neighbours
+        self.random_neighbors = random_neighbors
         # (epoch, seed), in memory that data workers see: those that live on learn a new epoch.
         self._epoch_and_seed = torch.tensor([0 if test_mode else -1, 0]).share_memory_()
         if bbox_file and data_root and not os.path.exists(bbox_file):
@@ -220,9 +224,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         info['clip_seed'] = int(seeds[2] >> np.uint64(1))
         with _random_state(seeds[0], seeds[1]):
             offsets = self.offsets
-            if self.random_neighbours:
+            if self.random_neighbors:
                 offsets = random_clip_offsets(self.num_frames, self.stride, self.causal)
-            paths, valid = self.frame_table.neighbours(info['file_name'], offsets)
+            paths, valid = self.frame_table.neighbors(info['file_name'], offsets)
             info.update(
                 frame_paths=paths, frame_valid=valid, key_index=int(np.flatnonzero(offsets == 0)[0])
             )
@@ -263,7 +267,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         else:
             frames = [(v, f) for v, f in frames if len(f.keypoints)]
             self._check_on_disk(frames)
-            persons = list(labelled_persons(frames, self.frame_table))
+            persons = list(labeled_persons(frames, self.frame_table))
         data_list = [self._sample(person) for person in persons if person.problem is None]
         if any(info['id'] == -1 for info in data_list):
             # Detections and PoseTrack17 have no ids, but samples must be told apart.
@@ -298,7 +302,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         if not data_list:
             boxes = f'detections in {self.bbox_file}' if self.bbox_file else 'persons'
             raise ValueError(
-                f'{self.ann_file}: no sample left; expected labelled frames with {boxes}'
+                f'{self.ann_file}: no sample left; expected labeled frames with {boxes}'
             )
         return data_list
 

@@ -1,13 +1,13 @@
 """Transforms for clips."""
 
 from .clip_transforms import ClipColorTransform, ClipRandomFlip, LoadClip, PackClipInputs
-from .corruptions import CorruptClip, CorruptNeighbours, RepeatKeyFrame
+from .corruptions import CorruptClip, CorruptNeighbors, RepeatKeyFrame
 
 __all__ = [
     'ClipColorTransform',
     'ClipRandomFlip',
     'CorruptClip',
-    'CorruptNeighbours',
+    'CorruptNeighbors',
     'LoadClip',
     'PackClipInputs',
     'RepeatKeyFrame',

@@ -141,7 +141,7 @@ class ClipColorTransform(BaseTransform):
 
     The frames are stacked to one tall image, transformed, and cut apart again. So any transform
     serves that treats each pixel by itself: ``PhotometricDistortion``, ``YOLOXHSVRandomAug``, or
-    ``Albumentation`` with pixelwise entries. A filter that looks at neighbouring pixels (blur)
+    ``Albumentation`` with pixelwise entries. A filter that looks at neighboring pixels (blur)
     would mix frames at their seams, and noise is drawn anew for each frame.
 
     Place it after ``TopdownAffine``: on crops it costs a fraction of what it costs on full frames.

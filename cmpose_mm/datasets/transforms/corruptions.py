@@ -15,7 +15,7 @@ from mmpose.registry import TRANSFORMS
 
 from cmpose_mm.corruptions import (
     IMAGE_CORRUPTIONS,
-    NEIGHBOUR_CORRUPTIONS,
+    NEIGHBOR_CORRUPTIONS,
     corrupt_frame,
     frame_of,
     frozen,
@@ -106,20 +106,20 @@ class CorruptClip(BaseTransform):
         )
 
 
-@TRANSFORMS.register_module()
-class CorruptNeighbours(BaseTransform):
-    """Loses or delays the neighbours of the key frame.
+@TRANSFORMS.register_module(name=['CorruptNeighbors', 'CorruptNeighbours'])
+class CorruptNeighbors(BaseTransform):
+    """Loses or delays the neighbors of the key frame.
 
-    'frame_drop' loses a share of a sequence's frames. As a neighbour, such a frame is replaced by
-    the nearest one towards the key frame that is there, and ``frame_valid`` becomes False, as at an
-    end of the video. 'frame_freeze' shows in place of each neighbour a frame from before, as a feed
+    'frame_drop' loses a share of a sequence's frames. As a neighbor, such a frame is replaced by
+    the nearest one toward the key frame that is there, and ``frame_valid`` becomes False, as at an
+    end of the video. 'frame_freeze' shows in place of each neighbor a frame from before, as a feed
     does that hangs; nothing tells the model.
 
     Required keys: ``frame_paths`` (T paths, not loaded yet) and ``key_index``; for 'frame_drop'
     also ``frame_valid``. Modified keys: ``frame_paths`` and ``frame_valid``.
 
     Args:
-        corruption: one of `NEIGHBOUR_CORRUPTIONS`.
+        corruption: one of `NEIGHBOR_CORRUPTIONS`.
         severity: 1 to 5.
         seed: of the benchmark.
 
@@ -128,7 +128,7 @@ class CorruptNeighbours(BaseTransform):
     """
 
     def __init__(self, corruption: str, severity: int, seed: int = 0) -> None:
-        _check_corruption(corruption, severity, NEIGHBOUR_CORRUPTIONS)
+        _check_corruption(corruption, severity, NEIGHBOR_CORRUPTIONS)
         self.corruption, self.severity, self.seed = corruption, severity, seed
         self._listings: dict[str, list[str]] = {}
 
@@ -163,7 +163,7 @@ class CorruptNeighbours(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RepeatKeyFrame(BaseTransform):
-    """Puts the key frame in place of all its neighbours: what a model makes of one frame alone.
+    """Puts the key frame in place of all its neighbors: what a model makes of one frame alone.
 
     Required keys: ``frame_paths`` (T paths, not loaded yet) and ``key_index``. Modified keys:
     ``frame_paths``, and ``frame_valid``, which is True for the key frame only.

@@ -56,7 +56,7 @@ class CausalTokenFTE(nn.Module):
     Selection and clustering are not differentiable: Q and K learn through the weights s of the
     merging alone. All computation from S to the merged tokens is in float32, also under autocast.
     Chosen, since the paper is silent: single-head learned projections without a bias in K (it
-    would cancel in the softmax), n, k and L, exclusive selection, normalised merging weights, and
+    would cancel in the softmax), n, k and L, exclusive selection, normalized merging weights, and
     restoring the merged tokens to the grid for a convolutional head.
 
     All parameters receive gradients, except with ``causal_only``: then no differentiable path
@@ -126,7 +126,7 @@ class CausalTokenFTE(nn.Module):
 
         Raises:
             ValueError: If the grid is too small for the numbers of causal tokens, clusters or
-                neighbours.
+                neighbors.
         """
         num_causal, num_clusters = self.sizes(tokens.shape[1])
         with torch.autocast(tokens.device.type, enabled=False):

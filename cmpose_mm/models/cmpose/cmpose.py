@@ -40,7 +40,7 @@ class CMPose(nn.Module):
         key-frame map (B,D,h,w)
 
     With ``fte=None`` and untrained, the map is the key frame's own features: see the
-    initialisations of `CrissCrossSTNeck` and `ConcatTemporalFusion`. All parameters receive
+    initializations of `CrissCrossSTNeck` and `ConcatTemporalFusion`. All parameters receive
     gradients in training, but for those that `CausalTokenFTE` names.
 
     Args:

@@ -177,7 +177,7 @@ class CrissCrossSTNeck(nn.Module):
 
     Paper: the two pathways, the keypoint tokens, the shared D_S and D_T. Chosen, since the paper is
     silent: pre-norm residual attention modules, 1 block, concatenation projected back to D, and
-    an initialisation at which the neck is *the identity*: the attention modules' output projections
+    an initialization at which the neck is *the identity*: the attention modules' output projections
     and the temporal embedding start at zero, the fusion as the mean of the two pathways.
     Fine-tuning a single-frame model thus begins where the single-frame model ended.
 

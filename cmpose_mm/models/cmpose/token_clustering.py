@@ -5,7 +5,7 @@ non-causal ones), so that shapes never depend on the data. All compute in float3
 
 Source: eq. 9-12 of CM-Pose; the clustering is DPC-KNN as in TCFormer (Zeng et al., CVPR 2022).
 
-Shapes: B clips, N cells, D token width, L clusters, k neighbours.
+Shapes: B clips, N cells, D token width, L clusters, k neighbors.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def separation(distances: Tensor, log_density: Tensor, valid: Tensor) -> Tensor:
 def cluster_tokens(tokens: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int) -> Tensor:
     """Clusters tokens around density peaks.
 
-    The L tokens with the largest rho * delta are the centres, every other token joins its nearest
-    centre. Ties go to the lower index, for centres and for members. Clusters are numbered in the
-    order of their centres' cells and are never empty.
+    The L tokens with the largest rho * delta are the centers, every other token joins its nearest
+    center. Ties go to the lower index, for centers and for members. Clusters are numbered in the
+    order of their centers' cells and are never empty.
 
     Args:
         tokens: (B, N, D).
@@ -98,7 +98,7 @@ def cluster_tokens(tokens: Tensor, valid: Tensor, num_clusters: int, num_neighbo
     best = scores.argsort(dim=1, descending=True, stable=True)[:, :num_clusters]
     centers = best.sort(dim=1).values
     to_centers = distances.gather(2, centers.unsqueeze(1).expand(-1, tokens.shape[1], -1))
-    # argmin returns the first minimum. A centre is its own even if it equals an earlier centre.
+    # argmin returns the first minimum. A center is its own even if it equals an earlier center.
     nearest = to_centers.argmin(dim=2)
     numbers = torch.arange(num_clusters, device=tokens.device).expand_as(centers)
     return nearest.scatter(1, centers, numbers).masked_fill(~valid, -1)
@@ -126,7 +126,7 @@ def merge_tokens(
     numbers = torch.arange(num_clusters, device=tokens.device)
     member = cluster_ids.unsqueeze(1) == numbers.unsqueeze(1)  # (B, L, N)
     log_weights = log_importance.float().unsqueeze(1).masked_fill(~member, -torch.inf)
-    # The softmax normalises in log space: importances that underflow give no 0 / 0.
+    # The softmax normalizes in log space: importances that underflow give no 0 / 0.
     weights = log_weights.softmax(dim=2) if normalize else log_weights.exp()
     return weights @ tokens.float()
 

@@ -1,4 +1,4 @@
-"""Lost and late neighbours, against rules written out by hand."""
+"""Lost and late neighbors, against rules written out by hand."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from cmpose_mm.corruptions import frozen, is_lost, without_lost
         ([0, 0, 1], 1, {0, 1}, [0, 0, 0]),  # at the video's start
     ],
 )
-def test_lost_neighbours(positions, key_index, lost, expected):
+def test_lost_neighbors(positions, key_index, lost, expected):
     found, valid = without_lost(np.array(positions), key_index, lost.__contains__)
     assert found.tolist() == expected
     assert valid.tolist() == [a == b for a, b in zip(positions, expected)]
@@ -37,7 +37,7 @@ def test_lost_share_and_nesting():
 
 
 @pytest.mark.parametrize(('severity', 'lag'), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 12)])
-def test_late_neighbours(severity, lag):
+def test_late_neighbors(severity, lag):
     assert frozen(np.array([19, 20, 21]), 1, severity).tolist() == [19 - lag, 20, 21 - lag]
     assert frozen(np.array([0, 1, 2]), 1, severity).tolist() == [0, 1, max(2 - lag, 0)]
     assert frozen(np.array([0, 0, 1]), 1, severity).tolist() == [0, 0, max(1 - lag, 0)]

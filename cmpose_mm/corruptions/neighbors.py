@@ -1,4 +1,4 @@
-"""Neighbouring frames that are lost or late. The key frame itself always arrives in time."""
+"""Neighboring frames that are lost or late. The key frame itself always arrives in time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_lost(seed: int, severity: int, sequence: str, frame_number: int) -> bool:
 def without_lost(
     positions: np.ndarray, key_index: int, lost: Callable[[int], bool]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Replaces lost neighbours by the nearest frame towards the key frame that is not lost.
+    """Replaces lost neighbors by the nearest frame toward the key frame that is not lost.
 
     This is what the dataset does where a clip reaches beyond the end of its video.
 
@@ -42,7 +42,7 @@ def without_lost(
 
 
 def frozen(positions: np.ndarray, key_index: int, severity: int) -> np.ndarray:
-    """Replaces each neighbour by an earlier frame, at worst by the first of the video.
+    """Replaces each neighbor by an earlier frame, at worst by the first of the video.
 
     Args:
         positions: (T,) places of the clip's frames in their video.
