@@ -203,7 +203,7 @@ def test_child_of_an_mmpose_config(clean_python, foreign):
         '          METRICS.get(config.val_evaluator.type).__module__]',
     )
     assert result == [
-        'TopdownPoseEstimator', 'PoseTrackMetric', 'cmpose_mm.evaluation.posetrack_metric'
+        'TopdownPoseEstimator', 'PoseTrackMetric', 'cmpose_mm.metrics.posetrack_metric'
     ]  # fmt: skip
 
 

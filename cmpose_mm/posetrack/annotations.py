@@ -66,6 +66,8 @@ class Frame:
         track_ids: (P,) int64, -1 where missing.
         ids: (P,) int64 annotation ids, -1 where missing.
         width, height: of the image in pixels, None where the file does not say.
+        num_without_points: persons for whom an annolist has no list of points, not even an empty
+            one; `poseval` tells these two kinds of persons without joints apart.
     """
 
     file_name: str
@@ -81,6 +83,7 @@ class Frame:
     ids: np.ndarray
     width: int | None = None
     height: int | None = None
+    num_without_points: int = 0
 
 
 @dataclass
@@ -272,18 +275,14 @@ def _read_coco(data: dict, file: Path, dropped: list[str]) -> list[tuple[str, Fr
 
     image_ids = _int_column(annotations, 'image_id', drop, required=True)
     categories = _int_column(annotations, 'category_id', drop)
-    ids = _int_column(annotations, 'id', drop)
+    ids = _int_column(annotations, 'id', lambda *_: None)  # nobody needs them to be numbers
     track_ids = _int_column(annotations, 'track_id', drop)
     frame_of = np.array([position.get(image_id, -1) for image_id in image_ids.tolist()], dtype=int)
-    seen: set[int] = set()
-    for index, annotation_id in enumerate(ids.tolist()):
+    for index in range(len(annotations)):
         if good[index] and frame_of[index] < 0:
             drop(index, '"image_id" is that of no image in the file')
         if categories[index] not in (-1, category_id):
             drop(index, f'"category_id" is {categories[index]}, expected {category_id} (person)')
-        if annotation_id >= 0 and annotation_id in seen:
-            drop(index, '"id" is also that of an earlier annotation, expected unique ids')
-        seen.add(annotation_id)
 
     keypoints = _float_rows(annotations, ('keypoints',), 3 * num_keypoints, drop, required=True)
     scores = _float_rows(annotations, ('scores',), num_keypoints, drop)
@@ -471,6 +470,8 @@ def _read_annolist(annolist: object, file: Path, dropped: list[str]) -> list[tup
         for number, rect in enumerate(rects):
             try:
                 persons.append(_read_person(rect))
+                points = _items(rect.get('annopoints'))
+                frame.num_without_points += not any('point' in group for group in points if group)
             except ValueError as error:
                 dropped.append(f'{place}, annorect[{number}]: {error}.')
         if persons:
