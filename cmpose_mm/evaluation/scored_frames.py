@@ -103,17 +103,7 @@ class ScoredVideo:
         Returns:
             (G,) frame number; (G,) track id, -1 for a person that has none or shares it with
             another person of the frame.
-
-        Raises:
-            AnnotationError: if two frames have the same number.
         """
-        numbers, count = np.unique(self.frame_numbers, return_counts=True)
-        if (count > 1).any():
-            raise AnnotationError(
-                f'Video {self.name!r}: {count.max()} frames have the number '
-                f'{numbers[count.argmax()]} in the ground truth, expected each number once, as '
-                'frames are neighbors by their numbers.'
-            )
         frames = np.repeat(self.frame_numbers, self.num_gt)
         places = np.stack([frames, self.gt_track_ids], axis=1)
         _, place, count = np.unique(places, axis=0, return_inverse=True, return_counts=True)

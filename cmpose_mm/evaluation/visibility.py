@@ -95,8 +95,7 @@ def recall_by_visibility(
         The counts.
 
     Raises:
-        ValueError: if ``reach`` or ``stride`` is not one of those.
-        AnnotationError: if two frames of a video have the same number.
+        ValueError: if ``reach`` or ``stride`` is below 1.
     """
     if predictions is not None:
         warnings.warn(

@@ -197,12 +197,6 @@ def test_wrong_arguments(score, options) -> None:
         score(noses(1), noses(1), **options)
 
 
-def test_two_frames_of_one_number_are_an_error(score) -> None:
-    """Whose neighbors they are can't be told."""
-    with pytest.raises(AnnotationError, match="'a': 2 frames have the number 3 in the ground"):
-        score(noses(0, 1, 0), noses(0, 1, 0), numbers=[2, 3, 3])
-
-
 def test_the_earlier_form_of_the_call_still_works(tmp_path) -> None:
     write(tmp_path / 'gt' / 'a.json', coco(noses(1)))
     write(tmp_path / 'gt' / 'b.json', coco(noses(1), 'b', 500))
