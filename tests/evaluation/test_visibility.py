@@ -19,7 +19,7 @@ from cmpose_mm.evaluation import (
     recall_by_visibility,
     select_scored,
 )
-from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 NOSE, KNEE = (100, 100), (100, 200)
@@ -113,6 +113,23 @@ def test_frames_are_neighbors_by_number_not_by_position(score) -> None:
     assert counts(score(gt, gt, numbers=numbers))['recoverable'][1] == 1
     assert counts(score(gt, gt, numbers=numbers, stride=2))['recoverable'][1] == 1
     assert counts(score(gt, gt, numbers=numbers, reach=2))['recoverable'][1] == 2
+
+
+def test_frames_that_end_in_the_number_of_a_camera(tmp_path) -> None:
+    """Their own number is in the middle of the name, and in `frame_id`."""
+    gt = noses(0, 1, 0, 0, 0, 1, 0, 0)
+    results = []
+    for place, form in (('plain', '{:06d}.jpg'), ('camera', 'frame_{:06d}_cam2.jpg')):
+        data = coco(gt)
+        for number, image in enumerate(data['images']):
+            image.update(file_name=f'images/val/a/{form.format(number)}', frame_id=number)
+        write(tmp_path / place / 'a.json', data)
+        videos = [read_videos(tmp_path / place)] * 2
+        results.append(recall_by_visibility(select_scored(*videos)))
+    plain, camera = map(counts, results)
+    assert camera == plain
+    assert (camera['recoverable'][1], camera['lost'][1]) == (4, 2)
+    assert results[1].num_tracked == 8
 
 
 def test_another_track_shows_nothing(score) -> None:
