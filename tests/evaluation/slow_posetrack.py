@@ -9,7 +9,6 @@ import itertools
 import math
 from fractions import Fraction
 
-import motmetrics
 import numpy as np
 from label_files import ORDER_15, ORDER_17
 
@@ -214,6 +213,8 @@ def track_counts(files: list, *, compat=False) -> dict:
 
 def motmetrics_counts(files: list, *, compat=False) -> dict:
     """The same by py-motmetrics, which `poseval` calls: an accumulator a video and joint."""
+    import motmetrics  # here, so that the rest needs no more than NumPy
+
     counts = {name: [0, 0, 0, 0] for name in ORDER_15}
     for gt_file, pred_file in files:
         frames = clean_frames(gt_file, pred_file, False, False, keep_pointless=compat)
