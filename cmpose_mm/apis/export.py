@@ -112,7 +112,7 @@ def pose_metadata(model: nn.Module) -> dict:
     return dict(
         config=name,
         num_frames=num_frames,
-        key_index=getattr(model.method, 'key_index', num_frames // 2),
+        key_index=model.key_index,
         input_size=list(transforms['TopdownAffine']['input_size']),
         heatmap_size=list(decoder.heatmap_size),
         channel_order='BGR',

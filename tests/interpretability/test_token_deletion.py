@@ -18,7 +18,7 @@ from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability import measure
 from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
 from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
-from cmpose_mm.models.cmpose.token_clustering import cluster_tokens, merge_tokens, restore_tokens
+from cmpose_mm.models.layers.token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from cmpose_mm.posetrack.annotations import read_videos
 
 ROOT = Path(__file__).resolve().parents[2]
