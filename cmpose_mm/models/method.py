@@ -81,19 +81,26 @@ class ClipInput(FrameFeatures):
     images: Tensor | None = None
 
     @classmethod
-    def of(cls, frames: FrameFeatures | Tensor, key_index: int, **more: Tensor | None) -> ClipInput:
-        """Clips of consecutive frames that all exist.
+    def of(
+        cls,
+        frames: FrameFeatures | Tensor,
+        key_index: int,
+        stride: int = 1,
+        **more: Tensor | None,
+    ) -> ClipInput:
+        """Clips of frames at equal distances that all exist.
 
         Args:
             frames: (B, T, ...) frames, or their only map (B, T, C, h, w).
             key_index: Position of the key frame in the clip.
+            stride: Distance of two frames.
             **more: Attributes that are known otherwise.
         """
         if isinstance(frames, Tensor):
             frames = FrameFeatures((frames,))
         shape, device = frames.features.shape[:2], frames.features.device
         if more.get('offsets') is None:
-            offsets = torch.arange(shape[1], device=device) - key_index
+            offsets = (torch.arange(shape[1], device=device) - key_index) * stride
             more['offsets'] = offsets.expand(shape[0], -1)
         if more.get('valid') is None:
             more['valid'] = torch.ones_like(more['offsets'], dtype=torch.bool)

@@ -70,6 +70,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         super().__init__(**kwargs)
         self.method = MODELS.build(method)
         self.freeze_backbone = freeze_backbone
+        self.frame_stride = 1  # where no sample tells how far apart the frames are
         self.shares_head = frame_head == FINAL_HEAD
         self.frame_head_frozen = frame_head_frozen and not self.shares_head
         self.frame_head = None
@@ -174,7 +175,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             frames: of the clips, see `extract_clips`.
             data_samples: B samples; ``frame_offsets``, ``frame_valid``, ``neighbor_poses`` and
                 ``clip_seed`` of their metainfo are used, and in training their targets. Without
-                samples all frames exist and follow each other.
+                samples all frames exist, ``frame_stride`` apart.
             images: (B, T, 3, H, W) normalized frames.
             mirrored: The frames are mirrored, as in the flip test, and so must be the poses.
 
@@ -221,6 +222,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         return ClipInput.of(
             frames,
             key_index,
+            self.frame_stride,
             offsets=stacked('frame_offsets'),
             valid=stacked('frame_valid') if valid is None else valid,
             poses=poses,

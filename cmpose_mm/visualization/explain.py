@@ -71,7 +71,6 @@ class PersonDetails:
 
 _SHAPES = dict(keypoints=(len(JOINT_NAMES), 2), keypoint_scores=(len(JOINT_NAMES),),
                input_center=(2,), input_scale=(2,))  # fmt: skip
-_DETAIL_AXES = dict(cells=(2,), labels=(1,), heat=(1, 2))
 
 
 def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDetails:
@@ -91,14 +90,16 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
     """
     fields = _fields(sample)
     kinds = fields.get('detail_kinds', CMPose.detail_kinds)
-    axes = {name: (len(shape),) for name, shape in _SHAPES.items()}
-    axes.update({name: _DETAIL_AXES[kind] for name, kind in kinds.items()})
-    values = {name: _of_person(fields, name, axes[name], person) for name in axes}
+    values = {
+        name: _of_person(fields, name, person, _has_axis_for_persons(fields, name))
+        for name in _SHAPES
+    }
+    stacked = _has_axis_for_persons(fields, 'keypoint_scores')
+    details = {name: _of_person(fields, name, person, stacked) for name in kinds}
     for name, shape in _SHAPES.items():
         if values[name].shape != shape:
             raise ValueError(f'{name} of a person has shape {values[name].shape}, expected {shape}')
     width, height = values['input_scale']
-    details = {name: values.pop(name) for name in kinds}
     if not details:
         raise KeyError('the prediction has no details; expected a method that gives some')
     grid = fields.get('detail_grid')
@@ -119,28 +120,21 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
     return PersonDetails(**values, details=details, kinds=dict(kinds), grid=tuple(grid))
 
 
-def _of_person(fields: dict, name: str, axes: tuple[int, ...], person: int) -> np.ndarray:
-    """A field's values of one person; ``axes`` are the numbers of axes that these may have."""
+def _of_person(fields: dict, name: str, person: int, stacked: bool) -> np.ndarray:
+    """A field's values of one person; ``stacked``: it has an axis for persons."""
     if name not in fields:
-        known = name in _SHAPES
-        why = '' if known else '; expected model.test_cfg.output_details=True'
+        why = '' if name in _SHAPES else '; expected model.test_cfg.output_details=True'
         raise KeyError(f'the prediction has no {name}{why}')
     value = _array(fields[name])
-    single = fields_of_one_person(fields)
-    if not single:
-        if not -len(value) <= person < len(value):
-            raise IndexError(f'person is {person}, but the prediction has {len(value)} persons')
-        value = value[person]
-    if value.ndim not in axes:
-        raise ValueError(
-            f'{name} of a person has {value.ndim} axes, expected {" or ".join(map(str, axes))}'
-        )
-    return value
+    if not stacked:
+        return value
+    if not -len(value) <= person < len(value):
+        raise IndexError(f'person is {person}, but the prediction has {len(value)} persons')
+    return value[person]
 
 
-def fields_of_one_person(fields: dict) -> bool:
-    """Whether a prediction's fields have no axis for persons."""
-    return 'keypoint_scores' in fields and _array(fields['keypoint_scores']).ndim == 1
+def _has_axis_for_persons(fields: dict, name: str) -> bool:
+    return name in fields and _array(fields[name]).ndim > len(_SHAPES[name])
 
 
 def _fields(sample: PoseDataSample | dict) -> dict:

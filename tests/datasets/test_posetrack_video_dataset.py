@@ -866,3 +866,130 @@ def test_real_clip(real_data):
     # Frames from 30 on serve as neighbors of frame 29, though the training labels don't have them.
     last = train[119]['data_samples'].metainfo
     assert names(last) == ['000028.jpg', '000029.jpg', '000030.jpg']
+
+
+# ---- poses of the neighbors --------------------------------------------------------------------
+
+
+@pytest.fixture
+def tracked_root(tmp_path):
+    """Two people who change places in the label files: only their track ids tell them apart."""
+    frames = [
+        [person(0), person(1)],
+        [person(1), person(0)],
+        [person(0)],
+        [person(0), person(1)],
+    ]
+    write_coco_video(tmp_path, 'train', 'v', frames)
+
+    def set_tracks(content):
+        by_image = {}
+        for annotation in content['annotations']:
+            place = by_image.setdefault(annotation['image_id'], [])
+            place.append(annotation)
+        for number, persons in enumerate(by_image.values()):
+            tracks = [[4, 9], [9, 4], [4], [4, 9]][number]
+            for annotation, track in zip(persons, tracks):
+                annotation['track_id'] = track
+
+    rewrite(tmp_path, set_tracks, name='v')
+    return tmp_path
+
+
+def labeled_pose(root, image, track):
+    content = json.loads((root / 'annotations/train/v.json').read_text())
+    ids = [entry['id'] for entry in content['images']]
+    (annotation,) = [
+        a for a in content['annotations'] if a['image_id'] == ids[image] and a['track_id'] == track
+    ]
+    values = np.array(annotation['keypoints'], np.float32).reshape(17, 3)
+    return np.delete(values, [3, 4], axis=0)  # without the ears
+
+
+def test_poses_of_the_neighbors_go_by_track_id(tracked_root):
+    data = dataset(tracked_root, neighbor_poses=True)
+    checked = 0
+    for index in range(len(data)):
+        sample = data[index]
+        track = sample['track_id']
+        key = int(os.path.basename(sample['img_path'])[:-4])
+        for t, path in enumerate(sample['frame_paths']):
+            number = int(os.path.basename(path)[:-4])
+            points, visible = sample['neighbor_keypoints'][t], sample['neighbor_visible'][t]
+            if number == key or (number == 2 and track == 9):
+                assert not visible.any() and not points.any()  # its own labels, or no such person
+                continue
+            expected = labeled_pose(tracked_root, number, track)
+            np.testing.assert_array_equal(points, expected[:, :2])
+            np.testing.assert_array_equal(visible, (expected != 0).any(axis=1))
+            checked += 1
+    assert checked >= 6
+
+
+def test_persons_without_a_track_get_no_poses_and_are_counted(tracked_root, caplog):
+    rewrite(tracked_root, lambda c: c['annotations'][0].pop('track_id'), name='v')
+    with caplog.at_level(logging.WARNING):
+        data = dataset(tracked_root, neighbor_poses=True)
+        (sample,) = [data[i] for i in range(len(data)) if data[i]['track_id'] < 0]
+    assert not sample['neighbor_visible'].any()
+    assert 'the neighbor poses of 1 persons without a track id' in caplog.text
+
+
+@pytest.mark.parametrize('udp', [True, False])
+def test_poses_of_the_neighbors_follow_the_crop(tracked_root, udp):
+    """Through flip, rotation and affine, joint by joint as MMPose moves the key frame's own."""
+    pipeline = [
+        dict(type='LoadClip'),
+        dict(type='GetBBoxCenterScale', padding=1.25),
+        dict(type='ClipRandomFlip', prob=0.5, direction='horizontal'),
+        dict(type='RandomHalfBody'),
+        dict(type='RandomBBoxTransform', scale_factor=(0.65, 1.35), rotate_factor=45),
+        dict(type='ClipTopdownAffine', input_size=(48, 64), use_udp=udp),
+        dict(type='GenerateTarget', encoder=CODEC),
+    ]
+    data = dataset(tracked_root, pipeline=pipeline, neighbor_poses=True)
+    pack = TRANSFORMS.build(dict(type='PackClipInputs'))
+    flips = set()
+    for epoch in range(6):
+        data.set_epoch(epoch, seed=1)
+        sample = data[0]  # frame 0, track 4; its right neighbor has the same person
+        key = data.get_data_info(0)
+        assert key['track_id'] == 4
+        flips.add(sample['flip'])
+        # What MMPose does with the key frame's joints tells the whole map from image to crop.
+        source = np.concatenate([key['keypoints'][0], np.ones((15, 1))], axis=1)
+        order = sample['flip_indices'] if sample['flip'] else list(range(15))
+        matrix, *_ = np.linalg.lstsq(source[order], sample['transformed_keypoints'][0], rcond=None)
+        neighbor = labeled_pose(tracked_root, 1, 4)
+        expected = np.concatenate([neighbor[:, :2], np.ones((15, 1))], axis=1)[order] @ matrix
+        poses = pack(dict(sample))['data_samples'].metainfo['neighbor_poses']
+        assert poses.shape == (3, 15, 3) and poses.dtype == np.float32
+        given = (neighbor != 0).any(axis=1)[order]
+        np.testing.assert_array_equal(poses[2, :, 2], given)
+        np.testing.assert_allclose(poses[2, given, :2], expected[given], atol=1e-2)
+        assert not poses[2, ~given].any() and not poses[1].any()
+    assert flips == {True, False}
+
+
+def test_poses_that_were_not_moved_into_the_crop_are_refused(tracked_root):
+    data = dataset(tracked_root, pipeline=VAL_PIPELINE, neighbor_poses=True)
+    with pytest.raises(ValueError, match='expected ClipTopdownAffine in place of TopdownAffine'):
+        data[0]
+
+
+def test_poses_of_the_neighbors_need_labels(root):
+    with pytest.raises(ValueError, match='neighbor_poses needs labeled boxes'):
+        dataset(root, neighbor_poses=True, bbox_file='boxes.json', test_mode=True)
+
+
+def test_offsets_of_the_frames_are_packed(root):
+    data = dataset(root, pipeline=VAL_PIPELINE, num_frames=5, stride=2)
+    meta = data[0]['data_samples'].metainfo
+    assert meta['frame_offsets'].tolist() == [-4, -2, 0, 2, 4] and meta['key_index'] == 2
+
+
+def test_clips_without_a_model_have_three_frames(root):
+    data = dataset(root)
+    assert data.num_frames is None and len(data[0]['frame_paths']) == 3
+    data.set_num_frames(5)
+    assert len(data[0]['frame_paths']) == 5 and data.key_index == 2

@@ -123,7 +123,7 @@ def test_measures_against_a_loop(model_and_data):
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
         with torch.no_grad():
-            out = model.method(model.extract_clips(inputs['inputs']))
+            out = model.run_method(inputs['inputs'])
         for b, sample in enumerate(inputs['data_samples']):
             number += 1
             info = sample.metainfo
@@ -203,7 +203,7 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
         with torch.no_grad():
-            out = model.method(model.extract_clips(inputs['inputs']))
+            out = model.run_method(inputs['inputs'])
         control, chosen_at_random = randomly_selected(
             model.method.fte, fused[-1], out.details['similarity'], generator
         )
@@ -286,7 +286,7 @@ def test_equal_seeds_give_equal_draws(model_and_data):
 def test_models_without_causal_tokens_are_refused(model_and_data):
     model, data, labels = model_and_data
     model.method.fte = None
-    with pytest.raises(ValueError, match='no causal tokens; expected one with model.method.fte'):
+    with pytest.raises(ValueError, match='CMPose selects no cells .* whose fte is not None'):
         measure_tokens(model, data, labels)
 
 
