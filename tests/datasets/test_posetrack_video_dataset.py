@@ -928,7 +928,7 @@ def test_poses_of_the_neighbors_go_by_track_id(tracked_root):
 
 def test_persons_without_a_track_get_no_poses_and_are_counted(tracked_root, caplog):
     rewrite(tracked_root, lambda c: c['annotations'][0].pop('track_id'), name='v')
-    with caplog.at_level(logging.WARNING):
+    with logs(caplog):
         data = dataset(tracked_root, neighbor_poses=True)
         (sample,) = [data[i] for i in range(len(data)) if data[i]['track_id'] < 0]
     assert not sample['neighbor_visible'].any()
