@@ -12,7 +12,7 @@ from tqdm import tqdm
 if __name__ == '__main__':
     sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
 
-from cmpose_mm.evaluation import RULES, TIE_BREAKS, evaluate_files, format_result
+from cmpose_mm.evaluation import PCK_NORMS, RULES, TIE_BREAKS, evaluate_files, format_result
 from cmpose_mm.posetrack.annotations import AnnotationError
 
 
@@ -72,6 +72,20 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         metavar='N',
         help='for --visibility: frames from one neighbor to the next (default: 1)',
     )
+    parser.add_argument(
+        '--pck',
+        nargs='*',
+        choices=list(PCK_NORMS),
+        metavar='NORM',
+        help='also compute PCK at 0.5, 0.2, 0.1 and 0.05, with hits of each video in --out; norms: '
+        'box (default; the longer side of the labeled box), torso (left shoulder to right hip), '
+        'head (head size, as AP)',
+    )
+    parser.add_argument(
+        '--pck-visible-only',
+        action='store_true',
+        help='for --pck: leave out joints that are labeled as hidden, as on Penn Action',
+    )
     parser.add_argument('--per-video', action='store_true', help='also score each video by itself')
     parser.add_argument('--videos', nargs='+', metavar='NAME', help='score only these videos')
     parser.add_argument(
@@ -104,6 +118,8 @@ def main() -> int:
             visibility=args.visibility,
             reach=args.reach,
             stride=args.stride,
+            pck_norms=('box',) if args.pck == [] else args.pck or (),
+            pck_visible_only=args.pck_visible_only,
             progress=partial(tqdm, desc='reading', unit=' files', delay=1, leave=False),
         )
         if args.out:

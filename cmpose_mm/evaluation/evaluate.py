@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from ..posetrack.annotations import AnnotationError, Video, read_videos
 from .average_precision import average_precision, average_precision_per_video
 from .mota import tracking_accuracy
-from .report import ap_to_dict, mota_to_dict, visibility_to_dict
+from .pck import correct_keypoints
+from .report import ap_to_dict, mota_to_dict, pck_to_dict, visibility_to_dict
 from .scored_frames import MATCH_DISTANCE, RULES, select_scored
 from .visibility import recall_by_visibility
 
@@ -29,6 +30,8 @@ def evaluate_files(
     visibility: bool = False,
     reach: int = 1,
     stride: int = 1,
+    pck_norms: Sequence[str] = (),
+    pck_visible_only: bool = False,
     progress: Callable[[list[Path]], Iterable[Path]] = iter,
 ) -> dict:
     """Scores prediction files against label files.
@@ -46,11 +49,13 @@ def evaluate_files(
         mota_compat: see `tracking_accuracy`.
         visibility: also compute the recall by visibility.
         reach, stride: of `visibility`, see `recall_by_visibility`.
+        pck_norms: also compute PCK by each of these norms, see `correct_keypoints`.
+        pck_visible_only: count the joints that are labeled as visible only.
         progress: see `read_videos`.
 
     Returns:
         `per_joint`, the seven groups, `Total`, `mean7`, `precision`, `recall`, `counts` and
-        `protocol`; `mota`, `visibility` and `per_video` if asked for.
+        `protocol`; `mota`, `visibility`, `pck` (by norm) and `per_video` if asked for.
 
     Raises:
         AnnotationError: one sentence for every problem in the files, and if no predicted joint has
@@ -70,6 +75,12 @@ def evaluate_files(
     if visibility:
         recall = recall_by_visibility(scored, reach=reach, stride=stride)
         result['visibility'] = visibility_to_dict(recall)
+    if pck_norms:
+        measured = {
+            norm: correct_keypoints(scored, norm, visible_only=pck_visible_only)
+            for norm in pck_norms
+        }
+        result['pck'] = {norm: pck_to_dict(part) for norm, part in measured.items()}
     if per_video:
         parts = average_precision_per_video(scored, rules=rules, tie_break=tie_break)
         result['per_video'] = {name: ap_to_dict(part) for name, part in parts.items()}
@@ -85,6 +96,8 @@ def evaluate_files(
     }
     if mota:
         result['protocol']['mota'] = mota_compat or 'plain'
+    if pck_norms:
+        result['protocol']['pck'] = f'{"visible" if pck_visible_only else "all labeled"} joints'
     if visibility:
         result['protocol']['visibility'] = (
             f'recall within {MATCH_DISTANCE} head sizes, neighbors up to {reach} x {stride} frames'

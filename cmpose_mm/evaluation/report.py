@@ -10,6 +10,7 @@ from tabulate import tabulate
 from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
 from .average_precision import ApResult
 from .mota import MotaResult
+from .pck import PCK_COLUMNS, PckResult
 from .visibility import VISIBILITY_CLASSES, VisibilityRecall
 
 COLUMNS = (*JOINT_GROUPS, 'Total', 'mean7')
@@ -69,6 +70,39 @@ def format_visibility(result: dict) -> str:
     )
 
 
+def pck_to_dict(result: PckResult) -> dict:
+    """PCK by joint and column, counts, and hits of every video, without rounding."""
+    per_joint = dict(zip(result.names(), map(_by_joint, result.per_joint())))
+    return {
+        'norm': result.norm,
+        **{name: {'per_joint': per_joint[name], **row} for name, row in result.summary().items()},
+        'counts': {
+            'videos': len(result.videos),
+            'persons': result.num_persons,
+            'without_norm': result.num_without_norm,
+            'without_prediction': result.num_without_prediction,
+            'joints': int(result.num_joints.sum()),
+        },
+        'per_video': {
+            video: {'joints': _by_joint(joints), **dict(zip(result.names(), map(_by_joint, hits)))}
+            for video, joints, hits in zip(result.videos, result.num_joints, result.hits)
+        },
+    }
+
+
+def format_pck(result: dict) -> str:
+    """The table of PCK and the counts, from `pck_to_dict`."""
+    rows = {name: row for name, row in result.items() if '@' in name}
+    counts = result['counts']
+    return (
+        f'{format_table(rows, PCK_COLUMNS)}\n\n'
+        f'Norm {result["norm"]}: {counts["joints"]} joints of '
+        f'{counts["persons"] - counts["without_norm"]} persons in {counts["videos"]} videos; '
+        f'{counts["without_prediction"]} of these persons have no prediction (all missed), '
+        f'{counts["without_norm"]} others lack the norm (not counted)'
+    )
+
+
 def format_result(result: dict) -> str:
     """The tables of a result.
 
@@ -99,6 +133,8 @@ def format_result(result: dict) -> str:
         )
     if 'visibility' in result:
         parts.insert(2, format_visibility(result['visibility']))
+    for measured in reversed(result.get('pck', {}).values()):
+        parts.insert(2, format_pck(measured))
     if 'per_video' in result:
         parts.insert(2, format_table(result['per_video'], COLUMNS))
     return '\n\n'.join(parts)

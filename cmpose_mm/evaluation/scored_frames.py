@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from ..posetrack.annotations import AnnotationError, Frame, Video, empty_frame
+from ..posetrack.persons import person_boxes
 from .grouped_pairs import pairs_within
 from .polygons import inside_any_polygon
 
@@ -70,12 +71,15 @@ class ScoredVideo:
             also counts persons without joints, unless the frame has ignore regions.
         num_gt: (F,) labeled persons of each frame.
         gt_xy: (G, J, 2) pixels of the image.
+        gt_boxes: (G, 4) x1, y1, x2, y2, see `person_boxes`; cut to the image where its size is
+            known.
         gt_present: (G, J) bool, labeled joints outside ignore regions.
         gt_visible: (G, J) bool, those of them that are labeled as visible (v > 0).
-        gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image.
+        gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image; NaN without one.
         gt_track_ids: (G,) int64, -1 where missing.
         num_pred: (F,) predicted persons of each frame.
         pred_xy: (P, J, 2) pixels of the image.
+        pred_boxes: (P, 4) x1, y1, x2, y2, see `person_boxes`.
         pred_present: (P, J) bool.
         pred_scores: (P, J).
         pred_track_ids: (P,) int64, -1 where missing.
@@ -87,12 +91,14 @@ class ScoredVideo:
     one_sided: np.ndarray
     num_gt: np.ndarray
     gt_xy: np.ndarray
+    gt_boxes: np.ndarray
     gt_present: np.ndarray
     gt_visible: np.ndarray
     gt_head_sizes: np.ndarray
     gt_track_ids: np.ndarray
     num_pred: np.ndarray
     pred_xy: np.ndarray
+    pred_boxes: np.ndarray
     pred_present: np.ndarray
     pred_scores: np.ndarray
     pred_track_ids: np.ndarray
@@ -192,6 +198,7 @@ def select_scored(
     rules: Rules = RULES['18'],
     allow_missing: bool = False,
     videos: list[str] | None = None,
+    need_head_boxes: bool = True,
 ) -> ScoredSet:
     """Pairs predictions with ground truth and keeps what is scored.
 
@@ -205,6 +212,7 @@ def select_scored(
         allow_missing: leave out ground-truth videos without predictions, and take frames that a
             predicted video does not list as frames without predictions. Both are errors otherwise.
         videos: names of the ground-truth videos to score; predictions for others are not used.
+        need_head_boxes: a labeled person without a head box is an error.
 
     Returns:
         The scored frames of the videos that are scored.
@@ -246,7 +254,8 @@ def select_scored(
                     )
                 pred = _NO_ONE
             frames.append((gt, pred))
-        scored.videos.append(_clean_video(video, predicted, frames, rules, problems))
+        headless = problems if need_head_boxes else []
+        scored.videos.append(_clean_video(video, predicted, frames, rules, headless))
     if problems:
         raise AnnotationError(problems)
     return scored
@@ -378,12 +387,14 @@ def _clean_video(
         one_sided=(seen_gt == 0) | (seen_pred == 0),
         num_gt=num_gt,
         gt_xy=gt_keypoints[..., :2],
+        gt_boxes=_boxes(labeled)[gt],
         gt_present=gt_present,
         gt_visible=gt_present & (gt_keypoints[..., 2] > 0),
         gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
         gt_track_ids=_stack(labeled, 'track_ids')[gt],
         num_pred=num_pred,
         pred_xy=pred_keypoints[..., :2],
+        pred_boxes=_boxes(predicted)[pred],
         pred_present=pred_present,
         pred_scores=_stack(predicted, 'scores')[pred],
         pred_track_ids=_stack(predicted, 'track_ids')[pred],
@@ -410,6 +421,16 @@ def _kept_persons(
     )
     kept = np.flatnonzero(present.any(axis=1))
     return kept, frame_of[kept], keypoints[kept], present[kept]
+
+
+def _boxes(frames: list[Frame]) -> np.ndarray:
+    """(n, 4) x1, y1, x2, y2 of all persons, cut to the image where its size is known."""
+    boxes = person_boxes(_stack(frames, 'boxes'), _stack(frames, 'keypoints'))
+    known = [(f.width, f.height) if f.width and f.height else (np.inf, np.inf) for f in frames]
+    persons = [len(frame.keypoints) for frame in frames]
+    sizes = np.repeat(np.array(known, dtype=float).reshape(-1, 2), persons, axis=0)
+    high = np.tile(sizes - 1, 2)
+    return np.clip(boxes, np.where(np.isinf(high), -np.inf, 0), high)
 
 
 def _num_listed(frames: list[Frame]) -> np.ndarray:

@@ -17,7 +17,7 @@ from mmpose.utils.tensor_utils import to_numpy
 from ..evaluation.average_precision import TIE_BREAKS, average_precision
 from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.report import COLUMNS, format_table, format_visibility, visibility_to_dict
-from ..evaluation.scored_frames import RULES, Rules, select_scored
+from ..evaluation.scored_frames import RULES, Rules, ScoredSet, select_scored
 from ..evaluation.visibility import Reach, check_reach, recall_by_visibility
 from ..posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from ..posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
@@ -83,6 +83,7 @@ class PoseTrackMetric(BaseMetric):
     """
 
     default_prefix = 'posetrack18'
+    need_head_boxes = True
 
     def __init__(
         self,
@@ -147,6 +148,7 @@ class PoseTrackMetric(BaseMetric):
                 'track_id': sample.get('track_id', -1),
                 'box_source': sample.get('box_source', 'not told by the dataset'),
                 'reach': _clip_reach(sample),
+                'ori_shape': sample.get('ori_shape'),
             }
             num_persons = len(result['keypoints'])
             # as MMPose: one-stage models score their own boxes, top-down ones were given theirs
@@ -165,27 +167,11 @@ class PoseTrackMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Scores the samples of all processes; see the class for what comes out."""
-        logger = MMLogger.get_current_instance()
-        labels = self.read_labels()
-        persons = self._collect_persons(results)
-        predicted = self._to_videos(persons, labels, {result['img_id'] for result in results})
-        self._log_protocol(results, persons, logger)
-        if self.outfile_prefix is not None:
-            folder = osp.dirname(self.outfile_prefix) or '.'
-            write_predictions(predicted, folder)
-            logger.info(f'Predictions for {len(predicted)} videos are in {folder}')
-        if self.format_only:
+        scored = self.select_scored(results)
+        if scored is None:
             return {}
-
-        names = {video.name for video in predicted}
-        labels_scored = [video for video in labels if video.name in names]
-        scored = select_scored(labels_scored, predicted, rules=self.rules)
+        logger = MMLogger.get_current_instance()
         result = average_precision(scored, rules=self.rules, tie_break=self.tie_break)
-        logger.info(
-            f'Scored {len(names)} of {len(labels)} videos ({len(labels) - len(names)} without any '
-            f'prediction left out): {result.num_frames} frames, {result.num_persons} persons, '
-            f'{result.num_gt.sum()} joints, by the rules of PoseTrack{self.release}'
-        )
         summary = result.summary()
         joints = {joint: {'AP': ap} for joint, ap in zip(JOINT_NAMES, result.ap.tolist())}
         logger.info('\n' + format_table({'AP': summary}, COLUMNS))
@@ -201,6 +187,39 @@ class PoseTrackMetric(BaseMetric):
                 metrics[f'Recall {name}'] = columns['Total']
         return metrics
 
+    def select_scored(self, results: list[dict]) -> ScoredSet | None:
+        """Pairs the samples of all processes with the labels, and logs what is scored.
+
+        Writes the predictions if there is an `outfile_prefix`.
+
+        Returns:
+            What is scored; None with `format_only`.
+        """
+        logger = MMLogger.get_current_instance()
+        labels = self.read_labels()
+        persons = self._collect_persons(results)
+        predicted = self._to_videos(persons, labels, {result['img_id'] for result in results})
+        self._log_protocol(results, persons, logger)
+        if self.outfile_prefix is not None:
+            folder = osp.dirname(self.outfile_prefix) or '.'
+            write_predictions(predicted, folder)
+            logger.info(f'Predictions for {len(predicted)} videos are in {folder}')
+        if self.format_only:
+            return None
+
+        names = {video.name for video in predicted}
+        labels_scored = [video for video in labels if video.name in names]
+        scored = select_scored(
+            labels_scored, predicted, rules=self.rules, need_head_boxes=self.need_head_boxes
+        )
+        num_joints = sum(int(video.gt_present.sum()) for video in scored.videos)
+        logger.info(
+            f'Scored {len(names)} of {len(labels)} videos ({len(labels) - len(names)} without any '
+            f'prediction left out): {scored.num_frames} frames, {scored.num_persons} persons, '
+            f'{num_joints} joints, by the rules of PoseTrack{self.release}'
+        )
+        return scored
+
     def read_labels(self) -> list[Video]:
         """The ground truth, read once."""
         if self._labels is None:
@@ -210,8 +229,9 @@ class PoseTrackMetric(BaseMetric):
                 hub = MessageHub.get_current_instance()
                 if key not in hub.runtime_info:
                     raise ValueError(
-                        f'PoseTrackMetric: no ann_file given, and no dataset in test mode has left '
-                        f'its own as "{key}" in the MessageHub; expected one of the two.'
+                        f'{type(self).__name__}: no ann_file given, and no dataset in test '
+                        f'mode has left its own as "{key}" in the MessageHub; expected one of '
+                        'the two.'
                     )
                 ann_file = hub.get_info(key)
             self._labels = read_videos(ann_file, allow_unlabeled=self.format_only)
@@ -238,13 +258,14 @@ class PoseTrackMetric(BaseMetric):
             AnnotationError: on image ids that the labels do not have, and on repeated ids.
         """
         if not results:
-            raise AnnotationError('PoseTrackMetric: no predictions to score.')
+            raise AnnotationError(f'{type(self).__name__}: no predictions to score.')
         unknown = sorted({r['img_id'] for r in results if r['img_id'] not in self._frames})
         if unknown:
             raise AnnotationError(
-                f'PoseTrackMetric: predictions for {len(unknown)} image ids that the labels do not '
-                f'have, for example {unknown[0]}; the labels have {next(iter(self._frames))} and '
-                'others. Expected the ann_file of the dataset that is evaluated.'
+                f'{type(self).__name__}: predictions for {len(unknown)} image ids that the '
+                f'labels do not have, for example {unknown[0]}; the labels have '
+                f'{next(iter(self._frames))} and others. Expected the ann_file of the dataset '
+                'that is evaluated.'
             )
         samples = Counter(
             # bottom-up models predict a whole image: its id is that of the sample
@@ -254,8 +275,8 @@ class PoseTrackMetric(BaseMetric):
         repeated = [sample for sample, count in samples.items() if count > 1]
         if repeated:
             raise AnnotationError(
-                f'PoseTrackMetric: {len(repeated)} sample ids have more than one prediction, for '
-                f'example {repeated[0]}; expected unique ids.'
+                f'{type(self).__name__}: {len(repeated)} sample ids have more than one '
+                f'prediction, for example {repeated[0]}; expected unique ids.'
             )
 
         by_image: dict[int, list[dict]] = defaultdict(list)
@@ -318,7 +339,7 @@ class PoseTrackMetric(BaseMetric):
         lacking = [joint for joint in JOINT_NAMES if joint not in names]
         if lacking or len(mapped) != len(names):
             raise AnnotationError(
-                f'PoseTrackMetric: the keypoints are {", ".join(names)}; expected all 15 of '
+                f'{type(self).__name__}: the keypoints are {", ".join(names)}; expected all 15 of '
                 f'PoseTrack, found none for {", ".join(lacking)}.'
             )
         return names, mapped

@@ -125,12 +125,13 @@ def person_boxes(boxes: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
         neither box nor joint.
     """
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    for p in np.flatnonzero(np.isnan(boxes).all(axis=1)):
-        joints = keypoints[p, (keypoints[p] != 0).any(axis=1), :2]
-        if len(joints):
-            low, high = joints.min(axis=0), joints.max(axis=0)
-            center, half = (low + high) / 2, (high - low) / 2 * ABSENT_BOX_ENLARGEMENT
-            corners[p] = np.concatenate([center - half, center + half])
+    absent = np.isnan(boxes).all(axis=1)
+    labeled = (keypoints[absent] != 0).any(axis=-1, keepdims=True)
+    low = np.where(labeled, keypoints[absent, :, :2], np.inf).min(axis=1)
+    high = np.where(labeled, keypoints[absent, :, :2], -np.inf).max(axis=1)
+    with np.errstate(invalid='ignore'):  # inf - inf: nobody there
+        center, half = (low + high) / 2, (high - low) / 2 * ABSENT_BOX_ENLARGEMENT
+        corners[absent] = np.concatenate([center - half, center + half], axis=1)
     return corners
 
 
