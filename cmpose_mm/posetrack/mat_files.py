@@ -18,6 +18,15 @@ def read_mat(path: str | Path) -> dict:
     Raises:
         AnnotationError: if the file is no such file.
     """
+    return {name: _plain(value) for name, value in read_mat_arrays(path).items()}
+
+
+def read_mat_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The variables of a .mat file (version 7 or older) as SciPy reads them.
+
+    Raises:
+        AnnotationError: if the file is no such file.
+    """
     from scipy.io import loadmat  # takes longer to import than most label files to read
 
     try:
@@ -28,7 +37,7 @@ def read_mat(path: str | Path) -> dict:
         ) from error
     except Exception as error:  # scipy raises many types for damaged files
         raise AnnotationError(f'{path}: not a readable .mat file ({error}).') from error
-    return {name: _plain(value) for name, value in content.items() if not name.startswith('__')}
+    return {name: value for name, value in content.items() if not name.startswith('__')}
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,139 @@
+"""Videos to folders of frames, numbered as they are decoded."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from ..apis.video_io import open_frames
+from ..posetrack.file_names import is_hidden, natural_key
+from ..posetrack.frames import list_images
+
+VIDEO_SUFFIXES = (
+    '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.m2ts', '.mts',
+    '.wmv', '.flv', '.ogv', '.3gp',
+)  # fmt: skip
+"""How the names of files end that are taken for videos in a folder; a file named by itself may end
+in anything."""
+
+
+@dataclass
+class Extraction:
+    """What was done.
+
+    Attributes:
+        videos, frames: written now.
+        done_before: videos whose folders were there.
+        other_files: in the folder, but no videos by their names.
+        warnings: sentences about videos of which not all could be read; what could is written.
+        errors: sentences about videos of which nothing is written.
+    """
+
+    videos: int = 0
+    frames: int = 0
+    done_before: int = 0
+    other_files: int = 0
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Extraction:
+    """Writes the frames of a video, or of all videos below a folder, as JPEG files.
+
+    ``SOURCE/a/b.mp4`` becomes ``OUT/a/b/000000.jpg`` and so on: the number is the frame's position
+    among the decoded ones, not one that the container claims. A folder has its name only when it is
+    complete; what a killed run had begun (``b.partial``) is begun anew by the next, and what it had
+    finished is left as it is.
+
+    Args:
+        source: video file, or folder that is searched through.
+        out: receives a folder for each video.
+        quality: of the JPEG files, up to 100.
+
+    Returns:
+        Counts, and what went wrong. A video that can't be read stops nothing.
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder, or no video in it.
+        ValueError: if two videos would get one folder.
+    """
+    source, out = Path(source), Path(out)
+    result = Extraction()
+    if source.is_file():
+        folders = {source: out / source.stem}
+    elif source.is_dir():
+        files = [
+            path
+            for path in source.rglob('*')
+            if path.is_file() and not any(map(is_hidden, path.relative_to(source).parts))
+        ]
+        videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+        result.other_files = len(files) - len(videos)
+        videos.sort(key=lambda path: natural_key(path.as_posix()))
+        folders = {p: out / p.relative_to(source).with_suffix('') for p in videos}
+    else:
+        raise FileNotFoundError(f'{source}: not found; expected a video or a folder of videos.')
+    if not folders:
+        raise FileNotFoundError(
+            f'{source}: has no video, expected files that end with {", ".join(VIDEO_SUFFIXES)}.'
+        )
+    _check_unique(folders)
+    bar = tqdm(folders.items(), 'extracting', unit='video', disable=None)
+    for video, folder in bar:
+        if list_images(str(folder)):
+            result.done_before += 1
+            continue
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter('always')
+                count = _extract(video, folder, quality, bar)
+        except (OSError, ValueError) as error:
+            result.errors.append(str(error))
+            continue
+        result.warnings += [str(warning.message) for warning in caught]
+        result.videos += 1
+        result.frames += count
+    return result
+
+
+def _check_unique(folders: dict[Path, Path]) -> None:
+    owner: dict[Path, Path] = {}
+    for video, folder in folders.items():
+        other = owner.setdefault(folder, video)
+        if other is not video:
+            raise ValueError(
+                f'{other} and {video}: both would be written to {folder}, expected names that '
+                'differ in more than the ending.'
+            )
+
+
+def _extract(video: Path, folder: Path, quality: int, bar: tqdm) -> int:
+    """Writes one video's frames; returns their number."""
+    reader = open_frames(str(video))
+    partial = folder.with_name(f'{folder.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    count = 0
+    try:
+        for frame in reader:
+            is_encoded, content = cv2.imencode(
+                '.jpg', frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality]
+            )
+            if not is_encoded:
+                raise ValueError(f'{video}: frame {frame.number} can not be written as JPEG.')
+            (partial / f'{frame.number:06d}.jpg').write_bytes(content.tobytes())
+            count += 1
+            if count % 100 == 0:
+                bar.set_postfix_str(f'{video.name}: {count} of {reader.num_frames or "?"} frames')
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if folder.is_dir():
+        folder.rmdir()  # an empty one: a folder with frames was left alone
+    partial.rename(folder)
+    return count
