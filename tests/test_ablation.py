@@ -325,6 +325,9 @@ def test_another_split_is_tested_with_its_own_labels():
     assert clean.test_dataloader.dataset.ann_file == 'annotations/clean'
     assert clean.test_evaluator.ann_file == 'data/test_bed/annotations/clean'
     assert config.test_dataloader.dataset.ann_file == 'annotations/occluded'
+    config = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))  # PCK beside AP
+    for evaluator in split_test_config(config, 'clean').test_evaluator:
+        assert evaluator.ann_file == 'data/jhmdb_distinct/annotations/clean'
 
 
 def test_experiments_change_nothing_but_budget_and_lambda():

@@ -13,9 +13,11 @@ from cmpose_mm import config_path
 SIZES = {'s': 'small', 'b': 'base', 'l': 'large', 'h': 'huge'}
 FOLDER = Path(config_path('_base_/runtime.py')).parents[1]
 CONFIGS = sorted(
-    path.relative_to(FOLDER).as_posix()
-    for pattern in ('*.py', 'single_frame/*.py', '*/*_tiny.py')
-    for path in FOLDER.glob(pattern)
+    {
+        path.relative_to(FOLDER).as_posix()
+        for pattern in ('*.py', 'single_frame/*.py', '*/*_tiny.py', '[!_]*/*jhmdb*.py')
+        for path in FOLDER.glob(pattern)
+    }
 )
 
 
@@ -47,8 +49,9 @@ def test_config_is_consistent(name):
     assert target[0].encoder == codec
     assert affine[0].input_size == codec.input_size
     assert config.default_hooks.epoch_seed.type == 'EpochSeedHook'
-    assert config.default_hooks.checkpoint.save_best == 'posetrack/AP'
-    assert config.val_evaluator.prefix == 'posetrack'
+    if 'jhmdb' not in name:
+        assert config.default_hooks.checkpoint.save_best == 'posetrack/AP'
+        assert config.val_evaluator.prefix == 'posetrack'
     assert config.randomness.seed == 0
 
 
@@ -79,7 +82,7 @@ def test_model_builds_and_predicts_a_map(name):
     """Large models on torch's device without memory, backbone and head: only their sizes count."""
     config = load(name)
     width, height = config.model.head.decoder.input_size
-    small = any(part in name for part in ('vit-s', 'tiny', 'demo'))
+    small = any(part in name for part in ('vit-s', 'tiny', 'demo', 'experiments'))
     with torch.device('cpu' if small else 'meta'), torch.no_grad():
         model = MODELS.build(config.model)
         model.eval()
@@ -100,6 +103,36 @@ def test_first_stages(name, year):
     assert config.model.head.out_channels == 15
     assert config.test_dataloader.dataset.dataset_name == f'posetrack{year}'
     assert 'coco' in config.load_from and config.train_dataloader.dataset.get('num_frames') is None
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if 'jhmdb' in name])
+def test_no_jhmdb_config_chooses_on_test_clips(name):
+    """Test clips are scored once, after the last step, and no checkpoint is picked by them."""
+    config = load(name)
+    assert config.train_dataloader.dataset.ann_file == 'annotations/train'
+    assert config.val_dataloader.dataset.ann_file == 'annotations/test'
+    assert config.default_hooks.checkpoint.save_best is None
+    loop = config.train_cfg
+    assert loop.val_interval == (loop.get('max_iters') or loop.max_epochs)
+    pck, ap = config.test_evaluator
+    assert (pck.type, ap.type) == ('PoseTrackPCK', 'PoseTrackMetric')
+    assert pck.prefix == ap.prefix == 'posetrack'
+    assert 'ann_file' not in pck and 'ann_file' not in ap
+    assert config.model.head.out_channels == 15
+
+
+@pytest.mark.parametrize('size', ['', '-s'])
+def test_jhmdb_has_the_recipe_of_the_paper(size):
+    """But for the data and the choice of a checkpoint."""
+    for folder, prefix in (('cmpose', 'cmpose'), ('single_frame', 'single_frame')):
+        ours, theirs = (
+            load(f'{folder}/{prefix}_vit{size}_{data}.py') for data in ('jhmdb', 'posetrack18')
+        )
+        for key in ('model', 'load_from', 'optim_wrapper', 'param_scheduler'):
+            assert ours[key] == theirs[key], key
+        assert ours.train_cfg.max_epochs == theirs.train_cfg.max_epochs
+        assert ours.train_dataloader.dataset.pipeline == theirs.train_dataloader.dataset.pipeline
+        assert ours.train_dataloader.dataset.data_root == 'data/jhmdb/'
 
 
 def test_hrnet_is_mmposes():

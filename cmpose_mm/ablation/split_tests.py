@@ -39,7 +39,9 @@ def split_test_config(config: Config, split: str) -> Config:
     config = copy.deepcopy(config)
     dataset = config.test_dataloader.dataset
     dataset.ann_file = str(PurePosixPath(dataset.ann_file).with_name(split))
-    config.test_evaluator.ann_file = str(PurePosixPath(dataset.data_root, dataset.ann_file))
+    evaluators = config.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        evaluator.ann_file = str(PurePosixPath(dataset.data_root, dataset.ann_file))
     return config
 
 

@@ -75,7 +75,7 @@ def test_what_is_done_is_not_done_again(tmp_path) -> None:
 
 def test_a_killed_run_leaves_no_half_folder(tmp_path) -> None:
     write_video(tmp_path / 'videos/a.mp4', 2)
-    write_video(tmp_path / 'videos/b.mp4', 600, (640, 480))
+    write_video(tmp_path / 'videos/b.mp4', 300, (640, 480))
     command = [sys.executable, str(TOOL), str(tmp_path / 'videos'), '--out', str(tmp_path / 'out')]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     partial = tmp_path / 'out/b.partial'
@@ -86,8 +86,8 @@ def test_a_killed_run_leaves_no_half_folder(tmp_path) -> None:
     assert not (tmp_path / 'out/b').exists() and len(os.listdir(tmp_path / 'out/a')) == 2
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert '1 videos, 600 frames' in done.stdout and '1 videos were there' in done.stdout
-    assert len(os.listdir(tmp_path / 'out/b')) == 600 and not partial.exists()
+    assert '1 videos, 300 frames' in done.stdout and '1 videos were there' in done.stdout
+    assert len(os.listdir(tmp_path / 'out/b')) == 300 and not partial.exists()
 
 
 def test_damaged_videos_are_named_and_stop_nothing(tmp_path) -> None:
