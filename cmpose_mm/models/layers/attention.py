@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class _ResidualAttention(nn.Module):
-    """Pre-norm residual multi-head self-attention over (B, T, P, D), along an axis of a subclass.
+    """Pre-norm residual multi-head self-attention over (B, T, P, D); subclasses choose the axis.
 
     The output projection starts at zero: the module starts as the identity (chosen).
 
