@@ -2,6 +2,7 @@
 
 from .body import PoseTrackVideoDataset, posetrack_metainfo
 from .collate import collate_clips
+from .concat_dataset import ConcatDataset
 from .samplers import GroupedFrameSampler
 from .transforms import (
     ClipColorTransform,
@@ -15,6 +16,7 @@ __all__ = [
     'ClipColorTransform',
     'ClipRandomFlip',
     'ClipTopdownAffine',
+    'ConcatDataset',
     'GroupedFrameSampler',
     'LoadClip',
     'PackClipInputs',

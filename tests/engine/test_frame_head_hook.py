@@ -1,5 +1,7 @@
 """The frame head gets the weights of the single-frame model, joint by joint by name."""
 
+import copy
+
 import pytest
 import torch
 from mmengine import Config
@@ -91,7 +93,7 @@ load_from = {load_from!r}
 
 def single_frame_checkpoint(config, path, meta):
     """A checkpoint as the runner writes it, of the single-frame model of a config."""
-    config = config.copy()
+    config = copy.deepcopy(config)
     config.model.head.out_channels = len(meta['keypoint_id2name'])
     config.model.update(type='TopdownPoseEstimator')
     for key in ('method', 'frame_head', 'frame_head_frozen'):

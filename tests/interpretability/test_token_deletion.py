@@ -308,6 +308,15 @@ def test_head_sizes(synthetic_root):
     assert sizes[frame.image_id, frame.ids[0]] == pytest.approx(0.6 * math.hypot(width, height))
 
 
+@pytest.mark.parametrize('annotation_id', ['repeated', 'missing'])
+def test_no_head_sizes_without_an_id_of_its_own_for_each_person(synthetic_root, annotation_id):
+    """The dataset then numbers its samples, and a number might be the id of somebody else."""
+    labels = read_videos(f'{synthetic_root}/annotations/val')
+    first, last = labels[0].frames[0], labels[0].frames[-1]
+    last.ids[0] = first.ids[0] if annotation_id == 'repeated' else -1
+    assert annotated_head_sizes(labels) == {}
+
+
 @pytest.mark.slow
 def test_command(tiny_config, synthetic_root, tmp_path):
     config = tiny_config(synthetic_root)
