@@ -17,13 +17,13 @@ def corruption_sheet(
     seed: int = 0,
     height: int | None = None,
 ) -> np.ndarray:
-    """A row for each corruption: the frame as it is, then severities 1 to 5.
+    """A row for each corruption: the original frame, then severities 1 to 5.
 
     Args:
-        path: of the frame; its folder and number decide on the random numbers, as in a test.
+        path: of the frame; its folder and number decide the random numbers, as in a test.
         corruptions: some of `IMAGE_CORRUPTIONS`.
         seed: of the benchmark.
-        height: of one picture in pixels; by default the frame's own. Frames are corrupted first.
+        height: of one picture in pixels, by default that of the frame. Corruption comes first.
 
     Returns:
         (H, W, 3) uint8 BGR.
