@@ -24,7 +24,7 @@ import torch
 from costs import Spread, markdown_table, multiply_adds
 from mmengine.config import Config, DictAction
 
-# Name -> the work, and the name of the work that its times are divided by.
+# What the times are divided by.
 WORKS = {
     'least': (costs.least, 'least'),
     'single frames': (costs.single_frames, 'least'),
