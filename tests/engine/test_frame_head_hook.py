@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmengine import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
@@ -98,7 +99,8 @@ def single_frame_checkpoint(config, path, meta):
     config.model.update(type='TopdownPoseEstimator')
     for key in ('method', 'frame_head', 'frame_head_frozen'):
         config.model.pop(key, None)
-    model = MODELS.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(config.model)
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), path)
     return model.head.state_dict()
 
@@ -132,7 +134,7 @@ def test_training_starts_with_the_single_frame_head_and_keeps_it(
 def test_published_models_lack_two_joints(tiny_config, synthetic_root, tmp_path):
     with pytest.raises(ValueError, match='has no joint head_bottom, head_top'):
         run(tiny_config, synthetic_root, tmp_path, dict(keypoint_id2name=COCO['keypoint_id2name']))
-    extra = "model['frame_head_frozen'] = False\noptim_wrapper['optimizer']['lr'] = 0.0\n"
+    extra = "model['frame_head_frozen'] = False\noptim_wrapper = dict(optimizer=dict(lr=0.0))\n"
     meta = dict(keypoint_id2name=COCO['keypoint_id2name'])
     found, given = run(tiny_config, synthetic_root, tmp_path, meta, extra)
     for joint in ('nose', 'left_knee'):
