@@ -253,9 +253,3 @@ def cpu_name() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.machine()
-
-
-def markdown_table(header: list[str], rows: list[list]) -> str:
-    """Rows of anything that has a string form."""
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines)

@@ -40,6 +40,7 @@ from tqdm import tqdm
 
 from cmpose_mm import config_path
 from cmpose_mm.datasets import GroupedFrameSampler
+from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.synthetic import Settings, write_dataset
 
@@ -165,7 +166,7 @@ def quartiles(values: list[float], digits: int = 2) -> str:
 # ---- (1) one core ------------------------------------------------------------------------------
 
 
-def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> str:
+def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> list:
     """A row of the first table; the three kinds of loading take turns."""
     loader = loader_config(root)
     plain_load = dict(type='LoadClip')
@@ -201,13 +202,17 @@ def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> str:
         name: [a / b for a, b in zip(times[name], times['ours'])] for name in ('before', 'three')
     }
     decoded = {name: f'{c.decoded / c.samples:.2f}' for name, c in kinds.items()}
-    return (
-        f'| {size[0]}x{size[1]} | {persons} | {quartiles(times["before"])} '
-        f'| {quartiles(times["three"])} | {quartiles(times["ours"])} '
-        f'| {1000 / np.median(times["ours"]):.0f} | {quartiles(ratio["before"])} '
-        f'| {quartiles(ratio["three"])} | {decoded["before"]} | {decoded["ours"]} '
-        f'| {kinds["ours"].peak / 1e6:.0f} | {len(equal)} of {len(equal)} |'
-    )
+    return [
+        f'{size[0]}x{size[1]}',
+        persons,
+        *(quartiles(times[name]) for name in ('before', 'three', 'ours')),
+        f'{1000 / np.median(times["ours"]):.0f}',
+        *(quartiles(ratio[name]) for name in ('before', 'three')),
+        decoded['before'],
+        decoded['ours'],
+        f'{kinds["ours"].peak / 1e6:.0f}',
+        f'{len(equal)} of {len(equal)}',
+    ]
 
 
 def show_profile(root: Path, num_samples: int = 300) -> None:
@@ -296,20 +301,21 @@ def batch_statistics(args) -> None:
         f'\n{len(data)} made-up samples of {args.made_up_videos} videos; {workers} workers, '
         f'batches of {batch}. Effective number of ... in 1, 10, 100, 1000 batches:\n'
     )
-    print('| order | decodes a sample | videos | persons | frames |\n|---|---|---|---|---|')
     orders = {'random': (np.array(list(DefaultSampler(data, seed=0))), 4 * 32)}
     for streams in (16, 32, 64):
         sampler = GroupedFrameSampler(
             data, seed=0, num_streams=streams, batch_size=batch, num_workers=workers
         )
         orders[f'{streams} streams'] = np.array(list(sampler)), 4 * streams
+    table = []
     for title, (order, room) in orders.items():
         cells = [
             ', '.join(f'{effective_number(n[order], batch * k):.0f}' for k in (1, 10, 100, 1000))
             for n in names.values()
         ]
         decoded = simulated_decodes(order, rows, batch, workers, room)
-        print(f'| {title} | {decoded:.2f} | {" | ".join(cells)} |', flush=True)
+        table.append([title, f'{decoded:.2f}', *cells])
+    print(markdown_table(['order', 'decodes a sample', *names], table))
 
 
 # ---- (3) data loader ---------------------------------------------------------------------------
@@ -379,32 +385,33 @@ def main() -> None:
                     show_profile(root)
                     return
                 rows.append(measure_core(root, size, persons, args))
-        print('| image | persons | ms, 3 decodes, MMPose flip | ms, 3 decodes | ms, ours '
-              '| samples/s/core | ratio to 1st | ratio to 2nd | decodes, 3 | decodes, ours '
-              '| cache, MB | pixels equal |')  # fmt: skip
-        print('|---' * 12 + '|')
-        print('\n'.join(rows))
+        header = [
+            'image', 'persons', 'ms, 3 decodes, MMPose flip', 'ms, 3 decodes', 'ms, ours',
+            'samples/s/core', 'ratio to 1st', 'ratio to 2nd', 'decodes, 3', 'decodes, ours',
+            'cache, MB', 'pixels equal',
+        ]  # fmt: skip
+        print(markdown_table(header, rows))
 
         batch_statistics(args)
 
-        print(
-            f'\n| image | persons | collate_fn | workers | clips/s | worker, ms CPU a clip '
-            f'| main process, ms CPU a clip | {CORES} cores: clips/s of the workers '
-            f'| of the main process | MB/s read at {TARGET} clips/s |'
-        )
-        print('|---' * 10 + '|')
+        rows = []
         runs = [(key, root, 'collate_clips') for key, root in roots.items()]
         for (size, persons), root, collate in [(*runs[0][:2], 'pseudo_collate'), *runs]:
             speed, main_ms, worker_ms = run_loader(root, args.workers, collate)
             file_size = np.mean([file.stat().st_size for file in (root / 'frames').iterdir()])
             # Each frame once, and two more for each chunk of 40 samples.
             read = TARGET * file_size * (1 / persons + 2 / 40) / 1e6
-            print(
-                f'| {size[0]}x{size[1]} | {persons} | {collate} | {args.workers} | {speed:.0f} '
-                f'| {worker_ms:.2f} | {main_ms:.2f} | {1000 * (CORES - 1) / worker_ms:.0f} '
-                f'| {1000 / main_ms:.0f} | {read:.0f} |',
-                flush=True,
-            )
+            rows.append(
+                [f'{size[0]}x{size[1]}', persons, collate, args.workers, f'{speed:.0f}',
+                 f'{worker_ms:.2f}', f'{main_ms:.2f}', f'{1000 * (CORES - 1) / worker_ms:.0f}',
+                 f'{1000 / main_ms:.0f}', f'{read:.0f}']
+            )  # fmt: skip
+        header = [
+            'image', 'persons', 'collate_fn', 'workers', 'clips/s', 'worker, ms CPU a clip',
+            'main process, ms CPU a clip', f'{CORES} cores: clips/s of the workers',
+            'of the main process', f'MB/s read at {TARGET} clips/s',
+        ]  # fmt: skip
+        print('\n' + markdown_table(header, rows))
 
 
 if __name__ == '__main__':

@@ -24,9 +24,12 @@ from contextlib import contextmanager
 import costs
 import numpy as np
 import torch
-from costs import Spread, markdown_table, multiply_adds
+from costs import Spread, multiply_adds
 from mmengine.config import Config, DictAction
 from torch import nn
+from tqdm import tqdm
+
+from cmpose_mm.evaluation.report import markdown_table
 
 # Dense bfloat16 peak in TFLOP/s, from NVIDIA's data sheets, for the first entry whose words are all
 # in the GPU's name.
@@ -154,22 +157,22 @@ def main() -> None:
     model = costs.build_model(config, args.device)
     print(costs.machine(args.device))
     print(f'{args.config}, bfloat16 autocast, {args.repeats} rounds, peak {peak or "?"} TFLOP/s\n')
-    print(markdown_table(HEADER, []), flush=True)
+    table = []
     for work in args.work:
         for compiling in args.compile:
             backend = 'inductor' if compiling == 'on' else None
-            for batch_size in args.batch_sizes:
+            for batch_size in tqdm(args.batch_sizes, desc=f'{work}, compile {compiling}'):
                 try:
                     rows = measure(config, model, work, batch_size, backend, args.repeats,
                                    args.device, peak)  # fmt: skip
                 except torch.cuda.OutOfMemoryError:
                     rows = [[work, 'yes' if backend else 'no', batch_size, 'out of memory']]
-                for row in rows:
-                    print('| ' + ' | '.join(map(str, row)) + ' |', flush=True)
+                table += rows
                 model.zero_grad(set_to_none=True)
                 torch.cuda.empty_cache()
                 if len(rows) == 1:
                     break
+    print(markdown_table(HEADER, table))
 
 
 if __name__ == '__main__':

@@ -21,8 +21,10 @@ import argparse
 
 import costs
 import torch
-from costs import Spread, markdown_table, multiply_adds
+from costs import Spread, multiply_adds
 from mmengine.config import Config, DictAction
+
+from cmpose_mm.evaluation.report import markdown_table
 
 # What the times are divided by.
 WORKS = {

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
 from cmpose_mm.apis.loading import find_config, load_pose_model
+from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.interpretability.measure import TokenEvidence, measure_tokens
 from cmpose_mm.interpretability.token_shares import TokenShares
 from cmpose_mm.posetrack.annotations import read_videos
@@ -108,7 +109,7 @@ def deletion_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
 
 def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: list[dict]) -> str:
     """Mean over the models, with standard deviation if there are several."""
-    lines = [f'| {title} | ' + ' | '.join(columns) + ' |', '|---' * (len(columns) + 1) + '|']
+    lines = []
     for name in rows[0]:
         values = np.array([model[name] for model in rows])
         cells = [f'{mean:.{d}f}' for mean, d in zip(values.mean(0), decimals)]
@@ -116,8 +117,8 @@ def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: lis
             spreads = values.std(0, ddof=1)
             cells = [f'{c} ± {s:.{d}f}' for c, s, d in zip(cells, spreads, decimals)]
         cells = ['-' if 'nan' in cell else cell for cell in cells]
-        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+        lines.append([name, *cells])
+    return markdown_table([title, *columns], lines)
 
 
 def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:

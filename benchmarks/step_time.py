@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from costs import Spread, machine, markdown_table
+from costs import Spread, machine
 from mmengine.config import Config, DictAction
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -22,6 +22,7 @@ from mmpose.registry import MODELS
 
 from cmpose_mm.ablation import EXPERIMENTS, variant_config
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.evaluation.report import markdown_table
 
 VARIANTS = ('CM-Pose', 'single frame', 'averaged heatmaps', 'concatenation 1x1',
             'concatenation 3x3')  # fmt: skip

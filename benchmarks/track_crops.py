@@ -25,6 +25,7 @@ from tqdm import tqdm
 from cmpose_mm.apis import VideoPoseInferencer
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.evaluation import RULES, average_precision
+from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.evaluation.scored_frames import select_scored
 from cmpose_mm.posetrack.annotations import Frame, Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
@@ -200,13 +201,14 @@ def main() -> None:
     print(f'torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads, '
           f'{args.device}; {costs["track"].persons} persons in key frames; '
           f'flip test {"on: all passes count twice" if flips > 1 else "off"}')  # fmt: skip
-    print('| crops | mAP | backbone passes | ms a person and frame | of a single-frame pass |')
-    print('|---|---|---|---|---|')
+    rows = []
     for mode, cost in costs.items():
         each = cost.seconds / cost.persons
         score = '-' if scores[mode] is None else f'{scores[mode]:.2f}'
-        print(f'| {mode} | {score} | {cost.passes / cost.persons:.2f} | {1000 * each:.1f} '
-              f'| {each / unit:.2f} |')  # fmt: skip
+        passes = f'{cost.passes / cost.persons:.2f}'
+        rows.append([mode, score, passes, f'{1000 * each:.1f}', f'{each / unit:.2f}'])
+    header = ['crops', 'mAP', 'backbone passes', 'ms a person and frame', 'of a single-frame pass']
+    print(markdown_table(header, rows))
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ from tqdm import tqdm
 sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
 
 from cmpose_mm.evaluation import select_scored, tracking_accuracy  # noqa: E402
+from cmpose_mm.evaluation.report import markdown_table  # noqa: E402
 from cmpose_mm.posetrack.annotations import Frame, Video, read_videos  # noqa: E402
 from cmpose_mm.posetrack.persons import person_boxes  # noqa: E402
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset  # noqa: E402
@@ -186,12 +187,6 @@ def milliseconds_a_frame(num_persons: int, num_frames: int = 100) -> float:
     return 1000 * elapsed / num_frames
 
 
-def print_table(head: list[str], rows: list[list[str]]) -> None:
-    for row in (head, ['---'] * len(head), *rows):
-        print(f'| {" | ".join(row)} |', flush=True)
-    print()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -222,12 +217,12 @@ def main() -> None:
         for name, videos in tqdm(data.items(), desc='tracking')
         for pose in POSES
     ]
-    print_table(['persons of', 'as', 'true ids', *TRACKERS], rows)
+    print(markdown_table(['persons of', 'as', 'true ids', *TRACKERS], rows), end='\n\n')
     rows = [
         [name, *(f'{100 * box_error(videos, decay):.2f}' for decay in DECAYS)]
         for name, videos in data.items()
     ]
-    print_table(['decay', *map(str, DECAYS)], rows)
+    print(markdown_table(['decay', *map(str, DECAYS)], rows), end='\n\n')
     for persons in (5, 60):
         print(f'{persons} persons: {milliseconds_a_frame(persons):.2f} ms a frame')
 

@@ -20,6 +20,8 @@ from mmengine.runner import turn_on_activation_checkpointing
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
+from cmpose_mm.evaluation.report import markdown_table
+
 GIB = 2**30
 
 
@@ -48,8 +50,7 @@ def main() -> None:
     parser.add_argument('config', nargs='+')
     args = parser.parse_args()
     print(f'torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}')
-    print('| config | parameters (M) | weights + AdamW (GiB) | a clip (GiB) | with checkpointing |')
-    print('|---|---|---|---|---|')
+    rows = []
     for path in args.config:
         config = Config.fromfile(path)
         init_default_scope(config.default_scope)
@@ -62,11 +63,10 @@ def main() -> None:
         turn_on_activation_checkpointing(model, [f'backbone.layers.{i}' for i in range(layers)])
         checkpointed = saved_bytes(model, clip, sample)
         count = sum(p.numel() for p in model.parameters())
-        print(
-            f'| {path} | {count / 1e6:.1f} | {16 * count / GIB:.2f} | {plain / GIB:.2f} '
-            f'| {checkpointed / GIB:.2f} |',
-            flush=True,
-        )
+        sizes = (16 * count, plain, checkpointed)
+        rows.append([path, f'{count / 1e6:.1f}', *(f'{size / GIB:.2f}' for size in sizes)])
+    header = ['config', 'parameters (M)', 'weights + AdamW (GiB)', 'a clip (GiB)']
+    print(markdown_table([*header, 'with checkpointing'], rows))
 
 
 if __name__ == '__main__':

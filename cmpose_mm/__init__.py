@@ -48,4 +48,4 @@ def config_path(name: str) -> str:
 
 
 if find_spec('mmpose') is not None:
-    from . import compat, datasets, engine, evaluation, models, visualization  # noqa: F401
+    from . import compat, datasets, engine, metrics, models, visualization  # noqa: F401

@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..evaluation.report import markdown_table
 from .runs import FIRST_STAGE, Results
 
 if TYPE_CHECKING:
@@ -44,21 +45,20 @@ def results_tables(results: Results) -> str:
     for split, measures in splits.items():
         columns = [*GROUPS] if len(splits) == 1 else []
         columns += ['Total AP', *(name for name in RECALL if name in measures)]
-        header = []
+        header = [split, 'seeds']
         for column in columns:
             name = column.removesuffix(' AP').replace('Recall', 'recall')
             header += [name, f'Δ {name}'] if column in COMPARED else [name]
-        lines = [f'| {split} | seeds | ' + ' | '.join(header) + ' |']
-        lines.append('|---' * (len(header) + 2) + '|')
+        rows = []
         for variant, by_seed in results.items():
-            cells = []
+            cells = [variant, len(by_seed)]
             for column in columns:
                 values = [metrics[split][column] for metrics in by_seed.values()]
                 cells.append(mean_and_spread(values))
                 if column in COMPARED:
                     cells.append(_difference(results, variant, split, column))
-            lines.append(f'| {variant} | {len(by_seed)} | ' + ' | '.join(cells) + ' |')
-        tables.append('\n'.join(lines) + '\n')
+            rows.append(cells)
+        tables.append(markdown_table(header, rows) + '\n')
     return '\n'.join(tables)
 
 
