@@ -65,7 +65,7 @@ setup(
     python_requires='>=3.9',
     # Never torch, numpy, mmcv, mmengine, mmdet or mmpose: whoever has a working MMPose keeps it as
     # it is. docs/install.md tells how to get one.
-    install_requires=['orjson', 'tqdm'],
+    install_requires=['cachetools', 'orjson', 'tqdm'],
     # Imported where used; a clear message names them if they are missing.
     extras_require={'video': ['av>=12'], 'export': ['onnx', 'onnxruntime']},
     cmdclass={'build_py': BuildWithMimFiles},

@@ -152,7 +152,7 @@ def test_pip_keeps_an_old_working_mmpose(wheel, tmp_path):
     """pip, which may resolve needs here, leaves older versions of all those packages in place."""
     run(sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'env', cwd=tmp_path)
     site = next((tmp_path / 'env').glob('lib/python*/site-packages'))
-    old = {name: '0.0.1' for name in USERS_OWN} | {'orjson': '99', 'tqdm': '99'}
+    old = {name: '0.0.1' for name in USERS_OWN} | {'cachetools': '99', 'orjson': '99', 'tqdm': '99'}
     for name, version in old.items():
         info = site / f'{name.replace("-", "_")}-{version}.dist-info'
         info.mkdir()

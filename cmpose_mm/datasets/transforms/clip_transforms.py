@@ -20,7 +20,7 @@ from mmpose.datasets.transforms import PackPoseInputs, RandomFlip
 from mmpose.registry import TRANSFORMS
 
 from cmpose_mm.datasets.frame_cache import FrameCache
-from cmpose_mm.posetrack.frames import is_truncated
+from cmpose_mm.images import read_image
 
 
 @TRANSFORMS.register_module()
@@ -91,17 +91,12 @@ class LoadClip(BaseTransform):
 
     def _read(self, path: str, video: str | None) -> np.ndarray:
         """Decodes one image, (H, W, 3)."""
-        where = path if video is None else f'{path} (video {video})'
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except Exception as error:  # each storage backend has its own
-            raise OSError(f'{where}: image can not be read: {error}') from error
-        if is_truncated(content):
-            raise OSError(f'{where}: image is truncated or broken ({len(content)} bytes)')
-        image = mmcv.imfrombytes(content, self.color_type, backend=self.imdecode_backend)
-        if image is None:
-            raise OSError(f'{where}: image can not be decoded')
-        return image
+        return read_image(
+            path,
+            path if video is None else f'{path} (video {video})',
+            read=partial(fileio.get, backend_args=self.backend_args),
+            decode=partial(mmcv.imfrombytes, flag=self.color_type, backend=self.imdecode_backend),
+        )
 
     def __repr__(self) -> str:
         return (
