@@ -24,7 +24,7 @@ from sample_videos import (
     tone,
 )
 
-from cmpose_mm.apis import video_io
+from cmpose_mm.apis import frame_reader, video_writer
 from cmpose_mm.apis.video_io import FrameReader, VideoFrame, VideoWriter, open_frames
 
 FASTSTART = {'movflags': 'faststart'}  # the index comes first, so that a part can be read
@@ -344,7 +344,7 @@ def test_folders_that_can_not_be_read(tmp_path):
     cut(str(tmp_path / '1.jpg'), 0.5)
     reader = iter(open_frames(tmp_path))
     assert next(reader).number == 0
-    with pytest.raises(OSError, match=r'1\.jpg: image is cut off or broken'):
+    with pytest.raises(OSError, match=r'1\.jpg: image is truncated or broken'):
         next(reader)
     (tmp_path / '1.jpg').write_bytes(b'no image\xff\xd9')
     with pytest.raises(OSError, match=r'1\.jpg: image can not be decoded'):
@@ -406,7 +406,7 @@ def test_a_camera_gives_frames_until_it_stops(tmp_path):
     """OpenCV reads files through the same class as cameras."""
     path = make_video(tmp_path / 'a.avi', flat_frames([50, 100, 150]), 'mpeg4')
     camera = cv2.VideoCapture(path)
-    frames = list(FrameReader('camera 0', lambda: video_io._read_camera(camera)))
+    frames = list(FrameReader('camera 0', lambda: frame_reader._read_camera(camera)))
     assert np.abs(np.array(levels(frames)) - [50, 100, 150]).max() <= 5
     times = [f.time for f in frames]
     assert times == sorted(times) and times[0] >= 0
@@ -544,7 +544,7 @@ def test_a_disk_that_does_not_take_it(tmp_path):
 
 
 def test_without_x264_another_codec_is_stated(tmp_path, monkeypatch):
-    monkeypatch.setattr(video_io, '_ENCODERS', ('x264_that_is_missing', 'mpeg4'))
+    monkeypatch.setattr(video_writer, '_ENCODERS', ('x264_that_is_missing', 'mpeg4'))
     with pytest.warns(UserWarning, match='writing mpeg4 instead, which browsers do not play'):
         with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
             for image in flat_frames([40, 80, 120]):
