@@ -2,12 +2,14 @@
 
 from .body import PoseTrackVideoDataset, posetrack_metainfo
 from .collate import collate_clips
+from .concat_dataset import ConcatDataset
 from .samplers import GroupedFrameSampler
 from .transforms import ClipColorTransform, ClipRandomFlip, LoadClip, PackClipInputs
 
 __all__ = [
     'ClipColorTransform',
     'ClipRandomFlip',
+    'ConcatDataset',
     'GroupedFrameSampler',
     'LoadClip',
     'PackClipInputs',

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
 from ..posetrack.annotations import Video
+from ..posetrack.persons import repeated_ids
 from ..visualization.causal_tokens import crop_points
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
@@ -164,7 +165,13 @@ def _joined(parts: list[np.ndarray]) -> Effect:
 
 
 def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
-    """(image id, annotation id) -> head size in pixels of the image."""
+    """(image id, annotation id) -> head size in pixels of the image.
+
+    Empty if annotation ids are missing or repeat: the dataset then numbers its samples otherwise.
+    """
+    frames = [(video, frame) for video in labels for frame in video.frames]
+    if repeated_ids(frames) or any((frame.ids == -1).any() for _, frame in frames):
+        return {}
     sizes = {}
     for video in labels:
         for frame in video.frames:
@@ -184,7 +191,8 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if not head_sizes.get(key, 0) > 0:
         raise ValueError(
             f'{info["img_path"]}: no labeled head for annotation {info["id"]}; expected labels '
-            'with head boxes and annotation ids, and ground-truth boxes'
+            'with head boxes and an annotation id of its own for each person, and ground-truth '
+            'boxes'
         )
     crop = info['input_center'], info['input_scale'], info['input_size']
     joints = crop_points(sample.gt_instances.keypoints[0], *crop)

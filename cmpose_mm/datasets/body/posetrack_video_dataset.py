@@ -23,35 +23,19 @@ from mmpose.registry import DATASETS
 from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
-from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS, LIMBS
 from cmpose_mm.posetrack.persons import (
     Person,
     detected_persons,
+    key_frames,
     labeled_persons,
+    repeated_ids,
     summarize_problems,
 )
 
 DATASET_NAMES = ('posetrack17', 'posetrack18', 'posetrack21')
 
 _COLORS = dict(left=(0, 255, 0), right=(255, 128, 0), middle=(51, 153, 255))  # RGB
-_LIMBS = (
-    ('left_ankle', 'left_knee'),
-    ('left_knee', 'left_hip'),
-    ('right_ankle', 'right_knee'),
-    ('right_knee', 'right_hip'),
-    ('left_hip', 'right_hip'),
-    ('left_shoulder', 'left_hip'),
-    ('right_shoulder', 'right_hip'),
-    ('left_shoulder', 'right_shoulder'),
-    ('left_shoulder', 'left_elbow'),
-    ('right_shoulder', 'right_elbow'),
-    ('left_elbow', 'left_wrist'),
-    ('right_elbow', 'right_wrist'),
-    ('nose', 'head_bottom'),
-    ('nose', 'head_top'),
-    ('head_bottom', 'left_shoulder'),
-    ('head_bottom', 'right_shoulder'),
-)
 # Loss weights of MMPose's PoseTrack18, by joint without its side.
 _WEIGHTS = dict(elbow=1.2, wrist=1.5, knee=1.2, ankle=1.5)
 _SHOWN = 3  # cases that a message names
@@ -81,7 +65,7 @@ def posetrack_metainfo(dataset_name: str) -> dict:
         )
         weights.append(_WEIGHTS.get(part, 1.0))
     skeleton_info = {}
-    for index, (start, end) in enumerate(_LIMBS):
+    for index, (start, end) in enumerate(LIMBS):
         side = _split_side(start)[0]
         side = side if side == _split_side(end)[0] else 'middle'
         skeleton_info[index] = dict(link=(start, end), id=index, color=_COLORS[side])
@@ -118,8 +102,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     **Bad input.** Structural errors raise when the dataset is built: an unreadable file, two frames
     with one image id, a video's folder that is missing or empty, a key frame not on disk. Persons
     that can't be used are dropped, counted and logged once: an annotation that can't be read (a
-    wrong keypoint count, NaN), an id that was there before, no labeled joint, a box without area
-    or outside the image. ``docs/data.md`` has the whole list.
+    wrong keypoint count, NaN), no labeled joint, a box without area or outside the image.
+    Annotation ids that repeat are counted and logged, and samples get running numbers in their
+    place. ``docs/data.md`` has the whole list.
 
     Args:
         dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'; the metric and predictions go
@@ -131,8 +116,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             (see `random_clip_offsets`: stride 1 leaves nothing to chance). For training only.
         ann_file: folder of per-video files or one merged file, see `read_videos`.
         bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
-            with ``test_mode``. A path that doesn't exist as it is is taken relative to
-            ``data_root``.
+            with ``test_mode``. A path that doesn't exist is taken relative to ``data_root``. In a
+            video without any labeled frame, as in test sets, all frames with a box are key frames.
         **kwargs: see ``BaseCocoStyleDataset``. ``data_prefix=dict(img=...)`` is the folder that
             ``file_name`` in the labels starts from; ``filter_cfg=dict(bbox_score_thr=...)`` drops
             detections; ``data_mode`` must be 'topdown'.
@@ -253,13 +238,15 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def load_data_list(self) -> list[dict]:
         """Reads labels (and detections), checks them against the disk, and logs what was found."""
         unreadable: list[str] = []
-        videos = read_videos(self.ann_file, problems=unreadable)
+        detected = bool(self.bbox_file)
+        videos = read_videos(self.ann_file, problems=unreadable, allow_unlabeled=detected)
         frames_by_id(videos)  # raises if two frames share an id
         self.frame_table = FrameTable(self.data_prefix['img'])
-        frames = [(v, f) for v in videos for f in v.frames if f.is_labeled]
+        frames = key_frames(videos, detected)
         frames = [(v, f) for v, f in frames if f.image_id % self.sample_interval == 0]
         dropped: list[str] = []
-        if self.bbox_file:
+        repeated: list[str] = []
+        if detected:
             detections = read_detections(self.bbox_file, videos, problems=dropped)
             frames = [(v, f) for v, f in frames if f.image_id in detections]
             self._check_on_disk(frames)
@@ -268,8 +255,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             frames = [(v, f) for v, f in frames if len(f.keypoints)]
             self._check_on_disk(frames)
             persons = list(labeled_persons(frames, self.frame_table))
+            repeated = repeated_ids(frames)
         data_list = [self._sample(person) for person in persons if person.problem is None]
-        if any(info['id'] == -1 for info in data_list):
+        if repeated or any(info['id'] == -1 for info in data_list):
             # Detections and PoseTrack17 have no ids, but samples must be told apart.
             for index, info in enumerate(data_list):
                 info['id'] = index
@@ -279,6 +267,12 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             f'{len(frames)} key frames, {len(data_list)} samples with boxes from '
             f'{self.bbox_file or "ground truth"}'
         )
+        if repeated:
+            self._log(
+                f'{len(repeated)} persons have an annotation id that was there before (first: '
+                f'{repeated[0]}); the samples are numbered instead',
+                logging.WARNING,
+            )
         if unreadable:
             dropped.append(
                 f'{len(unreadable)} annotations can not be read (first: {unreadable[0]})'
