@@ -67,7 +67,7 @@ setup(
     # it is. docs/install.md tells how to get one.
     install_requires=['cachetools', 'orjson', 'tqdm'],
     # Imported where used; a clear message names them if they are missing.
-    extras_require={'video': ['av>=12'], 'export': ['onnx', 'onnxruntime']},
+    extras_require={'video': ['av>=12.3'], 'export': ['onnx', 'onnxruntime']},
     cmdclass={'build_py': BuildWithMimFiles},
     zip_safe=False,
 )

@@ -6,7 +6,6 @@ stamps, so that a variable frame rate is kept.
 
 from __future__ import annotations
 
-import math
 import os
 import time as clock
 import warnings
@@ -151,11 +150,11 @@ def _open_video(path: str) -> FrameReader:
         stream = _video_stream(container, path)
         rate = float(stream.average_rate) if stream.average_rate else None
         length = _length(container, stream)
-    num_frames = stream.frames or None
-    if rate and length:  # an edit list of .mp4 and .mov may show a part of the frames
-        num_frames = min(num_frames or math.inf, max(round(length * rate), 1))
+        num_frames = _num_shown_frames(container, stream)
+    if not num_frames and rate and length:
+        num_frames = max(round(length * rate), 1)
     return FrameReader(
-        Path(path).stem, lambda: _of_one_size(_read_video(path), path), num_frames, rate
+        Path(path).stem, lambda: _of_one_size(_read_video(path), path), num_frames or None, rate
     )
 
 
@@ -166,6 +165,15 @@ def _length(container, stream) -> float:
     start = start_time(container)
     is_from_zero = container.format.name in _LENGTH_FROM_ZERO
     return length - start if is_from_zero and 0 < start < length else length
+
+
+def _num_shown_frames(container, stream) -> int:
+    """How many frames a file's index tells of that are to be shown; 0 if it has none."""
+    if stream.frames and stream.average_rate and container.format.name.startswith('mov,'):
+        # an edit list may leave some of them out: phones trim a video in that way
+        shown = round(_length(container, stream) * stream.average_rate)
+        return min(stream.frames, max(shown, 1))
+    return stream.frames
 
 
 @dataclass
@@ -242,12 +250,11 @@ def _describe_loss(container, stream, tally: _Tally) -> str:
     frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.0
     num_expected, about = tally.num_frames + tally.num_broken, ''
     if stream.frames:
-        # Counted are also frames that avi does not hold, and time goes on in their place; and those
-        # that an edit list of .mp4 and .mov leaves out.
-        length = _length(container, stream) or stream.frames * frame_duration
-        is_over = tally.video_end > length - frame_duration / 2
-        if tally.num_packets < stream.frames and not is_over:
-            num_expected = stream.frames
+        # avi also counts frames that are not in the file, but time goes on in their place
+        num_shown = _num_shown_frames(container, stream)
+        is_over = tally.video_end > (num_shown - 0.5) * frame_duration
+        if tally.num_packets < num_shown and not is_over:
+            num_expected = num_shown
     elif frame_duration and not may_be_joined(container):  # there the length is guessed
         lost = _length(container, stream) - tally.end
         if lost > 1:  # only the length is known, and may be off by a few frames

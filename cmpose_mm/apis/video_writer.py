@@ -23,6 +23,7 @@ _OPTIONS = {
     'libx264': {'preset': 'veryfast', 'crf': '20'},
     'mpeg4': {'flags': '+qscale', 'global_quality': str(3 * 118)},
 }
+_HYBRID = (62, 12)  # libavformat of FFmpeg 8.1; those of 7.1 to 8.0 lose the first bytes
 _TICKS = 60_000  # of the written time stamps in a second; MPEG-4 part 2 takes up to 65535
 _WRITTEN_SUFFIXES = ('.mp4', '.mov', '.mkv')
 
@@ -42,7 +43,7 @@ class VideoWriter:
 
     Use it as a context manager: left by an exception or Ctrl-C, it closes a file that plays up
     to the last frame. When the process is killed (kill -9, power failure), .mkv plays up to a few
-    seconds before that, and so do .mp4 and .mov with FFmpeg >= 7.1 (PyAV >= 14): they are written
+    seconds before that, and so do .mp4 and .mov with FFmpeg >= 8.1 (PyAV >= 17.1): they are written
     in fragments of two seconds, which `close` turns into a plain file. Plain files are what
     players, editors and web pages accept best; fragments left as such lack a length and a table to
     seek by. Older versions write plain files from the start and lose one that is killed.
@@ -168,7 +169,8 @@ class VideoWriter:
                 stacklevel=2,
             )
         options = {}
-        if not self.path.lower().endswith('.mkv') and av.library_versions['libavformat'] >= (61, 7):
+        is_mkv = self.path.lower().endswith('.mkv')
+        if not is_mkv and av.library_versions['libavformat'] >= _HYBRID:
             # delay_moov: without it fragments have no edit list, and B-frames delay the picture
             options['movflags'] = 'hybrid_fragmented+delay_moov'
         self._container = av.open(file_url(self.path), 'w', options=options)

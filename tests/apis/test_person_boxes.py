@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from cmpose_mm.apis import FrameReader, VideoFrame, VideoPoseInferencer, open_frames
@@ -149,15 +147,6 @@ def as_lists(source, numbers):
     """Boxes and scores of some frames."""
     frames = [VideoFrame(np.zeros((1000, 1000, 3), np.uint8), number) for number in numbers]
     return {f.number: [v.tolist() for v in source(f)] for f in frames}
-
-
-@pytest.fixture
-def logged(caplog):
-    """What is logged as a warning."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    logger.removeHandler(caplog.handler)
 
 
 def test_csv(tmp_path):
