@@ -93,20 +93,21 @@ class Packets:
 
     def __iter__(self) -> Iterator:
         for packet in self._container.demux():
-            is_timed = packet.size > 0 and packet.dts is not None
+            pts, dts = packet.pts, packet.dts
+            is_timed = packet.size > 0 and (pts, dts) != (None, None)
             if self._is_joined and is_timed and packet.stream.type in ('audio', 'video'):
-                if packet.pts is not None:
-                    if abs(packet.pts - packet.dts) * packet.time_base > _JUMP_AHEAD:
-                        # FFmpeg had it from the next packet, which is of another part
-                        packet.pts = packet.dts + (packet.duration or 0)
+                if None not in (pts, dts) and abs(pts - dts) * packet.time_base > _JUMP_AHEAD:
+                    # FFmpeg had it from the next packet, which is of another part
+                    pts = dts + (packet.duration or 0)
                 shift = round(self._shift(packet) / packet.time_base)
-                packet.pts = None if packet.pts is None else packet.pts + shift
-                packet.dts += shift
+                packet.pts = None if pts is None else pts + shift
+                packet.dts = None if dts is None else dts + shift
             yield packet
 
     def _shift(self, packet) -> float:
         """Seconds by which a packet's time stamps are moved."""
-        index, stamp = packet.stream.index, float(packet.dts * packet.time_base)
+        index = packet.stream.index
+        stamp = float((packet.pts if packet.dts is None else packet.dts) * packet.time_base)
         if self._end is None:
             self._end = stamp
         jump_back = _JUMP_BACK
