@@ -29,8 +29,8 @@ def numbers_in_names(file_names: list[str]) -> list[int] | None:
     """The frame numbers that the names of a video's frames contain.
 
     A name may have several runs of digits (``frame_000003_cam2.jpg``). The number is the run that
-    grows from frame to frame when the names are sorted as numbers are; if several do, it is the
-    last. A run is counted from the end of the names, or from their start.
+    grows from frame to frame when the names are sorted by `natural_key`. If several do, it is the
+    last; but the first where some names have more runs than others (``0012_crop2.jpg``).
 
     Args:
         file_names: of the frames of one video, in any order.
@@ -41,8 +41,8 @@ def numbers_in_names(file_names: list[str]) -> list[int] | None:
     stems = [posixpath.splitext(split_name(name)[1])[0] for name in file_names]
     runs = [[int(digits) for digits in re.findall(r'\d+', stem)] for stem in stems]
     order = sorted(range(len(stems)), key=lambda index: natural_key(stems[index]))
-    fewest = min(map(len, runs), default=0)
-    for place in [*range(-1, -fewest - 1, -1), *range(fewest)]:
+    fewest, most = min(map(len, runs), default=0), max(map(len, runs), default=0)
+    for place in range(fewest) if fewest < most else reversed(range(most)):
         numbers = [run[place] for run in runs]
         in_order = [numbers[index] for index in order]
         grows = all(a < b for a, b in zip(in_order, in_order[1:]))

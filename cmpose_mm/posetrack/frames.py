@@ -140,7 +140,7 @@ def is_truncated(content: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except (OSError, SyntaxError):  # SyntaxError: Pillow on a broken PNG
+    except (OSError, SyntaxError, ValueError):  # Pillow's on a broken JPEG, PNG, PPM
         return True
     return False
 

@@ -38,6 +38,7 @@ DATASET_NAMES = ('posetrack17', 'posetrack18', 'posetrack21')
 _COLORS = dict(left=(0, 255, 0), right=(255, 128, 0), middle=(51, 153, 255))  # RGB
 # Loss weights of MMPose's PoseTrack18, by joint without its side.
 _WEIGHTS = dict(elbow=1.2, wrist=1.5, knee=1.2, ankle=1.5)
+_DEFAULT_NUM_FRAMES = 3
 _SHOWN = 3  # cases that a message names
 
 
@@ -109,11 +110,16 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     Args:
         dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'; the metric and predictions go
             by it.
-        num_frames: T, frames of a clip.
+        num_frames: T, frames of a clip; None for as many as the model wants (`ClipLayoutHook`
+            tells), and 3 where there is no model.
         stride: distance between two frames of a clip, in existing frames.
         causal: only past frames; the key frame is the last of the clip, otherwise at T // 2.
         random_neighbors: draw other neighbors at every fetch, within the span of the fixed ones
             (see `random_clip_offsets`: stride 1 leaves nothing to chance). For training only.
+        neighbor_poses: also give the same person's labeled poses in the other frames of the clip,
+            ``neighbor_keypoints`` (T, 15, 2) and ``neighbor_visible`` (T, 15), found by track id
+            and never those of the key frame. Persons without a track id get none, and are counted.
+            Goes with ground-truth boxes, and with `ClipTopdownAffine` in the pipeline.
         ann_file: folder of per-video files or one merged file, see `read_videos`.
         bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
             with ``test_mode``. A path that doesn't exist is taken relative to ``data_root``. In a
@@ -132,10 +138,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def __init__(
         self,
         dataset_name: str = 'posetrack18',
-        num_frames: int = 3,
+        num_frames: int | None = None,
         stride: int = 1,
         causal: bool = False,
         random_neighbors: bool = False,
+        neighbor_poses: bool = False,
         *,
         ann_file: str = '',
         bbox_file: str | None = None,
@@ -153,9 +160,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             raise ValueError(f'data_mode must be "topdown" for clips, got {kwargs["data_mode"]!r}')
         if random_neighbors and test_mode:
             raise ValueError('random_neighbors is for training, but test_mode is on')
-        self.offsets = clip_offsets(num_frames, stride, causal)
-        self.num_frames, self.stride, self.causal = num_frames, stride, causal
-        self.random_neighbors = random_neighbors
+        if neighbor_poses and bbox_file:
+            raise ValueError('neighbor_poses needs labeled boxes, but bbox_file is given')
+        self.stride, self.causal = stride, causal
+        self.set_num_frames(num_frames)
+        self.random_neighbors, self.neighbor_poses = random_neighbors, neighbor_poses
         # (epoch, seed), in memory that data workers see: those that live on learn a new epoch.
         self._epoch_and_seed = torch.tensor([0 if test_mode else -1, 0]).share_memory_()
         if bbox_file and data_root and not os.path.exists(bbox_file):
@@ -168,6 +177,19 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             test_mode=test_mode,
             **kwargs,
         )
+
+    # ---- clips -------------------------------------------------------------------------------
+
+    def set_num_frames(self, num_frames: int | None) -> None:
+        """Changes T; see the class. Data workers that run already keep theirs."""
+        self.num_frames = num_frames
+        length = _DEFAULT_NUM_FRAMES if num_frames is None else num_frames
+        self.offsets = clip_offsets(length, self.stride, self.causal)
+
+    @property
+    def key_index(self) -> int:
+        """Position of the key frame in the clips."""
+        return int(np.flatnonzero(self.offsets == 0)[0])
 
     # ---- samples -----------------------------------------------------------------------------
 
@@ -210,11 +232,16 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         with _random_state(seeds[0], seeds[1]):
             offsets = self.offsets
             if self.random_neighbors:
-                offsets = random_clip_offsets(self.num_frames, self.stride, self.causal)
+                offsets = random_clip_offsets(len(offsets), self.stride, self.causal)
             paths, valid = self.frame_table.neighbors(info['file_name'], offsets)
             info.update(
-                frame_paths=paths, frame_valid=valid, key_index=int(np.flatnonzero(offsets == 0)[0])
+                frame_paths=paths,
+                frame_offsets=offsets,
+                frame_valid=valid,
+                key_index=self.key_index,
             )
+            if self.neighbor_poses:
+                info.update(self._neighbor_poses(info))
             sample = self.pipeline(info)
         if sample is None:
             raise ValueError(
@@ -222,6 +249,17 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 f'{info["img_path"]} (video {info["video"]})'
             )
         return sample
+
+    def _neighbor_poses(self, info: dict) -> dict[str, np.ndarray]:
+        """Labeled poses of a sample's person in the other frames of its clip."""
+        poses = np.zeros((len(info['frame_paths']), len(JOINT_NAMES), 3), np.float32)
+        for pose, path in zip(poses, info['frame_paths']):
+            if path != info['img_path']:
+                labeled = self._poses.get((path, info['track_id']))
+                if labeled is not None:
+                    pose[:, :2] = labeled[:, :2]
+                    pose[:, 2] = (labeled != 0).any(axis=1)
+        return dict(neighbor_keypoints=poses[..., :2], neighbor_visible=poses[..., 2])
 
     @force_full_init
     def key_frames(self) -> list[tuple[str, int]]:
@@ -257,6 +295,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             persons = list(labeled_persons(frames, self.frame_table))
             repeated = repeated_ids(frames)
         data_list = [self._sample(person) for person in persons if person.problem is None]
+        if self.neighbor_poses:
+            self._poses = self._tracked_poses(videos)
+            untracked = sum(info['track_id'] < 0 for info in data_list)
+            if untracked:
+                dropped.append(f'the neighbor poses of {untracked} persons without a track id')
         if repeated or any(info['id'] == -1 for info in data_list):
             # Detections and PoseTrack17 have no ids, but samples must be told apart.
             for index, info in enumerate(data_list):
@@ -284,6 +327,20 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 logging.WARNING,
             )
         return data_list
+
+    def _tracked_poses(self, videos: list[Video]) -> dict[tuple[str, int], np.ndarray]:
+        """Path of a frame and track id -> the joints (15, 3) of that person there.
+
+        A track id that a frame has twice belongs to nobody.
+        """
+        poses: dict[tuple[str, int], np.ndarray | None] = {}
+        for video in videos:
+            for frame in video.frames:
+                path = self.frame_table.path(frame.file_name)
+                for track, joints in zip(frame.track_ids.tolist(), frame.keypoints):
+                    if track >= 0:
+                        poses[path, track] = None if (path, track) in poses else joints
+        return {key: joints for key, joints in poses.items() if joints is not None}
 
     def filter_data(self) -> list[dict]:
         """Applies ``filter_cfg`` as MMPose does; logs what went, raises if nothing is left."""

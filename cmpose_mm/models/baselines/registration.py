@@ -32,6 +32,9 @@ class HeatmapAverageHead(HeatmapHead):
         Returns:
             (B, K, H, W).
         """
-        frames = feats[-1].unflatten(1, (-1, self.in_channels))
-        heatmaps = super().forward((frames.flatten(0, 1),))
-        return heatmaps.unflatten(0, frames.shape[:2]).mean(1)
+        stacked = feats[-1]
+        num_frames = stacked.shape[1] // self.in_channels
+        # With unflatten the ONNX export would fix the number of clips.
+        frames = stacked.reshape(-1, self.in_channels, *stacked.shape[2:])
+        heatmaps = super().forward((frames,))
+        return heatmaps.reshape(-1, num_frames, *heatmaps.shape[1:]).mean(1)
