@@ -28,9 +28,9 @@ class GroupedFrameSampler(DefaultSampler):
         worker's samples   7.3b 5.9d ...  |  5.10d 7.3a ...  |  7.3c ...    (a round | a round ...)
 
     So all samples of a batch come from different places in the data (if ``num_streams`` is at least
-    B), while each stream needs only the frames of its current clip. ``LoadClip(cache_size_mb=...)``
-    keeps these frames if it has room for ``num_streams`` times (T - 1) * stride + 2 frames of
-    H * W * 3 bytes. With less room the samples are the same, but frames are decoded again.
+    B), while each stream needs only the frames of its current clip. ``LoadClip(cache_clips=...)``
+    keeps these frames if it has room for ``num_streams`` clips, of (T - 1) * stride + 2 frames of
+    H * W * 3 bytes each. With less room the samples are the same, but frames are decoded again.
 
     As with `DefaultSampler`, every sample comes once per epoch (``round_up`` repeats some, so that
     all processes get the same number), and the order depends on seed and epoch. It also depends on

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..corruptions import IMAGE_CORRUPTIONS, NUM_SEVERITIES, corrupt_frame, frame_of
+from ..images import read_image
 from .layout import captioned, row, stack
 
 
@@ -29,12 +30,10 @@ def corruption_sheet(
         (H, W, 3) uint8 BGR.
 
     Raises:
-        OSError: if the image can not be read.
+        OSError: if the image can not be read, see `read_image`.
         ValueError: see `corrupt_frame` and `frame_of`.
     """
-    image = cv2.imread(path)
-    if image is None:
-        raise OSError(f'{path}: image can not be read')
+    image = read_image(path)
     sequence, number = frame_of(path)
     rows = []
     for corruption in corruptions:

@@ -19,7 +19,7 @@ model = dict(
 )
 
 changes = dict(
-    LoadClip=dict(cache_size_mb=1),
+    LoadClip=dict(cache_clips=2),
     TopdownAffine=dict(input_size=codec['input_size']),
     GenerateTarget=dict(encoder=codec),
 )
