@@ -84,9 +84,11 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
         source: one of
 
             * a video file of any format that PyAV reads (mp4, avi, mov, mkv, ...). 10 bit and gray
-              become 8 bit BGR. A file that is cut off or damaged gives the frames that decode,
-              then one warning that says how many of how many;
-            * a folder of images, sorted as numbers are (2.jpg before 10.jpg), or one image file;
+              become 8 bit BGR. A file that is cut off or damaged gives the frames that are whole,
+              then one warning that says how many of how many. Frames of another size than the
+              first are scaled to it, with one warning. In joined MPEG streams time goes on;
+            * a folder of images, sorted as numbers are (2.jpg before 10.jpg), or one image file,
+              see `read_image` and `list_images`;
             * the index of a camera;
             * images, each (H, W, 3) BGR or (H, W) gray, uint8: a sequence, an array
               (T, H, W, 3), a generator or any other iterable;

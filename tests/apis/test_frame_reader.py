@@ -461,6 +461,17 @@ def test_a_folder_is_sorted_as_numbers_are(tmp_path):
     assert (reader.name, reader.num_frames, reader.frame_rate) == (tmp_path.name, 4, None)
 
 
+def test_a_folder_of_several_formats(tmp_path):
+    for number, suffix in enumerate(['jpg', 'webp', 'png', 'TIFF', 'bmp']):
+        content = cv2.imencode(f'.{suffix}', np.full((6, 8, 3), 40 * number, np.uint8))[1]
+        (tmp_path / f'{number}.{suffix}').write_bytes(content)
+    assert np.abs(np.array(levels(list(open_frames(tmp_path)))) - 40 * np.arange(5)).max() <= 3
+    (tmp_path / '2b.heic').write_bytes(b'x')
+    with pytest.warns(UserWarning, match=r'1 image files are left out \(first: 2b\.heic\)'):
+        reader = open_frames(tmp_path)
+    assert len(list(reader)) == 5
+
+
 def test_one_image_and_gray_images(tmp_path):
     path = tmp_path / 'a.png'
     cv2.imwrite(str(path), np.full((6, 8), 77, np.uint8))

@@ -142,11 +142,15 @@ def test_sliding_clips(length, offsets):
             yield item
 
     clips = []
-    for key, clip in sliding_clips(stream(), np.array(offsets)):
+    for key, clip, exists in sliding_clips(stream(), np.array(offsets)):
         assert len(read) <= key + max(offsets) + 1  # reads no further ahead than it must
-        clips.append((key, clip))
+        clips.append((key, clip, exists.tolist()))
     expected = [
-        (key, [min(max(key + offset, 0), length - 1) for offset in offsets])
+        (
+            key,
+            [min(max(key + offset, 0), length - 1) for offset in offsets],
+            [0 <= key + offset < length for offset in offsets],
+        )
         for key in range(length)
     ]
     assert clips == expected
