@@ -157,10 +157,10 @@ def broken(tmp_path_factory) -> dict:
         'mmdet/__init__.py': "raise AssertionError('MMCV==2.2.0 is used but incompatible.')",
         'xtcocotools/__init__.py': '',
         'xtcocotools/cocoeval.py': "raise ValueError('numpy.dtype size changed')",
-        'onedl_mmcv-9.dist-info/METADATA': 'Name: onedl-mmcv\nVersion: 9\n',
-        'mmcv_full-9.dist-info/METADATA': 'Name: mmcv-full\nVersion: 9\n',
-        'mmengine-9.dist-info/METADATA': 'Name: mmengine\nVersion: 9\n',
-        'mmengine_lite-9.dist-info/METADATA': 'Name: mmengine-lite\nVersion: 9\n',
+        'onedl_mmcv-2.2.0.dist-info/METADATA': 'Name: onedl-mmcv\nVersion: 2.2.0\n',
+        'mmcv_full-1.7.2.dist-info/METADATA': 'Name: mmcv-full\nVersion: 1.7.2\n',
+        'mmengine-0.10.7.dist-info/METADATA': 'Name: mmengine\nVersion: 0.10.7\n',
+        'mmengine_lite-0.10.7.dist-info/METADATA': 'Name: mmengine-lite\nVersion: 0.10.7\n',
     }
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
