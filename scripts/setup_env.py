@@ -30,11 +30,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Of each stack: folder, pins, Python, megabytes to download.
+# Of each stack: folder, pins, Python, megabytes of its wheels on Linux (most of it torch's CUDA).
 STACKS = {
-    'light': ('.venv', 'requirements.txt', '3.11', 0),
-    'full': ('.venv-full', 'requirements-full.txt', '3.11', 0),
-    'classic': ('.venv-classic', 'requirements-classic.txt', '3.10', 0),
+    'light': ('.venv', 'requirements.txt', '3.11', 3300),
+    'full': ('.venv-full', 'requirements-full.txt', '3.11', 3030),
+    'classic': ('.venv-classic', 'requirements-classic.txt', '3.10', 2990),
 }
 # The versions of what a file names without one.
 CONSTRAINTS = ROOT / 'requirements-light-nodeps.txt'
@@ -297,7 +297,7 @@ def make_environment(stack: str) -> None:
 
     left = (*COMPILED, *CUDA_COMPILER) if compiled else ()
     chosen = [line for line in pins(requirements) if re.split('[= ]', line)[0] not in left]
-    say(f'installing packages; what the cache lacks is downloaded, {megabytes} MB in all')
+    say(f'installing packages; with an empty cache this downloads {megabytes} MB')
     run(*install, *chosen, env=env)
     if compiled:
         install_compiled(compiled, lines, venv, version, install, env)
