@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.models import FrameFeatures
 
 
 @dataclass
@@ -83,25 +84,25 @@ def training_samples(config: Config, count: int, device: str = 'cpu') -> list[Po
 
 def least(model: nn.Module, clips: Tensor) -> Tensor:
     """The least that any model of clips costs: the backbone on all frames, the head on one map."""
-    maps = model.extract_frames(clips.flatten(0, 1))
-    return model.head((maps[model.method.key_index :: clips.shape[1]],))
+    maps = model.extract_frames(clips.flatten(0, 1)).features
+    return model.head((maps[model.key_index :: clips.shape[1]],))
 
 
 def single_frames(model: nn.Module, clips: Tensor) -> Tensor:
     """The single-frame model on every frame of the clips: backbone and head."""
-    return model.head((model.extract_frames(clips.flatten(0, 1)),))
+    return model.head((model.extract_frames(clips.flatten(0, 1)).features,))
 
 
 def clip_model(model: nn.Module, clips: Tensor) -> Tensor:
     """Heatmaps of the key frames."""
-    return model.head((model.run_method(clips).key_features,))
+    return model.head(model.run_method(clips).head_input)
 
 
 def track_crops(model: nn.Module, clips: Tensor) -> Tensor:
     """As `clip_model`, if the features of all frames but one were made for the clips before."""
-    last = model.extract_frames(clips[:, -1])
-    features = last.unsqueeze(1).expand(-1, clips.shape[1], -1, -1, -1)
-    return model.head((model.method(features).key_features,))
+    frames = FrameFeatures.stack([model.extract_frames(clips[:, -1])] * clips.shape[1])
+    frames = frames.map(lambda tensor: tensor.transpose(0, 1))
+    return model.head(model.call_method(model.clip_input(frames)).head_input)
 
 
 def training_step(model: nn.Module, work: Callable, clips: Tensor, samples: list) -> None:
@@ -113,13 +114,13 @@ def training_step(model: nn.Module, work: Callable, clips: Tensor, samples: list
 
 def least_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
     """`least` with the head's losses."""
-    maps = model.extract_frames(clips.flatten(0, 1))[model.method.key_index :: clips.shape[1]]
+    maps = model.extract_frames(clips.flatten(0, 1)).features[model.key_index :: clips.shape[1]]
     return model.head.loss((maps,), samples, train_cfg=model.train_cfg)
 
 
 def single_frame_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
     """`single_frames` with the head's losses; every frame is a sample."""
-    maps = model.extract_frames(clips.flatten(0, 1))
+    maps = model.extract_frames(clips.flatten(0, 1)).features
     samples = [sample for sample in samples for _ in range(clips.shape[1])]
     return model.head.loss((maps,), samples, train_cfg=model.train_cfg)
 

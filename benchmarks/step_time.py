@@ -1,8 +1,8 @@
 """How long a training step of each baseline takes, next to one of CM-Pose.
 
 CPU time of loading, forward, backward and optimizer in one thread: what else runs on the machine
-does not count. The ratios belong into `STEP_TIMES` of `cmpose_mm/ablation/variants.py`, from which
-the set `equal_time` has its numbers of steps.
+does not count. Put the ratios into `STEP_TIMES` of
+`cmpose_mm/models/cmpose/ablations.py`, from which the set `equal_time` has its numbers of steps.
 """
 
 from __future__ import annotations

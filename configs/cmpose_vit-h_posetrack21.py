@@ -1,6 +1,3 @@
-"""CM-Pose (ViT-H) on PoseTrack21, the paper's recipe."""
+"""Stands in the folder of its method."""
 
-_base_ = [
-    './_base_/models/cmpose_vit-h.py',
-    './_base_/datasets/posetrack21_clips.py',
-]
+_base_ = ['./cmpose/cmpose_vit-h_posetrack21.py']

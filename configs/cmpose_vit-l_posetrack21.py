@@ -1,6 +1,3 @@
-"""CM-Pose (ViT-L) on PoseTrack21, the paper's recipe."""
+"""Stands in the folder of its method."""
 
-_base_ = [
-    './_base_/models/cmpose_vit-l.py',
-    './_base_/datasets/posetrack21_clips.py',
-]
+_base_ = ['./cmpose/cmpose_vit-l_posetrack21.py']

@@ -1,6 +1,3 @@
-"""CM-Pose (ViT-S) on PoseTrack18, the paper's recipe."""
+"""Stands in the folder of its method."""
 
-_base_ = [
-    './_base_/models/cmpose_vit-s.py',
-    './_base_/datasets/posetrack18_clips.py',
-]
+_base_ = ['./cmpose/cmpose_vit-s_posetrack18.py']

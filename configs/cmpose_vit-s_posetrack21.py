@@ -1,6 +1,3 @@
-"""CM-Pose (ViT-S) on PoseTrack21, the paper's recipe."""
+"""Stands in the folder of its method."""
 
-_base_ = [
-    './_base_/models/cmpose_vit-s.py',
-    './_base_/datasets/posetrack21_clips.py',
-]
+_base_ = ['./cmpose/cmpose_vit-s_posetrack21.py']

@@ -17,6 +17,7 @@ from cmpose_mm import ablation, config_path
 from cmpose_mm.ablation import (
     EXPERIMENTS,
     NUMBERS,
+    full_name,
     last_validation,
     plot_results,
     replace_section,
@@ -25,9 +26,11 @@ from cmpose_mm.ablation import (
     variant_config,
 )
 from cmpose_mm.ablation.report import GROUPS, RECALL
-from cmpose_mm.ablation.runs import FIRST_STAGE, run_once
+from cmpose_mm.ablation.runs import FIRST_STAGE, results_file, run_once
 from cmpose_mm.ablation.split_tests import split_test_config
-from cmpose_mm.ablation.variants import equal_time, single_frame
+from cmpose_mm.ablation.variants import equal_time
+from cmpose_mm.models import VideoMethod
+from cmpose_mm.models.baselines.ablations import single_frame
 
 MEASURES = (*GROUPS, 'Total AP', *RECALL)
 
@@ -166,12 +169,12 @@ def test_a_failed_run_shows_its_end(tmp_path):
 
 
 def test_unknown_set(tmp_path):
-    with pytest.raises(ValueError, match="no experiment named 'table9'; there are baselines"):
+    with pytest.raises(KeyError, match="no experiment named 'table9'; there are cmpose/baselines"):
         run_experiment('table9', 'config.py', [0], tmp_path)
 
 
 VITS = [f'cmpose_vit{size}_posetrack18.py' for size in ('-s', '', '-l', '-h')]
-NEEDS_STEPS = ('equal_time', 'budget')
+NEEDS_STEPS = ('cmpose/equal_time', 'cmpose/budget')
 
 
 @pytest.mark.parametrize('config_name', ['experiments/cmpose.py', *VITS])
@@ -186,8 +189,9 @@ def test_every_variant_builds_and_differs(name, config_name):
     variants = [variant_config(config, change) for change in EXPERIMENTS[name].values()]
     for variant in variants:
         method = MODELS.build(variant.model.method)
-        assert variant.test_dataloader.dataset.num_frames == method.eval().num_frames
-        assert variant.train_dataloader.dataset.num_frames == method.train().num_frames
+        assert isinstance(method, VideoMethod)
+        for loader in ('train', 'val', 'test'):  # follows the method
+            assert variant[f'{loader}_dataloader'].dataset.get('num_frames') is None
         MODELS.build(variant.model.head)
     assert len({json.dumps(v.to_dict(), sort_keys=True) for v in variants}) == len(variants)
     assert config.to_dict() == Config.fromfile(config_path(config_name)).to_dict()
@@ -206,7 +210,7 @@ def test_lines_of_plots_pass_through_the_default():
     config = Config.fromfile(config_path('experiments/cmpose.py'))
     for name, change in EXPERIMENTS['figure3'].items():
         aux = variant_config(config, change).model.method.aux
-        expected = {f'{task}_ratio': NUMBERS['figure3'][1] for task in ('mask', 'noise')}
+        expected = {f'{task}_ratio': NUMBERS['cmpose/figure3'][1] for task in ('mask', 'noise')}
         if name != 'CM-Pose':
             task, ratio = name.split()
             expected[f'{task}_ratio'] = float(ratio)
@@ -300,9 +304,16 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
     assert run_experiment('y', **arguments)['CM-Pose'] == results['CM-Pose']
 
 
-def test_the_page_has_a_place_for_every_set():
+def test_sets_of_cmpose_go_without_its_name():
+    assert EXPERIMENTS['table4'] is EXPERIMENTS['cmpose/table4']
+    assert full_name('table4') == full_name('cmpose/table4') == 'cmpose/table4'
+    assert results_file(Path('runs'), 'cmpose/table4', 'md') == Path('runs/cmpose_table4.md')
+
+
+def test_the_page_has_a_place_for_every_set_of_cmpose():
     page = (Path(__file__).parents[1] / 'docs' / 'evidence.md').read_text()
-    for name in (*EXPERIMENTS, 'interpretability'):
+    sets = [name.split('/')[1] for name in EXPERIMENTS if name.startswith('cmpose/')]
+    for name in (*sets, 'interpretability'):
         assert page.count(f'<!-- begin {name} -->\n') == page.count(f'<!-- end {name} -->\n') == 1
 
 

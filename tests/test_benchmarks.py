@@ -278,3 +278,15 @@ def test_evaluation_command():
     for name in ('AP without reading', 'AP with reading', 'MOTA without reading'):
         assert re.search(rf'{name}: +[\d.]+ ms a frame', out)
     assert 0 < float(re.search(r'Total AP ([\d.]+)', out)[1]) < 100
+
+
+@pytest.mark.slow
+def test_check_gpu_runs_its_code_on_a_cpu(tmp_path):
+    script = Path(__file__).parents[1] / 'benchmarks' / 'check_gpu.py'
+    command = [sys.executable, str(script), '--device', 'cpu', '--work-dir', str(tmp_path / 'work')]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+    rows = [line.split('|')[1:3] for line in result.stdout.splitlines() if line.startswith('| ')]
+    results = {name.strip(): held.strip() for name, held in rows[1:]}
+    assert results.pop('float16') == 'skipped'
+    assert set(results.values()) == {'held'} and len(results) == 7

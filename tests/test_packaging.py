@@ -226,12 +226,56 @@ def test_our_configs_are_inherited_from_anywhere(clean_python, foreign):
     assert result[1:] == [[3, 20], True]
 
 
+def test_configs_in_the_folder_of_a_method_are_inherited_from_anywhere(clean_python, foreign):
+    (foreign / 'mine.py').write_text(
+        "_base_ = [__import__('cmpose_mm').config_path('cmpose/cmpose_vit_posetrack18.py')]\n"
+        'train_cfg = dict(max_epochs=3)\n'
+    )
+    result = evaluate(
+        clean_python,
+        foreign,
+        'from mmengine import Config\n'
+        'import cmpose_mm\n'
+        "path = cmpose_mm.config_path('cmpose_vit_posetrack18.py')  # the name of before\n"
+        "mine, base = Config.fromfile('mine.py').to_dict(), Config.fromfile(path).to_dict()\n"
+        "epochs = [config['train_cfg'].pop('max_epochs') for config in (mine, base)]\n"
+        'result = [epochs, mine == base]',
+    )
+    assert result == [[3, 20], True]
+
+
+def test_a_foreign_package_s_own_method(clean_python, foreign, tiny_config, synthetic_root):
+    """A package that is not ours has a method in README's words; mim trains it."""
+    readme = (ROOT / 'README.md').read_text()
+    lines = readme[readme.index('from mmpose.registry import MODELS') :].split('# in a config')[0]
+    package = foreign / 'their_package'
+    package.mkdir()
+    (package / '__init__.py').write_text(
+        ''.join(line.removeprefix('    ') + '\n' for line in lines.splitlines())
+    )
+    config = tiny_config(synthetic_root, extra=(
+        "model['method'] = dict(_delete_=True, type='MeanOfFrames')\n"
+        "custom_imports = dict(imports=['cmpose_mm', 'their_package'], "
+        'allow_failed_imports=False)\n'
+    ))  # fmt: skip
+    site = next(clean_python.parents[1].glob('lib/python*/site-packages'))
+    (site / 'theirs.pth').write_text(f'{foreign}\n')
+    try:
+        training = run(
+            clean_python, '-W', 'ignore', '-m', 'mim', 'train', 'mmpose', config, '--gpus', '0',
+            cwd=foreign,
+        )  # fmt: skip
+    finally:
+        (site / 'theirs.pth').unlink()
+    assert re.search(r'Epoch\(val\) .*posetrack/AP: [0-9.]+', training)
+
+
 def test_mim_lists_the_configs(clean_python, foreign):
     listing = run(
         clean_python, '-W', 'ignore', '-m', 'mim', 'search', 'cmpose_mm', '--valid-config',
         cwd=foreign,
     )  # fmt: skip
-    shipped = {path.stem for path in (ROOT / 'configs').glob('*_posetrack*.py')}
+    shipped = {path.stem for path in (ROOT / 'configs').glob('[!_]*/*_posetrack*.py')}
     assert set(re.findall(r'\w[\w-]*_posetrack\d+', listing)) == shipped
 
 

@@ -15,11 +15,13 @@ import torch
 from cmpose_mm.ablation import (
     EXPERIMENTS,
     NUMBERS,
+    full_name,
     plot_results,
     replace_section,
     results_tables,
     run_experiment,
 )
+from cmpose_mm.ablation.runs import results_file
 
 EXAMPLES = """
 examples:
@@ -41,7 +43,7 @@ def main() -> None:
         epilog=EXAMPLES + '\n'.join(f'  {s}: {"; ".join(EXPERIMENTS[s])}' for s in EXPERIMENTS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('experiment', choices=EXPERIMENTS, help='which set of variants')
+    parser.add_argument('experiment', metavar='SET', help='which set of variants')
     parser.add_argument('config', help='config that the variants override')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
@@ -56,6 +58,10 @@ def main() -> None:
                              'set, and the picture into images/ beside it')  # fmt: skip
     parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments of `mim train`')
     args = parser.parse_args()
+    try:
+        numbers = NUMBERS.get(full_name(args.experiment))
+    except KeyError as error:
+        parser.error(error.args[0])
     work_dir = args.work_dir or Path('work_dirs/ablations', Path(args.config).stem)
     results = run_experiment(
         args.experiment,
@@ -69,21 +75,22 @@ def main() -> None:
     )
     tables = results_tables(results)
     print(tables)
-    table, plot = (work_dir / f'{args.experiment}.{ending}' for ending in ('md', 'png'))
+    table, plot, _ = files = [
+        results_file(work_dir, args.experiment, ending) for ending in ('md', 'png', 'json')
+    ]
     table.write_text(tables)
-    numbers = NUMBERS.get(args.experiment)
     plot_results(results, plot, numbers)
     if args.docs is not None:
-        plot_results(results, args.docs.parent / 'images' / f'{args.experiment}.png', numbers)
+        plot_results(results, args.docs.parent / 'images' / plot.name, numbers)
         replace_section(
             args.docs,
             args.experiment,
             f'    {shlex.join(["python", *sys.argv])}\n\n{tables}\n'
-            f'![{args.experiment}](images/{args.experiment}.png)\n\n'
+            f'![{args.experiment}](images/{plot.name})\n\n'
             f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, '
             f'{date.today():%B %Y}.)',
         )
-    print(f'written to {table}, {plot} and {args.experiment}.json')
+    print(f'written to {", ".join(map(str, files))}')
 
 
 if __name__ == '__main__':

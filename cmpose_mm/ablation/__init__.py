@@ -1,12 +1,14 @@
 """Experiments as named sets of config overrides, and what tools/ablate.py does with them."""
 
+from .experiments import EXPERIMENTS, NUMBERS, full_name
 from .report import plot_results, replace_section, results_tables
 from .runs import last_validation, run_experiment
-from .variants import EXPERIMENTS, NUMBERS, variant_config
+from .variants import variant_config
 
 __all__ = [
     'EXPERIMENTS',
     'NUMBERS',
+    'full_name',
     'last_validation',
     'plot_results',
     'replace_section',

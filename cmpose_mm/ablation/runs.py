@@ -15,7 +15,8 @@ from mmengine import Config
 from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
-from .variants import EXPERIMENTS, variant_config
+from .experiments import EXPERIMENTS
+from .variants import variant_config
 
 FIRST_STAGE = 'start: first stage'
 Metrics = dict[str, dict[str, float]]
@@ -40,7 +41,7 @@ def run_experiment(
     Each run has a folder of its own, ``work_dir/<variant>/seed<k>``, beside its config. Finished
     trainings and tests are not repeated, also not for another set, and begun trainings are resumed
     from their last checkpoint; so the same command continues after a kill. What is there so far is
-    in ``work_dir/<set>.json``.
+    in `results_file`.
 
     Args:
         name: A key of `EXPERIMENTS`.
@@ -59,13 +60,13 @@ def run_experiment(
         The results; with ``first_stage`` it is the last variant, `FIRST_STAGE`.
 
     Raises:
-        ValueError: If there is no such set, or a folder holds runs of another config.
+        KeyError: If there is no such set.
+        ValueError: If a folder holds runs of another config.
         RuntimeError: If a training or test fails.
     """
-    if name not in EXPERIMENTS:
-        raise ValueError(f'no experiment named {name!r}; there are {", ".join(EXPERIMENTS)}')
+    variants = EXPERIMENTS[name]
     work_dir.mkdir(parents=True, exist_ok=True)
-    results: Results = {variant: {} for variant in EXPERIMENTS[name]}
+    results: Results = {variant: {} for variant in variants}
 
     def run_all(configs: dict[tuple[str, int], Config]) -> None:
         with ThreadPoolExecutor(jobs) as pool:
@@ -78,7 +79,7 @@ def run_experiment(
                     variant, seed = futures[future]
                     results.setdefault(variant, {})[seed] = future.result()
                     text = json.dumps(results, indent=2)
-                    (work_dir / f'{name}.json').write_text(text + '\n')
+                    results_file(work_dir, name, 'json').write_text(text + '\n')
             finally:  # after a failure, what has not begun does not begin
                 for future in futures:
                     future.cancel()
@@ -101,10 +102,15 @@ def run_experiment(
         {
             (variant, seed): variant_config(base, change, {'randomness.seed': seed, **starts[seed]})
             for seed in seeds
-            for variant, change in EXPERIMENTS[name].items()
+            for variant, change in variants.items()
         }
     )
     return {v: {s: results[v][s] for s in seeds} for v in results}
+
+
+def results_file(work_dir: Path, name: str, ending: str) -> Path:
+    """Where the results of a set stand, ``work_dir/<method>_<set>.<ending>``."""
+    return work_dir / f'{name.replace("/", "_")}.{ending}'
 
 
 def _folder(work_dir: Path, variant: str, seed: int) -> Path:

@@ -40,6 +40,7 @@ class HeatmapModel(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        model.frame_stride = model.cfg.test_dataloader.dataset.get('stride', 1)
         preprocessor = model.data_preprocessor
         self.reverse_channels = preprocessor._channel_conversion
         self.normalize = preprocessor._enable_normalize
@@ -70,11 +71,12 @@ def pose_metadata(model: nn.Module) -> dict:
 
     Returns:
         Values for JSON: ``config`` (file name); ``num_frames`` (T), ``key_index`` (of the frame
-        whose pose it is); ``input_size`` and ``heatmap_size`` (width, height), ``channel_order`` of
-        the input; ``mean`` and ``std`` in the order of the model (RGB), already applied inside the
-        model, or null; ``box_padding`` (factor on the person box before the crop), ``use_udp``
-        (pixels are counted from the centers of the corner pixels); ``codec`` (type and arguments of
-        the heatmap decoder, for example ``sigma`` and ``blur_kernel_size``); ``joints`` (K names),
+        whose pose it is), ``frame_stride`` (how many frames apart the frames of a clip are);
+        ``input_size`` and ``heatmap_size`` (width, height), ``channel_order`` of the input;
+        ``mean`` and ``std`` in the order of the model (RGB), already applied inside the model, or
+        null; ``box_padding`` (factor on the person box before the crop), ``use_udp`` (pixels are
+        counted from the centers of the corner pixels); ``codec`` (type and arguments of the heatmap
+        decoder, for example ``sigma`` and ``blur_kernel_size``); ``joints`` (K names),
         ``flip_indices`` (joint of the other side), ``skeleton`` (pairs of joints).
 
     Raises:
@@ -112,7 +114,8 @@ def pose_metadata(model: nn.Module) -> dict:
     return dict(
         config=name,
         num_frames=num_frames,
-        key_index=getattr(model.method, 'key_index', num_frames // 2),
+        key_index=model.key_index,
+        frame_stride=model.cfg.test_dataloader.dataset.get('stride', 1),
         input_size=list(transforms['TopdownAffine']['input_size']),
         heatmap_size=list(decoder.heatmap_size),
         channel_order='BGR',

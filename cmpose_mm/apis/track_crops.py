@@ -5,7 +5,7 @@ training, a neighbor's crop differs from key frame to key frame, and its feature
 Here a person's crop in a frame is cut by the person's own box in that frame, smoothed along the
 track. So each (person, frame) goes through the backbone once.
 
-T: frames of a clip, P: persons of a frame, C, h, w: channels and cells of a feature map.
+T: frames of a clip, P: persons of a frame.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mmpose.structures import PoseDataSample
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from cmpose_mm.models import FrameFeatures
 from cmpose_mm.tracking import BoxSmoother, box_iou
 
 from .video_io import VideoFrame
@@ -30,14 +31,14 @@ class Crop:
     Attributes:
         image: (3, H, W) uint8 crop.
         data_sample: with the crop's place in the image.
-        features: (C, h, w), None until the backbone has seen the crop.
+        features: without leading axes, None until the backbone has seen the crop.
         flipped: the same of the mirrored crop; None without flip test.
     """
 
     image: Tensor
     data_sample: PoseDataSample
-    features: Tensor | None = None
-    flipped: Tensor | None = None
+    features: FrameFeatures | None = None
+    flipped: FrameFeatures | None = None
 
 
 @dataclass(eq=False)

@@ -24,6 +24,7 @@ from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
+from cmpose_mm.models import FrameFeatures
 from cmpose_mm.posetrack.frames import clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.persons import box_problem
@@ -47,8 +48,8 @@ class FramePoses:
             the image, ``keypoint_scores`` (P, K), ``bboxes`` (P, 4), ``bbox_scores`` (P,),
             ``track_ids`` (P,) int64 (-1: too uncertain for the tracker), and the crop that the
             model saw, ``input_center`` and ``input_scale`` (P, 2) in pixels of the image. With
-            ``details`` and where there are persons, also the method's, for CM-Pose
-            ``causal_tokens`` (P, K, n), ``cluster_ids`` (P, N) and ``similarity`` (P, K, N).
+            ``details`` and where there are persons, also the method's, each (P, ...): the names of
+            ``detail_kinds`` in the metainfo, see `VideoMethod`.
     """
 
     frame: VideoFrame
@@ -183,7 +184,8 @@ class VideoPoseInferencer:
         dataset = self.model.cfg.test_dataloader.dataset
         with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
             self.pipeline = Compose(dataset.pipeline)
-        self.offsets = _clip_offsets(self.model, dataset, causal)
+        self.offsets = _clip_offsets(self.model, dataset)
+        self.key_index = int(np.flatnonzero(self.offsets == 0)[0])
         num_keypoints = len(self.model.dataset_meta['flip_indices'])
         if num_keypoints != len(JOINT_NAMES):
             raise ValueError(
@@ -194,6 +196,12 @@ class VideoPoseInferencer:
             raise ValueError(
                 "crops='track' needs a VideoTopdownPoseEstimator, "
                 f'found {type(self.model).__name__}'
+            )
+        if crops == 'track' and getattr(self.model.method, 'needs_images', False):
+            raise ValueError(
+                f"crops='track' does not work with {type(self.model.method).__name__}, which "
+                'compares the images of a clip: expected one box for all its frames, as '
+                "crops='key_frame' has it"
             )
 
     def __call__(
@@ -235,8 +243,10 @@ class VideoPoseInferencer:
         # The next boxes may depend on this frame's poses, and live results must not wait.
         at_once = self.causal or self.detect_every > 1
         waiting: list[_Waiting] = []
-        for key, clip in sliding_clips(items, self.offsets):
-            waiting.append(self._prepare(key, clip, persons, track_crops))
+        shown = np.minimum(self.offsets, 0) if self.causal else self.offsets
+        for key, clip, exists in sliding_clips(items, shown):
+            valid = exists & (shown == self.offsets)
+            waiting.append(self._prepare(key, clip, valid, persons, track_crops))
             count = sum(len(item.persons) for item in waiting)
             if at_once or max(count, len(waiting)) >= self.batch_size:
                 yield from self._finish(waiting, tracker)
@@ -244,14 +254,20 @@ class VideoPoseInferencer:
         yield from self._finish(waiting, tracker)
         persons.report(frames.name)
 
-    def _prepare(self, key, clip: list, persons: _Persons, track_crops) -> _Waiting:
+    def _prepare(
+        self, key, clip: list, valid: np.ndarray, persons: _Persons, track_crops
+    ) -> _Waiting:
         """Cuts a key frame's persons out of its clip."""
+        info = dict(frame_offsets=self.offsets, frame_valid=valid, key_index=self.key_index)
         if track_crops is not None:
             if self.detect_every > 1:
                 self._link(key, persons, track_crops)
-            return _Waiting(key.frame, key.boxes, key.scores, track_crops.clips(clip, key))
+            clips = track_crops.clips(clip, key)
+            for crops in clips:
+                crops[self.key_index].data_sample.set_metainfo(info)
+            return _Waiting(key.frame, key.boxes, key.scores, clips)
         boxes, scores = persons(key)
-        packed = [self._pack(clip, key, box, score) for box, score in zip(boxes, scores)]
+        packed = [self._pack(clip, key, box, score, info) for box, score in zip(boxes, scores)]
         return _Waiting(key, boxes, scores, packed)
 
     @staticmethod
@@ -260,7 +276,12 @@ class VideoPoseInferencer:
         return frame
 
     def _pack(
-        self, frames: list[VideoFrame], key: VideoFrame, box: np.ndarray, score: float
+        self,
+        frames: list[VideoFrame],
+        key: VideoFrame,
+        box: np.ndarray,
+        score: float,
+        info: dict | None = None,
     ) -> dict:
         """One person through the test pipeline, as the dataset hands it over."""
         images = [frame.image for frame in frames]
@@ -272,6 +293,7 @@ class VideoPoseInferencer:
                 frame_number=key.number,
                 bbox=np.asarray(box, np.float32)[None],
                 bbox_score=np.array([score], np.float32),
+                **(info or {}),
             )
         )
 
@@ -317,21 +339,19 @@ class VideoPoseInferencer:
                 inputs=[c.image for c in batch], data_samples=[c.data_sample for c in batch]
             )
             images = self.model.data_preprocessor(data, False)['inputs']
-            features = self.model.extract_frames(images)
-            flipped = (
-                self.model.extract_frames(images.flip(-1)) if flip_test else [None] * len(batch)
-            )
-            for crop, crop_features, crop_flipped in zip(batch, features, flipped):
-                crop.features, crop.flipped = crop_features, crop_flipped
-        key_index = int(np.flatnonzero(self.offsets == 0)[0])
+            frames = self.model.extract_frames(images)
+            flipped = self.model.extract_frames(images.flip(-1)) if flip_test else None
+            for number, crop in enumerate(batch):
+                crop.features = frames[number]
+                crop.flipped = flipped[number] if flip_test else None
         results = []
         for batch in _chunks(clips, self.batch_size):
-            features = torch.stack([torch.stack([c.features for c in clip]) for clip in batch])
+            frames = _stacked([[crop.features for crop in clip] for clip in batch])
             flipped = None
             if flip_test:
-                flipped = torch.stack([torch.stack([c.flipped for c in clip]) for clip in batch])
-            samples = [clip[key_index].data_sample for clip in batch]
-            results += self.model.predict_clips(features, flipped, samples)
+                flipped = _stacked([[crop.flipped for crop in clip] for clip in batch])
+            samples = [clip[self.key_index].data_sample for clip in batch]
+            results += self.model.predict_clips(frames, flipped, samples)
         return results
 
     def _merge(self, item: _Waiting, results: list[PoseDataSample]) -> PoseDataSample:
@@ -342,7 +362,9 @@ class VideoPoseInferencer:
             img_shape=shape,
         )  # fmt: skip
         if results:
-            metainfo['input_size'] = results[0].input_size
+            for name in ('input_size', 'detail_kinds', 'detail_grid'):
+                if name in results[0].metainfo:
+                    metainfo[name] = results[0].metainfo[name]
             pred = InstanceData.cat([result.pred_instances for result in results]).numpy()
         else:
             pred = InstanceData(
@@ -428,7 +450,7 @@ def _checked(persons: Any, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
     return boxes, scores
 
 
-def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, list]]:
+def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, list, np.ndarray]]:
     """The clip around each item of a stream, as `FrameTable.neighbors` has it.
 
     Args:
@@ -436,19 +458,22 @@ def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, l
         offsets: (T,) positions relative to the key frame, ascending, with a 0 among them.
 
     Yields:
-        Each item, and the T items of its clip; where the clip reaches beyond the ends, the first or
-        last item stands in. Of the stream no more is held, or read ahead, than the clip needs.
+        Each item, the T items of its clip, and (T,) bool which of them exist; where the clip
+        reaches beyond the ends, the first or last item stands in. Of the stream no more is held, or
+        read ahead, than the clip needs.
     """
     past, future = -int(min(offsets)), int(max(offsets))
     held: deque = deque()
     newest, key = -1, 0  # positions in the stream
 
-    def clip() -> tuple[Any, list]:
+    def clip() -> tuple[Any, list, np.ndarray]:
         while newest - len(held) + 1 < key - past:
             held.popleft()
         oldest = newest - len(held) + 1
-        positions = np.clip(key + np.asarray(offsets), 0, newest)
-        return held[key - oldest], [held[position - oldest] for position in positions]
+        wanted = key + np.asarray(offsets)
+        positions = np.clip(wanted, 0, newest)
+        items = [held[position - oldest] for position in positions]
+        return held[key - oldest], items, positions == wanted
 
     for item in items:
         held.append(item)
@@ -461,7 +486,7 @@ def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, l
         key += 1
 
 
-def _clip_offsets(model: nn.Module, dataset: dict, causal: bool) -> np.ndarray:
+def _clip_offsets(model: nn.Module, dataset: dict) -> np.ndarray:
     """(T,) positions of a clip's frames relative to the key frame.
 
     Raises:
@@ -478,7 +503,12 @@ def _clip_offsets(model: nn.Module, dataset: dict, causal: bool) -> np.ndarray:
             f'(method.key_index) but at {key_index} of those of test_dataloader.dataset '
             f'(causal={dataset.get("causal", False)}); expected the same'
         )
-    return np.minimum(offsets, 0) if causal else offsets
+    return offsets
+
+
+def _stacked(clips: list[list[FrameFeatures]]) -> FrameFeatures:
+    """B clips of T single frames with the leading axes (B, T)."""
+    return FrameFeatures.stack([FrameFeatures.stack(clip) for clip in clips])
 
 
 def _to_float32(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:

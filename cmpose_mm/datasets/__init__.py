@@ -2,12 +2,21 @@
 
 from .body import PoseTrackVideoDataset, posetrack_metainfo
 from .collate import collate_clips
+from .concat_dataset import ConcatDataset
 from .samplers import GroupedFrameSampler
-from .transforms import ClipColorTransform, ClipRandomFlip, LoadClip, PackClipInputs
+from .transforms import (
+    ClipColorTransform,
+    ClipRandomFlip,
+    ClipTopdownAffine,
+    LoadClip,
+    PackClipInputs,
+)
 
 __all__ = [
     'ClipColorTransform',
     'ClipRandomFlip',
+    'ClipTopdownAffine',
+    'ConcatDataset',
     'GroupedFrameSampler',
     'LoadClip',
     'PackClipInputs',

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
@@ -16,10 +15,12 @@ from cmpose_mm.visualization import explain
 from cmpose_mm.visualization.explain import read_image
 from cmpose_mm.visualization.layout import stack, text_line
 
+from .bare_model import bare_model
+
 
 @HOOKS.register_module()
 class CausalTokenVisualizationHook(Hook):
-    """Draws, during validation, what CM-Pose selected, merged and compared for some persons.
+    """Draws, during validation, what the method tells about its decisions for some persons.
 
     One line in a config turns it on; the pictures go to the visualizer's backends::
 
@@ -31,13 +32,13 @@ class CausalTokenVisualizationHook(Hook):
     their step is the training iteration: each validation adds one step to the same pictures. With
     several processes the first draws from its own share of the data.
 
-    While validation runs the model's ``test_cfg.output_details`` is on. A model without details
-    (``model.method.fte`` is None, or another method) is reported once, and nothing is drawn.
+    While validation runs, ``test_cfg.output_details`` of the model is on. A method without details
+    (for example CM-Pose with ``fte=None``) is reported once, and nothing is drawn.
 
     Args:
         interval: Draw every ``interval``-th sample, beginning with the first.
         max_samples: Draw at most this many in each validation.
-        joint: The joint of the similarity map, one of `JOINT_NAMES`.
+        joint: Whose heat is drawn, of details with heat for each joint; one of `JOINT_NAMES`.
         score_thr: Joints below this score are left out of the pose.
         backend_args: How to read the images, as in `LoadClip`.
 
@@ -74,14 +75,14 @@ class CausalTokenVisualizationHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Counts from zero, and asks the model for details."""
         self._seen = 0
-        model = _bare_model(runner)
+        model = bare_model(runner)
         self._test_cfg = model.test_cfg
         model.test_cfg = model.test_cfg.copy()
         model.test_cfg['output_details'] = True
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Leaves the model as it was."""
-        _bare_model(runner).test_cfg = self._test_cfg
+        bare_model(runner).test_cfg = self._test_cfg
 
     def after_val_iter(
         self,
@@ -99,11 +100,10 @@ class CausalTokenVisualizationHook(Hook):
     def _draw(self, runner: Runner, index: int, sample: PoseDataSample) -> None:
         if not is_main_process():  # only the first process has backends to write to
             return
-        if 'causal_tokens' not in sample.pred_instances:
+        if not sample.metainfo.get('detail_kinds'):
             runner.logger.warning(  # MMEngine's logger writes equal warnings once
-                'CausalTokenVisualizationHook draws nothing: the predictions have no '
-                'causal_tokens. Expected a model with token enhancement: model.method of type '
-                'CMPose whose fte is not None.'
+                'CausalTokenVisualizationHook draws nothing: the method gives no details about its '
+                'decisions. CMPose gives some if its fte is not None.'
             )
             return
         image = read_image(sample.img_path, self.backend_args)
@@ -118,7 +118,3 @@ class CausalTokenVisualizationHook(Hook):
         runner.visualizer.add_image(
             f'causal_tokens_{index:05d}', picture[..., ::-1].copy(), step=runner.iter
         )
-
-
-def _bare_model(runner: Runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

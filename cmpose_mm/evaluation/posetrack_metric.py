@@ -262,7 +262,7 @@ class PoseTrackMetric(BaseMetric):
                         f'its own as "{key}" in the MessageHub; expected one of the two.'
                     )
                 ann_file = hub.get_info(key)
-            self._labels = read_videos(ann_file)
+            self._labels = read_videos(ann_file, allow_unlabeled=self.format_only)
             self._frames = frames_by_id(self._labels)
         return self._labels
 

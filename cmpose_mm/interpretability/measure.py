@@ -5,8 +5,7 @@ Shapes: B clips, K = 15 joints, N = h * w cells, D channels, n causal tokens a j
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +13,9 @@ import torch
 from torch import Tensor
 
 from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
+from ..models import MethodOutput
 from ..posetrack.annotations import Video
+from ..posetrack.persons import repeated_ids
 from ..visualization.causal_tokens import crop_points
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
@@ -106,26 +107,26 @@ def measure_tokens(
     flip test.
 
     Args:
-        model: a `VideoTopdownPoseEstimator` with token enhancement, in eval mode.
+        model: a `VideoTopdownPoseEstimator` whose method selects cells for each joint, as CM-Pose's
+            token enhancement does, in eval mode.
         batches: of its test data, with ground-truth boxes.
         labels: of that data; head sizes come from them.
         draws: random selections, and random deletions of each kind.
         seed: of both.
 
     Raises:
-        ValueError: if the model has no causal tokens, or a sample is not in the labels.
+        ValueError: if the method selects no cells, or a sample is not in the labels.
     """
     head_sizes = annotated_head_sizes(labels)
     generator = torch.Generator().manual_seed(seed)
     sums = _Sums()
     for batch in batches:
         data = model.data_preprocessor(batch, False)
-        features = model.extract_clips(data['inputs'])
-        out = model.method(features, clip_seeds=None)
-        if 'causal_tokens' not in out.details:
-            raise ValueError('the model has no causal tokens; expected one with model.method.fte')
-        with _selecting_at_random(model.method.fte, generator):
-            control = model.method(features, clip_seeds=None)
+        clip = model.clip_input(model.extract_clips(data['inputs']), data['data_samples'])
+        out = model.call_method(clip)
+        selected = _selected_cells(model, out)
+        with model.method.selecting_at_random(generator):
+            control = model.call_method(clip)
         grid = tuple(out.key_features.shape[2:])
         truth = [_truth(sample, head_sizes) for sample in data['data_samples']]
         regions = [
@@ -133,7 +134,7 @@ def measure_tokens(
             for values, sample in zip(truth, data['data_samples'])
         ]
         sums.regions += regions
-        sums.selections += list(out.details['causal_tokens'].cpu().numpy())
+        sums.selections += list(selected.cpu().numpy())
         _add_effects(sums, model, out, control, truth, regions, draws, generator)
 
     rng = np.random.default_rng(seed)
@@ -158,13 +159,30 @@ def measure_tokens(
     )
 
 
+def _selected_cells(model, out: MethodOutput) -> Tensor:
+    """(B, K, n) cells that each joint selected."""
+    for name, kind in model.detail_kinds.items():
+        if kind == 'cells' and name in out.details:
+            return out.details[name]
+    raise ValueError(
+        f'{type(model.method).__name__} selects no cells for the joints; expected a method with a '
+        "detail of the kind 'cells', such as CMPose whose fte is not None"
+    )
+
+
 def _joined(parts: list[np.ndarray]) -> Effect:
     movement, before, after = np.concatenate(parts, axis=1)
     return Effect(movement, before > 0, after > 0)
 
 
 def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
-    """(image id, annotation id) -> head size in pixels of the image."""
+    """(image id, annotation id) -> head size in pixels of the image.
+
+    Empty if annotation ids are missing or repeat: the dataset then numbers its samples otherwise.
+    """
+    frames = [(video, frame) for video in labels for frame in video.frames]
+    if repeated_ids(frames) or any((frame.ids == -1).any() for _, frame in frames):
+        return {}
     sizes = {}
     for video in labels:
         for frame in video.frames:
@@ -184,30 +202,14 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if not head_sizes.get(key, 0) > 0:
         raise ValueError(
             f'{info["img_path"]}: no labeled head for annotation {info["id"]}; expected labels '
-            'with head boxes and annotation ids, and ground-truth boxes'
+            'with head boxes and an annotation id of its own for each person, and ground-truth '
+            'boxes'
         )
     crop = info['input_center'], info['input_scale'], info['input_size']
     joints = crop_points(sample.gt_instances.keypoints[0], *crop)
     labeled = np.asarray(sample.gt_instances.keypoints_visible[0]) > 0
     zoom = (np.array(info['input_size']) - 1) / info['input_scale']  # as in MMPose's UDP
     return joints, labeled, head_sizes[key] * zoom
-
-
-@contextmanager
-def _selecting_at_random(fte: torch.nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Within it, joints choose any cells, none twice; all else is as ever."""
-
-    def choose(similarity: Tensor, num_causal: int) -> Tensor:
-        num_clips, num_joints, num_cells = similarity.shape
-        order = torch.rand(num_clips, num_cells, generator=generator).argsort(dim=1)
-        cells = order[:, : num_joints * num_causal].to(similarity.device)
-        return cells.unflatten(1, (num_joints, num_causal))
-
-    learned, fte.select = fte.select, choose
-    try:
-        yield
-    finally:
-        fte.select = learned
 
 
 def _add_effects(sums, model, out, control, truth, regions, draws, generator) -> None:
@@ -226,7 +228,7 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
         rows = np.stack([movement, *found])[:, counted]
         sums.effects.setdefault(name, []).append(rows)
 
-    own = selected_cells(out.details['causal_tokens'], features[0, 0].numel())
+    own = selected_cells(_selected_cells(model, out), features[0, 0].numel())
     causal = own.any(1)
     its_own, of_others, anywhere, its_own_where_possible, nearby = DELETIONS[4:]
     near = torch.from_numpy(np.stack([region.near for region in regions])).to(own.device)
@@ -234,7 +236,7 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
     rest = (~causal).unsqueeze(1).expand_as(own)
     possible = ((near & rest).sum(2) >= number).cpu().numpy() & labeled
     for selection, names in ((out, DELETIONS[:2]), (control, DELETIONS[2:4])):
-        chosen = selected_cells(selection.details['causal_tokens'], causal.shape[1]).any(1)
+        chosen = selected_cells(_selected_cells(model, selection), causal.shape[1]).any(1)
         total = torch.minimum(chosen.sum(1), (~chosen).sum(1))
         before = _predict(model, selection.key_features)
         for _ in range(draws):

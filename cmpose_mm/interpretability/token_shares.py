@@ -10,25 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..posetrack.joints import JOINT_NAMES
+from ..posetrack.joints import BODY_LIMBS, JOINT_NAMES
 
 BONES = (
+    *BODY_LIMBS,
     ('head_top', 'head_bottom'),
     ('nose', 'head_bottom'),
-    ('left_shoulder', 'right_shoulder'),
-    ('left_hip', 'right_hip'),
-    ('left_shoulder', 'left_hip'),
-    ('right_shoulder', 'right_hip'),
     ('left_shoulder', 'right_hip'),  # the diagonals fill the trunk
     ('right_shoulder', 'left_hip'),
-    ('left_shoulder', 'left_elbow'),
-    ('right_shoulder', 'right_elbow'),
-    ('left_elbow', 'left_wrist'),
-    ('right_elbow', 'right_wrist'),
-    ('left_hip', 'left_knee'),
-    ('right_hip', 'right_knee'),
-    ('left_knee', 'left_ankle'),
-    ('right_knee', 'right_ankle'),
 )
 """Pairs of joints with flesh between them."""
 BONE_RADIUS = 0.5  # head sizes, about that of a thigh

@@ -1,16 +1,23 @@
-"""The video pose estimator and the methods that stand in it."""
+"""The video pose estimator and the methods that stand in it: a folder a method.
 
+Importing a method's module needs PyTorch only; its ``registration`` makes it known to MMPose.
+"""
+
+from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 
-from .method import MethodOutput
+from .method import ClipInput, FrameFeatures, MethodOutput, VideoMethod
 
-__all__ = ['MethodOutput']
+__all__ = ['ClipInput', 'FrameFeatures', 'MethodOutput', 'VideoMethod']
 
-# Without MMPose the methods' own modules remain usable; they are plain torch.
 if find_spec('mmpose') is not None:
-    from .baselines import registration as _baselines  # noqa: F401
+    from . import backbones  # noqa: F401
     from .clip_preprocessor import ClipDataPreprocessor
-    from .cmpose import registration as _cmpose  # noqa: F401
     from .video_topdown import VideoTopdownPoseEstimator
+
+    for _entry in iter_modules(__path__, f'{__name__}.'):
+        if _entry.ispkg and find_spec(f'{_entry.name}.registration') is not None:
+            import_module(f'{_entry.name}.registration')
 
     __all__ += ['ClipDataPreprocessor', 'VideoTopdownPoseEstimator']

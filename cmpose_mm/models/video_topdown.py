@@ -5,13 +5,20 @@ Shapes: B clips, T frames, H x W input pixels, C feature channels, h x w feature
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
+
+import numpy as np
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
-from .method import MethodOutput
+from .method import ClipInput, FrameFeatures, MethodOutput, VideoMethod
+
+FINAL_HEAD = 'head'
+"""As ``frame_head``: the final head serves."""
 
 
 @MODELS.register_module()
@@ -21,9 +28,11 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     ::
 
         clip (B,T,3,H,W)
-          | backbone (and neck) on B*T images, the last feature map
-        features (B,T,C,h,w)
-          | method: any module that returns a `MethodOutput`
+          | backbone, neck and frame head on B*T images        what is known of single frames
+        FrameFeatures (B,T,...)
+          | with offsets, validity, in training targets and seeds      what a method is given
+        ClipInput
+          | method: any `VideoMethod`
         key-frame features (B,D,h,w) ---- losses by name, in training
           | head                     '--- details, into the predictions on request
         heatmaps (B,K,H/4,W/4) of the key frame
@@ -32,47 +41,96 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     tools for images work.
 
     Args:
-        method: Config of the video method, for example ``dict(type='CMPose', ...)``. It is called
-            with the features and ``clip_seeds``, see `cmpose_mm.models.method`.
+        method: Config of the video method, for example ``dict(type='CMPose', ...)``.
+        frame_head: For methods that need the heatmaps of every frame: config of a ``HeatmapHead``.
+            Its weights are those of the single-frame model that training starts from, see
+            `FrameHeadHook`. ``'head'``: the final head also serves every frame.
+        frame_head_frozen: Whether the frame head keeps its weights. If not, ``loss_frame`` is its
+            loss on the key frame. Has no meaning for ``frame_head='head'``.
+        freeze_backbone: No gradient for backbone and neck, and eval mode for them also in training,
+            so that no batch statistics drift.
         test_cfg: As in `TopdownPoseEstimator`; in addition ``output_details=True`` copies the
-            method's details of each clip into ``pred_instances``, with a leading length of 1.
+            method's details of each clip into ``pred_instances``, with a leading length of 1, and
+            how to draw them into the metainfo, ``detail_kinds`` and ``detail_grid`` (h, w).
         **kwargs: The other arguments of `TopdownPoseEstimator`.
+
+    Raises:
+        ValueError: If the method needs heatmaps and there is no ``frame_head``.
     """
 
-    def __init__(self, *, method: dict, **kwargs):
+    def __init__(
+        self,
+        *,
+        method: dict,
+        frame_head: dict | str | None = None,
+        frame_head_frozen: bool = True,
+        freeze_backbone: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.method = MODELS.build(method)
+        self.freeze_backbone = freeze_backbone
+        self.frame_stride = 1  # where no sample tells how far apart the frames are
+        self.shares_head = frame_head == FINAL_HEAD
+        self.frame_head_frozen = frame_head_frozen and not self.shares_head
+        self.frame_head = None
+        if frame_head is not None and not self.shares_head:
+            self.frame_head = MODELS.build(frame_head)
+        if not isinstance(self.method, VideoMethod):
+            warnings.warn(
+                f'{type(self.method).__name__}: methods with forward(features, clip_seeds=None) '
+                'are still called, but see less; derive from cmpose_mm.models.VideoMethod and take '
+                'a ClipInput',
+                FutureWarning,
+                stacklevel=2,
+            )
+        elif self.method.needs_heatmaps and frame_head is None:
+            raise ValueError(
+                f'model.method of type {type(self.method).__name__} needs the heatmaps of every '
+                "frame: expected model.frame_head, the config of a HeatmapHead or 'head'"
+            )
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
         # MMPretrain's ViT gives them as NumPy numbers, which torch.compile and torch.export refuse.
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.drop_prob = float(module.drop_prob)
 
-    def run_method(self, inputs: Tensor, clip_seeds: Tensor | None = None) -> MethodOutput:
-        """Backbone and method on clips.
+    def _frozen_modules(self) -> list[nn.Module]:
+        modules = [self.backbone, getattr(self, 'neck', None)] if self.freeze_backbone else []
+        if self.frame_head_frozen:
+            modules.append(self.frame_head)
+        return [module for module in modules if module is not None]
 
-        Args:
-            inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
-            clip_seeds: (B,) int64 seeds of what the method draws at random in training.
+    def train(self, mode: bool = True) -> VideoTopdownPoseEstimator:
+        """As in torch, but what is frozen stays in eval mode."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
 
-        Raises:
-            ValueError: If a clip has another length than the method is built for.
-        """
-        return self.method(self.extract_clips(inputs), clip_seeds=clip_seeds)
+    # ---- frames ------------------------------------------------------------------------------
 
-    def extract_frames(self, images: Tensor) -> Tensor:
-        """Backbone (and neck) on single frames, the last map.
+    def extract_frames(self, images: Tensor) -> FrameFeatures:
+        """Backbone, neck and frame head on single frames.
 
         Args:
             images: (N, 3, H, W) normalized frames.
 
         Returns:
-            (N, C, h, w).
+            Maps (N, C_j, h_j, w_j) and, with a frame head, heatmaps (N, K, H', W').
         """
-        features = super().extract_feat(images)
-        return features[-1] if isinstance(features, (tuple, list)) else features
+        with torch.no_grad() if self.freeze_backbone else nullcontext():
+            maps = super().extract_feat(images)
+        maps = tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
+        head = self.head if self.shares_head else self.frame_head
+        if head is None:
+            return FrameFeatures(maps)
+        with torch.no_grad() if self.frame_head_frozen else nullcontext():
+            return FrameFeatures(maps, head((maps[-1],)))
 
-    def extract_clips(self, inputs: Tensor) -> Tensor:
-        """Features of all frames of clips, (B, T, C, h, w), the method's input.
+    def extract_clips(self, inputs: Tensor) -> FrameFeatures:
+        """`extract_frames` on all frames of clips, with the leading axes (B, T).
 
         Args:
             inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
@@ -80,7 +138,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Raises:
             ValueError: If a clip has another length than the method is built for.
         """
-        num_frames = self.method.num_frames
+        num_frames = self._num_frames()
         if inputs.ndim == 4:
             inputs = inputs.unsqueeze(1).expand(-1, num_frames, -1, -1, -1)
         if inputs.shape[1] != num_frames:
@@ -88,24 +146,137 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 f'VideoTopdownPoseEstimator: clips have {inputs.shape[1]} frames, '
                 f'but the method is built for num_frames={num_frames}'
             )
-        features = self.extract_frames(inputs.flatten(0, 1))
+        frames = self.extract_frames(inputs.flatten(0, 1))
         # With unflatten the ONNX export would fix the number of clips.
-        return features.reshape(-1, num_frames, *features.shape[1:])
+        return frames.map(lambda tensor: tensor.reshape(-1, num_frames, *tensor.shape[1:]))
+
+    def _num_frames(self) -> int:
+        training = self.training and isinstance(self.method, VideoMethod)
+        return self.method.num_training_frames if training else self.method.num_frames
+
+    @property
+    def key_index(self) -> int:
+        """Position of the key frame in a clip."""
+        return getattr(self.method, 'key_index', self.method.num_frames // 2)
+
+    # ---- clips -------------------------------------------------------------------------------
+
+    def clip_input(
+        self,
+        frames: FrameFeatures,
+        data_samples: list | None = None,
+        *,
+        images: Tensor | None = None,
+        mirrored: bool = False,
+    ) -> ClipInput:
+        """Joins what is known of the frames with what the data samples say of the clips.
+
+        Args:
+            frames: of the clips, see `extract_clips`.
+            data_samples: B samples; ``frame_offsets``, ``frame_valid``, ``neighbor_poses`` and
+                ``clip_seed`` of their metainfo are used, and in training their targets. Without
+                samples all frames exist, ``frame_stride`` apart.
+            images: (B, T, 3, H, W) normalized frames.
+            mirrored: The frames are mirrored, as in the flip test, and so must be the poses.
+
+        Raises:
+            ValueError: If a sample's key frame is not the method's, or the method needs what the
+                samples do not have.
+        """
+        samples = data_samples or []
+        num_frames = frames.features.shape[1]
+        key_index = self.key_index if num_frames > 1 else 0
+        for sample in samples:
+            found = sample.metainfo.get('key_index', key_index)
+            if found != key_index:
+                raise ValueError(
+                    f'{sample.metainfo.get("img_path")}: the key frame is at {found} of the clip '
+                    f'(`causal` of the dataset), but the model expects it at {key_index} '
+                    '(model.method.key_index)'
+                )
+        device = frames.features.device
+        valid = None
+        if images is not None and images.ndim == 4:  # of one image, see `extract_clips`
+            valid = (torch.arange(num_frames, device=device) == key_index).expand(len(images), -1)
+            images = images.unsqueeze(1).expand(-1, num_frames, -1, -1, -1)
+
+        def stacked(name: str) -> Tensor | None:
+            values = [sample.metainfo.get(name) for sample in samples]
+            if not values or any(value is None for value in values):
+                return None
+            return torch.as_tensor(np.stack(values), device=device)
+
+        poses = stacked('neighbor_poses')
+        if poses is not None and mirrored:
+            meta = samples[0].metainfo
+            poses = mirror_poses(poses, meta['input_size'][0], meta['flip_indices'])
+        targets = weights = None
+        if self.training and samples and all('gt_fields' in sample for sample in samples):
+            targets = torch.stack([sample.gt_fields.heatmaps for sample in samples])
+            weights = torch.cat([s.gt_instance_labels.keypoint_weights for s in samples])
+        if getattr(self.method, 'needs_poses', False) and poses is None:
+            raise ValueError(
+                f'{type(self.method).__name__} needs the poses of the neighbors: expected '
+                'neighbor_poses=True in the dataset'
+            )
+        return ClipInput.of(
+            frames,
+            key_index,
+            self.frame_stride,
+            offsets=stacked('frame_offsets'),
+            valid=stacked('frame_valid') if valid is None else valid,
+            poses=poses,
+            targets=targets,
+            target_weights=weights,
+            seeds=stacked('clip_seed'),
+            images=images if getattr(self.method, 'needs_images', False) else None,
+        )
+
+    def call_method(self, clip: ClipInput) -> MethodOutput:
+        """The method on clips; one in the style of earlier versions gets what it knows."""
+        if isinstance(self.method, VideoMethod):
+            return self.method(clip)
+        return self.method(clip.features, clip_seeds=clip.seeds)
+
+    def run_method(self, inputs: Tensor, data_samples: list | None = None) -> MethodOutput:
+        """Backbone and method on clips.
+
+        Args:
+            inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
+            data_samples: see `clip_input`.
+        """
+        frames = self.extract_clips(inputs)
+        return self.call_method(self.clip_input(frames, data_samples, images=inputs))
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
         """The head's input, (B, D, h, w) in a tuple.
 
         Without this override the backbone would receive five axes, and the head every frame.
         """
-        return (self.run_method(inputs).key_features,)
+        return self.run_method(inputs).head_input
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Losses of the head and of the method.
+        """Losses of the head, of the method and of a frame head that learns.
 
         Without this override the method's losses and the clips' seeds would be lost.
+
+        Raises:
+            ValueError: If a loss of the method has the name of another.
         """
-        out = self.run_method(inputs, self._clip_seeds(data_samples, inputs.device))
-        losses = self.head.loss((out.key_features,), data_samples, train_cfg=self.train_cfg)
+        clip = self.clip_input(self.extract_clips(inputs), data_samples, images=inputs)
+        out = self.call_method(clip)
+        losses = self.head.loss(out.head_input, data_samples, train_cfg=self.train_cfg)
+        if self.frame_head is not None and not self.frame_head_frozen:
+            heatmaps = clip.heatmaps[:, self.key_index]
+            losses['loss_frame'] = self.frame_head.loss_module(
+                heatmaps, clip.targets, clip.target_weights
+            )
+        taken = sorted(losses.keys() & out.losses.keys())
+        if taken:
+            raise ValueError(
+                f'{type(self.method).__name__} gives losses named {", ".join(taken)}, which are '
+                'names of other losses of the model'
+            )
         losses.update(out.losses)
         return losses
 
@@ -115,37 +286,61 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Without this override the method's details would be lost, or the model would have to run
         twice or keep them as state. With flip test they are those of the clip as it is.
         """
-        features = self.extract_clips(inputs)
-        flip_test = self.test_cfg.get('flip_test', False)
-        flipped = self.extract_clips(inputs.flip(-1)) if flip_test else None
-        return self.predict_clips(features, flipped, data_samples)
+        frames = self.extract_clips(inputs)
+        flipped_inputs = flipped = None
+        if self.test_cfg.get('flip_test', False):
+            flipped_inputs = inputs.flip(-1)
+            flipped = self.extract_clips(flipped_inputs)
+        return self.predict_clips(frames, flipped, data_samples, inputs, flipped_inputs)
 
-    def predict_clips(self, features: Tensor, flipped: Tensor | None, data_samples: list) -> list:
-        """`predict` from features, for callers that make the frames' features once.
+    def predict_clips(
+        self,
+        frames: FrameFeatures,
+        flipped: FrameFeatures | None,
+        data_samples: list,
+        images: Tensor | None = None,
+        flipped_images: Tensor | None = None,
+    ) -> list:
+        """`predict` from frames, for callers that make the frames' features once.
 
         Args:
-            features: (B, T, C, h, w) of the clips, see `extract_clips`.
+            frames: of the clips, see `extract_clips`.
             flipped: the same of the mirrored clips; None without ``test_cfg.flip_test``.
             data_samples: one `PoseDataSample` a clip; its input_center, input_scale and input_size
                 are those of the key frame's crop.
+            images, flipped_images: (B, T, 3, H, W), for methods that need them.
         """
-        out = self.method(features, clip_seeds=None)
-        head_inputs = (out.key_features,)
+        out = self.call_method(self.clip_input(frames, data_samples, images=images))
+        head_inputs = out.head_input
         if flipped is not None:
-            head_inputs = [head_inputs, (self.method(flipped, clip_seeds=None).key_features,)]
+            clip = self.clip_input(flipped, data_samples, images=flipped_images, mirrored=True)
+            head_inputs = [head_inputs, self.call_method(clip).head_input]
         predictions = self.head.predict(head_inputs, data_samples, test_cfg=self.test_cfg)
         instances, fields = predictions if isinstance(predictions, tuple) else (predictions, None)
         if self.test_cfg.get('output_details', False):
+            for sample in data_samples:
+                grid = tuple(frames.features.shape[-2:])
+                kinds = {name: self.detail_kinds[name] for name in out.details}
+                sample.set_metainfo(dict(detail_kinds=kinds, detail_grid=grid))
             for name, values in out.details.items():
                 for instance, value in zip(instances, values.cpu().split(1)):
                     # A copy: a view would write the whole batch into each sample's file.
                     instance.set_field(value.clone(), name)
         return self.add_pred_to_datasample(instances, fields, data_samples)
 
-    @staticmethod
-    def _clip_seeds(data_samples: list, device: torch.device) -> Tensor | None:
-        """(B,) seeds from the samples' ``clip_seed``; None if they carry none."""
-        seeds = [sample.metainfo.get('clip_seed') for sample in data_samples]
-        if None in seeds:
-            return None
-        return torch.tensor(seeds, dtype=torch.int64, device=device)
+    @property
+    def detail_kinds(self) -> dict[str, str]:
+        """How to draw the method's details, see `VideoMethod`."""
+        return getattr(self.method, 'detail_kinds', {})
+
+
+def mirror_poses(poses: Tensor, width: int, flip_indices: list[int]) -> Tensor:
+    """Poses in mirrored pictures: x becomes width - 1 - x, and left and right joints change places.
+
+    Args:
+        poses: (B, T, K, 3) x, y in pixels of the input, and 1 where given, else all 0.
+        width: of the input in pixels.
+        flip_indices: joint of the other side, for each of the K.
+    """
+    x, y, given = poses[:, :, list(flip_indices)].unbind(-1)
+    return torch.stack([(width - 1 - x) * given, y, given], dim=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from tqdm import tqdm
 
 from .annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from .detections import read_detections
+from .file_names import is_hidden
 from .frames import FrameTable, is_truncated
-from .persons import labeled_persons
+from .persons import key_frames, labeled_persons, repeated_ids
 
 SPLITS = ('train', 'val', 'test')
 LABEL_PATTERNS = {
@@ -114,6 +116,7 @@ def check_root(
         for layout, patterns in LABEL_PATTERNS.items()
         for pattern in patterns
         for path in sorted(Path(root).glob(pattern.format(split=split)))
+        if not is_hidden(path.name)
     ]
     reports = []
     for layout, split, path in tqdm(sources, desc='labels', unit='source', disable=None):
@@ -135,13 +138,13 @@ def _check_labels(
     """Fills the report of one label folder or file."""
     path = root / report.path
     try:
-        videos = read_videos(path, problems=report.dropped)
+        videos = read_videos(path, problems=report.dropped, allow_unlabeled=report.split == 'test')
         frames_by_id(videos)
     except AnnotationError as error:
         report.errors += error.problems
         return
     frames = [(video, frame) for video in videos for frame in video.frames]
-    labeled = [(video, frame) for video, frame in frames if frame.is_labeled]
+    labeled = key_frames(videos)
     report.dataset = _dataset_name(path, videos)
     report.videos, report.frames, report.labeled_frames = len(videos), len(frames), len(labeled)
     report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in labeled)
@@ -159,10 +162,16 @@ def _check_labels(
         report.errors.append(str(error))
         return
     report.dropped += [f'{person}: {person.problem}' for person in persons if person.problem]
+    repeated = repeated_ids(labeled)
+    if repeated:
+        report.notes.append(
+            f'{len(repeated)} persons have an annotation id that was there before (first: '
+            f'{repeated[0]}); the samples are numbered instead'
+        )
     report.usable_persons = sum(person.problem is None for person in persons)
     if not report.usable_persons and report.split != 'test':
         report.errors.append(f'{path}: no labeled frame has a person that can be used')
-    _check_detections(report, root, videos, labeled)
+    _check_detections(report, root, videos)
 
 
 def _dataset_name(path: Path, videos: list[Video]) -> str:
@@ -170,8 +179,9 @@ def _dataset_name(path: Path, videos: list[Video]) -> str:
     if not videos[0].has_image_ids:
         return 'posetrack17'
     with open(videos[0].source, 'rb') as file:
-        start = file.read(2**20)
-    if b'"person_id"' in start or b'"has_labeled_person"' in start:
+        content = file.read(2**20)
+    start = content.decode(json.detect_encoding(content), errors='ignore')  # may end in a character
+    if '"person_id"' in start or '"has_labeled_person"' in start:
         return 'posetrack21'
     years = re.findall(r'posetrack(?:20)?(17|18|21)', path.as_posix().lower())
     return f'posetrack{years[-1] if years else 18}'
@@ -229,24 +239,23 @@ def _check_images(
                 report.errors.append(f'{path} (video {video.name}): image is truncated or broken')
 
 
-def _check_detections(
-    report: LabelReport, root: Path, videos: list[Video], labeled: list[tuple[Video, Frame]]
-) -> None:
-    """Looks for detection files and matches them with the labeled frames."""
+def _check_detections(report: LabelReport, root: Path, videos: list[Video]) -> None:
+    """Looks for detection files and matches them with the frames that they can be used for."""
+    frames = key_frames(videos, detected=True)
+    kind = 'labeled frames' if report.labeled_frames else 'frames'
     for pattern in DETECTION_PATTERNS:
         for path in sorted(root.glob(pattern.format(split=report.split))):
             name = path.relative_to(root).as_posix()
-            if report.split not in path.name and re.search('train|val', path.name):
-                continue  # of another split
+            is_of_other_split = report.split not in path.name and re.search('train|val', path.name)
+            if is_hidden(path.name) or is_of_other_split:
+                continue
             problems: list[str] = []
             try:
                 detections = read_detections(str(path), videos, problems=problems)
             except ValueError as error:
                 report.notes.append(str(error))
                 continue
-            ids = {frame.image_id for _, frame in labeled} & set(detections)
+            ids = {frame.image_id for _, frame in frames} & set(detections)
             boxes = sum(len(detections[image_id][1]) for image_id in ids)
-            report.detections[name] = (
-                f'{boxes} boxes in {len(ids)} of {len(labeled)} labeled frames'
-            )
+            report.detections[name] = f'{boxes} boxes in {len(ids)} of {len(frames)} {kind}'
             report.dropped += problems

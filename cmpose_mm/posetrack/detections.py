@@ -4,17 +4,19 @@
 - the same list whose records also name the frame, ``image_name`` (DCPose's precomputed boxes): the
   name decides, because PoseTrack17's labels have no image ids that two readers would agree on;
 - a dict video -> frame -> rows ``[x1, y1, x2, y2, score]`` (PoseTrack21), where frame ``'1'`` is
-  the first frame of the video's label file.
+  the first frame of the video in the label file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+
+from .json_files import read_json
+from .values import as_int
 
 PERSON_CATEGORY = 1
 LARGEST = 1e9  # pixels; more is no coordinate
@@ -36,15 +38,10 @@ def read_detections(
         float64, in the order of the file. Frames without a detection are absent.
 
     Raises:
-        ValueError: if the file is not JSON, has another structure, none of its boxes belongs to a
+        ValueError: if the file is no JSON, has another structure, none of its boxes belongs to a
             frame of ``videos``, or (without ``problems``) one of them can't be used.
     """
-    try:
-        with open(path, 'rb') as file:
-            content = json.load(file)
-    except ValueError as error:  # both broken JSON and broken UTF-8
-        raise ValueError(f'{path}: not readable as JSON ({error})') from None
-
+    content = read_json(path)
     if isinstance(content, dict):
         rows = _rows_by_video(content, videos)
     elif isinstance(content, list):
@@ -106,9 +103,8 @@ def _rows_of_list(records: list, videos: list) -> Iterator[tuple]:
             image_id = ids_by_name.get(_video_and_file(record['image_name']))
         else:
             where += f', image_id {record.get("image_id")}'
-            image_id = record.get('image_id')
-            if not (isinstance(image_id, int) and image_id in known_ids):
-                image_id = None
+            image_id = as_int(record.get('image_id'))
+            image_id = image_id if image_id in known_ids else None
         if image_id is None:
             yield where, None, None, 'its image is not in the label file'
             continue

@@ -9,16 +9,43 @@ from __future__ import annotations
 
 import io
 import os
-import posixpath
-import re
+import struct
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from .annotations import Frame
+from .file_names import is_hidden, natural_key, split_name
+from .videos import Frame
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
+IMAGE_SUFFIXES = (
+    '.jpg',
+    '.jpeg',
+    '.jpe',
+    '.jfif',
+    '.png',
+    '.webp',
+    '.bmp',
+    '.tif',
+    '.tiff',
+    '.jp2',
+) + ('.ppm', '.pgm', '.pbm', '.pnm')
+"""How the names of images end (in either case): the formats that OpenCV and Pillow both read."""
+_OTHER_IMAGE_SUFFIXES = (
+    '.avif',
+    '.heic',
+    '.heif',
+    '.jxl',
+    '.gif',
+    '.tga',
+    '.exr',
+    '.hdr',
+    '.pfm',
+    '.psd',
+) + ('.dng', '.cr2', '.cr3', '.nef', '.arw', '.raf', '.orf', '.rw2')
+_ORIENTATION = 274  # tag of EXIF and TIFF
+_QUARTER_TURNS = (5, 6, 7, 8)
 JPEG_END, PNG_END = b'\xff\xd9', b'IEND\xaeB`\x82'
 
 
@@ -73,13 +100,32 @@ def random_clip_offsets(
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """(width, height) in pixels from the image's header; the pixels are not decoded.
+    """(width, height) in pixels as the image is decoded, from its header.
+
+    A photo may be stored lying and say by its EXIF orientation that it is to be shown upright.
+    OpenCV decodes it upright if it is a JPEG, PNG or TIFF.
 
     Raises:
         OSError: if the file is missing or no image.
     """
     with Image.open(path) as image:
-        return image.size
+        if image.format == 'TIFF':  # some versions of Pillow turn the size themselves
+            width, height, orientation = map(image.tag_v2.get, (256, 257, _ORIENTATION))
+        else:
+            (width, height), orientation = image.size, _exif_orientation(image)
+    return (height, width) if orientation in _QUARTER_TURNS else (width, height)
+
+
+def _exif_orientation(image: Image.Image) -> int | None:
+    """The orientation that OpenCV decodes an image by; None for as it is stored."""
+    if image.format not in ('JPEG', 'MPO', 'PNG') or 'exif' not in image.info:
+        return None
+    exif = Image.Exif()  # `image.getexif` would decode a PNG, and look into XMP, unlike OpenCV
+    try:
+        exif.load(image.info['exif'])
+    except (SyntaxError, struct.error):  # damaged EXIF, which OpenCV ignores as well
+        return None
+    return exif.get(_ORIENTATION)
 
 
 def is_truncated(content: bytes) -> bool:
@@ -94,7 +140,7 @@ def is_truncated(content: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except (OSError, SyntaxError):  # SyntaxError: Pillow on a broken PNG
+    except (OSError, SyntaxError, ValueError):  # Pillow's on a broken JPEG, PNG, PPM
         return True
     return False
 
@@ -119,7 +165,7 @@ class FrameTable:
 
     def folder(self, file_name: str) -> str:
         """The folder on disk that holds (or should hold) the frames beside ``file_name``."""
-        label_folder = _split(file_name)[0]
+        label_folder = split_name(file_name)[0]
         if label_folder not in self._folders:
             folder = os.path.join(self.root, label_folder)
             shorter = os.path.join(self.root, *label_folder.split('/')[1:])
@@ -138,12 +184,12 @@ class FrameTable:
 
     def path(self, file_name: str) -> str:
         """Where the frame is (or should be) on disk."""
-        return os.path.join(self.folder(file_name), _split(file_name)[1])
+        return os.path.join(self.folder(file_name), split_name(file_name)[1])
 
     def exists(self, file_name: str) -> bool:
         """Whether the frame is in its folder's listing."""
         self.frames(file_name)
-        return _split(file_name)[1] in self._positions[self.folder(file_name)]
+        return split_name(file_name)[1] in self._positions[self.folder(file_name)]
 
     def position(self, file_name: str) -> int:
         """Place of the frame in its folder's listing.
@@ -153,7 +199,7 @@ class FrameTable:
         """
         if not self.exists(file_name):
             raise FileNotFoundError(f'{self.path(file_name)}: frame not found')
-        return self._positions[self.folder(file_name)][_split(file_name)[1]]
+        return self._positions[self.folder(file_name)][split_name(file_name)[1]]
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
         """(width, height) in pixels from the label, else from the header of the video's first file.
@@ -195,21 +241,17 @@ class FrameTable:
 def list_images(folder: str) -> list[str]:
     """Names of the images in a folder in temporal order; empty if the folder does not exist.
 
-    Digits compare as numbers (``2.jpg`` before ``10.jpg``). Hidden files are left out: some
-    archive tools leave a ``._000001.jpg`` beside each ``000001.jpg``.
+    Digits compare as numbers (``2.jpg`` before ``10.jpg``). Hidden files are left out, and so are
+    images in a format that is not read (`IMAGE_SUFFIXES`), of which a warning tells.
     """
     if not os.path.isdir(folder):
         return []
-    names = (n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES))
-    return sorted((n for n in names if not n.startswith('.')), key=natural_key)
-
-
-def natural_key(name: str) -> tuple[list, str]:
-    """Sort key that compares runs of digits as numbers; equal numbers go by the plain name."""
-    parts = re.split(r'(\d+)', name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
-def _split(file_name: str) -> tuple[str, str]:
-    """Folder and name of a file as a label file writes it, on whichever system."""
-    return posixpath.split(file_name.replace('\\', '/'))
+    names = [name for name in os.listdir(folder) if not is_hidden(name)]
+    others = sorted(name for name in names if name.lower().endswith(_OTHER_IMAGE_SUFFIXES))
+    if others:
+        warnings.warn(
+            f'{folder}: {len(others)} image files are left out (first: {others[0]}), their format '
+            f'is not read; expected {", ".join(IMAGE_SUFFIXES)}.',
+            stacklevel=2,
+        )
+    return sorted((n for n in names if n.lower().endswith(IMAGE_SUFFIXES)), key=natural_key)

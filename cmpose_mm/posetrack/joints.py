@@ -78,25 +78,40 @@ POSETRACK17_POINT_IDS = {
 }
 """The `id` of a point in PoseTrack17's annolist."""
 
-SKELETON_17 = (
-    (16, 14),
-    (14, 12),
-    (17, 15),
-    (15, 13),
-    (12, 13),
-    (6, 12),
-    (7, 13),
-    (6, 7),
-    (6, 8),
-    (7, 9),
-    (8, 10),
-    (9, 11),
-    (2, 3),
-    (1, 2),
-    (1, 3),
-    (2, 4),
-    (3, 5),
-    (4, 6),
-    (5, 7),
+BODY_LIMBS = (
+    ('left_ankle', 'left_knee'),
+    ('left_knee', 'left_hip'),
+    ('right_ankle', 'right_knee'),
+    ('right_knee', 'right_hip'),
+    ('left_hip', 'right_hip'),
+    ('left_shoulder', 'left_hip'),
+    ('right_shoulder', 'right_hip'),
+    ('left_shoulder', 'right_shoulder'),
+    ('left_shoulder', 'left_elbow'),
+    ('right_shoulder', 'right_elbow'),
+    ('left_elbow', 'left_wrist'),
+    ('right_elbow', 'right_wrist'),
+)
+"""Pairs of joints that a limb or an edge of the trunk connects, below the neck."""
+
+LIMBS = BODY_LIMBS + (
+    ('nose', 'head_bottom'),
+    ('nose', 'head_top'),
+    ('head_bottom', 'left_shoulder'),
+    ('head_bottom', 'right_shoulder'),
+)
+"""The whole skeleton of the 15 joints, in the order of MMPose's PoseTrack18."""
+
+_EAR_LIMBS = (
+    ('head_bottom', 'head_top'),
+    ('nose', 'head_bottom'),
+    ('nose', 'head_top'),
+    ('head_bottom', 'left_ear'),
+    ('head_top', 'right_ear'),
+    ('left_ear', 'left_shoulder'),
+    ('right_ear', 'right_shoulder'),
+)
+SKELETON_17 = tuple(
+    tuple(JOINT_NAMES_17.index(joint) + 1 for joint in limb) for limb in BODY_LIMBS + _EAR_LIMBS
 )
 """The `skeleton` of official PoseTrack18 files: pairs of 1-based places in `JOINT_NAMES_17`."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .annotations import Frame, Video
 from .frames import FrameTable
+from .videos import Frame, Video
 
 ABSENT_BOX_ENLARGEMENT = 1.3
 
@@ -42,6 +42,37 @@ class Person:
         return f'{self.video.source}: {self.frame.file_name}, {self.name}'
 
 
+def key_frames(videos: list[Video], detected: bool = False) -> list[tuple[Video, Frame]]:
+    """The frames whose persons become samples, with their videos.
+
+    Args:
+        videos: from `read_videos`.
+        detected: whether the persons are detected ones. Then a video in which no frame is labeled,
+            such as those of PoseTrack's test sets, gives all its frames.
+    """
+    found = []
+    for video in videos:
+        labeled = [frame for frame in video.frames if frame.is_labeled]
+        frames = video.frames if detected and not labeled else labeled
+        found += [(video, frame) for frame in frames]
+    return found
+
+
+def repeated_ids(frames: list[tuple[Video, Frame]]) -> list[str]:
+    """Where labeled persons have an annotation id that an earlier one has too.
+
+    Predictions that are used as labels often number the persons of each file, or of each frame.
+    Nothing but training looks at annotation ids, and it needs them only to tell its samples apart.
+    """
+    seen, repeated = set(), []
+    for video, frame in frames:
+        for annotation_id in frame.ids[frame.ids != -1].tolist():
+            if annotation_id in seen:
+                repeated.append(f'{video.source}: {frame.file_name}, annotation {annotation_id}')
+            seen.add(annotation_id)
+    return repeated
+
+
 def labeled_persons(frames: list[tuple[Video, Frame]], frame_table: FrameTable) -> Iterator[Person]:
     """All labeled persons of some frames, good and bad.
 
@@ -49,20 +80,13 @@ def labeled_persons(frames: list[tuple[Video, Frame]], frame_table: FrameTable) 
         frames: frames that are on disk (their size is needed), with their videos.
         frame_table: knows the frames on disk.
     """
-    seen_ids = set()
     for video, frame in frames:
         width, height = frame_table.size_of(frame)
         has_joints = (frame.keypoints != 0).any(axis=(1, 2))
         boxes = person_boxes(frame.boxes, frame.keypoints)
         for index, (box, annotation_id) in enumerate(zip(boxes, frame.ids.tolist())):
             name = f'person {index}' if annotation_id == -1 else f'annotation {annotation_id}'
-            if not has_joints[index]:
-                problem = 'no labeled joint'
-            elif annotation_id != -1 and annotation_id in seen_ids:
-                problem = 'an annotation id used before'
-            else:
-                problem = box_problem(box, width, height)
-            seen_ids.add(annotation_id)
+            problem = box_problem(box, width, height) if has_joints[index] else 'no labeled joint'
             yield Person(video, frame, index, name, clip_box(box, width, height), 1.0, problem)
 
 

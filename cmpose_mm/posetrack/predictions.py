@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from .annotations import Frame, Video
 from .joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
+from .videos import Frame, Video
 
 _PLACES = [JOINT_NAMES_17.index(name) for name in JOINT_NAMES]
 PERSON_CATEGORY = {

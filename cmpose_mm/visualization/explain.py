@@ -1,7 +1,7 @@
-"""Why a pose is where it is: what CM-Pose selected, merged and compared for one person.
+"""Why a pose is where it is: what a method tells about its decisions, for one person.
 
-A prediction with details (``test_cfg.output_details=True`` and a model with token enhancement)
-carries, for each person, ``causal_tokens``, ``cluster_ids`` and ``similarity`` (see `FTEOutput`).
+A prediction with details (``test_cfg.output_details=True``) carries, for each person, those that
+its method names in ``detail_kinds``: of CM-Pose what it selected, merged and compared.
 
 Images are BGR uint8. P persons, K = 15 joints, n causal tokens a joint, N = h * w cells.
 """
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from cmpose_mm.datasets.transforms import LoadClip
+from cmpose_mm.models.cmpose import CMPose
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 from .causal_tokens import (
@@ -42,15 +43,15 @@ _SCORE_THR = 0.2
 
 @dataclass(frozen=True)
 class PersonDetails:
-    """One person's prediction with the decisions behind it.
+    """One person's prediction with what the method tells about its decisions.
 
     Attributes:
         keypoints: (15, 2) pixels of the image.
         keypoint_scores: (15,).
         input_center, input_scale: (2,) each, the crop in pixels of the image.
-        causal_tokens: (15, n) int cells, best first.
-        cluster_ids: (N,) int, -1 at causal cells.
-        similarity: (15, N) float, each row sums to one.
+        details: Name of each detail -> its values: (15, n) cells, (N,) labels, (N,) or (15, N)
+            heat. Each is also an attribute of its name.
+        kinds: Name of each detail -> ``'cells'``, ``'labels'`` or ``'heat'``, see `VideoMethod`.
         grid: (h, w), h * w = N.
     """
 
@@ -58,14 +59,18 @@ class PersonDetails:
     keypoint_scores: np.ndarray
     input_center: np.ndarray
     input_scale: np.ndarray
-    causal_tokens: np.ndarray
-    cluster_ids: np.ndarray
-    similarity: np.ndarray
+    details: dict[str, np.ndarray]
+    kinds: dict[str, str]
     grid: tuple[int, int]
 
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name == 'details' or name not in self.details:
+            raise AttributeError(f'a person has no {name!r}')
+        return self.details[name]
 
-_AXES = dict(keypoints=2, keypoint_scores=1, input_center=1, input_scale=1)
-_DETAIL_AXES = dict(causal_tokens=2, cluster_ids=1, similarity=2)
+
+_SHAPES = dict(keypoints=(len(JOINT_NAMES), 2), keypoint_scores=(len(JOINT_NAMES),),
+               input_center=(2,), input_scale=(2,))  # fmt: skip
 
 
 def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDetails:
@@ -73,8 +78,9 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
 
     Args:
         sample: a data sample as the model returns it; the dict that MMEngine's ``DumpResults``
-            makes of it; or a flat dict with `PersonDetails`' fields. Fields may have a leading axis
-            for P persons; without it they belong to the only one.
+            makes of it; or a flat dict with the same fields. Fields may have a leading axis for P
+            persons; without it they belong to the only one. ``detail_kinds`` names the details;
+            predictions of version 0.1, which have none, are those of CM-Pose.
         person: which of the P.
 
     Raises:
@@ -83,35 +89,52 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
         ValueError: if the shapes don't fit together.
     """
     fields = _fields(sample)
-    values = {}
-    for name, axes in {**_AXES, **_DETAIL_AXES}.items():
-        if name not in fields:
-            why = (
-                '; expected a model with FTE (model.method.fte) and '
-                'model.test_cfg.output_details=True'
-            )
-            raise KeyError(f'the prediction has no {name}{why if name in _DETAIL_AXES else ""}')
-        value = _array(fields[name])
-        if value.ndim == axes + 1:
-            if not -len(value) <= person < len(value):
-                raise IndexError(f'person is {person}, but the prediction has {len(value)} persons')
-            value = value[person]
-        values[name] = value
-    num_joints, num_cells = len(JOINT_NAMES), values['cluster_ids'].size
-    expected = dict(
-        keypoints=(num_joints, 2),
-        keypoint_scores=(num_joints,),
-        input_center=(2,),
-        input_scale=(2,),
-        causal_tokens=(num_joints, values['causal_tokens'].shape[-1]),
-        cluster_ids=(num_cells,),
-        similarity=(num_joints, num_cells),
-    )
-    for name, shape in expected.items():
+    kinds = fields.get('detail_kinds', CMPose.detail_kinds)
+    values = {
+        name: _of_person(fields, name, person, _has_axis_for_persons(fields, name))
+        for name in _SHAPES
+    }
+    stacked = _has_axis_for_persons(fields, 'keypoint_scores')
+    details = {name: _of_person(fields, name, person, stacked) for name in kinds}
+    for name, shape in _SHAPES.items():
         if values[name].shape != shape:
             raise ValueError(f'{name} of a person has shape {values[name].shape}, expected {shape}')
     width, height = values['input_scale']
-    return PersonDetails(**values, grid=token_grid(num_cells, height / width))
+    if not details:
+        raise KeyError('the prediction has no details; expected a method that gives some')
+    grid = fields.get('detail_grid')
+    if grid is None:
+        counts = [value.shape[-1] for name, value in details.items() if kinds[name] != 'cells']
+        grid = token_grid(counts[0], height / width)
+    for name, value in details.items():
+        expected = {
+            'cells': [(len(JOINT_NAMES), value.shape[-1])],
+            'labels': [(grid[0] * grid[1],)],
+            'heat': [(grid[0] * grid[1],), (len(JOINT_NAMES), grid[0] * grid[1])],
+        }[kinds[name]]
+        if value.shape not in expected:
+            raise ValueError(
+                f'{name} of a person has shape {value.shape}, expected '
+                f'{" or ".join(map(str, expected))}'
+            )
+    return PersonDetails(**values, details=details, kinds=dict(kinds), grid=tuple(grid))
+
+
+def _of_person(fields: dict, name: str, person: int, stacked: bool) -> np.ndarray:
+    """A field's values of one person; ``stacked``: it has an axis for persons."""
+    if name not in fields:
+        why = '' if name in _SHAPES else '; expected model.test_cfg.output_details=True'
+        raise KeyError(f'the prediction has no {name}{why}')
+    value = _array(fields[name])
+    if not stacked:
+        return value
+    if not -len(value) <= person < len(value):
+        raise IndexError(f'person is {person}, but the prediction has {len(value)} persons')
+    return value[person]
+
+
+def _has_axis_for_persons(fields: dict, name: str) -> bool:
+    return name in fields and _array(fields[name]).ndim > len(_SHAPES[name])
 
 
 def _fields(sample: PoseDataSample | dict) -> dict:
@@ -127,10 +150,17 @@ def _array(value) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Panel:
-    """An image (H, W, 3) uint8 BGR and what it shows."""
+    """An image (H, W, 3) uint8 BGR and what it shows.
+
+    Attributes:
+        caption: of the picture.
+        image: the picture.
+        heat: (h, w) float, the values behind it; None where colors stand for no values.
+    """
 
     caption: str
     image: np.ndarray
+    heat: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -139,33 +169,51 @@ class Explanation:
 
     Attributes:
         pose: the predicted joints.
-        causal_tokens: the cells that each joint selected, in the joint's color.
-        clusters: the clusters of the other cells, each in its mean color.
-        similarity: how similar each cell is to the joint's token; its causal tokens are outlined.
-        similarity_map: (h, w) float, the values behind it.
+        details: a picture of each detail: the cells that each joint selected, in the joint's color;
+            groups of cells, each in its mean color; or a value for each cell as heat. Each is also
+            an attribute of the detail's name.
+        joint_colors: whether a picture shows colors of joints.
     """
 
     pose: Panel
-    causal_tokens: Panel
-    clusters: Panel
-    similarity: Panel
-    similarity_map: np.ndarray
+    details: dict[str, Panel]
+    joint_colors: bool
+
+    def __getattr__(self, name: str) -> Panel:
+        if name == 'details' or name not in self.details:
+            raise AttributeError(f'this explanation has no {name!r}')
+        return self.details[name]
+
+    @property
+    def clusters(self) -> Panel:
+        """The picture of CM-Pose's ``cluster_ids``."""
+        return self.details['cluster_ids']
+
+    @property
+    def similarity_map(self) -> np.ndarray:
+        """(h, w) float, the values behind the picture of CM-Pose's ``similarity``."""
+        return self.details['similarity'].heat
 
     @property
     def panels(self) -> list[Panel]:
-        """All four, from left to right."""
-        return [self.pose, self.causal_tokens, self.clusters, self.similarity]
+        """All, from left to right."""
+        return [self.pose, *self.details.values()]
 
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8 BGR: the panels side by side with their captions and legends."""
-        height, heat = self.pose.image.shape[0], self.similarity_map
-        parts = [captioned(panel.image, panel.caption) for panel in self.panels]
-        parts.append(captioned(heat_legend(height, heat.min(), heat.max()), ''))
-        parts.append(captioned(joint_legend(height), ''))
+        height = self.pose.image.shape[0]
+        parts = []
+        for panel in self.panels:
+            parts.append(captioned(panel.image, panel.caption))
+            if panel.heat is not None:
+                legend = heat_legend(height, panel.heat.min(), panel.heat.max())
+                parts.append(captioned(legend, ''))
+        if self.joint_colors:
+            parts.append(captioned(joint_legend(height), ''))
         return row(parts)
 
     def figure(self) -> Figure:
-        """The same as a matplotlib figure: one axes a panel, a legend of joints, a color bar.
+        """The same as a matplotlib figure: one axes a panel, a legend of joints, color bars.
 
         The figure is not registered with pyplot: it shows as the result of a notebook's cell (after
         ``%matplotlib inline``), and ``figure.savefig(path)`` works with any backend.
@@ -176,22 +224,24 @@ class Explanation:
         from matplotlib.patches import Patch
 
         height, width = self.pose.image.shape[:2]
-        figure = Figure(figsize=(4 * 3.2 + 0.6, 3.2 * height / width + 1), layout='constrained')
-        all_axes = figure.subplots(1, len(self.panels))
-        for axes, panel in zip(all_axes, self.panels):
+        count = len(self.panels)
+        figure = Figure(figsize=(count * 3.2 + 0.6, 3.2 * height / width + 1), layout='constrained')
+        for axes, panel in zip(figure.subplots(1, count), self.panels):
             axes.imshow(panel.image[..., ::-1])
             axes.set_title(panel.caption)
             axes.set_axis_off()
-        heat = ScalarMappable(
-            Normalize(self.similarity_map.min(), self.similarity_map.max()),
-            ListedColormap(heat_colors()[:, ::-1] / 255),
-        )
-        figure.colorbar(heat, ax=all_axes[-1])
-        patches = [
-            Patch(color=color[::-1] / 255, label=name.replace('_', ' '))
-            for name, color in zip(JOINT_NAMES, joint_colors())
-        ]
-        figure.legend(handles=patches, loc='outside lower center', ncols=8)
+            if panel.heat is not None:
+                heat = ScalarMappable(
+                    Normalize(panel.heat.min(), panel.heat.max()),
+                    ListedColormap(heat_colors()[:, ::-1] / 255),
+                )
+                figure.colorbar(heat, ax=axes)
+        if self.joint_colors:
+            patches = [
+                Patch(color=color[::-1] / 255, label=name.replace('_', ' '))
+                for name, color in zip(JOINT_NAMES, joint_colors())
+            ]
+            figure.legend(handles=patches, loc='outside lower center', ncols=8)
         return figure
 
 
@@ -204,7 +254,7 @@ def explain(
     height: int = 384,
     score_thr: float = _SCORE_THR,
 ) -> Explanation:
-    """Draws what the model selected, merged and compared for one person.
+    """Draws what the method tells about its decisions for one person.
 
     In a notebook, ``explain(sample).figure()``.
 
@@ -212,7 +262,7 @@ def explain(
         sample: a prediction with details, see `person_details`.
         image: (H, W, 3) uint8 BGR, the frame; read from the sample's ``img_path`` by default.
         person: which person of the prediction.
-        joint: the joint of the similarity map, one of `JOINT_NAMES`.
+        joint: whose heat is shown, of details with heat for each joint; one of `JOINT_NAMES`.
         height: of the panels in pixels; the width follows from the crop.
         score_thr: joints below this score are left out of the pose.
 
@@ -231,18 +281,29 @@ def explain(
     crop = crop_person(image, *view)
     keypoints = crop_points(details.keypoints, *view)
     shown = details.keypoint_scores >= score_thr
-    k = JOINT_NAMES.index(joint)
-    similarity, causal = details.similarity[k], details.causal_tokens
+    panels = {name: _detail_panel(details, name, crop, joint) for name in details.details}
     return Explanation(
         pose=Panel('pose', draw_poses(crop, keypoints[None], shown[None])),
-        causal_tokens=Panel('causal tokens', draw_causal_tokens(crop, causal, details.grid)),
-        clusters=Panel('merged clusters', draw_clusters(crop, details.cluster_ids, details.grid)),
-        similarity=Panel(
-            f'similarity: {joint.replace("_", " ")}',
-            draw_similarity(crop, similarity, details.grid, marked=causal[k]),
-        ),
-        similarity_map=similarity.reshape(details.grid),
+        details=panels,
+        joint_colors='cells' in details.kinds.values(),
     )
+
+
+def _detail_panel(person: PersonDetails, name: str, crop: np.ndarray, joint: str) -> Panel:
+    """The picture of one detail over the crop; of heat a joint, that of ``joint``."""
+    values, kind, caption = person.details[name], person.kinds[name], name.replace('_', ' ')
+    if kind == 'cells':
+        return Panel(caption, draw_causal_tokens(crop, values, person.grid))
+    if kind == 'labels':
+        return Panel(caption, draw_clusters(crop, values, person.grid))
+    marked = None
+    if values.ndim == 2:
+        caption += f': {joint.replace("_", " ")}'
+        values = values[JOINT_NAMES.index(joint)]
+        selected = [v for n, v in person.details.items() if person.kinds[n] == 'cells']
+        marked = selected[0][JOINT_NAMES.index(joint)] if selected else None
+    image = draw_similarity(crop, values, person.grid, marked=marked)
+    return Panel(caption, image, values.reshape(person.grid))
 
 
 def read_image(path: str | None, backend_args: dict | None = None) -> np.ndarray:
@@ -279,7 +340,7 @@ def explanation_frame(
         image: (H, W, 3) uint8 BGR, the frame.
         sample: the frame's predictions: all persons, with ``track_ids`` (P,) and details.
         track_id: whom to show; a negative one is nobody, as in ``track_ids``.
-        joint: the joint of the similarity map, one of `JOINT_NAMES`.
+        joint: whose heat is shown, of details with heat for each joint; one of `JOINT_NAMES`.
         size: (width, height) of the picture, at least 320 x 160.
         title: what else to say above it, for example the frame's number.
         score_thr: joints below this score are left out of the pose.

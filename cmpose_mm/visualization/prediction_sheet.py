@@ -1,4 +1,4 @@
-"""One picture of a model's predictions: poses over frames, and what CM-Pose selected and merged.
+"""One picture of a model's predictions: poses over frames, and what the method looked at.
 
 Predictions are samples as MMEngine's ``DumpResults`` writes them (``mim test ... --dump``): dicts
 with the metainfo and ``pred_instances``, which needs ``test_cfg.output_details`` for the tokens.
@@ -24,7 +24,7 @@ def prediction_sheet(
     frame_size: tuple[int, int] = (400, 300),
     score_thr: float = 0.2,
 ) -> np.ndarray:
-    """Frames with poses above, persons with causal tokens and clusters below.
+    """Frames with poses above; below, persons with the first two details of the method.
 
     Shown are the frames with most persons, one of each video, and the largest persons in them.
 

@@ -8,19 +8,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
 
 LEFT, RIGHT, MIDDLE = (0, 255, 0), (0, 128, 255), (255, 153, 51)
 """BGR colors of the person's own left and right side, and of what is between."""
 
-_LIMBS = (
-    ('head_top', 'nose'), ('nose', 'head_bottom'), ('head_bottom', 'left_shoulder'),
-    ('head_bottom', 'right_shoulder'), ('left_shoulder', 'left_elbow'),
-    ('left_elbow', 'left_wrist'), ('right_shoulder', 'right_elbow'),
-    ('right_elbow', 'right_wrist'), ('left_shoulder', 'left_hip'),
-    ('right_shoulder', 'right_hip'), ('left_hip', 'right_hip'), ('left_hip', 'left_knee'),
-    ('left_knee', 'left_ankle'), ('right_hip', 'right_knee'), ('right_knee', 'right_ankle'),
-)  # fmt: skip
+# From the head down: where limbs cross, the later one lies on top. Without the line from shoulder
+# to shoulder, which the neck's two lines make needless.
+_DRAWN_LIMBS = [LIMBS[place] for place in (13, 12, 14, 15, 8, 10, 9, 11, 5, 6, 4, 1, 0, 3, 2)]
 
 
 def side_color(*joints: str) -> tuple[int, int, int]:
@@ -80,7 +75,7 @@ def draw_poses(
             for name, xy, v in zip(JOINT_NAMES, joints, visible)
             if v
         }
-        for start, end in _LIMBS:
+        for start, end in _DRAWN_LIMBS:
             if start in point and end in point:
                 cv2.line(image, point[start], point[end], side_color(start, end), thickness,
                          cv2.LINE_AA, shift=3)  # fmt: skip

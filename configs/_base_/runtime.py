@@ -8,6 +8,8 @@ custom_imports = dict(imports=['cmpose_mm'], allow_failed_imports=False)
 randomness = dict(seed=0)
 
 default_hooks = dict(
+    clip_layout=dict(type='ClipLayoutHook'),
+    frame_head=dict(type='FrameHeadHook'),
     epoch_seed=dict(type='EpochSeedHook'),
     sampler_layout=dict(type='SamplerLayoutHook'),
     # `interval=1`: a killed run resumes (`--resume`) from the last whole epoch.

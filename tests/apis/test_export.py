@@ -259,6 +259,7 @@ def test_metadata(tmp_path):
         config='cmpose_vit-s_posetrack18.py',
         num_frames=3,
         key_index=1,
+        frame_stride=1,
         input_size=[96, 128],
         heatmap_size=[24, 32],
         channel_order='BGR',

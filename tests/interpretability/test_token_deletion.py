@@ -18,7 +18,7 @@ from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability import measure
 from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
 from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
-from cmpose_mm.models.cmpose.token_clustering import cluster_tokens, merge_tokens, restore_tokens
+from cmpose_mm.models.layers.token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from cmpose_mm.posetrack.annotations import read_videos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +123,7 @@ def test_measures_against_a_loop(model_and_data):
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
         with torch.no_grad():
-            out = model.method(model.extract_clips(inputs['inputs']))
+            out = model.run_method(inputs['inputs'])
         for b, sample in enumerate(inputs['data_samples']):
             number += 1
             info = sample.metainfo
@@ -203,7 +203,7 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
         with torch.no_grad():
-            out = model.method(model.extract_clips(inputs['inputs']))
+            out = model.run_method(inputs['inputs'])
         control, chosen_at_random = randomly_selected(
             model.method.fte, fused[-1], out.details['similarity'], generator
         )
@@ -286,7 +286,7 @@ def test_equal_seeds_give_equal_draws(model_and_data):
 def test_models_without_causal_tokens_are_refused(model_and_data):
     model, data, labels = model_and_data
     model.method.fte = None
-    with pytest.raises(ValueError, match='no causal tokens; expected one with model.method.fte'):
+    with pytest.raises(ValueError, match='CMPose selects no cells .* whose fte is not None'):
         measure_tokens(model, data, labels)
 
 
@@ -306,6 +306,15 @@ def test_head_sizes(synthetic_root):
     frame = labels[0].frames[0]
     _, _, width, height = frame.head_boxes[0]
     assert sizes[frame.image_id, frame.ids[0]] == pytest.approx(0.6 * math.hypot(width, height))
+
+
+@pytest.mark.parametrize('annotation_id', ['repeated', 'missing'])
+def test_no_head_sizes_without_an_id_of_its_own_for_each_person(synthetic_root, annotation_id):
+    """The dataset then numbers its samples, and a number might be the id of somebody else."""
+    labels = read_videos(f'{synthetic_root}/annotations/val')
+    first, last = labels[0].frames[0], labels[0].frames[-1]
+    last.ids[0] = first.ids[0] if annotation_id == 'repeated' else -1
+    assert annotated_head_sizes(labels) == {}
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from cmpose_mm.interpretability.token_shares import (
     token_regions,
     token_shares,
 )
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
 
 GRID, SIZE = (8, 6), (96, 128)
 
@@ -57,6 +57,22 @@ def test_regions(seed):
         assert abs(distance - head_size / 2) > 1e-3  # else the samples decide
         assert regions.body[cell] == (distance <= head_size / 2)
     assert regions.near.any() and regions.body.any() and not regions.body.all()
+
+
+def test_bones_are_limbs_with_flesh_around_and_the_trunks_diagonals():
+    bones = {frozenset(bone) for bone in BONES}
+    limbs = {frozenset(limb) for limb in LIMBS}
+    assert bones - limbs == {
+        frozenset(('head_top', 'head_bottom')),
+        frozenset(('left_shoulder', 'right_hip')),
+        frozenset(('right_shoulder', 'left_hip')),
+    }
+    assert limbs - bones == {
+        frozenset(('nose', 'head_top')),
+        frozenset(('head_bottom', 'left_shoulder')),
+        frozenset(('head_bottom', 'right_shoulder')),
+    }
+    assert len(BONES) == len(bones)
 
 
 def test_a_bone_may_be_a_point():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmpose.registry import MODELS
-from tiny_models import clip_samples, randomize, tiny_config
+from tiny_models import clip_samples, randomize, run_method, tiny_config
 
 from cmpose_mm.models.baselines import FrameConcat, KeyFrameOnly, StackedFrames
 
@@ -68,7 +68,9 @@ def test_concatenation_is_one_convolution(kernel_size, num_frames):
     method = randomize(FrameConcat(5, num_frames, kernel_size))
     features = torch.randn(2, num_frames, 5, 3, 4)
     expected = slow_concat(features, method.conv.weight.detach(), method.conv.bias.detach())
-    torch.testing.assert_close(method(features).key_features, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        run_method(method, features).key_features, expected, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_even_kernels_are_refused():
@@ -78,8 +80,14 @@ def test_even_kernels_are_refused():
 
 def test_key_frame_only_hands_on_the_middle():
     features = torch.randn(2, 5, 3, 2, 2)
-    assert torch.equal(KeyFrameOnly(5)(features).key_features, features[:, 2])
-    assert torch.equal(KeyFrameOnly()(features[:, :1]).key_features, features[:, 0])
+    assert torch.equal(run_method(KeyFrameOnly(5), features).key_features, features[:, 2])
+    assert torch.equal(run_method(KeyFrameOnly(), features[:, :1]).key_features, features[:, 0])
+
+
+def test_clips_without_future_frames():
+    features = torch.randn(2, 3, 4, 2, 2)
+    for method in (KeyFrameOnly(3, key_index=2), FrameConcat(4, key_index=2)):
+        assert torch.equal(run_method(method, features).key_features, features[:, 2])
 
 
 @pytest.mark.parametrize('name', ['key frame', 'concatenated'])
@@ -97,7 +105,7 @@ def test_averaged_heatmaps_are_the_mean_over_the_frames():
     expected = sum(theirs(inputs[:, t], None, mode='tensor') for t in range(3)) / 3
     torch.testing.assert_close(ours(inputs, None, mode='tensor'), expected, rtol=1e-4, atol=1e-5)
     # Not the same as the heatmaps of averaged features: the head is not linear.
-    features = ours.extract_clips(inputs).mean(1)
+    features = ours.extract_clips(inputs).features.mean(1)
     assert (theirs.head((features,)) - expected).abs().max() > 0.01
 
 
@@ -150,6 +158,6 @@ def test_they_are_plain_torch():
 
 def test_stacked_frames_keep_the_order():
     features = torch.randn(2, 3, 4, 2, 2)
-    stacked = StackedFrames()(features).key_features
+    stacked = run_method(StackedFrames(), features).key_features
     for t in range(3):
         assert torch.equal(stacked[:, 4 * t : 4 * t + 4], features[:, t])

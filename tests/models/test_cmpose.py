@@ -4,7 +4,7 @@ import pytest
 import slow_cmpose
 import torch
 from mmpose.registry import MODELS
-from tiny_models import HALF_PRECISIONS, randomize
+from tiny_models import HALF_PRECISIONS, randomize, run_method
 
 from cmpose_mm.models.cmpose import CMPose
 from cmpose_mm.models.cmpose.temporal_fusion import (
@@ -47,7 +47,7 @@ def test_built_from_a_config():
 def test_without_fte_it_starts_as_the_key_frame(kind, key_index):
     method = tiny_cmpose(fte=None, key_index=key_index, temporal_fusion=kind).eval()
     features = clip_features()
-    out = method(features)
+    out = run_method(method, features)
     assert torch.equal(out.key_features, features[:, 1 if key_index is None else key_index])
     assert out.losses == {} and out.details == {}
 
@@ -83,7 +83,7 @@ def test_the_whole_matches_loops(key_index):
     merged = slow_cmpose.merge(fused, ids, scores.sum(0), 4, normalize=True)
     expected = torch.from_numpy(slow_cmpose.restore(fused, merged, ids))
 
-    out = method(features)
+    out = run_method(method, features)
     assert out.details['causal_tokens'][0].tolist() == selected
     assert out.details['cluster_ids'][0].tolist() == ids
     found = out.key_features[0].flatten(1).T.double()
@@ -94,7 +94,7 @@ def test_the_whole_matches_loops(key_index):
 def test_cells_keep_their_place():
     """Cell (y, x) is token y * w + x on the way in and out."""
     method = tiny_cmpose().eval()
-    out = method(clip_features())
+    out = run_method(method, clip_features())
     for b in range(3):
         for token in out.details['causal_tokens'][b].flatten().tolist():
             y, x = divmod(token, 4)
@@ -123,18 +123,21 @@ def test_cells_keep_their_place():
 def test_every_trainable_parameter_receives_a_gradient_at_the_first_step(changes):
     """What DistributedDataParallel waits for."""
     method = tiny_cmpose(**changes).train()
-    out = method(clip_features(), SEEDS)
+    out = run_method(method, clip_features(), SEEDS)
     (out.key_features.square().mean() + sum(out.losses.values())).backward()
     assert [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_losses_by_name():
-    assert list(tiny_cmpose()(clip_features(), SEEDS).losses) == ['loss_mask', 'loss_denoise']
+    assert list(run_method(tiny_cmpose(), clip_features(), SEEDS).losses) == [
+        'loss_mask',
+        'loss_denoise',
+    ]
     for ratio, name in (('mask_ratio', 'loss_denoise'), ('noise_ratio', 'loss_mask')):
         method = tiny_cmpose(aux=dict(AUX, **{ratio: 0.0}))
-        assert list(method(clip_features(), SEEDS).losses) == [name]
-    assert tiny_cmpose(aux=None)(clip_features(), SEEDS).losses == {}
-    assert tiny_cmpose().eval()(clip_features(), SEEDS).losses == {}
+        assert list(run_method(method, clip_features(), SEEDS).losses) == [name]
+    assert run_method(tiny_cmpose(aux=None), clip_features(), SEEDS).losses == {}
+    assert run_method(tiny_cmpose().eval(), clip_features(), SEEDS).losses == {}
 
 
 def test_losses_equal_tasks_run_one_by_one():
@@ -142,7 +145,7 @@ def test_losses_equal_tasks_run_one_by_one():
     features = clip_features()
     tokens = features.flatten(3).transpose(2, 3)
     tasks = method.aux.corrupt(tokens, SEEDS)
-    losses = method(features, SEEDS).losses
+    losses = run_method(method, features, SEEDS).losses
     for name, task in tasks.items():
         restored = method.neck(task.tokens).tokens
         expected = (
@@ -170,9 +173,9 @@ def test_auxiliary_tasks_leave_parameters_and_the_main_path_alone():
     randomize(with_tasks).double()
     randomize(without).double()
     features = clip_features().double()
-    inference = [method.eval()(features) for method in (with_tasks, without)]
+    inference = [run_method(method.eval(), features) for method in (with_tasks, without)]
     assert torch.equal(inference[0].key_features, inference[1].key_features)
-    training = [method.train()(features, SEEDS) for method in (with_tasks, without)]
+    training = [run_method(method.train(), features, SEEDS) for method in (with_tasks, without)]
     close = dict(rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(training[0].key_features, training[1].key_features, **close)
     for name, value in training[0].details.items():
@@ -182,7 +185,7 @@ def test_auxiliary_tasks_leave_parameters_and_the_main_path_alone():
 def test_auxiliary_losses_train_the_neck_only():
     method = randomize(tiny_cmpose()).train()
     features = clip_features().requires_grad_()
-    sum(method(features, SEEDS).losses.values()).backward()
+    sum(run_method(method, features, SEEDS).losses.values()).backward()
     reached = {name.split('.')[0] for name, p in method.named_parameters() if p.grad is not None}
     assert reached == {'neck'}
     assert features.grad.abs().sum() > 0
@@ -191,7 +194,7 @@ def test_auxiliary_losses_train_the_neck_only():
 def test_masked_features_receive_no_gradient_as_detached_targets():
     method = randomize(tiny_cmpose(aux=dict(AUX, noise_ratio=0.0))).train()
     features = clip_features().requires_grad_()
-    method(features, SEEDS).losses['loss_mask'].backward()
+    run_method(method, features, SEEDS).losses['loss_mask'].backward()
     gradient = features.grad.flatten(3).transpose(2, 3).flatten(1, 2).abs().sum(-1)
     tokens = features.detach().flatten(3).transpose(2, 3)
     indices = method.aux.corrupt(tokens, SEEDS)['loss_mask'].indices
@@ -207,7 +210,7 @@ def test_training_gradients_are_those_of_the_split_batch():
     def gradients(*parts):
         method.zero_grad()
         for part in parts:
-            out = method(features[part], seeds[part])
+            out = run_method(method, features[part], seeds[part])
             loss = out.key_features.square().mean() + sum(out.losses.values())
             (loss / len(parts)).backward()
         return {name: p.grad.clone() for name, p in method.named_parameters()}
@@ -226,9 +229,9 @@ def outputs(out):
 def test_same_input_same_output_and_no_state_between_calls(training):
     method = randomize(tiny_cmpose()).train(training)
     before = copy.deepcopy([vars(module) for module in method.modules()])
-    first = outputs(method(clip_features(), SEEDS))
-    method(torch.randn(2, 3, 16, 6, 4), SEEDS[:2])
-    second = outputs(method(clip_features(), SEEDS))
+    first = outputs(run_method(method, clip_features(), SEEDS))
+    run_method(method, torch.randn(2, 3, 16, 6, 4), SEEDS[:2])
+    second = outputs(run_method(method, clip_features(), SEEDS))
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
     for module, old in zip(method.modules(), before):
@@ -244,10 +247,10 @@ def test_same_input_same_output_and_no_state_between_calls(training):
 def test_batch_of_one_and_permuted_batches():
     method = randomize(tiny_cmpose(), std=0.1).eval()
     features = clip_features(5)
-    whole = outputs(method(features))
+    whole = outputs(run_method(method, features))
     order = torch.tensor([4, 2, 0, 1, 3])
     for part in (order, torch.tensor([2]), torch.tensor([0, 3])):
-        for name, value in outputs(method(features[part])).items():
+        for name, value in outputs(run_method(method, features[part])).items():
             torch.testing.assert_close(value, whole[name][part], rtol=1e-5, atol=1e-5)
 
 
@@ -255,9 +258,9 @@ def test_batch_of_one_and_permuted_batches():
 def test_autocast_is_finite_and_close(dtype):
     method = randomize(tiny_cmpose(fte=None), std=0.1).train()
     features = clip_features()
-    plain = method(features, SEEDS)
+    plain = run_method(method, features, SEEDS)
     with torch.autocast('cpu', dtype=dtype):
-        mixed = method(features, SEEDS)
+        mixed = run_method(method, features, SEEDS)
     error = (mixed.key_features.float() - plain.key_features).abs().max()
     assert error < 0.03 * plain.key_features.abs().max()
     for name, value in plain.losses.items():
@@ -266,7 +269,7 @@ def test_autocast_is_finite_and_close(dtype):
 
     method = randomize(tiny_cmpose(), std=0.1).train()
     with torch.autocast('cpu', dtype=dtype):
-        mixed = method(features, SEEDS)
+        mixed = run_method(method, features, SEEDS)
         loss = mixed.key_features.float().square().mean() + sum(mixed.losses.values())
     loss.backward()
     assert mixed.key_features.isfinite().all()
@@ -277,7 +280,7 @@ def test_autocast_is_finite_and_close(dtype):
 @pytest.mark.parametrize('num_frames', [1, 3, 5])
 def test_shapes(height, width, num_frames):
     method = tiny_cmpose(num_frames=num_frames)
-    out = method(torch.randn(2, num_frames, 16, height, width), SEEDS[:2])
+    out = run_method(method, torch.randn(2, num_frames, 16, height, width), SEEDS[:2])
     assert out.key_features.shape == (2, 16, height, width)
     assert out.details['causal_tokens'].shape == (2, 5, 2)
     assert out.details['cluster_ids'].shape == (2, height * width)

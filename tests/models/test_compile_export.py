@@ -7,6 +7,7 @@ from mmpose.registry import MODELS
 from tiny_models import randomize, tiny_config
 
 from cmpose_mm import config_path
+from cmpose_mm.models import ClipInput
 
 needs_export = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6),
@@ -69,11 +70,11 @@ def test_compile_in_one_graph(size, fte):
 def test_compile_to_machine_code():
     """The method alone: generating code for the backbone too takes minutes."""
     model, _ = tiny()
-    method, features = model.model.method, torch.randn(2, 3, 32, 8, 6)
+    method, clip = model.model.method, ClipInput.of(torch.randn(2, 3, 32, 8, 6), key_index=1)
     torch._dynamo.reset()
     with torch.no_grad():
-        compiled = torch.compile(method, fullgraph=True)(features)
-        expected = method(features)
+        compiled = torch.compile(method, fullgraph=True)(clip)
+        expected = method(clip)
         assert_equal(compiled.details, expected.details)
         torch.testing.assert_close(
             compiled.key_features, expected.key_features, rtol=1e-4, atol=1e-5

@@ -4,7 +4,8 @@ import torch
 from tiny_models import randomize
 
 from cmpose_mm.models.cmpose import CrissCrossSTNeck
-from cmpose_mm.models.cmpose.token_corruption import gather_tokens, mask_tokens, noise_tokens
+from cmpose_mm.models.cmpose.token_corruption import mask_tokens, noise_tokens
+from cmpose_mm.models.layers import gather_tokens
 
 SWITCHES = [
     dict(),

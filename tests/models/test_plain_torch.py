@@ -6,8 +6,9 @@ import sys
 sys.modules.update(mmpose=None, mmcv=None, mmengine=None, mmdet=None, mmpretrain=None)
 import torch
 from cmpose_mm.models.cmpose import AuxReconLoss, CausalTokenFTE, CMPose, CrissCrossSTNeck
+from cmpose_mm.models import ClipInput
 method = CMPose(CrissCrossSTNeck(16), CausalTokenFTE(16), AuxReconLoss(), embed_dims=16)
-out = method(torch.randn(2, 3, 16, 8, 6))
+out = method(ClipInput.of(torch.randn(2, 3, 16, 8, 6), key_index=1))
 assert out.key_features.shape == (2, 16, 8, 6) and len(out.losses) == 2
 """
 

@@ -7,10 +7,10 @@ import torch
 from cmpose_mm.models.cmpose.aux_recon_loss import AuxReconLoss, reconstruction_loss
 from cmpose_mm.models.cmpose.token_corruption import (
     choose_tokens,
-    gather_tokens,
     mask_tokens,
     noise_tokens,
 )
+from cmpose_mm.models.layers import gather_tokens
 
 SEEDS = torch.tensor([4, 2**62, 5])
 

@@ -6,7 +6,7 @@ import torch
 from mmpose.registry import MODELS
 from tiny_models import clip_samples, randomize, tiny_config
 
-from cmpose_mm.models import MethodOutput, VideoTopdownPoseEstimator
+from cmpose_mm.models import FrameFeatures, MethodOutput, VideoMethod, VideoTopdownPoseEstimator
 
 
 def tiny_model(**method):
@@ -86,8 +86,7 @@ def test_seeds_come_from_the_samples():
     torch.manual_seed(99)
     assert torch.equal(model(clips(), samples, mode='loss')['loss_mask'], same)
     assert not torch.equal(mask_loss(clip_samples(tiny_config(), 2, seed=1)), same)
-    seeds = torch.tensor([sample.metainfo['clip_seed'] for sample in samples])
-    assert torch.equal(model.run_method(clips(), seeds).losses['loss_mask'], same)
+    assert torch.equal(model.run_method(clips(), samples).losses['loss_mask'], same)
 
     for sample in samples:
         del sample.clip_seed
@@ -167,21 +166,47 @@ def test_predictions_repeat_and_leave_no_state():
     torch.testing.assert_close(one, first[1:], rtol=1e-4, atol=1e-5)
 
 
-class KeyFrameOnly(torch.nn.Module):
-    """The simplest method."""
+class OldStyle(torch.nn.Module):
+    """A method as those of version 0.1 were written."""
 
     num_frames = 3
 
     def forward(self, features, clip_seeds=None):
+        self.seeds = clip_seeds
         return MethodOutput(features[:, 1], losses=dict(loss_other=features.square().mean()))
 
 
-def test_any_method_stands_in_the_slot():
+def test_a_method_in_the_old_style_is_called_and_told():
     config = tiny_config()
-    config.method = dict(type=KeyFrameOnly)
-    model = MODELS.build(config).train()
-    losses = model(clips(), clip_samples(tiny_config(), 2), mode='loss')
+    config.method = dict(type=OldStyle)
+    with pytest.warns(FutureWarning, match='OldStyle: .* derive from cmpose_mm.models.VideoMethod'):
+        model = MODELS.build(config).train()
+    samples = clip_samples(tiny_config(), 2)
+    losses = model(clips(), samples, mode='loss')
     assert 'loss_other' in losses and 'loss_mask' not in losses
+    assert model.method.seeds.tolist() == [s.metainfo['clip_seed'] for s in samples]
+    model.eval()
+    expected = model.head((model.extract_clips(clips()).features[:, 1],))
+    assert torch.equal(model(clips(), None, mode='tensor'), expected)
+    assert len(model(clips(), samples, mode='predict')) == 2
+
+
+class Imitator(VideoMethod):
+    """A method whose loss has the name of the head's."""
+
+    def forward(self, clip):
+        features = clip.features[:, self.key_index]
+        return MethodOutput(features, losses=dict(loss_kpt=features.mean()))
+
+
+def test_a_loss_may_not_take_the_name_of_another():
+    config = tiny_config()
+    config.method = dict(type=Imitator)
+    model = MODELS.build(config).train()
+    with pytest.raises(
+        ValueError, match='Imitator gives losses named loss_kpt, which are names of'
+    ):
+        model(clips(), clip_samples(tiny_config(), 2), mode='loss')
 
 
 BACKBONES = {
@@ -273,12 +298,14 @@ def test_predicts_from_the_features_of_single_frames(flip_test):
     model.test_cfg.update(flip_test=flip_test, output_details=True)
     inputs, samples = clips(), clip_samples(tiny_config(), 2)
 
-    def features(inputs):
-        return torch.stack([torch.cat([model.extract_frames(f[None]) for f in c]) for c in inputs])
+    def frames(inputs):
+        return FrameFeatures.stack(
+            [FrameFeatures.stack([model.extract_frames(f[None])[0] for f in c]) for c in inputs]
+        )
 
     with torch.no_grad():
-        flipped = features(inputs.flip(-1)) if flip_test else None
-        results = model.predict_clips(features(inputs), flipped, copy.deepcopy(samples))
+        flipped = frames(inputs.flip(-1)) if flip_test else None
+        results = model.predict_clips(frames(inputs), flipped, copy.deepcopy(samples))
         expected = model(inputs, samples, mode='predict')
     for a, b in zip(results, expected):
         a, b = a.pred_instances, b.pred_instances

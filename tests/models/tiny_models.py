@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
 from cmpose_mm import config_path
+from cmpose_mm.models import ClipInput
 
 TINY_VIT = dict(
     backbone=dict(
@@ -55,6 +56,11 @@ def randomize(module, std=0.3):
         for parameter in module.parameters():
             parameter.normal_(std=std, generator=generator)
     return module
+
+
+def run_method(method, features, seeds=None):
+    """A method on feature maps (B, T, C, h, w) of clips whose frames all exist."""
+    return method(ClipInput.of(features, method.key_index, seeds=seeds))
 
 
 def clip_samples(config, num_clips, seed=0):

@@ -166,16 +166,63 @@ def test_posetrack21_fields(tmp_path) -> None:
         ('images/000342_mpii/00000001.jpg', None, 1),
         ('images/a/first.jpg', 0, 0),
         ('images/a/first.jpg', 5, 5),
-        ('images/a/first.jpg', None, 2),
+        ('images/a/first.jpg', None, 0),
+        ('images/a/0012_crop.jpg', 3, 12),
     ],
 )
-def test_frame_numbers(tmp_path, file_name, frame_id, number) -> None:
+def test_number_of_a_single_frame(tmp_path, file_name, frame_id, number) -> None:
     data = sample()
     data['images'][2]['file_name'] = file_name
     if frame_id is not None:
         data['images'][2]['frame_id'] = frame_id
     videos = read_videos(write(tmp_path / 'a.json', data))
     assert number in [f.number for v in videos for f in v.frames if f.image_id == 102]
+
+
+@pytest.mark.parametrize(
+    ('names', 'frame_ids', 'numbers'),
+    [
+        # what the names count, wherever it stands in them
+        (['000004', '000007', '000011'], [0, 1, 2], [4, 7, 11]),
+        (['frame_04_cam2', 'frame_07_cam2', 'frame_11_cam2'], [8, 9, 10], [4, 7, 11]),
+        (['t1', 't2_crop5', 't10'], None, [1, 2, 10]),
+        # else frame_id, if all differ
+        (['left', 'middle', 'right'], [4, 7, 11], [4, 7, 11]),
+        (['12-59-59.9', '13-00-00.1', '13-00-00.5'], [4, 7, 11], [4, 7, 11]),
+        (['f1_cam1', 'f1_cam2', 'f2_cam1'], [4.0, 7.0, 11.0], [4, 7, 11]),
+        # else the position
+        (['left', 'middle', 'right'], [4, 4, 11], [0, 1, 2]),
+        (['left', 'middle', 'right'], [4, None, 11], [0, 1, 2]),
+        (['a' + '9' * 20, 'b', 'c'], None, [0, 1, 2]),
+    ],
+)
+def test_numbers_of_frames(tmp_path, names, frame_ids, numbers) -> None:
+    data = sample()
+    for index, (image, name) in enumerate(zip(data['images'], names)):
+        image['file_name'] = f'images/val/v/{name}.jpg'
+        if frame_ids is not None:
+            image['frame_id'] = frame_ids[index]
+    (video,) = read_videos(write(tmp_path / 'a.json', data))
+    assert [f.number for f in video.frames] == numbers
+    assert [f.image_id for f in video.frames] == [100, 101, 102]
+
+
+def test_frames_come_in_temporal_order(tmp_path) -> None:
+    """Whatever their order in the file: trackers and detections count them."""
+    names = [f'{n}.jpg' for n in range(1, 13)]
+    data = coco([[person({'nose': (n, 5)})] for n in range(1, 13)], 'v')
+    for image, name in zip(data['images'], names):
+        image['file_name'] = f'images/val/v/{name}'
+    shuffled = copy.deepcopy(data)
+    shuffled['images'].sort(key=lambda image: image['file_name'])  # 1, 10, 11, 12, 2 ...
+    assert shuffled['images'] != data['images']
+    write(tmp_path / 'sorted.json', data)
+    write(tmp_path / 'shuffled.json', shuffled)
+    (a,), (b,) = read_videos(tmp_path / 'sorted.json'), read_videos(tmp_path / 'shuffled.json')
+    assert [f.number for f in b.frames] == list(range(1, 13))
+    assert [f.keypoints[0, 0, 0] for f in b.frames] == list(range(1, 13))
+    for left, right in zip(a.frames, b.frames):
+        assert_same(left, right)
 
 
 def test_videos_of_one_name_in_two_sources_keep_apart(tmp_path) -> None:
@@ -281,10 +328,137 @@ def test_posetrack17_ids_follow_from_the_path_alone(tmp_path) -> None:
     assert ids == [[f.image_id for f in v.frames] for v in read_videos(tmp_path)]
 
 
+@pytest.mark.parametrize('imgnum', ['of the frame', 'of the entry', 'always 1', 'none'])
+def test_posetrack17_frames_come_in_temporal_order(tmp_path, imgnum) -> None:
+    data = annolist(coco([[person({'nose': (n, 5)})] for n in range(1, 13)], 'v'))
+    for number, entry in enumerate(data['annolist'], 1):
+        entry['image'] = [{'name': f'images/v/{number}.jpg'}]
+        entry['imgnum'] = [number]
+    data['annolist'].sort(key=lambda entry: entry['image'][0]['name'])  # 1, 10, 11, 12, 2 ...
+    for index, entry in enumerate(data['annolist'], 1):
+        entry['imgnum'] = {
+            'of the frame': entry['imgnum'],
+            'of the entry': [index],
+            'always 1': [1],
+            'none': [],
+        }[imgnum]
+    (video,) = read_videos(write(tmp_path / 'a.json', data))
+    assert [f.number for f in video.frames] == list(range(1, 13))
+    assert [f.keypoints[0, 0, 0] for f in video.frames] == list(range(1, 13))
+    assert [f.image_id for f in video.frames] == list(range(1_000_000, 1_000_012))
+
+
+def test_posetrack17_numbers_without_help_from_names(tmp_path) -> None:
+    data = annolist(sample())
+    for entry, name, number in zip(data['annolist'], 'xyz', (30, 10, 20)):
+        entry['image'], entry['imgnum'] = [{'name': f'v/{name}.jpg'}], [number]
+    (video,) = read_videos(write(tmp_path / 'a.json', data))
+    assert [(f.number, f.file_name) for f in video.frames] == [
+        (10, 'v/y.jpg'),
+        (20, 'v/z.jpg'),
+        (30, 'v/x.jpg'),
+    ]
+    for entry in data['annolist']:
+        del entry['imgnum']
+    (video,) = read_videos(write(tmp_path / 'a.json', data))
+    assert [f.number for f in video.frames] == [1, 2, 3]
+
+
 def test_one_annolist_file_of_several_videos(tmp_path) -> None:
     entries = [annolist(sample(name))['annolist'] for name in ('b', 'a')]
     path = write(tmp_path / 'all.json', {'annolist': entries[0] + entries[1]})
     assert [(v.name, len(v.frames)) for v in read_videos(path)] == [('a', 3), ('b', 3)]
+
+
+# ------------------------------------------------------------------------ kinds of files
+
+
+@pytest.mark.parametrize(
+    'encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'utf-16-be', 'utf-32', 'utf-32-be']
+)
+@pytest.mark.parametrize('form', [dict, annolist])
+def test_encodings(tmp_path, encoding, form) -> None:
+    data = form(sample())
+    text = json.dumps(data).replace('000001_test', '000001_tést')
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'b').mkdir()
+    (tmp_path / 'a/v.json').write_text(text, encoding='utf-8')
+    (tmp_path / 'b/v.json').write_text(text, encoding=encoding)
+    (a,), (b,) = read_videos(tmp_path / 'a'), read_videos(tmp_path / 'b')
+    assert len(a.frames) == len(b.frames) == 3
+    for left, right in zip(a.frames, b.frames):
+        assert '_tést' in left.file_name
+        assert_same(left, right)
+
+
+def test_hidden_files_are_no_labels(tmp_path) -> None:
+    """A Mac's archives have a ._NAME beside each NAME."""
+    write(tmp_path / 'a.json', sample('a', 100))
+    savemat(tmp_path / 'b.mat', annolist(sample('b')))
+    for name in ('._a.json', '._b.mat', '.c.json'):
+        (tmp_path / name).write_bytes(bytes([0, 5, 22, 7]) + b'Mac OS X')
+    assert [v.name for v in read_videos(tmp_path)] == ['a', 'b']
+    (tmp_path / 'a.json').unlink()
+    (tmp_path / 'b.mat').unlink()
+    with pytest.raises(AnnotationError, match='no .json or .mat file'):
+        read_videos(tmp_path)
+
+
+def test_suffixes_in_capitals(tmp_path) -> None:
+    write(tmp_path / 'A.JSON', sample('a', 100))
+    savemat(tmp_path / 'B.MAT', annolist(sample('b')), appendmat=False)
+    assert [v.name for v in read_videos(tmp_path)] == ['A', 'B']
+
+
+def test_a_polygon_that_is_in_no_list_of_polygons(tmp_path) -> None:
+    data = sample()
+    image = data['images'][0]
+    image['ignore_regions_x'], image['ignore_regions_y'] = [0, 50.5, 50.5], [0, 0, 50]
+    pointwise = annolist(sample())
+    region = [{'x': [0], 'y': [0]}, {'x': [50.5], 'y': [0]}, {'x': [50.5], 'y': [50]}]
+    pointwise['annolist'][0]['ignore_regions'] = region
+    single = annolist(sample())
+    single['annolist'][0]['ignore_regions'] = {'point': region}
+    for content in (data, pointwise, single):
+        (video,) = read_videos(write(tmp_path / 'a.json', content))
+        (polygon,) = video.frames[0].ignore_regions
+        np.testing.assert_array_equal(polygon, [(0, 0), (50.5, 0), (50.5, 50)])
+
+
+@pytest.mark.parametrize(
+    'ids', [[0, 0, 0], [0, 1, 0], [5, 5, -1], ['a', 'b', None], [0.5, [1], True]]
+)
+def test_annotation_ids_are_of_no_account(tmp_path, ids) -> None:
+    """Writers number the persons of each frame, or of each file, or by text."""
+    data = sample()
+    for annotation, value in zip(data['annotations'], ids):
+        annotation['id'] = value
+    (video,) = read_videos(write(tmp_path / 'a.json', data))
+    assert [len(f.keypoints) for f in video.frames] == [2, 0, 1]
+    found = np.concatenate([f.ids for f in video.frames]).tolist()
+    assert found == [value if type(value) is int else -1 for value in ids]
+
+
+def test_a_file_without_annotations(tmp_path) -> None:
+    """As test videos come; of other videos it would be a silent loss."""
+    data = sample()
+    del data['annotations']
+    for image in data['images']:
+        image.pop('is_labeled')
+    path = write(tmp_path / 'a.json', data)
+    with pytest.raises(AnnotationError, match='"annotations" to be a list, found no such field'):
+        read_videos(path)
+    (video,) = read_videos(path, allow_unlabeled=True)
+    assert [f.image_id for f in video.frames] == [100, 101, 102]
+    assert [len(f.keypoints) for f in video.frames] == [0, 0, 0]
+    assert [f.is_labeled for f in video.frames] == [False] * 3
+    assert len(video.frames[0].ignore_regions) == 2
+    del data['categories']
+    assert len(read_videos(write(path, data), allow_unlabeled=True)[0].frames) == 3
+    for wrong in (None, {}, 3):
+        data['annotations'] = wrong
+        with pytest.raises(AnnotationError, match='"annotations" to be a list, found'):
+            read_videos(write(path, data), allow_unlabeled=True)
 
 
 # ----------------------------------------------------------------- lenient mode, look-up

@@ -121,6 +121,63 @@ def test_posetrack21_by_its_fields(root):
     ]
 
 
+def test_posetrack21_in_another_encoding(root):
+    for path in (root / 'annotations').glob('*/*.json'):
+        edit(path, lambda content: content['images'][0].update(has_labeled_person=True))
+        path.write_text(path.read_text(), encoding='utf-16')
+    assert [r.dataset for r in check_root(str(root))] == ['posetrack21', 'posetrack21']
+
+
+def test_hidden_files_are_neither_labels_nor_detections(root):
+    """As a Mac's archives leave them beside the merged labels and the detections."""
+    for name in ('posetrack18_train.json', 'posetrack18_val_detections.json'):
+        (root / f'annotations/._{name}').write_bytes(b'\0\5\26\7 Mac OS X')
+    (root / 'annotations/val/._000002_b.json').write_bytes(b'\0\5\26\7 Mac OS X')
+    reports = check_root(str(root))
+    assert [r.path for r in reports] == ['annotations/train', 'annotations/val']
+    assert all(r.errors == r.notes == [] and not r.detections for r in reports)
+
+
+def test_repeated_annotation_ids_are_noted(root):
+    """Predictions as labels: the persons of each file are numbered."""
+    shutil.copytree(root / 'images/train/000001_a', root / 'images/train/000003_c')
+    write_coco_video(root, 'train', '000003_c', [[person(0), person(1)], [], [person(2)]])
+    for path in (root / 'annotations/train').iterdir():
+
+        def renumber(content):
+            for index, annotation in enumerate(content['annotations']):
+                annotation['id'] = index
+
+        edit(path, renumber)
+    train = check_root(str(root))[0]
+    assert (train.persons, train.usable_persons, train.dropped) == (6, 6, [])
+    (note,) = train.notes
+    assert note.startswith('3 persons have an annotation id that was there before (first: ')
+    assert '000003_c.json: images/train/000003_c/000000.jpg, annotation 0)' in note
+
+
+def test_test_videos_without_annotations(root):
+    content = write_coco_video(root, 'test', '000009_t', [[], [], []])
+    path = root / 'annotations/test/000009_t.json'
+    del content['annotations']
+    for image in content['images']:
+        del image['is_labeled']
+    save_json(path, content)
+    boxes = [
+        dict(image_id=image['id'], category_id=1, bbox=[1, 2, 3, 4], score=1.0)
+        for image in content['images'][:2]
+    ]
+    save_json(root / 'annotations/test_detections.json', boxes)
+    report = check_root(str(root))[2]
+    assert (report.split, report.errors, report.dropped) == ('test', [], [])
+    assert (report.videos, report.frames, report.labeled_frames) == (1, 3, 0)
+    name = 'annotations/test_detections.json'
+    assert report.detections == {name: '2 boxes in 2 of 3 frames'}
+    # Among the videos to train on, the same file is an error.
+    shutil.move(path, root / 'annotations/train/000009_t.json')
+    assert 'expected "annotations" to be a list' in check_root(str(root))[0].errors[0]
+
+
 @pytest.mark.parametrize('videos, release', [(74, '0.2'), (170, '0.45'), (75, '')])
 def test_label_release_by_number_of_validation_videos(root, videos, release):
     for index in range(videos - 1):

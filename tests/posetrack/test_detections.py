@@ -43,6 +43,23 @@ def test_coco_list(tmp_path, videos):
     assert got[b0][0].dtype == got[b0][1].dtype == np.float64
 
 
+def test_image_ids_as_pandas_writes_them(tmp_path, videos):
+    (a0, _, _), (b0, _, _) = ids_of(videos)
+    assert a0 > 2**33
+    content = [coco(float(b0), category_id=1.0), coco(float(a0)), coco(a0 + 0.5)]
+    problems = []
+    assert set(read(tmp_path, content, videos, problems=problems)) == {a0, b0}
+    assert len(problems) == 1 and '1 detections dropped: its image is not in' in problems[0]
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'utf-32'])
+def test_encodings(tmp_path, videos, encoding):
+    content = [coco(ids_of(videos)[0][0], image_name='images/val/000001_a/000001.jpg')]
+    (tmp_path / 'boxes.json').write_text(json.dumps(content), encoding=encoding)
+    got = read_detections(str(tmp_path / 'boxes.json'), videos)
+    assert set(got) == {ids_of(videos)[0][1]}
+
+
 def test_image_names_decide_over_image_ids(tmp_path, videos):
     (a0, _, _), (b0, b1, _) = ids_of(videos)
     # Other roots before video and file don't matter; the ids are those of another reader.
@@ -149,7 +166,7 @@ def test_nothing_usable_raises_also_when_problems_are_collected(tmp_path, videos
 @pytest.mark.parametrize('content', [b'', b'[{"image_id": 1', b'\xff\xfe\x00'])
 def test_unreadable_files_raise_with_their_name(tmp_path, videos, content):
     (tmp_path / 'boxes.json').write_bytes(content)
-    with pytest.raises(ValueError, match=r'boxes\.json: not readable as JSON'):
+    with pytest.raises(ValueError, match=r'boxes\.json: (not valid JSON|is empty)'):
         read_detections(str(tmp_path / 'boxes.json'), videos, problems=[])
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import os
 import random
+import warnings
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from posetrack_samples import HEIGHT, WIDTH, write_image
 
 from cmpose_mm.posetrack import frames as frames_module
+from cmpose_mm.posetrack.annotations import empty_frame
 from cmpose_mm.posetrack.frames import (
+    IMAGE_SUFFIXES,
     FrameTable,
     clip_offsets,
     image_size,
@@ -83,6 +87,41 @@ def test_listing_is_numeric_without_hidden_and_other_files(tmp_path):
     (tmp_path / '3.jpg.part').write_bytes(b'')
     assert list_images(str(tmp_path)) == ['1.jpg', '2.jpg', '9.png', '10.jpg', '010_crop.JPG']
     assert list_images(str(tmp_path / 'absent')) == []
+
+
+def test_images_in_a_format_that_is_not_read_are_told(tmp_path):
+    touch(tmp_path, '000001.jpg', '000002.HEIC', '000003.webp', '000004.avif', 'notes.txt')
+    touch(tmp_path, '._000005.heic')
+    with pytest.warns(
+        UserWarning, match=r'2 image files are left out \(first: 000002.HEIC\)'
+    ) as told:
+        assert list_images(str(tmp_path)) == ['000001.jpg', '000003.webp']
+    assert str(tmp_path) in str(told[0].message)
+    assert len(told) == 1
+
+
+def test_other_files_are_not_told(tmp_path):
+    touch(tmp_path, '000001.jpg', '000002.mp4', 'notes.txt', 'labels.json', '._000001.gif')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert list_images(str(tmp_path)) == ['000001.jpg']
+
+
+@pytest.mark.parametrize('suffix', IMAGE_SUFFIXES)
+def test_every_format_that_is_listed_is_read_by_opencv_and_pillow(tmp_path, suffix):
+    image = np.random.RandomState(0).randint(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    encoder = {'.jfif': '.jpg', '.tif': '.tiff'}.get(suffix, suffix)
+    is_written, content = cv2.imencode(
+        encoder, image[..., 0] if suffix in ('.pgm', '.pbm') else image
+    )
+    assert is_written
+    path = tmp_path / f'1{suffix.upper()}'
+    path.write_bytes(content.tobytes())
+    assert list_images(str(tmp_path)) == [path.name]
+    assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == image.shape
+    assert image_size(str(path)) == (WIDTH, HEIGHT)
+    assert not is_truncated(content.tobytes())
+    assert is_truncated(content.tobytes()[: len(content) // 2])
 
 
 def test_neighbors_are_the_nearest_existing_frames(tmp_path):
@@ -157,7 +196,44 @@ def test_image_size_reads_only_the_header(tmp_path):
     assert image_size(str(tmp_path / 'b.jpg')) == (WIDTH, HEIGHT)
 
 
-@pytest.mark.parametrize('suffix', ['JPEG', 'PNG', 'BMP'])
+@pytest.mark.parametrize('orientation', range(10))
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF', 'WEBP', 'BMP', 'PPM'])
+def test_image_size_is_that_of_the_decoded_image(tmp_path, kind, orientation):
+    """A phone stores a photo as the sensor lies and says how to turn it; 1 to 8 mean something."""
+    pixels = np.random.RandomState(0).randint(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(pixels).save(tmp_path / 'a', kind, exif=exif)
+    decoded = cv2.imdecode(np.fromfile(tmp_path / 'a', np.uint8), cv2.IMREAD_COLOR)
+    height, width = decoded.shape[:2]
+    assert image_size(str(tmp_path / 'a')) == (width, height)
+    if kind in ('JPEG', 'PNG', 'TIFF') and 5 <= orientation <= 8:
+        assert (width, height) == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize('exif', [b'Exif\0\0', b'Exif\0\0MM\0*\0', b'Exif\0\0no TIFF at all'])
+def test_damaged_exif_is_none(tmp_path, exif):
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'a', 'JPEG', exif=exif)
+    assert cv2.imread(str(tmp_path / 'a')).shape[:2] == (HEIGHT, WIDTH)
+    assert image_size(str(tmp_path / 'a')) == (WIDTH, HEIGHT)
+
+
+def test_size_of_a_frame(tmp_path):
+    """By the label, else by the first file of its folder as it is decoded."""
+    (tmp_path / 'v').mkdir()
+    exif = Image.Exif()
+    exif[274] = 6
+    image = Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    image.save(tmp_path / 'v/1.jpg', 'JPEG', exif=exif)
+    table = FrameTable(str(tmp_path))
+    frame = empty_frame('v/1.jpg', 1, 1)
+    assert table.size_of(frame) == (HEIGHT, WIDTH)
+    frame.width, frame.height = 30, 20
+    assert table.size_of(frame) == (30, 20)
+
+
+@pytest.mark.parametrize('suffix', ['JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'JPEG2000', 'PPM'])
 def test_truncation_is_seen_at_any_length(suffix):
     pixels = np.random.RandomState(0).randint(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     buffer = io.BytesIO()

@@ -25,11 +25,19 @@ RAW = {
     'white space': (' \n', 'a.json: is empty; expected JSON.'),
     'truncated': (json.dumps(sample())[:200], r'a.json: not valid JSON \('),
     'not JSON': ('keypoints: 3', r'a.json: not valid JSON \('),
-    'NaN literal': (
+    'NaN': (
         json.dumps(sample()).replace('0.5', 'NaN', 1),
-        r'a.json: not valid JSON \(',
+        'a.json: annotation with id 10000, image_id 100: "scores" is a list of 17 with nan, '
+        'expected 17 finite numbers.',
+    ),
+    'Infinity': (
+        json.dumps(sample()).replace('"image_id": 100', '"image_id": Infinity', 1),
+        '"image_id" is inf, expected an integer.',
     ),
     'not UTF-8': (b'{"images": "\xff"}', r'a.json: not valid JSON \('),
+    'UTF-16, cut': (json.dumps(sample()).encode('utf-16')[:-3], r'a.json: not valid JSON \('),
+    'byte order mark alone': (b'\xef\xbb\xbf', 'a.json: is empty; expected JSON.'),
+    'nested too deep': ('[' * 100_000, r'a.json: not valid JSON \('),
     'list of results': (
         '[{"image_id": 1, "keypoints": [], "score": 1}]',
         r'a.json: expected a JSON object with "images" or "annolist", found \[\{',
@@ -136,12 +144,12 @@ COCO = {
     ),
     'region x without y': (
         field('images', 0, 'ignore_regions_y', to=...),
-        r'"ignore_regions_x" and "ignore_regions_y" must be lists of as many polygons, found '
-        r'\[\[0, 5, 5\]\] and \[\].',
+        r'"ignore_regions_x" and "ignore_regions_y" must be two lists of as many polygons, each '
+        r'a list of numbers, found \[\[0, 5, 5\]\] and \[\].',
     ),
-    'region is flat': (
+    'half a region is flat': (
         field('images', 0, 'ignore_regions_x', to=[0, 5, 5]),
-        'must be lists of as many polygons',
+        'must be two lists of as many polygons',
     ),
     'region of a number': (
         field('images', 0, 'ignore_regions_x', to=[3]),
@@ -166,14 +174,6 @@ COCO = {
     'annotation of unknown image': (
         field('annotations', 0, 'image_id', to=555),
         'annotation with id 10000, image_id 555: "image_id" is that of no image in the file.',
-    ),
-    'annotation id twice': (
-        field('annotations', 1, 'id', to=10000),
-        ANNOTATION + '"id" is also that of an earlier annotation, expected unique ids.',
-    ),
-    'annotation id is text': (
-        field('annotations', 0, 'id', to='x'),
-        'annotation with id x, image_id 100: "id" is \'x\', expected an integer.',
     ),
     'track id is a fraction': (
         field('annotations', 0, 'track_id', to=1.5),
@@ -267,6 +267,10 @@ ANNOLIST = {
     'region without points': (
         field('annolist', 0, 'ignore_regions', 0, to=3),
         PLACE + ': an ignore region is 3, expected points with x and y.',
+    ),
+    'region without anything known': (
+        field('annolist', 0, 'ignore_regions', 0, to={'polygon': [1]}),
+        PLACE + ': an ignore region is an object with "polygon", expected points with x and y.',
     ),
     'region point without y': (
         field('annolist', 0, 'ignore_regions', 0, 'point', 0, to={'x': [1]}),

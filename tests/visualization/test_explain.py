@@ -233,7 +233,7 @@ def test_figure(tmp_path):
     figure = explanation.figure()
     assert pyplot.get_fignums() == before  # nothing is left open
     *panels, bar = figure.axes
-    titles = ['pose', 'causal tokens', 'merged clusters', 'similarity: right wrist']
+    titles = ['pose', 'causal tokens', 'cluster ids', 'similarity: right wrist']
     assert [axes.get_title() for axes in panels] == titles
     for axes, panel in zip(panels, explanation.panels):
         np.testing.assert_array_equal(axes.images[0].get_array(), panel.image[..., ::-1])
@@ -268,7 +268,7 @@ def test_all_forms_of_a_prediction_are_the_same_person(tmp_path):
 def test_what_is_wrong_with_a_prediction_is_said():
     grid, center, scale = VIEWS['inside']
     person = fields(grid, center, scale)
-    with pytest.raises(KeyError, match='no similarity; expected a model with FTE .*output_details'):
+    with pytest.raises(KeyError, match='no similarity; expected .*output_details=True'):
         person_details({name: value for name, value in person.items() if name != 'similarity'})
     with pytest.raises(KeyError, match='no input_scale'):
         person_details({name: value for name, value in person.items() if name != 'input_scale'})

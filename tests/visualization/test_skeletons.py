@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
 from cmpose_mm.visualization import draw_poses
+from cmpose_mm.visualization.skeletons import LEFT, RIGHT
 
 SIZES = [(240, 320), (1080, 1920), (2160, 3840)]
 
@@ -35,6 +38,33 @@ def test_a_label_is_readable_at_every_size(height, width):
     assert 0.04 < text.mean() < 0.4
     inked = np.flatnonzero(text.any(axis=1))
     assert len(inked) >= max(8, height / 120)  # height of the digits
+
+
+def test_the_limbs_that_are_drawn():
+    """Each by itself; the line between the shoulders is the only one of the table that is not."""
+    drawn = set()
+    for a, b in combinations(range(15), 2):
+        pose = np.full((1, 15, 2), 20.0)
+        pose[0, b] = 180
+        shown = np.zeros((1, 15), bool)
+        shown[0, [a, b]] = True
+        if draw_poses(np.zeros((200, 200, 3), np.uint8), pose, shown)[100, 100].any():
+            drawn.add(frozenset((JOINT_NAMES[a], JOINT_NAMES[b])))
+    table = {frozenset(limb) for limb in LIMBS}
+    assert table - drawn == {frozenset(('left_shoulder', 'right_shoulder'))}
+    assert drawn <= table
+
+
+def test_where_limbs_cross_the_leg_lies_on_top():
+    pose = np.zeros((1, 15, 2))
+    shown = np.zeros((1, 15), bool)
+    for joint, place in dict(
+        right_elbow=(20, 100), right_wrist=(180, 100), left_hip=(100, 20), left_knee=(100, 180)
+    ).items():
+        pose[0, JOINT_NAMES.index(joint)] = place
+        shown[0, JOINT_NAMES.index(joint)] = True
+    picture = draw_poses(np.zeros((200, 200, 3), np.uint8), pose, shown)
+    assert tuple(picture[100, 100]) == LEFT and tuple(picture[100, 60]) == RIGHT
 
 
 def test_lines_follow_the_image():

@@ -23,37 +23,22 @@ from mmpose.registry import DATASETS
 from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
-from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS, LIMBS
 from cmpose_mm.posetrack.persons import (
     Person,
     detected_persons,
+    key_frames,
     labeled_persons,
+    repeated_ids,
     summarize_problems,
 )
 
 DATASET_NAMES = ('posetrack17', 'posetrack18', 'posetrack21')
 
 _COLORS = dict(left=(0, 255, 0), right=(255, 128, 0), middle=(51, 153, 255))  # RGB
-_LIMBS = (
-    ('left_ankle', 'left_knee'),
-    ('left_knee', 'left_hip'),
-    ('right_ankle', 'right_knee'),
-    ('right_knee', 'right_hip'),
-    ('left_hip', 'right_hip'),
-    ('left_shoulder', 'left_hip'),
-    ('right_shoulder', 'right_hip'),
-    ('left_shoulder', 'right_shoulder'),
-    ('left_shoulder', 'left_elbow'),
-    ('right_shoulder', 'right_elbow'),
-    ('left_elbow', 'left_wrist'),
-    ('right_elbow', 'right_wrist'),
-    ('nose', 'head_bottom'),
-    ('nose', 'head_top'),
-    ('head_bottom', 'left_shoulder'),
-    ('head_bottom', 'right_shoulder'),
-)
 # Loss weights of MMPose's PoseTrack18, by joint without its side.
 _WEIGHTS = dict(elbow=1.2, wrist=1.5, knee=1.2, ankle=1.5)
+_DEFAULT_NUM_FRAMES = 3
 _SHOWN = 3  # cases that a message names
 
 
@@ -81,7 +66,7 @@ def posetrack_metainfo(dataset_name: str) -> dict:
         )
         weights.append(_WEIGHTS.get(part, 1.0))
     skeleton_info = {}
-    for index, (start, end) in enumerate(_LIMBS):
+    for index, (start, end) in enumerate(LIMBS):
         side = _split_side(start)[0]
         side = side if side == _split_side(end)[0] else 'middle'
         skeleton_info[index] = dict(link=(start, end), id=index, color=_COLORS[side])
@@ -118,21 +103,27 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     **Bad input.** Structural errors raise when the dataset is built: an unreadable file, two frames
     with one image id, a video's folder that is missing or empty, a key frame not on disk. Persons
     that can't be used are dropped, counted and logged once: an annotation that can't be read (a
-    wrong keypoint count, NaN), an id that was there before, no labeled joint, a box without area
-    or outside the image. ``docs/data.md`` has the whole list.
+    wrong keypoint count, NaN), no labeled joint, a box without area or outside the image.
+    Annotation ids that repeat are counted and logged, and samples get running numbers in their
+    place. ``docs/data.md`` has the whole list.
 
     Args:
         dataset_name: 'posetrack17', 'posetrack18' or 'posetrack21'; the metric and predictions go
             by it.
-        num_frames: T, frames of a clip.
+        num_frames: T, frames of a clip; None for as many as the model wants (`ClipLayoutHook`
+            tells), and 3 where there is no model.
         stride: distance between two frames of a clip, in existing frames.
         causal: only past frames; the key frame is the last of the clip, otherwise at T // 2.
         random_neighbors: draw other neighbors at every fetch, within the span of the fixed ones
             (see `random_clip_offsets`: stride 1 leaves nothing to chance). For training only.
+        neighbor_poses: also give the same person's labeled poses in the other frames of the clip,
+            ``neighbor_keypoints`` (T, 15, 2) and ``neighbor_visible`` (T, 15), found by track id
+            and never those of the key frame. Persons without a track id get none, and are counted.
+            Goes with ground-truth boxes, and with `ClipTopdownAffine` in the pipeline.
         ann_file: folder of per-video files or one merged file, see `read_videos`.
         bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
-            with ``test_mode``. A path that doesn't exist as it is is taken relative to
-            ``data_root``.
+            with ``test_mode``. A path that doesn't exist is taken relative to ``data_root``. In a
+            video without any labeled frame, as in test sets, all frames with a box are key frames.
         **kwargs: see ``BaseCocoStyleDataset``. ``data_prefix=dict(img=...)`` is the folder that
             ``file_name`` in the labels starts from; ``filter_cfg=dict(bbox_score_thr=...)`` drops
             detections; ``data_mode`` must be 'topdown'.
@@ -147,10 +138,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def __init__(
         self,
         dataset_name: str = 'posetrack18',
-        num_frames: int = 3,
+        num_frames: int | None = None,
         stride: int = 1,
         causal: bool = False,
         random_neighbors: bool = False,
+        neighbor_poses: bool = False,
         *,
         ann_file: str = '',
         bbox_file: str | None = None,
@@ -168,9 +160,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             raise ValueError(f'data_mode must be "topdown" for clips, got {kwargs["data_mode"]!r}')
         if random_neighbors and test_mode:
             raise ValueError('random_neighbors is for training, but test_mode is on')
-        self.offsets = clip_offsets(num_frames, stride, causal)
-        self.num_frames, self.stride, self.causal = num_frames, stride, causal
-        self.random_neighbors = random_neighbors
+        if neighbor_poses and bbox_file:
+            raise ValueError('neighbor_poses needs labeled boxes, but bbox_file is given')
+        self.stride, self.causal = stride, causal
+        self.set_num_frames(num_frames)
+        self.random_neighbors, self.neighbor_poses = random_neighbors, neighbor_poses
         # (epoch, seed), in memory that data workers see: those that live on learn a new epoch.
         self._epoch_and_seed = torch.tensor([0 if test_mode else -1, 0]).share_memory_()
         if bbox_file and data_root and not os.path.exists(bbox_file):
@@ -183,6 +177,19 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             test_mode=test_mode,
             **kwargs,
         )
+
+    # ---- clips -------------------------------------------------------------------------------
+
+    def set_num_frames(self, num_frames: int | None) -> None:
+        """Changes T; see the class. Data workers that run already keep theirs."""
+        self.num_frames = num_frames
+        length = _DEFAULT_NUM_FRAMES if num_frames is None else num_frames
+        self.offsets = clip_offsets(length, self.stride, self.causal)
+
+    @property
+    def key_index(self) -> int:
+        """Position of the key frame in the clips."""
+        return int(np.flatnonzero(self.offsets == 0)[0])
 
     # ---- samples -----------------------------------------------------------------------------
 
@@ -225,11 +232,16 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         with _random_state(seeds[0], seeds[1]):
             offsets = self.offsets
             if self.random_neighbors:
-                offsets = random_clip_offsets(self.num_frames, self.stride, self.causal)
+                offsets = random_clip_offsets(len(offsets), self.stride, self.causal)
             paths, valid = self.frame_table.neighbors(info['file_name'], offsets)
             info.update(
-                frame_paths=paths, frame_valid=valid, key_index=int(np.flatnonzero(offsets == 0)[0])
+                frame_paths=paths,
+                frame_offsets=offsets,
+                frame_valid=valid,
+                key_index=self.key_index,
             )
+            if self.neighbor_poses:
+                info.update(self._neighbor_poses(info))
             sample = self.pipeline(info)
         if sample is None:
             raise ValueError(
@@ -237,6 +249,17 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 f'{info["img_path"]} (video {info["video"]})'
             )
         return sample
+
+    def _neighbor_poses(self, info: dict) -> dict[str, np.ndarray]:
+        """Labeled poses of a sample's person in the other frames of its clip."""
+        poses = np.zeros((len(info['frame_paths']), len(JOINT_NAMES), 3), np.float32)
+        for pose, path in zip(poses, info['frame_paths']):
+            if path != info['img_path']:
+                labeled = self._poses.get((path, info['track_id']))
+                if labeled is not None:
+                    pose[:, :2] = labeled[:, :2]
+                    pose[:, 2] = (labeled != 0).any(axis=1)
+        return dict(neighbor_keypoints=poses[..., :2], neighbor_visible=poses[..., 2])
 
     @force_full_init
     def key_frames(self) -> list[tuple[str, int]]:
@@ -253,13 +276,15 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def load_data_list(self) -> list[dict]:
         """Reads labels (and detections), checks them against the disk, and logs what was found."""
         unreadable: list[str] = []
-        videos = read_videos(self.ann_file, problems=unreadable)
+        detected = bool(self.bbox_file)
+        videos = read_videos(self.ann_file, problems=unreadable, allow_unlabeled=detected)
         frames_by_id(videos)  # raises if two frames share an id
         self.frame_table = FrameTable(self.data_prefix['img'])
-        frames = [(v, f) for v in videos for f in v.frames if f.is_labeled]
+        frames = key_frames(videos, detected)
         frames = [(v, f) for v, f in frames if f.image_id % self.sample_interval == 0]
         dropped: list[str] = []
-        if self.bbox_file:
+        repeated: list[str] = []
+        if detected:
             detections = read_detections(self.bbox_file, videos, problems=dropped)
             frames = [(v, f) for v, f in frames if f.image_id in detections]
             self._check_on_disk(frames)
@@ -268,8 +293,14 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             frames = [(v, f) for v, f in frames if len(f.keypoints)]
             self._check_on_disk(frames)
             persons = list(labeled_persons(frames, self.frame_table))
+            repeated = repeated_ids(frames)
         data_list = [self._sample(person) for person in persons if person.problem is None]
-        if any(info['id'] == -1 for info in data_list):
+        if self.neighbor_poses:
+            self._poses = self._tracked_poses(videos)
+            untracked = sum(info['track_id'] < 0 for info in data_list)
+            if untracked:
+                dropped.append(f'the neighbor poses of {untracked} persons without a track id')
+        if repeated or any(info['id'] == -1 for info in data_list):
             # Detections and PoseTrack17 have no ids, but samples must be told apart.
             for index, info in enumerate(data_list):
                 info['id'] = index
@@ -279,6 +310,12 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             f'{len(frames)} key frames, {len(data_list)} samples with boxes from '
             f'{self.bbox_file or "ground truth"}'
         )
+        if repeated:
+            self._log(
+                f'{len(repeated)} persons have an annotation id that was there before (first: '
+                f'{repeated[0]}); the samples are numbered instead',
+                logging.WARNING,
+            )
         if unreadable:
             dropped.append(
                 f'{len(unreadable)} annotations can not be read (first: {unreadable[0]})'
@@ -290,6 +327,20 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 logging.WARNING,
             )
         return data_list
+
+    def _tracked_poses(self, videos: list[Video]) -> dict[tuple[str, int], np.ndarray]:
+        """Path of a frame and track id -> the joints (15, 3) of that person there.
+
+        A track id that a frame has twice belongs to nobody.
+        """
+        poses: dict[tuple[str, int], np.ndarray | None] = {}
+        for video in videos:
+            for frame in video.frames:
+                path = self.frame_table.path(frame.file_name)
+                for track, joints in zip(frame.track_ids.tolist(), frame.keypoints):
+                    if track >= 0:
+                        poses[path, track] = None if (path, track) in poses else joints
+        return {key: joints for key, joints in poses.items() if joints is not None}
 
     def filter_data(self) -> list[dict]:
         """Applies ``filter_cfg`` as MMPose does; logs what went, raises if nothing is left."""

@@ -1,11 +1,18 @@
 """Transforms for clips."""
 
-from .clip_transforms import ClipColorTransform, ClipRandomFlip, LoadClip, PackClipInputs
+from .clip_transforms import (
+    ClipColorTransform,
+    ClipRandomFlip,
+    ClipTopdownAffine,
+    LoadClip,
+    PackClipInputs,
+)
 from .corruptions import CorruptClip, CorruptNeighbors, RepeatKeyFrame
 
 __all__ = [
     'ClipColorTransform',
     'ClipRandomFlip',
+    'ClipTopdownAffine',
     'CorruptClip',
     'CorruptNeighbors',
     'LoadClip',

@@ -16,8 +16,10 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
-from mmpose.datasets.transforms import PackPoseInputs, RandomFlip
+from mmpose.datasets.transforms import PackPoseInputs, RandomFlip, TopdownAffine
 from mmpose.registry import TRANSFORMS
+from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix
+from mmpose.structures.keypoint import flip_keypoints
 
 from cmpose_mm.datasets.frame_cache import FrameCache
 from cmpose_mm.posetrack.frames import is_truncated
@@ -117,7 +119,8 @@ class ClipRandomFlip(RandomFlip):
 
     ``RandomFlip`` hands on mirrored views. OpenCV first copies such a view, pixel by pixel, which
     takes longer than decoding a JPEG and more than ten times as long as cutting out the person.
-    Here OpenCV mirrors the frame at once: same pixels, same draw.
+    Here OpenCV mirrors the frame at once: same pixels, same draw. Poses of the neighbors
+    (``neighbor_keypoints``, ``neighbor_visible``) are mirrored too.
     """
 
     _OPENCV_CODES = dict(horizontal=1, vertical=0, diagonal=-1)
@@ -132,6 +135,41 @@ class ClipRandomFlip(RandomFlip):
                 results['img'] = [cv2.flip(image, code) for image in images]
             else:
                 results['img'] = cv2.flip(images, code)
+            if 'neighbor_keypoints' in results:
+                height, width = results['img_shape']
+                results['neighbor_keypoints'], results['neighbor_visible'] = flip_keypoints(
+                    results['neighbor_keypoints'],
+                    results['neighbor_visible'],
+                    image_size=(width, height),
+                    flip_indices=results['flip_indices'],
+                    direction=results['flip_direction'],
+                )
+        return results
+
+
+@TRANSFORMS.register_module()
+class ClipTopdownAffine(TopdownAffine):
+    """MMPose's ``TopdownAffine``, which also moves the neighbors' poses into the crop.
+
+    Where the dataset has ``neighbor_poses=True``, it adds ``transformed_neighbor_keypoints``
+    (T, K, 2) in pixels of the input.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """See the class."""
+        results = super().transform(results)
+        if 'neighbor_keypoints' in results:
+            warp = get_udp_warp_matrix if self.use_udp else get_warp_matrix
+            rotation = results['bbox_rotation'][0] if 'bbox_rotation' in results else 0.0
+            matrix = warp(
+                results['input_center'],
+                results['input_scale'],
+                rotation,
+                output_size=self.input_size,
+            )
+            results['transformed_neighbor_keypoints'] = cv2.transform(
+                results['neighbor_keypoints'], matrix
+            )
         return results
 
 
@@ -184,22 +222,25 @@ class PackClipInputs(PackPoseInputs):
     """MMPose's ``PackPoseInputs`` for clips.
 
     ``inputs`` becomes a uint8 tensor (T, 3, H, W); everything that belongs to the clip stays in the
-    data sample's metainfo: ``video``, ``frame_number``, ``frame_paths``, ``frame_valid``,
-    ``key_index``, ``track_id``, ``bbox``, ``bbox_score``, ``box_source`` and ``clip_seed``, see
-    `PoseTrackVideoDataset`. ``bbox`` is as the pipeline left it: flipped if the clip was.
+    data sample's metainfo: ``video``, ``frame_number``, ``frame_paths``, ``frame_offsets``,
+    ``frame_valid``, ``key_index``, ``track_id``, ``bbox``, ``bbox_score``, ``box_source`` and
+    ``clip_seed``, see `PoseTrackVideoDataset`. ``bbox`` is as the pipeline left it: flipped if the
+    clip was. Poses of the neighbors become ``neighbor_poses`` (T, K, 3), see `ClipInput.poses`.
 
     Args:
         meta_keys: names of the results that go into the metainfo, where present.
         pack_transformed: also keep ``transformed_keypoints`` (pixels of the input), for pictures.
 
     Raises:
-        ValueError: if the frames differ in size.
+        ValueError: if the frames differ in size, or poses of the neighbors were not moved into the
+            crop.
     """
 
     CLIP_KEYS = (
         'video',
         'frame_number',
         'frame_paths',
+        'frame_offsets',
         'frame_valid',
         'key_index',
         'track_id',
@@ -207,6 +248,7 @@ class PackClipInputs(PackPoseInputs):
         'bbox_score',
         'box_source',
         'clip_seed',
+        'neighbor_poses',
     )
 
     def __init__(self, meta_keys: tuple | None = None, pack_transformed: bool = False) -> None:
@@ -217,6 +259,8 @@ class PackClipInputs(PackPoseInputs):
         """See the class."""
         frames = results['img']
         _common_shape(frames, results)
+        if 'neighbor_keypoints' in results:
+            results['neighbor_poses'] = _neighbor_poses(results)
         if isinstance(frames, np.ndarray):
             return super().transform(results)
         # Stacking planes takes a third of the time of transposing frames.
@@ -225,6 +269,18 @@ class PackClipInputs(PackPoseInputs):
         inputs = packed['inputs']  # (T * 3, 1, H, W)
         packed['inputs'] = inputs.reshape(len(frames), -1, *inputs.shape[-2:])
         return packed
+
+
+def _neighbor_poses(results: dict) -> np.ndarray:
+    """(T, K, 3) float32 x, y in pixels of the input, and 1 where labeled; else all three are 0."""
+    if 'transformed_neighbor_keypoints' not in results:
+        raise ValueError(
+            'the poses of the neighbors are not in pixels of the crop; expected ClipTopdownAffine '
+            'in place of TopdownAffine in the pipeline'
+        )
+    visible = results['neighbor_visible'][..., None] > 0
+    poses = np.concatenate([results['transformed_neighbor_keypoints'], visible], axis=-1)
+    return np.where(visible, poses, 0).astype(np.float32)
 
 
 def _common_shape(frames: list[np.ndarray] | np.ndarray, results: dict) -> tuple[int, ...]:

@@ -6,12 +6,12 @@ Shapes: B clips, T frames, D feature channels, h x w feature cells.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..method import MethodOutput
+from ..method import ClipInput, MethodOutput, VideoMethod
 
 
-class FrameConcat(nn.Module):
+class FrameConcat(VideoMethod):
     """Concatenates the features of the frames along the channels; one convolution T * D -> D.
 
     It starts as the identity on the key frame, as `CMPose` without token enhancement does: training
@@ -19,26 +19,31 @@ class FrameConcat(nn.Module):
 
     Args:
         embed_dims: D.
-        num_frames: T; the key frame is the one at T // 2.
+        num_frames, key_index: See `VideoMethod`.
         kernel_size: Of the convolution, odd; from 3 on, cells can look for what has moved.
 
     Raises:
         ValueError: If ``kernel_size`` is even.
     """
 
-    def __init__(self, embed_dims: int, num_frames: int = 3, kernel_size: int = 3):
-        super().__init__()
+    def __init__(
+        self,
+        embed_dims: int,
+        num_frames: int = 3,
+        kernel_size: int = 3,
+        key_index: int | None = None,
+    ):
+        super().__init__(num_frames, key_index)
         if kernel_size % 2 == 0:
             raise ValueError(f'FrameConcat: kernel_size is {kernel_size}, expected an odd number')
-        self.num_frames = num_frames
         middle = kernel_size // 2
         self.conv = nn.Conv2d(num_frames * embed_dims, embed_dims, kernel_size, padding=middle)
         with torch.no_grad():
             self.conv.weight.zero_()
             self.conv.bias.zero_()
             of_frames = self.conv.weight[:, :, middle, middle].unflatten(1, (num_frames, -1))
-            of_frames[:, num_frames // 2] = torch.eye(embed_dims)
+            of_frames[:, self.key_index] = torch.eye(embed_dims)
 
-    def forward(self, features: Tensor, clip_seeds: Tensor | None = None) -> MethodOutput:
+    def forward(self, clip: ClipInput) -> MethodOutput:
         """Fuses (B, T, D, h, w) into (B, D, h, w); nothing is random."""
-        return MethodOutput(self.conv(features.flatten(1, 2)))
+        return MethodOutput(self.conv(clip.features.flatten(1, 2)))

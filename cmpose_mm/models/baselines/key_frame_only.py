@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from ..method import MethodOutput
+from ..method import ClipInput, MethodOutput, VideoMethod
 
 
-class KeyFrameOnly(nn.Module):
+class KeyFrameOnly(VideoMethod):
     """Hands on the key frame's features and nothing else.
 
     With it the estimator is the single-frame model of the same backbone and head, on the same
     samples. Clips of one frame, the default, make it as fast as that model too.
 
     Args:
-        num_frames: T; the key frame is the one at T // 2.
+        num_frames, key_index: See `VideoMethod`.
     """
 
-    def __init__(self, num_frames: int = 1):
-        super().__init__()
-        self.num_frames = num_frames
+    def __init__(self, num_frames: int = 1, key_index: int | None = None):
+        super().__init__(num_frames, key_index)
 
-    def forward(self, features: Tensor, clip_seeds: Tensor | None = None) -> MethodOutput:
+    def forward(self, clip: ClipInput) -> MethodOutput:
         """Takes (B, D, h, w) out of (B, T, D, h, w); nothing is random."""
-        return MethodOutput(features[:, self.num_frames // 2])
+        return MethodOutput(clip.features[:, self.key_index])

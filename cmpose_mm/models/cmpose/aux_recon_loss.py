@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .stateless_random import draw_seeds
-from .token_corruption import CorruptedTokens, gather_tokens, mask_tokens, noise_tokens
+from ..layers import draw_seeds, gather_tokens
+from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
 
 def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool = True) -> Tensor:

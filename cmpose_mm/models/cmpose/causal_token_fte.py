@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .causal_selection import SELECTIONS
-from .token_clustering import cluster_tokens, merge_tokens, restore_tokens
+from ..layers import SELECTIONS, cluster_tokens, merge_tokens, restore_tokens
 
 
 @dataclass

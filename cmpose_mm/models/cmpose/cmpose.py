@@ -8,16 +8,20 @@ Shapes: B clips, T frames, N = h * w cells a frame, K joints, D token width.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from ..method import MethodOutput
+import torch
+from torch import Tensor
+
+from ..method import ClipInput, MethodOutput, VideoMethod
 from .aux_recon_loss import AuxReconLoss
 from .causal_token_fte import CausalTokenFTE
 from .criss_cross_st_neck import CrissCrossSTNeck
 from .temporal_fusion import TEMPORAL_FUSIONS
 
 
-class CMPose(nn.Module):
+class CMPose(VideoMethod):
     """CM-Pose without backbone and head.
 
     ::
@@ -48,14 +52,14 @@ class CMPose(nn.Module):
         fte: The fine token enhancement; None feeds the fused tokens to the head (an ablation).
         aux: The auxiliary tasks; None for none.
         embed_dims: D.
-        num_frames: T.
-        key_index: Position of the key frame in the clip; None for the middle, T // 2. A clip
-            without future frames has it at T - 1.
+        num_frames, key_index: See `VideoMethod`.
         temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight a frame.
 
     Raises:
         ValueError: If ``key_index`` or ``temporal_fusion`` is not one of these.
     """
+
+    detail_kinds = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
 
     def __init__(
         self,
@@ -67,42 +71,36 @@ class CMPose(nn.Module):
         key_index: int | None = None,
         temporal_fusion: str = 'concat',
     ):
-        super().__init__()
-        key_index = num_frames // 2 if key_index is None else key_index
-        if not 0 <= key_index < num_frames:
-            raise ValueError(
-                f'CMPose: key_index is {key_index}, expected 0 to {num_frames - 1} '
-                f'for {num_frames} frames'
-            )
+        super().__init__(num_frames, key_index)
         if temporal_fusion not in TEMPORAL_FUSIONS:
             raise ValueError(
                 f'CMPose: temporal_fusion is {temporal_fusion!r}, '
                 f'expected one of {sorted(TEMPORAL_FUSIONS)}'
             )
-        self.num_frames = num_frames
-        self.key_index = key_index
         self.neck = neck
-        self.temporal_fusion = TEMPORAL_FUSIONS[temporal_fusion](embed_dims, num_frames, key_index)
+        self.temporal_fusion = TEMPORAL_FUSIONS[temporal_fusion](
+            embed_dims, self.num_frames, self.key_index
+        )
         self.fte = fte
         self.aux = aux
 
-    def forward(self, features: Tensor, clip_seeds: Tensor | None = None) -> MethodOutput:
+    def forward(self, clip: ClipInput) -> MethodOutput:
         """Computes the key frame's features of B clips.
 
         Args:
-            features: (B, T, D, h, w) backbone features.
-            clip_seeds: (B,) int64 seeds of the corruption, used in training only; None draws them
-                from torch's generator.
+            clip: Its last map (B, T, D, h, w) is used, and in training its seeds, for the
+                corruption; without them torch's generator draws some.
 
         Returns:
             Losses ``loss_mask`` and ``loss_denoise`` in training with ``aux``; details
             ``causal_tokens``, ``cluster_ids`` and ``similarity`` (see `FTEOutput`) with ``fte``.
         """
+        features = clip.features
         height, width = features.shape[-2:]
         tokens = features.flatten(3).transpose(2, 3)
         tasks = {}
         if self.training and self.aux is not None:
-            tasks = self.aux.corrupt(tokens, clip_seeds)
+            tasks = self.aux.corrupt(tokens, clip.seeds)
         refined = self.neck(tokens, list(tasks.values()))
         losses = {
             name: self.aux(restored, tokens, task.indices)
@@ -121,3 +119,25 @@ class CMPose(nn.Module):
             )
         key_features = fused.transpose(1, 2).reshape(-1, fused.shape[2], height, width)
         return MethodOutput(key_features, losses, details)
+
+    @contextmanager
+    def selecting_at_random(self, generator: torch.Generator) -> Iterator[None]:
+        """Within it, the joints choose any cells, none twice; the rest of the method is the same.
+
+        Raises:
+            ValueError: If there is no token enhancement, which selects.
+        """
+        if self.fte is None:
+            raise ValueError('CMPose: nothing is selected without token enhancement (fte is None)')
+
+        def choose(similarity: Tensor, num_causal: int) -> Tensor:
+            num_clips, num_joints, num_cells = similarity.shape
+            order = torch.rand(num_clips, num_cells, generator=generator).argsort(dim=1)
+            cells = order[:, : num_joints * num_causal].to(similarity.device)
+            return cells.unflatten(1, (num_joints, num_causal))
+
+        learned, self.fte.select = self.fte.select, choose
+        try:
+            yield
+        finally:
+            self.fte.select = learned

@@ -1,7 +1,7 @@
 """CM-Pose's multitask learning network: criss-cross spatio-temporal attention (eq. 4-7).
 
 Shapes: B clips, T frames, N feature tokens a frame, K keypoint tokens, P = N + K slots a frame,
-D token width, A attention width, h heads, M corrupted tokens of a clip.
+D token width, A attention width, M corrupted tokens of a clip.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .token_corruption import CorruptedTokens, gather_tokens
+from ..layers import SpatialAttention, TemporalAttention, gather_tokens
+from .token_corruption import CorruptedTokens
 
 
 @dataclass
@@ -29,62 +29,6 @@ class NeckOutput:
     tokens: Tensor
     keypoint_tokens: Tensor
     restored: tuple[Tensor, ...] = ()
-
-
-class _ResidualAttention(nn.Module):
-    """Pre-norm residual multi-head self-attention over (B, T, P, D); subclasses say along what.
-
-    The output projection starts at zero: the module starts as the identity (chosen).
-    """
-
-    def __init__(self, embed_dims: int, attention_dims: int, num_heads: int):
-        super().__init__()
-        if attention_dims % num_heads:
-            raise ValueError(
-                f'CrissCrossSTNeck: attention_dims {attention_dims} is not a multiple of '
-                f'num_heads {num_heads}'
-            )
-        self.num_heads = num_heads
-        self.head_dims = attention_dims // num_heads
-        self.norm = nn.LayerNorm(embed_dims)
-        self.qkv = nn.Linear(embed_dims, 3 * attention_dims)
-        self.proj = nn.Linear(attention_dims, embed_dims)
-        nn.init.xavier_uniform_(self.qkv.weight)
-        nn.init.zeros_(self.qkv.bias)
-        nn.init.zeros_(self.proj.weight)
-        nn.init.zeros_(self.proj.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Here and below: with unflatten the ONNX export would fix the number of clips.
-        qkv = self.qkv(self.norm(x))
-        qkv = qkv.reshape(-1, *x.shape[1:3], 3, self.num_heads, self.head_dims)
-        queries, keys, values = qkv.unbind(3)  # each (B, T, P, h, A / h)
-        return x + self.proj(self.attend(queries, keys, values).flatten(3))
-
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        raise NotImplementedError
-
-
-class SpatialAttention(_ResidualAttention):
-    """D_S: every slot attends to the P slots of its own frame."""
-
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        # Four axes: with five, no fused kernel takes them, neither on the CPU nor on CUDA.
-        num_frames = queries.shape[1]
-        queries, keys, values = (x.flatten(0, 1).transpose(1, 2) for x in (queries, keys, values))
-        out = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2)
-        return out.reshape(-1, num_frames, *out.shape[1:])
-
-
-class TemporalAttention(_ResidualAttention):
-    """D_T: every slot attends to the same slot of the T frames."""
-
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        # Written out: with a sequence of three, the fused kernel is several times slower.
-        queries = queries * queries.shape[-1] ** -0.5
-        logits = (queries.unsqueeze(2) * keys.unsqueeze(1)).sum(-1)  # (B, T, T, P, h)
-        weights = logits.softmax(dim=2).to(values.dtype)
-        return (weights.unsqueeze(-1) * values.unsqueeze(1)).sum(2)
 
 
 class ConcatFusion(nn.Module):

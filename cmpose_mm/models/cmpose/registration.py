@@ -34,7 +34,7 @@ def build_cmpose(
         fte: Config of the token enhancement, without ``embed_dims`` and ``num_keypoints``.
         aux: Config of the auxiliary tasks.
         num_keypoints: Joints of the dataset.
-        num_frames: Frames of a clip.
+        num_frames: T, frames of a clip.
         **kwargs: The other arguments of `CMPose`.
     """
     shared = dict(embed_dims=embed_dims, num_keypoints=num_keypoints)

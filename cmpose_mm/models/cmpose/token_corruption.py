@@ -1,7 +1,8 @@
 """Corruption of feature tokens for the auxiliary tasks (eq. 1 of CM-Pose).
 
-Which tokens of a clip are corrupted, and with which noise, follows from the clip's seed alone (see
-`stateless_random`): not from the other clips of the batch, the process or the device.
+Which tokens of a clip are corrupted, and with which noise, follows from the clip's seed alone
+(see `cmpose_mm.models.layers.stateless_random`): not from the other clips of the batch, the process
+or the device.
 
 Shapes: B clips, T frames, N tokens a frame, D token width, M corrupted tokens of a clip.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .stateless_random import hash_rows, standard_normals
+from ..layers import hash_rows, standard_normals
 
 _MASK_STREAM, _NOISE_STREAM, _NOISE_VALUE_STREAM = range(3)
 
@@ -46,11 +47,6 @@ def choose_tokens(seeds: Tensor, stream: int, num_tokens: int, ratio: float) -> 
     """
     hashes = hash_rows(seeds, stream, torch.arange(num_tokens, device=seeds.device))
     return hashes.topk(round(ratio * num_tokens), largest=False).indices
-
-
-def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
-    """The tokens (B, M, D) of clips (B, T, N, D) at ``indices`` (B, M), each t * N + cell."""
-    return tokens.flatten(1, 2).gather(1, indices[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
 def mask_tokens(tokens: Tensor, seeds: Tensor, ratio: float) -> CorruptedTokens:

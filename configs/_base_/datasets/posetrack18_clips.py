@@ -5,6 +5,8 @@ Expected on disk (`tools/check_posetrack.py data/posetrack18` tells what is miss
     data/posetrack18/annotations/{train,val}/*.json      official labels, one file a video
     data/posetrack18/images/{train,val}/<video>/*.jpg    official frames
 
+The clips are as long as the model's method wants them (`model.method.num_frames`).
+
 A merged file (`annotations/posetrack18_train.json`, as in MMPose's documentation) serves as well.
 
 Validation uses ground-truth boxes, so that it runs with the official data alone. Published numbers
@@ -58,7 +60,6 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/train',
         data_prefix=dict(img=''),
-        num_frames=3,
         pipeline=train_pipeline,
     ),
 )
@@ -74,7 +75,6 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/val',
         data_prefix=dict(img=''),
-        num_frames=3,
         test_mode=True,
         pipeline=val_pipeline,
     ),

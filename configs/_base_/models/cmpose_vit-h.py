@@ -1,14 +1,5 @@
-"""CM-Pose on ViT-H, see cmpose_vit-b.py."""
+"""Name of an earlier version, when the model brought its schedule along."""
 
-_base_ = ['./cmpose_vit-b.py']
+_base_ = ['../../cmpose/models/cmpose_vit-h.py', '../schedules/adamw_20e.py']
 
-model = dict(
-    backbone=dict(arch='huge', drop_path_rate=0.55),
-    method=dict(embed_dims=1280, neck=dict(num_heads=13, attention_dims=416)),
-    head=dict(in_channels=1280),
-)
-
-load_from = (
-    'https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/'
-    'td-hm_ViTPose-huge_8xb64-210e_coco-256x192-e32adcd4_20230314.pth'
-)
+load_from = _base_.coco_weights

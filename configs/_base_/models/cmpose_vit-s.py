@@ -1,19 +1,5 @@
-"""CM-Pose on ViT-S, see cmpose_vit-b.py."""
+"""Name of an earlier version, when the model brought its schedule along."""
 
-_base_ = ['./cmpose_vit-b.py']
+_base_ = ['../../cmpose/models/cmpose_vit-s.py', '../schedules/adamw_20e.py']
 
-model = dict(
-    backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536
-        ),
-        drop_path_rate=0.1,
-    ),
-    method=dict(embed_dims=384, neck=dict(num_heads=4, attention_dims=128)),
-    head=dict(in_channels=384),
-)
-
-load_from = (
-    'https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/'
-    'td-hm_ViTPose-small_8xb64-210e_coco-256x192-62d7a712_20230314.pth'
-)
+load_from = _base_.coco_weights

@@ -4,7 +4,7 @@ import pytest
 import slow_cmpose
 import torch
 
-from cmpose_mm.models.cmpose.stateless_random import draw_seeds, hash_rows, standard_normals
+from cmpose_mm.models.layers.stateless_random import draw_seeds, hash_rows, standard_normals
 
 
 def signed(bits):

@@ -2,7 +2,7 @@ import pytest
 import slow_cmpose
 import torch
 
-from cmpose_mm.models.cmpose.token_clustering import (
+from cmpose_mm.models.layers.token_clustering import (
     cluster_tokens,
     log_density,
     merge_tokens,

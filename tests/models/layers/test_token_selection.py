@@ -2,7 +2,7 @@ import pytest
 import slow_cmpose
 import torch
 
-from cmpose_mm.models.cmpose.causal_selection import select_exclusive, select_union
+from cmpose_mm.models.layers.token_selection import select_exclusive, select_union
 
 REFERENCES = [
     (select_exclusive, slow_cmpose.select_exclusive),

@@ -1,0 +1,255 @@
+"""Whether everything works where CUDA is: one command, a line for each thing that held or did not.
+
+Renders a few videos, then, on all GPUs of the machine: a short training (NCCL if there are many),
+mixed precision in float16 and in bfloat16, a training that is killed and resumed, `mim test`, a
+compiled model, and an exported one; each as a user would start it. The commands and what they
+printed stay in the work folder. Exit status 1 if something failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+
+from cmpose_mm.apis.loading import find_config, load_pose_model
+
+ROOT = Path(__file__).resolve().parents[1]
+EPOCHS = 2
+KILLED_IN_TRAINING = re.compile(r'Epoch\(train\)\s+\[2\]')
+
+
+class Failed(Exception):
+    """A check that did not hold; the message says where to look."""
+
+
+class Skipped(Exception):
+    """A check that this machine can not make; the message says why."""
+
+
+class Checks:
+    """The checks, which build on each other's data and checkpoints.
+
+    Args:
+        config: of the model that is trained.
+        folder: gets data, checkpoints and logs.
+        device: 'cuda' or 'cpu'.
+    """
+
+    def __init__(self, config: str, folder: Path, device: str) -> None:
+        self.config, self.folder, self.device = find_config(config), folder, device
+        self.num_gpus = torch.cuda.device_count() if device == 'cuda' else 0
+        root = str(folder / 'data')
+        self.data = [
+            f'{loader}_dataloader.dataset.data_root={root}' for loader in ('train', 'val', 'test')
+        ]
+        self.data += [
+            f'{which}_evaluator.ann_file={root}/annotations/val' for which in ('val', 'test')
+        ]
+
+    def all(self) -> dict[str, Callable[[], str]]:
+        """Name -> what does it; each returns what is worth knowing."""
+        return {
+            'render data': self.render,
+            f'train, {self.num_gpus or "no"} GPUs': self.train,
+            'float16': lambda: self.train_in('float16'),
+            'bfloat16': lambda: self.train_in('bfloat16'),
+            'killed and resumed': self.resume,
+            'mim test': self.test,
+            'torch.compile': self.compile,
+            'export to ONNX': self.export,
+        }
+
+    # ---- checks ------------------------------------------------------------------------------
+
+    def render(self) -> str:
+        """Videos to train on."""
+        tool = ROOT / 'tools' / 'make_synthetic_posetrack.py'
+        sizes = '--train 8 --val 2 --frames 4 --size 160 120 --workers 1'.split()
+        self._run('render', [tool, self.folder / 'data', *sizes])
+        return '10 videos'
+
+    def train(self) -> str:
+        """A training, and its last validation."""
+        output = self._run('train', self._training('train'))
+        return f'AP {_ap(output):.1f}'
+
+    def train_in(self, precision: str) -> str:
+        """A training in mixed precision."""
+        if precision == 'float16' and self.device == 'cpu':
+            raise Skipped('float16 with loss scaling needs CUDA')
+        if precision == 'float16':
+            command = self._training(precision, '--amp')
+        else:
+            command = self._training(precision, options=['optim_wrapper.type=BFloat16OptimWrapper'])
+        return f'AP {_ap(self._run(precision, command)):.1f}'
+
+    def resume(self) -> str:
+        """SIGKILL in the second epoch; the resumed training ends with the weights of the whole."""
+        command = [sys.executable, *map(str, self._training('killed'))]
+        with open(self.folder / 'killed.log', 'w') as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=self._environment(),
+            )  # fmt: skip
+            while not KILLED_IN_TRAINING.search((self.folder / 'killed.log').read_text()):
+                if process.poll() is not None:
+                    raise Failed(f'ended before the second epoch, see {log.name}')
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._run('resumed', [*self._training('killed', '--resume')])
+        whole, resumed = (
+            torch.load(self._checkpoint(name), map_location='cpu')['state_dict']
+            for name in ('train', 'killed')
+        )
+        largest = max(
+            float((whole[name].float() - resumed[name].float()).abs().max()) for name in whole
+        )
+        # Sums in another order: on a GPU, two whole trainings differ as well.
+        if largest > (1e-2 if self.device == 'cuda' else 1e-6):
+            raise Failed(f'weights differ from those of the whole training by {largest:.1e}')
+        return f'weights differ by at most {largest:.1e}'
+
+    def test(self) -> str:
+        """The checkpoint of the training, tested by another process."""
+        command = [
+            '-m',
+            'mim',
+            'test',
+            'mmpose',
+            self.config,
+            '--checkpoint',
+            self._checkpoint('train'),
+        ]
+        command += ['--work-dir', self.folder / 'test', *self._processes()]
+        output = self._run('test', [*command, '--cfg-options', *self.data])
+        return f'AP {_ap(output):.1f}'
+
+    def compile(self) -> str:
+        """Heatmaps of the compiled model against those of the model."""
+        model = self._model()
+        clips = torch.randn(2, model.method.num_frames, 3, *self._input_size(model)[::-1])
+        clips = clips.to(self.device)
+        # On a CPU, making code takes minutes and is not what is asked here.
+        backend = 'inductor' if self.device == 'cuda' else 'aot_eager'
+        with torch.no_grad():
+            expected = model(clips, None, mode='tensor')
+            compiled = torch.compile(model, fullgraph=True, backend=backend)
+            found = compiled(clips, None, mode='tensor')
+        return _close(found, expected, 1e-3)
+
+    def export(self) -> str:
+        """Heatmaps of the exported model against those of the model."""
+        from cmpose_mm.apis.export import export_onnx, largest_difference
+
+        path = self.folder / 'model.onnx'
+        model = self._model()
+        export_onnx(model, path)
+        difference = largest_difference(model, path)
+        if difference > 1e-3:
+            raise Failed(f'heatmaps differ by {difference:.1e}')
+        return f'heatmaps differ by at most {difference:.1e}'
+
+    # ---- commands ----------------------------------------------------------------------------
+
+    def _training(self, name: str, *arguments: str, options: tuple | list = ()) -> list:
+        command = ['-m', 'mim', 'train', 'mmpose', self.config, *self._processes(), *arguments]
+        command += ['--work-dir', self.folder / name, '--cfg-options', *self.data]
+        command += [f'train_cfg.max_epochs={EPOCHS}', 'load_from=None', *options]
+        return command
+
+    def _processes(self) -> list[str]:
+        if self.num_gpus > 1:
+            return ['--launcher', 'pytorch', '--gpus', str(self.num_gpus)]
+        return ['--gpus', str(self.num_gpus)]
+
+    def _environment(self) -> dict[str, str]:
+        hidden = {} if self.device == 'cuda' else {'CUDA_VISIBLE_DEVICES': ''}
+        return {**os.environ, **hidden}
+
+    def _run(self, name: str, arguments: list) -> str:
+        """Runs Python with arguments; what it printed is kept in ``<name>.log``."""
+        log = self.folder / f'{name}.log'
+        with log.open('w') as file:
+            status = subprocess.run(
+                [sys.executable, *map(str, arguments)], stdout=file, stderr=subprocess.STDOUT,
+                env=self._environment(),
+            ).returncode  # fmt: skip
+        if status:
+            raise Failed(f'exit status {status}, see {log}')
+        return log.read_text()
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.folder / name / f'epoch_{EPOCHS}.pth'
+
+    def _model(self):
+        return load_pose_model(self.config, self._checkpoint('train'), self.device)
+
+    @staticmethod
+    def _input_size(model) -> tuple[int, int]:
+        return model.head.decoder.input_size
+
+
+def _ap(output: str) -> float:
+    """The last AP that a command printed."""
+    found = re.findall(r'posetrack/Total AP: ([\d.]+)', output)
+    if not found:
+        raise Failed('no AP was printed')
+    return float(found[-1])
+
+
+def _close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> str:
+    difference = float((found - expected).abs().max())
+    if difference > tolerance:
+        raise Failed(f'heatmaps differ by {difference:.1e}')
+    return f'heatmaps differ by at most {difference:.1e}'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="""examples:
+  python benchmarks/check_gpu.py
+  python benchmarks/check_gpu.py --config my_tiny_config.py --work-dir work_dirs/check""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--config', default='cmpose/cmpose_tiny.py',
+                        help='what is trained (default: %(default)s)')  # fmt: skip
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/check_gpu'),
+                        help='made anew (default: %(default)s)')  # fmt: skip
+    parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
+    args = parser.parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('torch finds no CUDA device here; --device cpu runs the same code without')
+    shutil.rmtree(args.work_dir, ignore_errors=True)
+    args.work_dir.mkdir(parents=True)
+    rows = []
+    for name, check in Checks(args.config, args.work_dir.resolve(), args.device).all().items():
+        print(f'{name} ...', flush=True)
+        start = time.monotonic()
+        try:
+            result, told = 'held', check()
+        except Skipped as reason:
+            result, told = 'skipped', str(reason)
+        except Exception as error:  # one check that fails is not to hide the others
+            result, told = 'FAILED', f'{type(error).__name__}: {error}'
+        rows.append([name, result, f'{time.monotonic() - start:.0f} s', told])
+    names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    print(f'\ntorch {torch.__version__}, {", ".join(names) or "no GPU"}\n')
+    print(tabulate(rows, ['check', 'result', 'time', ''], tablefmt='github'))
+    sys.exit(any(row[1] == 'FAILED' for row in rows))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,87 @@
+"""Model and data have to mean the same clips."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+from torch import nn
+
+from .bare_model import bare_model
+from .epoch_seed_hook import leaf_datasets
+
+
+@HOOKS.register_module()
+class ClipLayoutHook(Hook):
+    """Before anything is computed: datasets take T from the model, and what contradicts it is told.
+
+    ``model.method.num_frames`` decides how many frames the clips have. A dataset without
+    ``num_frames`` of its own gets it from there (1 for a model without a method); a dataset that
+    says otherwise, has its key frame elsewhere than ``model.method.key_index``, or lacks the
+    neighbors' poses that the method needs, is an error.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Sets and checks the datasets of all loops that are going to run.
+
+        Raises:
+            ValueError: If a dataset contradicts the model; the message names both keys.
+        """
+        model = bare_model(runner)
+        for name in ('train', 'val', 'test'):
+            loop = getattr(runner, f'_{name}_loop')
+            if loop is None or isinstance(loop, dict):  # a loop that does not run is not built
+                continue
+            changed = [
+                fit_clips(dataset, model, f'{name}_dataloader.dataset', training=name == 'train')
+                for dataset in leaf_datasets(loop.dataloader.dataset)
+                if hasattr(dataset, 'set_num_frames')
+            ]
+            # Before 0.10.12, MMEngine's iteration-based loop has started its data workers by now.
+            iterator = getattr(loop, 'dataloader_iterator', None)
+            if any(changed) and getattr(iterator, '_iterator', None) is not None:
+                loop.dataloader_iterator = type(iterator)(loop.dataloader)
+
+
+def fit_clips(dataset, model: nn.Module, key: str, training: bool) -> bool:
+    """Gives a dataset the model's number of frames, or checks its own.
+
+    Args:
+        dataset: a `PoseTrackVideoDataset`.
+        model: the estimator.
+        key: of the dataset in the config, for messages.
+        training: whether the clips are for training.
+
+    Returns:
+        Whether the dataset was changed.
+
+    Raises:
+        ValueError: see `ClipLayoutHook`.
+    """
+    method = getattr(model, 'method', None)
+    num_frames = getattr(method, 'num_frames', 1)
+    if training:
+        num_frames = getattr(method, 'num_training_frames', num_frames)
+    changed = dataset.num_frames is None
+    if changed:
+        dataset.set_num_frames(num_frames)
+    if method is None:
+        return changed
+    if dataset.num_frames != num_frames:
+        raise ValueError(
+            f'{key}.num_frames is {dataset.num_frames}, but model.method.num_frames asks for '
+            f'{num_frames}{" in training" if training else ""}; expected the same, or no '
+            f'{key}.num_frames, which then follows the model'
+        )
+    key_index = getattr(method, 'key_index', num_frames // 2)
+    if num_frames > 1 and dataset.key_index != key_index:
+        raise ValueError(
+            f'{key}.causal is {dataset.causal}, so that the key frame is at {dataset.key_index} of '
+            f'{num_frames} frames, but model.method.key_index is {key_index}; expected the same'
+        )
+    if getattr(method, 'needs_poses', False) and not dataset.neighbor_poses:
+        raise ValueError(
+            f'model.method of type {type(method).__name__} needs the poses of the neighbors; '
+            f'expected {key}.neighbor_poses=True'
+        )
+    return changed

@@ -1,0 +1,151 @@
+"""The weights of the head on every frame, from the single-frame model that training starts from."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+from torch import Tensor
+
+from .bare_model import bare_model
+
+_HEAD, _FRAME_HEAD, _LAST_LAYER = 'head.', 'frame_head.', 'final_layer.'
+
+
+@HOOKS.register_module()
+class FrameHeadHook(Hook):
+    """Copies ``head`` of the checkpoint to load into the model's ``frame_head``.
+
+    A checkpoint that has a frame head of its own is left as it is, and so are models without one.
+    The last layer's channels are copied by the *names* of their joints: published models have other
+    joints, in another order. Joints that the checkpoint lacks keep their random weights if the
+    frame head is trained; a frozen one is refused.
+
+    Args:
+        joints: Names of the checkpoint's joints, in its order, for a checkpoint that does not tell
+            them (``meta.dataset_meta`` of those that MMEngine's runner writes).
+    """
+
+    def __init__(self, joints: list[str] | None = None) -> None:
+        self.joints = joints
+        self._loaded = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Adds the frame head's weights to the checkpoint's.
+
+        Raises:
+            ValueError: If the checkpoint does not have what the frame head needs.
+        """
+        model = bare_model(runner)
+        if getattr(model, 'frame_head', None) is None:
+            return
+        weights = checkpoint.get('state_dict', checkpoint)
+        self._loaded = True
+        if any(name.removeprefix('module.').startswith(_FRAME_HEAD) for name in weights):
+            return
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        weights.update(
+            frame_head_weights(
+                {name.removeprefix('module.'): value for name, value in weights.items()},
+                self.joints or joint_names(meta),
+                model.frame_head.state_dict(),
+                joint_names(_dataset_meta(runner)),
+                frozen=model.frame_head_frozen,
+            )
+        )
+
+    def before_train(self, runner: Runner) -> None:
+        """A frozen frame head has to come from somewhere.
+
+        Raises:
+            ValueError: If nothing was loaded.
+        """
+        model = bare_model(runner)
+        if getattr(model, 'frame_head', None) is None or not model.frame_head_frozen:
+            return
+        if not self._loaded:
+            raise ValueError(
+                'model.frame_head is frozen, but nothing is loaded (load_from is None); expected '
+                'load_from, the checkpoint of a single-frame model, or frame_head_frozen=False'
+            )
+
+
+def joint_names(meta: dict) -> list[str]:
+    """Names of a data set's joints in their order, of its meta information; [] if unknown."""
+    names = meta.get('keypoint_id2name') or {}
+    return [names[index] for index in sorted(names)]
+
+
+def _dataset_meta(runner: Runner) -> dict:
+    """Meta information of the data that a runner works on."""
+    for name in ('train', 'val', 'test'):
+        loop = getattr(runner, f'_{name}_loop')
+        if loop is not None and not isinstance(loop, dict):
+            return loop.dataloader.dataset.metainfo
+    return {}
+
+
+def frame_head_weights(
+    start: dict[str, Tensor],
+    start_joints: list[str],
+    own: dict[str, Tensor],
+    own_joints: list[str],
+    frozen: bool,
+) -> dict[str, Tensor]:
+    """Weights for a frame head, from those of a single-frame model.
+
+    Args:
+        start: weights of the single-frame model.
+        start_joints: names of its joints, the channels of its last layer.
+        own: weights that the frame head has now, without a prefix.
+        own_joints: names of the joints that it is to have.
+        frozen: whether it keeps what it gets.
+
+    Returns:
+        Name with the prefix ``frame_head.`` -> weight.
+
+    Raises:
+        ValueError: If the model to start from has no head, other shapes, or, with ``frozen``, not
+            all the joints.
+    """
+    heads = {n[len(_HEAD) :]: value for n, value in start.items() if n.startswith(_HEAD)}
+    last = [name for name in own if name.startswith(_LAST_LAYER)]
+    if last and all(name in heads for name in last):
+        found = len(heads[last[0]])
+        if len(start_joints) != found:
+            told = f'{len(start_joints)} names' if start_joints else 'no names'
+            raise ValueError(
+                f'the checkpoint to load has {found} joints and {told} of them; expected names in '
+                'its meta.dataset_meta, or FrameHeadHook(joints=[...])'
+            )
+    missing = [joint for joint in own_joints if joint not in start_joints]
+    if missing and frozen:
+        raise ValueError(
+            f'the checkpoint to load has no joint {", ".join(missing)}, which the frozen '
+            'model.frame_head needs; expected a single-frame model of the same joints, or '
+            'frame_head_frozen=False'
+        )
+    if missing:
+        print_log(f'model.frame_head: the checkpoint has no {", ".join(missing)}', 'current')
+    copied = {}
+    for name, value in own.items():
+        if name not in heads:
+            raise ValueError(
+                f'the checkpoint to load has no {_HEAD}{name}, which model.frame_head needs'
+            )
+        value = heads[name]
+        if name in last:
+            rows = own[name].clone()
+            for row, joint in enumerate(own_joints):
+                if joint in start_joints:
+                    rows[row] = value[start_joints.index(joint)]
+            value = rows
+        if value.shape != own[name].shape:
+            raise ValueError(
+                f'{_HEAD}{name} of the checkpoint to load has shape {tuple(value.shape)}, '
+                f'model.frame_head needs {tuple(own[name].shape)}'
+            )
+        copied[_FRAME_HEAD + name] = torch.as_tensor(value)
+    return copied

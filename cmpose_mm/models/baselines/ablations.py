@@ -1,0 +1,39 @@
+"""The baselines as variants of any method's config."""
+
+from __future__ import annotations
+
+from mmengine import Config
+
+from cmpose_mm.ablation.variants import Overrides, Variant
+
+CLIP_LENGTHS: Overrides = {
+    f'{loader}_dataloader.dataset.num_frames': None for loader in ('train', 'val', 'test')
+}
+"""Clips as long as the method wants them, whatever the config says."""
+
+
+def single_frame(config: Config) -> Overrides:
+    """The single-frame model on the same samples; its step is shorter."""
+    return {**CLIP_LENGTHS, 'model.method': dict(_delete_=True, type='KeyFrameOnly')}
+
+
+def averaged_heatmaps(config: Config) -> Overrides:
+    """The single-frame model, tested with the mean of the heatmaps of the clip's frames."""
+    num_frames = config.model.method.num_frames
+    return {
+        **CLIP_LENGTHS,
+        'model.method': dict(_delete_=True, type='StackedFrames', num_frames=num_frames),
+        'model.head.type': 'HeatmapAverageHead',
+    }
+
+
+def concatenation(kernel_size: int) -> Variant:
+    """One convolution over the concatenated frames."""
+
+    def overrides(config: Config) -> Overrides:
+        method = config.model.method
+        sizes = dict(embed_dims=method.embed_dims, num_frames=method.num_frames)
+        method = dict(_delete_=True, type='FrameConcat', kernel_size=kernel_size, **sizes)
+        return {'model.method': method}
+
+    return overrides

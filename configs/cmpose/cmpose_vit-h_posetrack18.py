@@ -1,0 +1,9 @@
+"""CM-Pose (ViT-H) on PoseTrack18, the paper's recipe."""
+
+_base_ = [
+    './models/cmpose_vit-h.py',
+    '../_base_/datasets/posetrack18_clips.py',
+    '../_base_/schedules/adamw_20e.py',
+]
+
+load_from = _base_.coco_weights

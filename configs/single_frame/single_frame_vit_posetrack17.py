@@ -1,0 +1,10 @@
+"""First stage: ViTPose-B on single frames of PoseTrack17, with its 15 joints."""
+
+_base_ = [
+    '../_base_/models/vit-b.py',
+    '../_base_/datasets/posetrack17_clips.py',
+    '../_base_/schedules/adamw_20e.py',
+]
+
+model = dict(method=dict(type='KeyFrameOnly', num_frames=1))
+load_from = _base_.coco_weights

@@ -1,0 +1,82 @@
+"""Releases of PoseTrack in one dataset."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.dataset import BaseDataset
+from mmengine.dataset import ConcatDataset as MMEngineConcatDataset
+from mmengine.registry import DATASETS, DefaultScope
+from posetrack_samples import person, write_annolist_video, write_coco_video
+
+from cmpose_mm.datasets import ConcatDataset, GroupedFrameSampler
+
+
+@pytest.fixture(autouse=True)
+def mmpose_scope():
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        yield
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Configs of a PoseTrack17, a PoseTrack18 and a PoseTrack21 dataset."""
+    write_annolist_video(tmp_path / '17', 'train', '000342_mpii', [[person(0)], [], [person(1)]])
+    for release in ('18', '21'):
+        write_coco_video(tmp_path / release, 'train', '000001_a', [[person(0), person(1)]])
+    return [
+        dict(
+            type='PoseTrackVideoDataset',
+            dataset_name=f'posetrack{release}',
+            data_root=str(tmp_path / release),
+            ann_file='annotations/train',
+            pipeline=[],
+        )
+        for release in ('17', '18', '21')
+    ]
+
+
+def test_releases_of_posetrack_can_be_mixed(parts):
+    data = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
+    assert isinstance(data, MMEngineConcatDataset)
+    assert [data[index]['video'] for index in range(6)] == ['000342_mpii'] * 2 + ['000001_a'] * 4
+    assert data.metainfo['dataset_name'] == 'posetrack17'
+    order = GroupedFrameSampler(data, seed=0, batch_size=2, num_workers=0)
+    assert sorted(order) == list(range(6))
+
+
+def test_wrapped_and_lazy_parts(parts):
+    wrapped = [dict(type='RepeatDataset', dataset=part, times=2) for part in parts]
+    data = DATASETS.build(dict(type='ConcatDataset', datasets=wrapped, lazy_init=True))
+    assert not data._fully_initialized
+    data.full_init()
+    assert len(data) == 12
+
+
+def test_one_release_is_as_before(parts):
+    data = ConcatDataset([parts[1], parts[1]])
+    assert len(data) == 4 and data.metainfo['dataset_name'] == 'posetrack18'
+
+
+def other_dataset(**metainfo):
+    return BaseDataset(metainfo=metainfo, lazy_init=True)
+
+
+def test_other_datasets_still_need_one_name():
+    datasets = [other_dataset(dataset_name='coco'), other_dataset(dataset_name='crowdpose')]
+    with pytest.raises(ValueError, match='are called coco, crowdpose, expected one dataset_name'):
+        ConcatDataset(datasets, lazy_init=True)
+    for ignore_keys in ('dataset_name', ['dataset_name']):
+        ConcatDataset(datasets, lazy_init=True, ignore_keys=ignore_keys)
+
+
+def test_joints_must_still_be_the_same(parts):
+    joints = {0: dict(name='nose', id=0, color=[0, 0, 0], type='upper', swap='')}
+    parts[1]['metainfo'] = dict(
+        dataset_name='posetrack18',
+        keypoint_info=joints,
+        skeleton_info={},
+        joint_weights=[1.0],
+        sigmas=[0.1],
+    )
+    with pytest.raises(ValueError, match='meta information of the 2-th dataset does not match'):
+        ConcatDataset(parts[:2], lazy_init=True)

@@ -1,0 +1,91 @@
+"""Model and data agree on the clips, or one sentence at the start says where they do not."""
+
+import pytest
+from mmengine import Config
+from mmengine.runner import Runner
+
+QUICK = """
+for loader in (train_dataloader, val_dataloader):
+    loader.update(batch_size=2, num_workers={workers}, persistent_workers=False)
+    loader['dataset']['indices'] = 2
+del loader
+default_hooks['checkpoint'] = dict(type='CheckpointHook', interval=10)
+"""
+ITERATIONS = """
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=1, val_interval=1)
+train_dataloader['sampler'] = dict(_delete_=True, type='InfiniteSampler')
+log_processor = dict(by_epoch=False)
+"""
+
+
+def runner(tiny_config, root, extra='', workers=0):
+    config = Config.fromfile(tiny_config(root, extra=QUICK.format(workers=workers) + extra))
+    return Runner.from_cfg(config)
+
+
+@pytest.mark.parametrize('extra, workers', [('', 0), (ITERATIONS, 1)])
+def test_the_model_decides_how_long_clips_are(tiny_config, synthetic_root, extra, workers):
+    """Also where MMEngine has started the data workers before."""
+    made = runner(
+        tiny_config, synthetic_root, extra + "model['method']['num_frames'] = 5\n", workers
+    )
+    assert made.cfg.train_dataloader.dataset.get('num_frames') is None
+    made.train()
+    for loop in (made.train_loop, made.val_loop):
+        assert loop.dataloader.dataset.num_frames == 5
+        assert loop.dataloader.dataset[0]['inputs'].shape[0] == 5
+
+
+def test_a_model_of_single_frames(tiny_config, synthetic_root):
+    config = Config.fromfile(tiny_config(synthetic_root, extra=QUICK.format(workers=0)))
+    config.model.type = 'TopdownPoseEstimator'
+    del config.model['method']
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.pipeline[0] = dict(type='LoadImage')
+    made = Runner.from_cfg(config)
+    made.train()
+    assert made.train_dataloader.dataset.num_frames == 1
+
+
+CONTRADICTIONS = {
+    "train_dataloader['dataset']['num_frames'] = 5": 'train_dataloader.dataset.num_frames is 5, '
+    'but model.method.num_frames asks for 3',
+    "val_dataloader['dataset']['num_frames'] = 1": 'val_dataloader.dataset.num_frames is 1, but '
+    'model.method.num_frames asks for 3',
+    "train_dataloader['dataset']['causal'] = True": 'train_dataloader.dataset.causal is True, so '
+    'that the key frame is at 2 of 3 frames, but model.method.key_index is 1',
+    "model['method']['key_index'] = 2": 'train_dataloader.dataset.causal is False, so that the key '
+    'frame is at 1 of 3 frames, but model.method.key_index is 2',
+}
+
+
+@pytest.mark.parametrize('extra', CONTRADICTIONS)
+def test_contradictions_name_both_keys(tiny_config, synthetic_root, extra):
+    with pytest.raises(ValueError, match=CONTRADICTIONS[extra]):
+        runner(tiny_config, synthetic_root, extra + '\n').train()
+
+
+def test_tests_are_checked_too(tiny_config, synthetic_root):
+    extra = 'test_dataloader = dict(val_dataloader, dataset=dict(causal=True))\n'
+    with pytest.raises(ValueError, match='test_dataloader.dataset.causal is True'):
+        runner(tiny_config, synthetic_root, extra).test()
+
+
+def test_clips_without_future_frames(tiny_config, synthetic_root):
+    extra = "model['method']['key_index'] = 2\n"
+    for loader in ('train', 'val'):
+        extra += f"{loader}_dataloader['dataset']['causal'] = True\n"
+    made = runner(tiny_config, synthetic_root, extra)
+    made.train()
+    assert made.train_dataloader.dataset[0]['data_samples'].key_index == 2
+
+
+def test_one_frame_in_training_and_three_in_tests(tiny_config, synthetic_root):
+    extra = (
+        "model['method'] = dict(_delete_=True, type='StackedFrames')\n"
+        "model['head']['type'] = 'HeatmapAverageHead'\n"
+    )
+    made = runner(tiny_config, synthetic_root, extra)
+    made.train()
+    assert made.train_dataloader.dataset.num_frames == 1
+    assert made.val_dataloader.dataset.num_frames == 3
