@@ -69,7 +69,7 @@ setup(
     name='cmpose_mm',
     version=version(),
     description='Video human pose estimation (CM-Pose) and PoseTrack evaluation for MMPose',
-    long_description=readme.read_text() if readme.is_file() else '',
+    long_description=readme.read_text('utf-8') if readme.is_file() else '',
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['cmpose_mm', 'cmpose_mm.*']),
