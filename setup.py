@@ -74,12 +74,12 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['cmpose_mm', 'cmpose_mm.*']),
     python_requires='>=3.9',
-    # Never torch, numpy, mmcv, mmengine, mmdet or mmpose: whoever has a working MMPose keeps it as
-    # it is. docs/install.md tells how to get one.
-    install_requires=['orjson', 'tqdm'],
+    # Never torch, numpy, mmcv, mmengine, mmdet or mmpose, and no versions: a working MMPose, which
+    # has Pillow and SciPy, stays as it is. docs/install.md tells how to get one.
+    install_requires=['cachetools', 'orjson', 'pillow', 'scipy', 'tabulate', 'tqdm'],
     # The first two are imported where used; a clear message names them if they are missing.
     extras_require={
-        'video': ['av>=12'],
+        'video': ['av>=12.3'],
         'export': ['onnx', 'onnxruntime'],
         'light': LIGHT,
     },

@@ -1,8 +1,8 @@
-"""How long a training step of each baseline takes, next to one of CM-Pose.
+"""How long a training step of each baseline takes, compared with one of CM-Pose.
 
-CPU time of loading, forward, backward and optimizer in one thread: what else runs on the machine
-does not count. Put the ratios into `STEP_TIMES` of
-`cmpose_mm/models/cmpose/ablations.py`, from which the set `equal_time` has its numbers of steps.
+Measures the CPU time of loading, forward, backward and optimizer in one thread, so other work on
+the machine does not count. Put the ratios into `STEP_TIMES` of
+`cmpose_mm/models/cmpose/ablations.py`; the set `equal_time` computes its numbers of steps from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from costs import Spread, machine, markdown_table
+from costs import Spread, machine
 from mmengine.config import Config, DictAction
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -22,6 +22,7 @@ from mmpose.registry import MODELS
 
 from cmpose_mm.ablation import EXPERIMENTS, variant_config
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.evaluation.report import markdown_table
 
 VARIANTS = ('CM-Pose', 'single frame', 'averaged heatmaps', 'concatenation 1x1',
             'concatenation 3x3')  # fmt: skip
@@ -43,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def training(config: Config) -> Callable[[], None]:
-    """A function that makes one training step, with the config's data."""
+    """A function that runs one training step on the config's data."""
     model = MODELS.build(config.model).train()
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
@@ -74,7 +75,7 @@ def main() -> None:
             start = time.process_time()
             for _ in range(args.steps):
                 step()
-            if round_number:  # the first one warms up
+            if round_number:  # the first round is a warm-up
                 times[name].append((time.process_time() - start) / args.steps)
     seconds = {name: np.array(values) for name, values in times.items()}
     rows = [

@@ -1,9 +1,9 @@
-"""What track crops save and cost: mAP, backbone passes and time against key-frame crops.
+"""What track crops save and cost: mAP, backbone passes and time, compared with key-frame crops.
 
 Runs video inference over the frames of the config's test dataset, with the boxes of the labels (or
-of ``test_dataloader.dataset.bbox_file``): once each with key-frame crops, with track crops, and
-with the model's backbone and head alone on single frames, which is the measure of time. Without a
-checkpoint, weights are random and only passes and times mean something.
+of ``test_dataloader.dataset.bbox_file``): with key-frame crops, with track crops, and with only the
+model's backbone and head on single frames, whose time is the unit. Without a checkpoint, weights
+are random and only passes and times are meaningful.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tqdm import tqdm
 from cmpose_mm.apis import VideoPoseInferencer
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.evaluation import RULES, average_precision
+from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.evaluation.scored_frames import select_scored
 from cmpose_mm.posetrack.annotations import Frame, Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
@@ -36,11 +37,11 @@ MODES = {'key frame': 'key_frame', 'track': 'track', 'single frame': 'key_frame'
 
 @dataclass
 class Cost:
-    """What one mode did.
+    """Cost of one mode.
 
     Attributes:
-        persons: (person, key frame) pairs.
-        passes: images through the backbone, mirrored ones included.
+        persons: number of (person, key frame) pairs.
+        passes: images through the backbone, including mirrored ones.
         seconds: in the model: backbone, method, head, decoding.
     """
 
@@ -50,7 +51,7 @@ class Cost:
 
 
 class MeasuredInferencer(VideoPoseInferencer):
-    """Counts and times what goes through the model."""
+    """Counts and times the work of the model."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -88,12 +89,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--half', choices=['bf16', 'fp16'])
-    parser.add_argument('--videos', type=int, help='only the first so many')
+    parser.add_argument('--videos', type=int, help='use only the first N videos')
     return parser.parse_args()
 
 
 def key_frames(config: Config) -> tuple[list[Video], list[tuple[str, dict]]]:
-    """Labels, and for each video its folder and the boxes by position of the frame in it."""
+    """Labels, and for each video its folder and the boxes by position of the frame."""
     dataset = config.test_dataloader.dataset
     root = dataset.get('data_root', '')
     labels = read_videos(os.path.join(root, dataset.ann_file))
@@ -140,7 +141,7 @@ def run(inferencer: MeasuredInferencer, labels: list[Video], clips: list, mode: 
 
 
 def predicted_frame(label: Frame, pred) -> Frame:
-    """Joints rank by their own score times the box's, as in the published protocol."""
+    """Joints are ranked by their own score times the box score, as in the published protocol."""
     frame = empty_frame(label.file_name, label.image_id, label.number)
     frame.keypoints = np.concatenate([pred.keypoints, np.ones_like(pred.keypoints[..., :1])], -1)
     frame.scores = pred.keypoint_scores * pred.bbox_scores[:, None]
@@ -159,7 +160,7 @@ def single_frame_config(config: Config) -> Config:
 
 
 def random_checkpoint(config: Config, folder: str) -> str:
-    """Weights for measuring time only."""
+    """Random weights, only for measuring time."""
     init_default_scope('mmpose')
     path = os.path.join(folder, 'random.pth')
     torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), path)
@@ -200,13 +201,14 @@ def main() -> None:
     print(f'torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads, '
           f'{args.device}; {costs["track"].persons} persons in key frames; '
           f'flip test {"on: all passes count twice" if flips > 1 else "off"}')  # fmt: skip
-    print('| crops | mAP | backbone passes | ms a person and frame | of a single-frame pass |')
-    print('|---|---|---|---|---|')
+    rows = []
     for mode, cost in costs.items():
         each = cost.seconds / cost.persons
         score = '-' if scores[mode] is None else f'{scores[mode]:.2f}'
-        print(f'| {mode} | {score} | {cost.passes / cost.persons:.2f} | {1000 * each:.1f} '
-              f'| {each / unit:.2f} |')  # fmt: skip
+        passes = f'{cost.passes / cost.persons:.2f}'
+        rows.append([mode, score, passes, f'{1000 * each:.1f}', f'{each / unit:.2f}'])
+    header = ['crops', 'mAP', 'backbone passes', 'ms a person and frame', 'of a single-frame pass']
+    print(markdown_table(header, rows))
 
 
 if __name__ == '__main__':

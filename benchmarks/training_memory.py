@@ -3,7 +3,7 @@
     python benchmarks/training_memory.py configs/cmpose_vit_posetrack18.py
 
 Counts the bytes of every distinct tensor that autograd keeps between forward and backward for one
-clip under bfloat16 autocast, and 16 bytes a parameter (float32 weights, gradients, AdamW's two
+clip under bfloat16 autocast, and 16 bytes per parameter (float32 weights, gradients, AdamW's two
 moments). A GPU needs a little more: workspaces, fragmentation, the CUDA context (about 1 GB).
 """
 
@@ -19,6 +19,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import turn_on_activation_checkpointing
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+
+from cmpose_mm.evaluation.report import markdown_table
 
 GIB = 2**30
 
@@ -37,7 +39,7 @@ def saved_bytes(model: torch.nn.Module, clip: torch.Tensor, sample: PoseDataSamp
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     with hooks, torch.autocast('cpu', torch.bfloat16):
         losses = model.loss(clip, [sample])
-    # `losses` keeps the graph, hence every counted storage, alive up to here.
+    # `losses` keeps the graph alive up to here, and so every counted storage.
     return sum(kept.values()) if losses else 0
 
 
@@ -48,8 +50,7 @@ def main() -> None:
     parser.add_argument('config', nargs='+')
     args = parser.parse_args()
     print(f'torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}')
-    print('| config | parameters (M) | weights + AdamW (GiB) | a clip (GiB) | with checkpointing |')
-    print('|---|---|---|---|---|')
+    rows = []
     for path in args.config:
         config = Config.fromfile(path)
         init_default_scope(config.default_scope)
@@ -62,11 +63,10 @@ def main() -> None:
         turn_on_activation_checkpointing(model, [f'backbone.layers.{i}' for i in range(layers)])
         checkpointed = saved_bytes(model, clip, sample)
         count = sum(p.numel() for p in model.parameters())
-        print(
-            f'| {path} | {count / 1e6:.1f} | {16 * count / GIB:.2f} | {plain / GIB:.2f} '
-            f'| {checkpointed / GIB:.2f} |',
-            flush=True,
-        )
+        sizes = (16 * count, plain, checkpointed)
+        rows.append([path, f'{count / 1e6:.1f}', *(f'{size / GIB:.2f}' for size in sizes)])
+    header = ['config', 'parameters (M)', 'weights + AdamW (GiB)', 'a clip (GiB)']
+    print(markdown_table([*header, 'with checkpointing'], rows))
 
 
 if __name__ == '__main__':

@@ -51,4 +51,4 @@ if find_spec('mmpose') is not None:
     from .placeholders import make_mmpose_importable
 
     make_mmpose_importable()
-    from . import compat, datasets, engine, evaluation, models, visualization  # noqa: F401
+    from . import compat, datasets, engine, metrics, models, visualization  # noqa: F401

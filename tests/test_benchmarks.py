@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from cmpose_mm import config_path
+from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.models.cmpose import CausalTokenFTE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks'))
@@ -214,7 +215,7 @@ def test_gpu_rows_on_the_cpu(config, work, backend):
         config, model, work, 2, backend, repeats=2, device='cpu', peak_tflops=1e-3
     )
     assert [row[0] for row in rows] == [f'{work}, least', f'{work}, CM-Pose']
-    table = cells(costs.markdown_table(gpu_cost.HEADER, rows))
+    table = cells(markdown_table(gpu_cost.HEADER, rows))
     for row in table:
         assert row['compiled'] == ('yes' if backend else 'no')
         # The peak is 1 GFLOP/s; what is printed is rounded.

@@ -11,8 +11,11 @@ from mmpose.registry import MODELS, TRANSFORMS
 from cmpose_mm import config_path
 
 SIZES = {'s': 'small', 'b': 'base', 'l': 'large', 'h': 'huge'}
+FOLDER = Path(config_path('_base_/runtime.py')).parents[1]
 CONFIGS = sorted(
-    path.name for path in Path(config_path('cmpose_vit_posetrack18.py')).parent.glob('*.py')
+    path.relative_to(FOLDER).as_posix()
+    for pattern in ('*.py', 'single_frame/*.py', '*/*_tiny.py')
+    for path in FOLDER.glob(pattern)
 )
 
 
@@ -71,17 +74,57 @@ def mmpose_configs() -> Path:
     return Path(mmpose.__file__).parent / '.mim' / 'configs'
 
 
-@pytest.mark.parametrize(
-    'name', [name for name in CONFIGS if '-l_' not in name and '-h_' not in name]
-)
+@pytest.mark.parametrize('name', CONFIGS)
 def test_model_builds_and_predicts_a_map(name):
+    """Large models on torch's device without memory, backbone and head: only their sizes count."""
     config = load(name)
-    model = MODELS.build(config.model).eval()
     width, height = config.model.head.decoder.input_size
-    with torch.no_grad():
-        heatmaps = model(torch.zeros(1, 3, height, width), None, mode='tensor')
+    small = any(part in name for part in ('vit-s', 'tiny', 'demo'))
+    with torch.device('cpu' if small else 'meta'), torch.no_grad():
+        model = MODELS.build(config.model)
+        model.eval()
+        images = torch.zeros(1, 3, height, width)
+        if small:
+            heatmaps = model(images, None, mode='tensor')
+        else:
+            heatmaps = model.head((model.extract_frames(images).features,))
     map_width, map_height = config.model.head.decoder.heatmap_size
     assert heatmaps.shape == (1, 15, map_height, map_width)
+
+
+@pytest.mark.parametrize('name', ['vit', 'vit-s', 'hrnet-w48'])
+@pytest.mark.parametrize('year', [17, 18, 21])
+def test_first_stages(name, year):
+    config = load(f'single_frame/single_frame_{name}_posetrack{year}.py')
+    assert config.model.method == dict(type='KeyFrameOnly', num_frames=1)
+    assert config.model.head.out_channels == 15
+    assert config.test_dataloader.dataset.dataset_name == f'posetrack{year}'
+    assert 'coco' in config.load_from and config.train_dataloader.dataset.get('num_frames') is None
+
+
+def test_hrnet_is_mmposes():
+    theirs = Config.fromfile(
+        f'{mmpose_configs()}/body_2d_keypoint/topdown_heatmap/posetrack18/'
+        'td-hm_hrnet-w48_8xb64-20e_posetrack18-384x288.py'
+    )
+    ours = load('single_frame/single_frame_hrnet-w48_posetrack18.py')
+    assert ours.model.backbone.extra == theirs.model.backbone.extra
+    assert ours.model.test_cfg == theirs.model.test_cfg and ours.load_from == theirs.load_from
+    for key in ('type', 'input_size', 'heatmap_size', 'sigma'):
+        assert ours.codec[key] == theirs.codec[key]
+
+
+def test_names_of_before_are_the_same_configs():
+    for name in ('cmpose_vit_posetrack18.py', 'cmpose_vit-h_posetrack21.py', 'cmpose_demo.py'):
+        assert load(name).to_dict() == load(f'cmpose/{name}').to_dict()
+    assert (
+        load('single_frame_demo.py').to_dict()
+        == load('single_frame/single_frame_demo.py').to_dict()
+    )
+    old = load('_base_/models/cmpose_vit-s.py')
+    assert old.model == load('cmpose_vit-s_posetrack17.py').model
+    assert old.load_from == old.coco_weights
+    assert old.optim_wrapper == load('_base_/schedule_20e.py').optim_wrapper
 
 
 @pytest.mark.parametrize('year', [17, 18, 21])

@@ -11,14 +11,14 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from cmpose_mm.corruptions import SEVERITIES
-from cmpose_mm.evaluation.robustness import (
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.robustness import (
     IMAGE_MODES,
     RobustnessError,
     format_summary,
     plot_summary,
     run_benchmark,
 )
-from cmpose_mm.posetrack.annotations import AnnotationError
 
 EXAMPLES = """
 examples:

@@ -1,7 +1,6 @@
-"""PoseTrack evaluation. All but `PoseTrackMetric` needs only NumPy."""
+"""PoseTrack evaluation, with NumPy and SciPy alone; `cmpose_mm.metrics` has MMPose's metric."""
 
-from importlib.util import find_spec
-
+from ..old_names import old_names
 from .average_precision import (
     TIE_BREAKS,
     ApResult,
@@ -11,16 +10,19 @@ from .average_precision import (
 )
 from .evaluate import evaluate_files
 from .mota import MotaResult, tracking_accuracy
+from .protocol import PROTOCOLS, Protocol, get_protocol
 from .report import format_result
 from .scored_frames import RULES, Rules, ScoredSet, select_scored
 from .visibility import VISIBILITY_CLASSES, VisibilityRecall, recall_by_visibility
 
 __all__ = [
+    'PROTOCOLS',
     'RULES',
     'TIE_BREAKS',
     'VISIBILITY_CLASSES',
     'ApResult',
     'MotaResult',
+    'Protocol',
     'Rules',
     'ScoredSet',
     'VisibilityRecall',
@@ -28,13 +30,10 @@ __all__ = [
     'average_precision_per_video',
     'evaluate_files',
     'format_result',
+    'get_protocol',
     'recall_by_visibility',
     'select_scored',
     'summarize_joints',
     'tracking_accuracy',
 ]
-
-if find_spec('mmpose') is not None:
-    from .posetrack_metric import PoseTrackMetric  # noqa: F401
-
-    __all__.append('PoseTrackMetric')
+__getattr__ = old_names(__name__, {'PoseTrackMetric': 'cmpose_mm.metrics:PoseTrackMetric'})

@@ -4,8 +4,7 @@ The measure of the benchmark's `poseval` code: predicted persons are assigned to
 by frame by their share of correct joints (PCKh at half a head size), then every joint is scored on
 its own as in VOC 2010.
 
-Shapes: P predicted and G labeled persons of a video, N pairs of them that share a frame, J = 15
-joints in the order of `JOINT_NAMES`.
+Shapes: P predicted persons of a video, J = 15 joints in the order of `JOINT_NAMES`.
 """
 
 from __future__ import annotations
@@ -14,10 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..old_names import old_names
+from ..posetrack.annotations import MISSING_SCORE, AnnotationError
 from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
-from .scored_frames import MATCH_DISTANCE, RULES, Rules, ScoredSet, ScoredVideo
+from .scored_frames import RULES, Rules, ScoredSet, ScoredVideo
 
 TIE_BREAKS = ('stable', 'poseval')
+__getattr__ = old_names(
+    __name__, {'assign_persons': 'cmpose_mm.evaluation.scored_frames:assign_persons'}
+)
 
 
 @dataclass
@@ -31,6 +35,8 @@ class ApResult:
         recall: (J,) of all predictions together; 0 without predictions.
         num_gt: (J,) int64, labeled joints.
         num_videos, num_frames, num_persons: scored.
+        num_pred: predicted joints.
+        num_without_score: those of them that have no score; as in `poseval` it counts as -9999.
     """
 
     ap: np.ndarray
@@ -40,6 +46,8 @@ class ApResult:
     num_videos: int
     num_frames: int
     num_persons: int
+    num_pred: int
+    num_without_score: int
 
     def summary(self) -> dict[str, float]:
         """The seven groups, `Total` and `mean7`, see `summarize_joints`."""
@@ -81,12 +89,24 @@ def average_precision(
 
     Returns:
         The result.
+
+    Raises:
+        AnnotationError: if joints are predicted and none has a score, by which they are ranked.
     """
     _check_tie_break(tie_break)
     videos = scored.videos
     if tie_break == 'stable':
         videos = sorted(videos, key=lambda video: video.name)
-    return _score(videos, rules, tie_break)
+    result = _score(videos, rules, tie_break)
+    if result.num_pred and result.num_without_score == result.num_pred:
+        raise AnnotationError(
+            f'{videos[0].predictions}: none of the {result.num_pred} predicted joints of '
+            f'{result.num_videos} videos has a score, expected "scores" in every annotation, one '
+            'for each keypoint, or "score" in every point of an annolist: average precision ranks '
+            'joints by them (neither the score of a person nor the third value of a keypoint '
+            'counts).'
+        )
+    return result
 
 
 def average_precision_per_video(
@@ -95,29 +115,6 @@ def average_precision_per_video(
     """Average precision of every scored video on its own, by name. Arguments as above."""
     _check_tie_break(tie_break)
     return {video.name: _score([video], rules, tie_break) for video in scored.videos}
-
-
-def assign_persons(pred: np.ndarray, gt: np.ndarray, pck: np.ndarray) -> np.ndarray:
-    """Pairs predicted with labeled persons.
-
-    Every predicted person keeps the labeled one of which it gets the largest share of joints
-    right; of those that keep it, every labeled person takes the one with the largest share, if
-    that is above zero. Ties go to the first. There is no second round.
-
-    Args:
-        pred: (N,) predicted persons of the candidate pairs.
-        gt: (N,) their labeled persons.
-        pck: (N,) share of the labeled joints that the predicted person gets right.
-
-    Returns:
-        Indices into the N candidates of the pairs that are made.
-    """
-    # the first of each person in this order is its best candidate
-    order = np.lexsort((gt, -pck, pred))
-    kept = order[np.unique(pred[order], return_index=True)[1]]
-    kept = kept[pck[kept] > 0]
-    order = kept[np.lexsort((pred[kept], -pck[kept], gt[kept]))]
-    return order[np.unique(gt[order], return_index=True)[1]]
 
 
 def joint_average_precision(
@@ -159,25 +156,11 @@ def _check_tie_break(tie_break: str) -> None:
         raise ValueError(f'tie_break is {tie_break!r}, expected one of {", ".join(TIE_BREAKS)}.')
 
 
-def assigned_distances(video: ScoredVideo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs of persons that `assign_persons` makes, by their joints at most half a head apart.
-
-    Returns:
-        (n,) predicted and (n,) labeled persons of the pairs, and (n, J) distances of their joints
-        in head sizes, infinite unless both joints are present.
-    """
-    pred, gt, distances = video.distances()
-    match = distances <= MATCH_DISTANCE
-    pck = match.sum(axis=1) / video.gt_present.sum(axis=1)[gt]
-    made = assign_persons(pred, gt, pck)
-    return pred[made], gt[made], distances[made]
-
-
 def _label_joints(video: ScoredVideo) -> np.ndarray:
     """(P, J) bool: the joint of an assigned person is close to that of its partner."""
-    pred, _, distances = assigned_distances(video)
+    pred, _, match = video.partners
     labels = np.zeros(video.pred_present.shape, dtype=bool)
-    labels[pred] = distances <= MATCH_DISTANCE
+    labels[pred] = match
     return labels
 
 
@@ -199,5 +182,14 @@ def _score(videos: list[ScoredVideo], rules: Rules, tie_break: str) -> ApResult:
         for j in range(num_joints)
     ]
     ap, precision, recall = 100 * np.array(values).T
-    num_frames = sum(len(video.num_gt) for video in videos)
-    return ApResult(ap, precision, recall, num_gt, len(videos), num_frames, len(gt_present))
+    return ApResult(
+        ap,
+        precision,
+        recall,
+        num_gt,
+        num_videos=len(videos),
+        num_frames=sum(len(video.num_gt) for video in videos),
+        num_persons=len(gt_present),
+        num_pred=int(present.sum()),
+        num_without_score=int((scores[present] == MISSING_SCORE).sum()),
+    )

@@ -53,19 +53,22 @@ def evaluate_files(
         `protocol`; `mota`, `visibility` and `per_video` if asked for.
 
     Raises:
-        AnnotationError: one sentence for every problem in the files.
+        AnnotationError: one sentence for every problem in the files, and if no predicted joint has
+            a score.
     """
     rules = RULES[dataset]
     labeled, predicted = _read_both(ground_truth, predictions, progress=progress)
     if tie_break == 'poseval':
         labeled = _in_listed_order(labeled, Path(ground_truth))
-    chosen = dict(rules=rules, allow_missing=allow_missing, videos=videos)
-    scored = select_scored(labeled, predicted, **chosen)
-    result = ap_to_dict(average_precision(scored, rules=rules, tie_break=tie_break))
+    scored = select_scored(
+        labeled, predicted, rules=rules, allow_missing=allow_missing, videos=videos
+    )
+    precision = average_precision(scored, rules=rules, tie_break=tie_break)
+    result = ap_to_dict(precision)
     if mota:
         result['mota'] = mota_to_dict(tracking_accuracy(scored, compat=mota_compat))
     if visibility:
-        recall = recall_by_visibility(labeled, predicted, reach=reach, stride=stride, **chosen)
+        recall = recall_by_visibility(scored, reach=reach, stride=stride)
         result['visibility'] = visibility_to_dict(recall)
     if per_video:
         parts = average_precision_per_video(scored, rules=rules, tie_break=tie_break)
@@ -78,6 +81,7 @@ def evaluate_files(
         'tie_break': tie_break,
         'videos_left_out': len(scored.left_out),
         'frames_without_entry': scored.num_missing_frames,
+        'joints_without_score': precision.num_without_score,
     }
     if mota:
         result['protocol']['mota'] = mota_compat or 'plain'

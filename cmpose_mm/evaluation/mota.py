@@ -13,10 +13,10 @@ Metrics", 2008.
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from ..posetrack.joints import JOINT_NAMES
 from .average_precision import summarize_joints
@@ -52,15 +52,17 @@ def tracking_accuracy(scored: ScoredSet, *, compat: str | None = None) -> MotaRe
 
     In each frame, joints that were partners when last paired stay so if they are close enough.
     The others are paired so that as many as possible have a partner, at the smallest total
-    distance. A person without a track id, or with one that an earlier person of the frame has,
-    counts as a track of its own.
+    distance; of equally good pairings the one counts that py-motmetrics takes, too. A person
+    without a track id, or with one that an earlier person of the frame has, counts as a track of
+    its own.
 
     Args:
         scored: from `select_scored`.
         compat: None for the plain definition. 'poseval' does two things more that the benchmark's
             code does: it leaves out the last scored frame of each video, and it counts a frame
-            without labeled or without predicted persons as one miss and one false positive of one
-            labeled object for each joint, whatever the other side holds.
+            without labeled or without predicted persons (see `ScoredVideo.one_sided`) as one miss
+            and one false positive of one labeled object for each joint, whatever the other side
+            holds.
 
     Returns:
         The result.
@@ -72,8 +74,9 @@ def tracking_accuracy(scored: ScoredSet, *, compat: str | None = None) -> MotaRe
     for video in scored.videos:
         fresh = itertools.count(-1, -1)  # ids of persons that carry none
         partners: list[dict[int, int]] = [{} for _ in range(num_joints)]
-        for frame in _frames(video)[: -1 if compat else None]:
-            if compat and 0 in frame.near.shape[:2]:
+        frames = list(zip(_frames(video), video.one_sided))
+        for frame, one_sided in frames[: -1 if compat else None]:
+            if compat and one_sided:
                 counts[:3] += 1
             else:
                 _count_frame(frame, partners, fresh, counts)
@@ -118,25 +121,23 @@ def _count_frame(
     for joint, last in enumerate(partners):
         rows = np.flatnonzero(frame.gt_present[:, joint]).tolist()
         columns = np.flatnonzero(frame.pred_present[:, joint]).tolist()
-        near = frame.near[:, :, joint]
-        free_preds = {pred_ids[p]: p for p in columns}
-        free_rows, pairs = [], []
-        for g in rows:
-            p = free_preds.get(last.get(gt_ids[g]))
-            if p is not None and near[p, g] < np.inf:
-                pairs.append((g, free_preds.pop(pred_ids[p])))
-            else:
-                free_rows.append(g)
-        free_columns = list(free_preds.values())
-        if free_rows and free_columns:
-            cost = near[np.ix_(free_columns, free_rows)].T.tolist()
-            pairs += [(free_rows[r], free_columns[c]) for r, c in min_cost_pairs(cost)]
+        near = frame.near[:, :, joint][np.ix_(columns, rows)].T
+        column_of = {pred_ids[p]: column for column, p in enumerate(columns)}
+        pairs = {}  # column by row
+        for row, g in enumerate(rows):
+            column = column_of.get(last.get(gt_ids[g]))
+            if column is not None and column not in pairs.values() and near[row, column] < np.inf:
+                pairs[row] = column
+        near[list(pairs), :] = np.inf
+        near[:, list(pairs.values())] = np.inf
+        pairs.update(min_cost_pairs(near))
         counts[0, joint] += len(rows)
         counts[1, joint] += len(rows) - len(pairs)
         counts[2, joint] += len(columns) - len(pairs)
-        for g, p in pairs:
-            counts[3, joint] += last.get(gt_ids[g], pred_ids[p]) != pred_ids[p]
-            last[gt_ids[g]] = pred_ids[p]
+        for row, column in pairs.items():
+            g, p = gt_ids[rows[row]], pred_ids[columns[column]]
+            counts[3, joint] += last.get(g, p) != p
+            last[g] = p
 
 
 def _distinct_ids(track_ids: np.ndarray, fresh: itertools.count) -> list[int]:
@@ -147,55 +148,22 @@ def _distinct_ids(track_ids: np.ndarray, fresh: itertools.count) -> list[int]:
     return list(distinct)
 
 
-def min_cost_pairs(cost: list[list[float]]) -> list[tuple[int, int]]:
+def min_cost_pairs(cost: np.ndarray) -> list[tuple[int, int]]:
     """Pairs rows with columns: as many pairs as possible, at the smallest total cost.
 
-    The Hungarian method by shortest augmenting paths, for the handful of joints of a frame.
-
     Args:
-        cost: finite and not negative, or infinite where a row and a column cannot be paired.
+        cost: (R, C), not negative, infinite where a row and a column cannot be paired.
 
     Returns:
         (row, column) pairs, by row.
     """
-    num_rows, num_columns = len(cost), len(cost[0])
-    if num_rows > num_columns:
-        pairs = min_cost_pairs([list(column) for column in zip(*cost)])
-        return sorted((row, column) for column, row in pairs)
-    finite = [c for row in cost for c in row if c < math.inf]
-    impossible = 1 + num_rows * max(finite, default=0)  # dearer than any set of possible pairs
-
-    # row 0 and column 0 are sentinels: column 0 holds the row that is being placed
-    row_of = [0] * (num_columns + 1)
-    row_price, column_price = [0.0] * (num_rows + 1), [0.0] * (num_columns + 1)
-    for new_row in range(1, num_rows + 1):
-        row_of[0] = new_row
-        column = 0
-        slack = [math.inf] * (num_columns + 1)
-        came_from = [0] * (num_columns + 1)
-        reached = [False] * (num_columns + 1)
-        while row_of[column]:
-            reached[column] = True
-            row = row_of[column]
-            for c in range(1, num_columns + 1):
-                if not reached[c]:
-                    price = min(cost[row - 1][c - 1], impossible)
-                    price -= row_price[row] + column_price[c]
-                    if price < slack[c]:
-                        slack[c], came_from[c] = price, column
-            nearest = min(
-                (c for c in range(1, num_columns + 1) if not reached[c]), key=slack.__getitem__
-            )
-            step = slack[nearest]
-            for c in range(num_columns + 1):
-                if reached[c]:
-                    row_price[row_of[c]] += step
-                    column_price[c] -= step
-                else:
-                    slack[c] -= step
-            column = nearest
-        while column:
-            row_of[column] = row_of[came_from[column]]
-            column = came_from[column]
-    pairs = [(row_of[c] - 1, c - 1) for c in range(1, num_columns + 1) if row_of[c]]
-    return sorted((r, c) for r, c in pairs if cost[r][c] < math.inf)
+    cost = np.asarray(cost, dtype=np.float64)
+    possible = cost < np.inf
+    if not possible.any():
+        return []
+    # Dearer than any set of possible pairs. Which of two equally good pairings SciPy finds depends
+    # on this number: py-motmetrics has the same.
+    impossible = 2 * min(cost.shape) * (cost[possible].max() + 1) + 1
+    rows, columns = linear_sum_assignment(np.where(possible, cost, impossible))
+    made = possible[rows, columns]
+    return list(zip(rows[made].tolist(), columns[made].tolist()))

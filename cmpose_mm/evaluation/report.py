@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from tabulate import tabulate
 
 from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
 from .average_precision import ApResult
@@ -89,6 +92,11 @@ def format_result(result: dict) -> str:
         'Scored: ' + ', '.join(f'{number} {name}' for name, number in result['counts'].items()),
         'Protocol: ' + ', '.join(f'{key} = {value}' for key, value in result['protocol'].items()),
     ]
+    if result['protocol']['joints_without_score']:
+        parts.append(
+            f'{result["protocol"]["joints_without_score"]} predicted joints have no score: they '
+            'rank last, with -9999, as in poseval'
+        )
     if 'visibility' in result:
         parts.insert(2, format_visibility(result['visibility']))
     if 'per_video' in result:
@@ -103,18 +111,20 @@ def format_table(rows: dict[str, dict[str, float]], columns) -> str:
         rows: values by column, by the name of the row.
         columns: names of the columns to show, in order.
     """
-    lines = [['', *columns]]
-    lines += [
-        [name, *(_cell(values[column]) for column in columns)] for name, values in rows.items()
-    ]
-    widths = [max(map(len, cells)) for cells in zip(*lines)]
-    rule = ['-' * widths[0]] + ['-' * (width - 1) + ':' for width in widths[1:]]
-    aligned = [
-        [line[0].ljust(widths[0])]
-        + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
-        for line in lines
-    ]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in [aligned[0], rule, *aligned[1:]])
+    cells = [[name, *(_cell(values[c]) for c in columns)] for name, values in rows.items()]
+    table = tabulate(
+        cells,
+        ['', *columns],
+        tablefmt='pipe',
+        disable_numparse=True,
+        colalign=['left'] + ['right'] * len(columns),
+    )
+    return table.replace('|:-', '|--')  # left is what Markdown does anyway
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """A Markdown table of anything that has a string form, as it is."""
+    return tabulate(rows, header, tablefmt='github', disable_numparse=True)
 
 
 def _by_joint(values: np.ndarray) -> dict:

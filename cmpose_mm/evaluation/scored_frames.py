@@ -1,14 +1,19 @@
 """What PoseTrack's measures look at: which frames, persons and joints of labels and predictions.
 
-Pairs predicted frames with labeled ones and applies the benchmark's rules about frames without
-persons, persons without joints, and ignore regions. Average precision and MOTA start from here.
+Pairs predicted frames with labeled ones, applies the benchmark's rules about frames without
+persons, persons without joints, and ignore regions, and pairs predicted with labeled persons. All
+measures start from here.
 
 Shapes: P predicted and G labeled persons, J = 15 joints in the order of `JOINT_NAMES`.
 """
 
 from __future__ import annotations
 
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -59,7 +64,10 @@ class ScoredVideo:
 
     Attributes:
         name: of the video.
+        predictions: file of the predictions.
         frame_numbers: (F,) int64, see `Frame.number`.
+        one_sided: (F,) bool, frames in which `poseval` finds no labeled or no predicted person. It
+            also counts persons without joints, unless the frame has ignore regions.
         num_gt: (F,) labeled persons of each frame.
         gt_xy: (G, J, 2) pixels of the image.
         gt_present: (G, J) bool, labeled joints outside ignore regions.
@@ -74,7 +82,9 @@ class ScoredVideo:
     """
 
     name: str
+    predictions: str
     frame_numbers: np.ndarray
+    one_sided: np.ndarray
     num_gt: np.ndarray
     gt_xy: np.ndarray
     gt_present: np.ndarray
@@ -114,6 +124,42 @@ class ScoredVideo:
         distances[~both | np.isnan(distances)] = np.inf
         return pred, gt, distances
 
+    @cached_property
+    def partners(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The pairs of persons that `assign_persons` makes by the joints that match.
+
+        Returns:
+            (n,) predicted and (n,) labeled persons of the pairs, and (n, J) bool: the joint is
+            present on both sides and at most `MATCH_DISTANCE` apart.
+        """
+        pred, gt, distances = self.distances()
+        match = distances <= MATCH_DISTANCE
+        made = assign_persons(pred, gt, match.sum(axis=1) / self.gt_present.sum(axis=1)[gt])
+        return pred[made], gt[made], match[made]
+
+
+def assign_persons(pred: np.ndarray, gt: np.ndarray, pck: np.ndarray) -> np.ndarray:
+    """Pairs predicted with labeled persons.
+
+    Every predicted person keeps the labeled one of which it gets the largest share of joints
+    right; of those that keep it, every labeled person takes the one with the largest share, if
+    that is above zero. Ties go to the first. There is no second round.
+
+    Args:
+        pred: (N,) predicted persons of the candidate pairs.
+        gt: (N,) their labeled persons.
+        pck: (N,) share of the labeled joints that the predicted person gets right.
+
+    Returns:
+        Indices into the N candidates of the pairs that are made.
+    """
+    # the first of each person in this order is its best candidate
+    order = np.lexsort((gt, -pck, pred))
+    kept = order[np.unique(pred[order], return_index=True)[1]]
+    kept = kept[pck[kept] > 0]
+    order = kept[np.lexsort((pred[kept], -pck[kept], gt[kept]))]
+    return order[np.unique(gt[order], return_index=True)[1]]
+
 
 @dataclass
 class ScoredSet:
@@ -149,8 +195,8 @@ def select_scored(
 ) -> ScoredSet:
     """Pairs predictions with ground truth and keeps what is scored.
 
-    Videos are paired by name, or else by image ids; the frames of a video by image id, or by
-    position if either side is an annolist, which has none.
+    Videos are paired by name, or else by image ids; the frames of a video by image id, or by the
+    names of the images if either side is an annolist, which has no ids.
 
     Args:
         ground_truth: labeled videos.
@@ -195,12 +241,12 @@ def select_scored(
                 scored.num_missing_frames += 1
                 if not allow_missing:
                     problems.append(
-                        f'{predicted.source}: does not list frame {gt.file_name} (image id '
-                        f'{gt.image_id}) of video {video.name!r}.'
+                        f'{predicted.source}: does not list frame {gt.file_name} of video '
+                        f'{video.name!r}.'
                     )
                 pred = _NO_ONE
             frames.append((gt, pred))
-        scored.videos.append(_clean_video(video, frames, rules, problems))
+        scored.videos.append(_clean_video(video, predicted, frames, rules, problems))
     if problems:
         raise AnnotationError(problems)
     return scored
@@ -241,25 +287,68 @@ def _pair_frames(
     video: Video, predicted: Video, problems: list[str]
 ) -> list[tuple[Frame, Frame | None]]:
     """Every ground-truth frame of a video with its predicted frame, None if it is not listed."""
-    if not (video.has_image_ids and predicted.has_image_ids):
-        if len(video.frames) != len(predicted.frames):
-            problems.append(
-                f'{predicted.source}: {len(predicted.frames)} frames for video {video.name!r}, '
-                f'expected {len(video.frames)} (annolist frames are paired by position).'
-            )
-            return []
-        return list(zip(video.frames, predicted.frames))
-    by_id = {frame.image_id: frame for frame in predicted.frames}
-    for image_id in by_id.keys() - {frame.image_id for frame in video.frames}:
+    key_of = _frame_key(video, predicted)
+    if key_of is None:
+        problems.append(_unmatched_names(video, predicted))
+        return []
+    by_key = {key_of(frame): frame for frame in predicted.frames}
+    for key in by_key.keys() - {key_of(frame) for frame in video.frames}:
         problems.append(
-            f'{predicted.source}: image id {image_id} ({by_id[image_id].file_name}) is not in the '
+            f'{predicted.source}: image id {key} ({by_key[key].file_name}) is not in the '
             f'ground truth of video {video.name!r}.'
         )
-    return [(frame, by_id.get(frame.image_id)) for frame in video.frames]
+    return [(frame, by_key.get(key_of(frame))) for frame in video.frames]
+
+
+def _frame_key(video: Video, predicted: Video) -> Callable[[Frame], Hashable] | None:
+    """What a frame is recognized by on both sides: an id, or as much of the name as they share."""
+    if video.has_image_ids and predicted.has_image_ids:
+        return lambda frame: frame.image_id
+    for key_of in (_path, _base_name, _stem):
+        labeled, listed = ([key_of(f) for f in v.frames] for v in (video, predicted))
+        unique = len(set(labeled)) == len(labeled) and len(set(listed)) == len(listed)
+        if unique and set(listed) <= set(labeled):
+            return key_of
+    return None
+
+
+def _path(frame: Frame) -> str:
+    return frame.file_name.replace('\\', '/')
+
+
+def _base_name(frame: Frame) -> str:
+    return posixpath.basename(_path(frame))
+
+
+def _stem(frame: Frame) -> str:
+    return posixpath.splitext(_base_name(frame))[0]
+
+
+def _unmatched_names(video: Video, predicted: Video) -> str:
+    """Why the frames of an annolist can't be paired by name."""
+    for side in (video, predicted):
+        count = Counter(map(_base_name, side.frames))
+        name, times = count.most_common(1)[0]
+        if times > 1:
+            return (
+                f'{side.source}: {times} frames of video {video.name!r} are named {name}, expected '
+                'each name once, as the frames of an annolist are paired by name.'
+            )
+    known = set(map(_base_name, video.frames))
+    unknown = [f.file_name for f in predicted.frames if _base_name(f) not in known]
+    return (
+        f'{predicted.source}: {len(unknown)} frames such as {unknown[0]} are not in the ground '
+        f'truth of video {video.name!r}, expected names such as {video.frames[0].file_name}, as '
+        'the frames of an annolist are paired by name.'
+    )
 
 
 def _clean_video(
-    video: Video, frames: list[tuple[Frame, Frame]], rules: Rules, problems: list[str]
+    video: Video,
+    predictions: Video,
+    frames: list[tuple[Frame, Frame]],
+    rules: Rules,
+    problems: list[str],
 ) -> ScoredVideo:
     """Drops joints inside ignore regions, then persons without joints."""
     labeled, predicted = [gt for gt, _ in frames], [pred for _, pred in frames]
@@ -278,16 +367,22 @@ def _clean_video(
     # poseval takes differences of corners, which rounding may set apart from width and height
     corner = head_boxes[:, :2]
     width, height = ((corner + head_boxes[:, 2:]) - corner).T
+    num_gt, num_pred = (np.bincount(f, minlength=len(frames)) for f in (gt_frame, pred_frame))
+    ignores = np.array([len(frame.ignore_regions) > 0 for frame in labeled], dtype=bool)
+    seen_gt = np.where(ignores, num_gt, _num_listed(labeled))
+    seen_pred = np.where(ignores, num_pred, _num_listed(predicted))
     return ScoredVideo(
         name=video.name,
+        predictions=predictions.source,
         frame_numbers=np.array([frame.number for frame in labeled], dtype=np.int64),
-        num_gt=np.bincount(gt_frame, minlength=len(frames)),
+        one_sided=(seen_gt == 0) | (seen_pred == 0),
+        num_gt=num_gt,
         gt_xy=gt_keypoints[..., :2],
         gt_present=gt_present,
         gt_visible=gt_present & (gt_keypoints[..., 2] > 0),
         gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
         gt_track_ids=_stack(labeled, 'track_ids')[gt],
-        num_pred=np.bincount(pred_frame, minlength=len(frames)),
+        num_pred=num_pred,
         pred_xy=pred_keypoints[..., :2],
         pred_present=pred_present,
         pred_scores=_stack(predicted, 'scores')[pred],
@@ -315,6 +410,11 @@ def _kept_persons(
     )
     kept = np.flatnonzero(present.any(axis=1))
     return kept, frame_of[kept], keypoints[kept], present[kept]
+
+
+def _num_listed(frames: list[Frame]) -> np.ndarray:
+    """(F,) persons of each frame, also those whose list of points is empty."""
+    return np.array([len(f.keypoints) - f.num_without_points for f in frames], dtype=int)
 
 
 def _stack(frames: list[Frame], name: str) -> np.ndarray:

@@ -3,21 +3,23 @@
 PoseTrack's average precision does not tell them apart: occluded joints count as others do. A model
 of several frames is to gain on the *recoverable* ones, which a neighboring frame shows.
 
-Shapes: P predicted and G labeled persons of a video, N pairs of them that share a frame, J = 15
-joints in the order of `JOINT_NAMES`, C = 4 classes in the order of `VISIBILITY_CLASSES`.
+Shapes: G labeled persons of a video, J = 15 joints in the order of `JOINT_NAMES`, C = 4 classes in
+the order of `VISIBILITY_CLASSES`.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
 
 from ..posetrack.annotations import Video
 from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
-from .average_precision import assigned_distances
-from .scored_frames import MATCH_DISTANCE, RULES, Rules, ScoredVideo, select_scored
+from .scored_frames import ScoredSet, ScoredVideo, select_scored
 
+Reach = Union[int, tuple[int, int]]
 VISIBILITY_CLASSES = ('visible', 'occluded', 'recoverable', 'lost')
 """What `recall_by_visibility` tells apart; every occluded joint is either recoverable or lost."""
 
@@ -61,14 +63,12 @@ class VisibilityRecall:
 
 
 def recall_by_visibility(
-    ground_truth: list[Video],
-    predictions: list[Video],
+    scored: ScoredSet | list[Video],
+    predictions: list[Video] | None = None,
     *,
-    reach: int = 1,
+    reach: Reach = 1,
     stride: int = 1,
-    rules: Rules = RULES['18'],
-    allow_missing: bool = False,
-    videos: list[str] | None = None,
+    **selection,
 ) -> VisibilityRecall:
     """Recall of visible, occluded, recoverable and lost joints.
 
@@ -83,24 +83,29 @@ def recall_by_visibility(
     without a partner are not found. Frames, persons and joints that count are the same, too.
 
     Args:
-        ground_truth: labeled videos, with track ids for recoverable joints.
-        predictions: predicted videos; neither scores nor track ids are used.
-        reach: neighbors on either side that may show a joint: (T - 1) / 2 of a model of T frames.
+        scored: from `select_scored`; the labels need track ids for recoverable joints. Scores and
+            track ids of the predictions are not used.
+        reach: neighbors on either side that may show a joint, (T - 1) / 2 of a model of T frames;
+            or a pair of those before and those after, for clips whose key frame is not the middle.
         stride: frame numbers from one neighbor to the next.
-        rules, allow_missing, videos: see `select_scored`.
+        predictions, selection: of the earlier form ``recall_by_visibility(ground_truth,
+            predictions, ...)`` with the arguments of `select_scored`; it still works.
 
     Returns:
         The counts.
 
     Raises:
         ValueError: if ``reach`` or ``stride`` is below 1.
-        AnnotationError: see `select_scored`.
     """
-    if reach < 1 or stride < 1:
-        raise ValueError(f'reach is {reach} and stride {stride}, expected both to be at least 1.')
-    scored = select_scored(
-        ground_truth, predictions, rules=rules, allow_missing=allow_missing, videos=videos
-    )
+    if predictions is not None:
+        warnings.warn(
+            'recall_by_visibility takes what select_scored(ground_truth, predictions) returns',
+            FutureWarning,
+            2,
+        )
+        scored = select_scored(scored, predictions, **selection)
+    elif selection:
+        raise TypeError(f'unexpected arguments: {", ".join(selection)}')
     counts = np.zeros((2, len(VISIBILITY_CLASSES), len(JOINT_NAMES)), dtype=np.int64)
     num_tracked = 0
     for video in scored.videos:
@@ -110,11 +115,12 @@ def recall_by_visibility(
     return VisibilityRecall(*counts, num_tracked, scored.num_persons)
 
 
-def visibility_classes(video: ScoredVideo, *, reach: int = 1, stride: int = 1) -> np.ndarray:
+def visibility_classes(video: ScoredVideo, *, reach: Reach = 1, stride: int = 1) -> np.ndarray:
     """(C, G, J) bool: which labeled joints are of which class, see `recall_by_visibility`."""
+    before, after = check_reach(reach, stride)
     frames, tracks = video.frames_and_tracks()
-    apart = np.abs(frames[:, None] - frames)
-    near = (apart % stride == 0) & (apart <= reach * stride)
+    ahead = frames - frames[:, None]
+    near = (ahead % stride == 0) & (ahead >= -before * stride) & (ahead <= after * stride)
     near &= (tracks[:, None] == tracks) & (tracks >= 0)
     # float32 counts up to 2^24 exactly and multiplies fast
     seen_nearby = near.astype(np.float32) @ video.gt_visible.astype(np.float32) > 0
@@ -122,11 +128,23 @@ def visibility_classes(video: ScoredVideo, *, reach: int = 1, stride: int = 1) -
     return np.stack([video.gt_visible, occluded, occluded & seen_nearby, occluded & ~seen_nearby])
 
 
+def check_reach(reach: Reach, stride: int) -> tuple[int, int]:
+    """The neighbors before and after, from either form of ``reach``.
+
+    Raises:
+        ValueError: if there are none, or ``stride`` is below 1.
+    """
+    before, after = (reach, reach) if isinstance(reach, int) else reach
+    if min(before, after) < 0 or max(before, after) < 1 or stride < 1:
+        raise ValueError(f'reach is {reach} and stride {stride}, expected both to be at least 1.')
+    return before, after
+
+
 def _found(video: ScoredVideo) -> np.ndarray:
     """(G, J) bool: the joint of the person's partner is at most half a head size away."""
-    _, gt, distances = assigned_distances(video)
+    _, gt, match = video.partners
     found = np.zeros(video.gt_present.shape, dtype=bool)
-    found[gt] = distances <= MATCH_DISTANCE
+    found[gt] = match
     return found
 
 

@@ -51,6 +51,8 @@ def read_annolist(annolist: object, file: Path, dropped: list[str]) -> list[tupl
         for number, rect in enumerate(rects):
             try:
                 persons.append(_read_person(rect))
+                points = _items(rect.get('annopoints'))
+                frame.num_without_points += not any('point' in group for group in points if group)
             except ValueError as error:
                 dropped.append(f'{place}, annorect[{number}]: {error}.')
         if persons:

@@ -50,6 +50,8 @@ class Frame:
         track_ids: (P,) int64, -1 where missing.
         ids: (P,) int64 annotation ids, -1 where missing. They need not be unique.
         width, height: of the image in pixels, None where the file does not say.
+        num_without_points: persons for whom an annolist has no list of points, not even an empty
+            one; `poseval` tells these two kinds of persons without joints apart.
     """
 
     file_name: str
@@ -65,6 +67,7 @@ class Frame:
     ids: np.ndarray
     width: int | None = None
     height: int | None = None
+    num_without_points: int = 0
 
 
 @dataclass

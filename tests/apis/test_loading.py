@@ -103,6 +103,17 @@ def test_loads_all_weights(tiny_model):
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
+def test_weights_without_a_place_are_told(tiny_model, logged):
+    config, checkpoint = tiny_model()
+    content = torch.load(checkpoint)
+    content['state_dict']['extra.weight'] = torch.zeros(1)
+    torch.save(content, checkpoint)
+    load_pose_model(config, checkpoint)
+    assert logged() == [
+        '1 weights of the checkpoint have no place in the model (first extra.weight)'
+    ]
+
+
 @pytest.mark.parametrize('damage', ['missing', 'shape', 'text', 'list', 'code'])
 def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
     if damage == 'code' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):

@@ -366,6 +366,15 @@ def test_boxes_that_nothing_can_be_cut_by(tiny_model, caplog):
     )
 
 
+def test_dropped_persons_are_told_also_if_the_caller_has_enough(tiny_model, logged):
+    boxes = {0: (np.array([[30, 10, 30, 85]]), np.ones(1)), 99: one_box(1)[0]}
+    results = VideoPoseInferencer(*tiny_model(), causal=True)(noise_frames(3), boxes)
+    next(results)
+    results.close()
+    (told,) = logged()  # nothing of frame 99: the video might have it
+    assert told.startswith('frames: 1 persons dropped, the first for a box of zero')
+
+
 @pytest.mark.parametrize(
     'persons, found',
     [

@@ -66,7 +66,10 @@ def test_contradictions_name_both_keys(tiny_config, synthetic_root, extra):
 
 
 def test_tests_are_checked_too(tiny_config, synthetic_root):
-    extra = 'test_dataloader = dict(val_dataloader, dataset=dict(causal=True))\n'
+    extra = (
+        'test_dataloader = dict(val_dataloader)\n'
+        "test_dataloader['dataset'] = dict(val_dataloader['dataset'], causal=True)\n"
+    )
     with pytest.raises(ValueError, match='test_dataloader.dataset.causal is True'):
         runner(tiny_config, synthetic_root, extra).test()
 

@@ -1,8 +1,11 @@
 """The frame head gets the weights of the single-frame model, joint by joint by name."""
 
+import copy
+
 import pytest
 import torch
 from mmengine import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
@@ -91,12 +94,13 @@ load_from = {load_from!r}
 
 def single_frame_checkpoint(config, path, meta):
     """A checkpoint as the runner writes it, of the single-frame model of a config."""
-    config = config.copy()
+    config = copy.deepcopy(config)
     config.model.head.out_channels = len(meta['keypoint_id2name'])
     config.model.update(type='TopdownPoseEstimator')
     for key in ('method', 'frame_head', 'frame_head_frozen'):
         config.model.pop(key, None)
-    model = MODELS.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(config.model)
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), path)
     return model.head.state_dict()
 
@@ -130,7 +134,7 @@ def test_training_starts_with_the_single_frame_head_and_keeps_it(
 def test_published_models_lack_two_joints(tiny_config, synthetic_root, tmp_path):
     with pytest.raises(ValueError, match='has no joint head_bottom, head_top'):
         run(tiny_config, synthetic_root, tmp_path, dict(keypoint_id2name=COCO['keypoint_id2name']))
-    extra = "model['frame_head_frozen'] = False\noptim_wrapper['optimizer']['lr'] = 0.0\n"
+    extra = "model['frame_head_frozen'] = False\noptim_wrapper = dict(optimizer=dict(lr=0.0))\n"
     meta = dict(keypoint_id2name=COCO['keypoint_id2name'])
     found, given = run(tiny_config, synthetic_root, tmp_path, meta, extra)
     for joint in ('nose', 'left_knee'):

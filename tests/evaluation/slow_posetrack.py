@@ -51,8 +51,15 @@ def strictly_inside(point, polygon) -> bool:
     return crossings % 2 == 1
 
 
-def clean_frames(gt: dict, pred: dict, labeled_frames: bool, positive: bool) -> list:
-    """[(labeled persons, predicted persons)] of the frames that count, persons as dicts."""
+def clean_frames(
+    gt: dict, pred: dict, labeled_frames: bool, positive: bool, keep_pointless: bool = False
+) -> list:
+    """[(labeled persons, predicted persons)] of the frames that count, persons as dicts.
+
+    With `keep_pointless` persons without points stay where they stay in poseval: it takes them for
+    persons with an empty list of points, and only drops them while it goes through the ignore
+    regions of a frame that has some.
+    """
     frames = []
     for image in gt['images']:
         listed = [a for a in gt['annotations'] if a['image_id'] == image['id']]
@@ -75,7 +82,7 @@ def clean_frames(gt: dict, pred: dict, labeled_frames: bool, positive: bool) -> 
                 for name, point in read_points(annotation, positive).items():
                     if not any(strictly_inside(point, polygon) for polygon in polygons):
                         points[name] = point
-                if points:
+                if points or (keep_pointless and not polygons):
                     persons.append({'points': points, 'annotation': annotation})
             sides.append(persons)
         frames.append(sides)
@@ -162,10 +169,14 @@ def average_precision(
 
 
 def track_counts(files: list, *, compat=False) -> dict:
-    """{joint: [labeled, misses, false positives, switches]} by CLEAR MOT."""
+    """{joint: [labeled, misses, false positives, switches]} by CLEAR MOT.
+
+    With `compat` as poseval does it: the last frame is not looked at; where a side of a frame has
+    no person, one labeled object and one prediction, too far apart, stand in for both sides.
+    """
     counts = {name: [0, 0, 0, 0] for name in ORDER_15}
     for gt_file, pred_file in files:
-        frames = clean_frames(gt_file, pred_file, False, False)
+        frames = clean_frames(gt_file, pred_file, False, False, keep_pointless=compat)
         if compat:
             frames = frames[:-1]
         for name in ORDER_15:
@@ -197,6 +208,49 @@ def track_counts(files: list, *, compat=False) -> dict:
                 for track, guess in pairs.items():
                     counts[name][3] += track in last and last[track] != guess
                     last[track] = guess
+    return counts
+
+
+def motmetrics_counts(files: list, *, compat=False) -> dict:
+    """The same by py-motmetrics, which `poseval` calls: an accumulator a video and joint."""
+    import motmetrics  # here, so that the rest needs no more than NumPy
+
+    counts = {name: [0, 0, 0, 0] for name in ORDER_15}
+    for gt_file, pred_file in files:
+        frames = clean_frames(gt_file, pred_file, False, False, keep_pointless=compat)
+        if compat:
+            frames = frames[:-1]
+        numbers = {}  # py-motmetrics wants ids that are numbers
+        for name in ORDER_15:
+            accumulator = motmetrics.MOTAccumulator(auto_id=True)
+            for number, (gts, preds) in enumerate(frames):
+                if compat and (not gts or not preds):
+                    accumulator.update([10**6], [10**6], [[NAN]])
+                    continue
+                sides = []
+                for persons in (gts, preds):
+                    placed = [p for p in range(len(persons)) if name in persons[p]['points']]
+                    ids = [
+                        numbers.setdefault(track_of(persons, p, number), len(numbers))
+                        for p in placed
+                    ]
+                    sides.append((ids, [persons[p] for p in placed]))
+                (gt_ids, objects), (pred_ids, guesses) = sides
+                apart = np.full((len(objects), len(guesses)), NAN)
+                for row, labeled in enumerate(objects):
+                    for column, guess in enumerate(guesses):
+                        if distance(guess, labeled, name) <= 0.5:
+                            apart[row, column] = distance(guess, labeled, name)
+                accumulator.update(gt_ids, pred_ids, apart)
+            if not frames:
+                continue
+            found = motmetrics.metrics.create().compute(
+                accumulator,
+                metrics=['num_objects', 'num_misses', 'num_false_positives', 'num_switches'],
+                return_dataframe=False,
+            )
+            for place, value in enumerate(found.values()):
+                counts[name][place] += int(value)
     return counts
 
 

@@ -9,7 +9,7 @@ import pytest
 import slow_posetrack
 from hypothesis import given
 from hypothesis import strategies as st
-from label_files import HEAD, ORDER_15, ORDER_17, coco, person, write
+from label_files import HEAD, ORDER_15, ORDER_17, annolist, coco, person, write
 
 from cmpose_mm.evaluation import (
     RULES,
@@ -19,7 +19,7 @@ from cmpose_mm.evaluation import (
     select_scored,
     summarize_joints,
 )
-from cmpose_mm.evaluation.average_precision import assign_persons
+from cmpose_mm.evaluation.scored_frames import assign_persons
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 
 FULL = {name: (100 + 10 * i, 100 + 7 * i) for i, name in enumerate(ORDER_15)}
@@ -179,7 +179,7 @@ def test_regions_hold_for_their_frame_only(score) -> None:
 def test_polygons_of_one_or_two_points_are_nothing(score) -> None:
     gt = [[person({'nose': (50, 50)})]]
     regions = {0: [[], [(50, 50)], [(0, 0), (100, 100)]]}
-    assert score(gt, gt, regions=regions)['counts']['joints'] == 1
+    assert score(gt, [[]], regions=regions)['counts']['joints'] == 1
 
 
 def test_any_of_several_regions(score) -> None:
@@ -335,11 +335,40 @@ def test_joint_predicted_but_nowhere_labeled_is_nan(score) -> None:
 
 
 def test_missing_scores_rank_last(score) -> None:
+    """Where other joints have scores, as -9999 as in poseval; they are counted."""
     gt = [[person({'nose': (100, 100)}), person({'nose': (200, 100)})]]
     pred = [[person({'nose': (900, 100)}), person({'nose': (200, 100)}, scores=-9998)]]
     assert score(gt, pred)['per_joint']['nose'] == 50
     pred = [[person({'nose': (900, 100)}, scores=0.1), person({'nose': (200, 100)})]]
-    assert score(gt, pred)['per_joint']['nose'] == 25
+    result = score(gt, pred)
+    assert result['per_joint']['nose'] == 25
+    assert result['protocol']['joints_without_score'] == 1
+
+
+@pytest.mark.parametrize('form', ['posetrack18', 'annolist'])
+def test_no_score_at_all_is_an_error(tmp_path, form) -> None:
+    """As COCO tools write predictions: a score of the person, and v as the score of a joint."""
+    gt = coco([[person(FULL), person(shift(FULL, 400))]])
+    pred = coco([[person(shift(FULL, 700), score=0.2), person(FULL, score=0.9)]])
+    write(tmp_path / 'gt' / 'a.json', gt)
+    write(tmp_path / 'pred' / 'a.json', pred if form == 'posetrack18' else annolist(pred))
+    with pytest.raises(AnnotationError) as error:
+        evaluate_files(tmp_path / 'gt', tmp_path / 'pred', mota=True)
+    (sentence,) = error.value.problems
+    file = tmp_path / 'pred' / 'a.json'
+    assert sentence.startswith(f'{file}: none of the 30 predicted joints of 1 videos has a score')
+    write(tmp_path / 'pred' / 'a.json', coco([[]]))  # nothing predicted, nothing to rank
+    assert evaluate_files(tmp_path / 'gt', tmp_path / 'pred')['Total'] == 0
+
+
+def test_a_video_without_scores_among_others_ranks_last(tmp_path) -> None:
+    for name, first_id, scores in (('a', 100, None), ('b', 200, 0.5)):
+        write(tmp_path / 'gt' / f'{name}.json', coco([[person(FULL)]], name, first_id))
+        pred = coco([[person(FULL, scores=scores)]], name, first_id)
+        write(tmp_path / 'pred' / f'{name}.json', pred)
+    result = evaluate_files(tmp_path / 'gt', tmp_path / 'pred', per_video=True)
+    assert result['Total'] == result['per_video']['a']['Total'] == 100
+    assert result['protocol']['joints_without_score'] == 15
 
 
 def test_person_scores_are_not_used(score) -> None:
@@ -556,6 +585,7 @@ def test_labels_as_predictions_give_100_where_labeled(folder, seed) -> None:
                 for x, y, v in zip(*[iter(annotation['keypoints'])] * 3)
             ]
             annotation['bbox_head'] = list(HEAD)
+            annotation['scores'] = [0.5] * 17
     result = evaluate(folder, gt, gt)
     np.testing.assert_array_equal(result.ap, np.where(result.num_gt > 0, 100.0, 0.0))
 

@@ -22,6 +22,11 @@ TOOL = Path(__file__).parents[2] / 'tools' / 'eval_posetrack.py'
 GROUPS = ['Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle', 'Total', 'mean7']
 
 
+def moved(x: float) -> dict:
+    """All joints of a person, moved to the right."""
+    return {name: (point[0] + x, point[1]) for name, point in FULL.items()}
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Runs the command; exit status, standard output, standard error."""
@@ -131,7 +136,8 @@ def test_undefined_values_are_null_and_dashes(tmp_path, run) -> None:
     assert status == 0
     assert result['per_joint']['nose'] is None and result['Head'] is None
     assert result['Total'] == 0
-    assert 'nan' not in out.lower() and '| AP |    - |' in out
+    row = next(line for line in out.splitlines() if line.startswith('| AP '))
+    assert 'nan' not in out.lower() and row.split('|')[2].strip() == '-'
 
 
 def test_folders_and_merged_files_mix(files, run) -> None:
@@ -156,6 +162,80 @@ def test_posetrack17_files(files, run) -> None:
         assert (status, err) == (0, '')
         results.append(load(files / 'r.json')['per_joint'])
     assert results[0] == results[1] == results[2] == results[3]
+
+
+@pytest.mark.parametrize(
+    'rename',
+    [
+        lambda name: name,
+        lambda name: name.replace('images/val', 'my_images'),
+        lambda name: name.replace('/', '\\'),
+        lambda name: name.replace('.jpg', '.png'),
+    ],
+    ids=['same', 'other folder', 'backslashes', 'other suffix'],
+)
+@pytest.mark.parametrize('kinds', ['both annolists', 'annolist of predictions'])
+def test_annolist_frames_are_paired_by_name(tmp_path, kinds, rename) -> None:
+    """Sorted as strings: 1, 10, 11, 2 ...; each person has a place of its own."""
+    frames = [[person(moved(200 * number), scores=0.5)] for number in range(12)]
+    gt, pred = coco(frames), annolist(coco(frames))
+    write(tmp_path / 'gt' / 'a.json', annolist(gt) if kinds == 'both annolists' else gt)
+    for number, entry in enumerate(pred['annolist']):
+        entry['image'] = [{'name': rename(entry['image'][0]['name'])}]
+        entry['place'] = str(number)
+    pred['annolist'].sort(key=lambda entry: entry['place'])
+    assert [entry['place'] for entry in pred['annolist']][:3] == ['0', '1', '10']
+    write(tmp_path / 'pred' / 'a.json', pred)
+    assert evaluate_files(tmp_path / 'gt', tmp_path / 'pred')['Total'] == 100
+
+
+def test_annolist_without_some_frames(files, run) -> None:
+    """The others are paired by name; a frame that is not listed is an error unless allowed."""
+    frames = [[person(FULL, scores=1)], [person(moved(300), scores=1)]]
+    write(files / 'gt' / '000001.json', annolist(coco(frames, '000001', 100)))
+    pred = annolist(coco(frames, '000001', 100))
+    del pred['annolist'][0]
+    write(files / 'pred' / '000001.json', pred)
+    args = (files / 'gt', files / 'pred', '--videos', '000001', '--out', files / 'r.json')
+    status, _, err = run(*args)
+    assert status == 1
+    assert "does not list frame images/val/000001/000000.jpg of video '000001'." in err
+    assert run(*args, '--allow-missing')[0] == 0
+    result = load(files / 'r.json')
+    assert result['Total'] == 50 and result['protocol']['frames_without_entry'] == 1
+
+
+@pytest.mark.parametrize('ids', ['restart in each frame', 'text'])
+def test_annotation_ids_of_predictions_play_no_role(files, run, ids) -> None:
+    """Neither in AP nor in MOTA, which goes by track ids."""
+    options = ('--mota', '--out', files / 'r.json')
+    run(files / 'gt', files / 'pred', *options)
+    expected = load(files / 'r.json')
+
+    def change(data: dict) -> None:
+        for annotation in data['annotations']:
+            number = annotation['id'] % 100
+            annotation['id'] = number if ids != 'text' else f'person {number}'
+
+    for path in (files / 'pred').iterdir():
+        edit(path, change)
+    status, _, err = run(files / 'gt', files / 'pred', *options)
+    assert (status, err) == (0, '')
+    assert load(files / 'r.json') == expected
+
+
+def test_joints_without_score_are_told(files, run) -> None:
+    status, out, _ = run(files / 'gt', files / 'pred')
+    assert (status, 'no score' in out) == (0, False)
+    anyone = person(FULL)
+    write(files / 'gt' / '000001.json', coco([[anyone]], '000001', 100))
+    write(files / 'pred' / '000001.json', coco([[anyone]], '000001', 100))
+    status, out, _ = run(files / 'gt', files / 'pred')
+    assert status == 0
+    assert '15 predicted joints have no score: they rank last, with -9999, as in poseval' in out
+    status, out, err = run(files / 'gt', files / 'pred', '--videos', '000001')
+    assert (status, out) == (1, '')
+    assert f'{files / "pred" / "000001.json"}: none of the 15 predicted joints' in err
 
 
 def test_videos_of_other_names_are_found_by_image_ids(files, run) -> None:
@@ -293,6 +373,12 @@ def annolist_of_other_length(files: Path) -> None:
     write(files / 'pred' / '000001.json', data)
 
 
+def annolist_of_other_names(files: Path) -> None:
+    data = annolist(load(files / 'pred' / '000001.json'))
+    data['annolist'][0]['image'] = [{'name': 'images/frame_1.jpg'}]
+    write(files / 'pred' / '000001.json', data)
+
+
 def prediction_file_twice(files: Path) -> None:
     write(files / 'pred' / 'again.json', load(files / 'pred' / '000001.json'))
 
@@ -309,7 +395,11 @@ def prediction_file_twice(files: Path) -> None:
         (no_head_boxes, 'annotation id 10000, has no head box ("bbox_head", in an annolist x1,'),
         (
             annolist_of_other_length,
-            "frames for video '000001', expected 1 (annolist frames are paired by position).",
+            "2 frames of video '000001' are named 000000.jpg, expected each name once, as the ",
+        ),
+        (
+            annolist_of_other_names,
+            "1 frames such as images/frame_1.jpg are not in the ground truth of video '000001', ",
         ),
         (prediction_file_twice, "predictions for video '000001' are also in "),
     ],
@@ -378,8 +468,15 @@ def test_as_a_command(files) -> None:
 
 def test_real_clip(real_data, tmp_path, run) -> None:
     """Perfect predictions; then all 15 joints written though noses are not labeled."""
-    labels = real_data / 'posetrack_clip' / 'annotations' / 'val'
-    status, _, _ = run(labels, labels, '--mota', '--out', tmp_path / 'r.json')
+    labels, name = real_data / 'posetrack_clip' / 'annotations' / 'val', '060470_mpii_test.json'
+
+    def add_scores(data: dict) -> None:
+        for annotation in data['annotations']:
+            annotation['scores'] = [0.5] * 17
+
+    write(tmp_path / name, load(labels / name))
+    edit(tmp_path / name, add_scores)
+    status, _, _ = run(labels, tmp_path / name, '--mota', '--out', tmp_path / 'r.json')
     result = load(tmp_path / 'r.json')
     assert status == 0
     assert result['counts'] == {'videos': 1, 'frames': 11, 'persons': 44, 'joints': 44 * 14}
@@ -392,8 +489,6 @@ def test_real_clip(real_data, tmp_path, run) -> None:
         for annotation in data['annotations']:
             annotation['keypoints'][:3] = annotation['keypoints'][3:6]
 
-    name = '060470_mpii_test.json'
-    write(tmp_path / name, load(labels / name))
     edit(tmp_path / name, add_noses)
     run(labels, tmp_path / name, '--out', tmp_path / 'r.json')
     result = load(tmp_path / 'r.json')

@@ -17,8 +17,9 @@ from cmpose_mm.evaluation import (
     VISIBILITY_CLASSES,
     evaluate_files,
     recall_by_visibility,
+    select_scored,
 )
-from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 NOSE, KNEE = (100, 100), (100, 200)
@@ -35,7 +36,7 @@ def score(tmp_path):
         write(tmp_path / 'gt' / 'a.json', data)
         write(tmp_path / 'pred' / 'a.json', coco(pred))
         videos = read_videos(tmp_path / 'gt'), read_videos(tmp_path / 'pred')
-        return recall_by_visibility(*videos, **options)
+        return recall_by_visibility(select_scored(*videos), **options)
 
     return run
 
@@ -95,6 +96,9 @@ def test_hidden_joint_next_to_a_visible_one_is_recoverable(score) -> None:
         (dict(stride=2, reach=2), 2),
         (dict(stride=4), 1),
         (dict(stride=5), 0),
+        (dict(reach=(0, 1)), 1),
+        (dict(reach=(0, 3)), 3),
+        (dict(reach=(4, 0)), 0),
     ],
 )
 def test_reach_and_stride(score, options, recoverable) -> None:
@@ -109,6 +113,23 @@ def test_frames_are_neighbors_by_number_not_by_position(score) -> None:
     assert counts(score(gt, gt, numbers=numbers))['recoverable'][1] == 1
     assert counts(score(gt, gt, numbers=numbers, stride=2))['recoverable'][1] == 1
     assert counts(score(gt, gt, numbers=numbers, reach=2))['recoverable'][1] == 2
+
+
+def test_frames_that_end_in_the_number_of_a_camera(tmp_path) -> None:
+    """Their own number is in the middle of the name, and in `frame_id`."""
+    gt = noses(0, 1, 0, 0, 0, 1, 0, 0)
+    results = []
+    for place, form in (('plain', '{:06d}.jpg'), ('camera', 'frame_{:06d}_cam2.jpg')):
+        data = coco(gt)
+        for number, image in enumerate(data['images']):
+            image.update(file_name=f'images/val/a/{form.format(number)}', frame_id=number)
+        write(tmp_path / place / 'a.json', data)
+        videos = [read_videos(tmp_path / place)] * 2
+        results.append(recall_by_visibility(select_scored(*videos)))
+    plain, camera = map(counts, results)
+    assert camera == plain
+    assert (camera['recoverable'][1], camera['lost'][1]) == (4, 2)
+    assert results[1].num_tracked == 8
 
 
 def test_another_track_shows_nothing(score) -> None:
@@ -185,27 +206,32 @@ def test_summary_pools_joints(score) -> None:
     assert np.isnan(summary['visible']['Wrist']) and np.isnan(summary['occluded']['Total'])
 
 
-@pytest.mark.parametrize('options', [dict(reach=0), dict(stride=0)])
+@pytest.mark.parametrize(
+    'options', [dict(reach=0), dict(stride=0), dict(reach=(0, 0)), dict(reach=(-1, 2))]
+)
 def test_wrong_arguments(score, options) -> None:
     with pytest.raises(ValueError, match='expected both to be at least 1'):
         score(noses(1), noses(1), **options)
 
 
-def test_missing_predictions_are_an_error_unless_allowed(tmp_path) -> None:
+def test_the_earlier_form_of_the_call_still_works(tmp_path) -> None:
     write(tmp_path / 'gt' / 'a.json', coco(noses(1)))
     write(tmp_path / 'gt' / 'b.json', coco(noses(1), 'b', 500))
     write(tmp_path / 'pred' / 'a.json', coco(noses(1)))
     videos = read_videos(tmp_path / 'gt'), read_videos(tmp_path / 'pred')
-    with pytest.raises(AnnotationError, match="video 'b' has no predictions"):
-        recall_by_visibility(*videos)
-    assert counts(recall_by_visibility(*videos, allow_missing=True))['visible'] == (1, 1)
+    with pytest.warns(FutureWarning, match='takes what select_scored'):
+        result = recall_by_visibility(*videos, allow_missing=True)
+    assert counts(result)['visible'] == (1, 1)
+    with pytest.raises(TypeError, match='unexpected arguments: allow_missing'):
+        recall_by_visibility(select_scored(*videos, allow_missing=True), allow_missing=True)
 
 
 # ------------------------------------------------------------------------------ the reference
 
 
-def slow_counts(files: list, reach: int, stride: int, labeled_frames: bool, positive: bool) -> dict:
+def slow_counts(files: list, reach, stride: int, labeled_frames: bool, positive: bool) -> dict:
     """{(class, joint): [found, labeled]} with loops over the JSON of labels and predictions."""
+    before, after = reach if isinstance(reach, tuple) else (reach, reach)
     result = {(c, name): [0, 0] for c in VISIBILITY_CLASSES for name in ORDER_15}
     for gt_file, pred_file in files:
         number = {i['id']: int(i['file_name'][-10:-4]) for i in gt_file['images']}
@@ -230,13 +256,10 @@ def slow_counts(files: list, reach: int, stride: int, labeled_frames: bool, posi
                         classes = ['visible']
                     else:
                         classes = ['occluded', 'lost']
-                        for step in range(1, reach + 1):
-                            for other in (frame - step * stride, frame + step * stride):
-                                if (
-                                    name in shown.get((other, track), ())
-                                    and (frame, track) in shown
-                                ):
-                                    classes = ['occluded', 'recoverable']
+                        for step in range(-before, after + 1):
+                            other = frame + step * stride
+                            if name in shown.get((other, track), ()) and (frame, track) in shown:
+                                classes = ['occluded', 'recoverable']
                     found = (
                         g in partner and slow_posetrack.distance(preds[partner[g]], gt, name) <= 0.5
                     )
@@ -263,7 +286,7 @@ def random_video(rng: random.Random, name: str, first_id: int) -> tuple[dict, di
             if track is not None:
                 labeled['track_id'] = track
         gt.append(persons)
-        pred.append([near(rng, p, lambda: None) for p in persons if rng.random() < 0.8])
+        pred.append([near(rng, p, lambda: 0.5) for p in persons if rng.random() < 0.8])
         rng.shuffle(pred[-1])
         if rng.random() < 0.3:
             regions[frame] = [[(0, 0), (30, 0), (30, 30), (0, 30)]]
@@ -284,7 +307,7 @@ def folder(tmp_path_factory):
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    reach=st.integers(1, 3),
+    reach=st.one_of(st.integers(1, 3), st.sampled_from([(2, 0), (0, 1), (1, 3)])),
     stride=st.integers(1, 2),
     release=st.sampled_from(['18', '21']),
 )
@@ -294,13 +317,10 @@ def test_equals_the_slow_reference(folder, seed, reach, stride, release) -> None
     for kind, place in (('gt', 0), ('pred', 1)):
         for video, pair in enumerate(files):
             write(folder / kind / f'{video:06d}.json', pair[place])
-    result = recall_by_visibility(
-        read_videos(folder / 'gt'),
-        read_videos(folder / 'pred'),
-        reach=reach,
-        stride=stride,
-        rules=RULES[release],
+    scored = select_scored(
+        read_videos(folder / 'gt'), read_videos(folder / 'pred'), rules=RULES[release]
     )
+    result = recall_by_visibility(scored, reach=reach, stride=stride)
     expected = slow_counts(files, reach, stride, release == '21', release == '21')
     for c, found, num_gt, recall in zip(
         VISIBILITY_CLASSES, result.found, result.num_gt, result.recall()
@@ -329,9 +349,8 @@ def test_evaluate_files_adds_it_and_changes_nothing_else(tmp_path) -> None:
         'recall within 0.5 head sizes, neighbors up to 2 x 1 frames'
     )
     assert repr(result) == repr(plain)  # some numbers may be NaN, which equals nothing
-    expected = recall_by_visibility(
-        read_videos(tmp_path / 'gt'), read_videos(tmp_path / 'pred'), reach=2
-    )
+    scored = select_scored(read_videos(tmp_path / 'gt'), read_videos(tmp_path / 'pred'))
+    expected = recall_by_visibility(scored, reach=2)
     assert added['joints'] == dict(zip(VISIBILITY_CLASSES, expected.num_gt.sum(axis=1)))
     assert added['recall']['occluded']['Total'] == expected.summary()['occluded']['Total']
     assert added['per_joint']['visible']['nose'] == expected.recall()[0, JOINT_NAMES.index('nose')]

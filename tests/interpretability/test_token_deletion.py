@@ -331,6 +331,6 @@ def test_command(tiny_config, synthetic_root, tmp_path):
     assert result.returncode == 0, result.stderr[-2000:]
     rows = [line for line in page.read_text().splitlines() if line.startswith('| ')]
     assert len(rows) == 5 + 1 + len(DELETIONS)
-    assert re.search(r'\| random selection, 2 draws \| [\d.]+ ± [\d.]+ \|', page.read_text())
+    assert re.search(r'\| random selection, 2 draws +\| [\d.]+ ± [\d.]+ +\|', page.read_text())
     assert '(2 models, 3 clips of ' in page.read_text()
     assert cv2.imread(str(tmp_path / 'images' / 'interpretability.png')) is not None

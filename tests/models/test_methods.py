@@ -362,8 +362,9 @@ def test_track_crops_of_a_still_person_are_the_clips(name, saved_models):
         results[crops] = list(inferencer(frames, boxes))
     for a, b in zip(results['key_frame'], results['track']):
         a, b = (result.data_sample.pred_instances for result in (a, b))
-        np.testing.assert_allclose(a.keypoints, b.keypoints, atol=0.02)
-        np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, atol=1e-4)
+        np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, atol=1e-5)
+        # On flat maps of random weights, the decoder's Taylor steps blow up the last bits of some.
+        assert np.quantile(np.abs(a.keypoints - b.keypoints), 0.9) < 0.01
 
 
 @every_method

@@ -30,8 +30,9 @@ def small_extra(multiscale=False):
 
 
 def pair(multiscale=False):
-    theirs = HRNet(small_extra(multiscale)).eval()
-    ours = HRNetStages(small_extra(multiscale)).eval()
+    theirs, ours = HRNet(small_extra(multiscale)), HRNetStages(small_extra(multiscale))
+    for model in (theirs, ours):
+        model.eval()  # which returns nothing
     generator = torch.Generator().manual_seed(0)
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, std=0.3, generator=generator)
@@ -88,5 +89,6 @@ def test_a_checkpoint_of_mmposes_network_loads(tmp_path):
     ours = HRNetStages(small_extra())
     load_checkpoint(ours, str(tmp_path / 'hrnet.pth'), strict=True)
     images = torch.randn(1, 3, 32, 32)
+    ours.eval()
     with torch.no_grad():
-        assert torch.equal(ours.eval()(images)[-1], theirs(images)[-1])
+        assert torch.equal(ours(images)[-1], theirs(images)[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -15,7 +16,7 @@ import pytest
 import torch
 import torch.multiprocessing
 from label_files import HEAD, ORDER_15, ORDER_17, annolist, coco, merged, person, write
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger
@@ -27,7 +28,8 @@ from mmpose.registry import DATASETS, METRICS
 from mmpose.structures import PoseDataSample
 
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
-from cmpose_mm.evaluation import PoseTrackMetric, evaluate_files
+from cmpose_mm.evaluation import PROTOCOLS, evaluate_files
+from cmpose_mm.metrics import PoseTrackMetric
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 
 NAMES = ['Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP']
@@ -235,9 +237,13 @@ def test_mmpose_protocol_has_the_values_of_mmpose() -> None:
         assert getattr(settings, name) == theirs[name].default
     config = mmpose_config(HRNET_CONFIG)
     assert settings.bbox_score_thr == config.val_dataloader.dataset.filter_cfg.bbox_score_thr
-    # every argument of theirs is one of ours, in the same place
-    ours = list(inspect.signature(PoseTrackMetric.__init__).parameters)
-    assert ours[: len(theirs)] == list(theirs)
+    # every argument of theirs is taken by its name
+    defaults = {
+        name: parameter.default
+        for name, parameter in theirs.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    assert PoseTrackMetric(**defaults).settings.nms_mode == 'oks_nms'
 
 
 def test_arguments_override_the_protocol(labels, tmp_path, log) -> None:
@@ -259,6 +265,13 @@ def test_arguments_override_the_protocol(labels, tmp_path, log) -> None:
     )
     assert PoseTrackMetric(protocol='mmpose', nms_thr=0.5).settings.nms_thr == 0.5
     assert PoseTrackMetric(protocol='mmpose', bbox_score_thr=0.0).settings.bbox_score_thr == 0.0
+    for same in (
+        dict(name='mmpose', nms_thr=0.5),
+        ConfigDict(name='mmpose', nms_thr=0.5),
+        dataclasses.replace(PROTOCOLS['mmpose'], name='mmpose, changed', nms_thr=0.5),
+    ):
+        metric = PoseTrackMetric(protocol=same)
+        assert metric.settings == PoseTrackMetric(protocol='mmpose', nms_thr=0.5).settings
 
 
 @pytest.mark.parametrize('nms_mode', ['oks_nms', 'soft_oks_nms'])
@@ -272,7 +285,7 @@ def test_nms_ranks_by_the_score_of_the_person(labels, tmp_path, nms_mode, score_
         sample.pred_instances.keypoint_scores *= np.float32(1 - 0.001 * index)
     metric = PoseTrackMetric(
         folder,
-        score_mode,
+        score_mode=score_mode,
         nms_mode=nms_mode,
         nms_thr=0.3,
         keypoint_score_thr=0.5,
@@ -323,6 +336,9 @@ def test_nms_ranks_by_the_score_of_the_person(labels, tmp_path, nms_mode, score_
         (dict(tie_break='x'), "tie_break is 'x', expected one of stable, poseval."),
         (dict(dataset='22'), "dataset is '22', expected one of 17, 18, 21."),
         (dict(format_only=True), 'format_only needs outfile_prefix, found none.'),
+        (dict(oks_thr=0.9), "there is no setting 'oks_thr', expected one of bbox_score_thr, joint"),
+        (dict(protocol=dict(nms=1)), "there is no setting 'nms', expected one of bbox_score_thr"),
+        (dict(reach=0), 'reach is 0 and stride 1, expected both to be at least 1'),
     ],
 )
 def test_wrong_arguments(arguments, message) -> None:
@@ -623,3 +639,58 @@ def test_recall_by_visibility(labels, log, tmp_path) -> None:
     assert any('| Recall recoverable' in message for message in log)
     plain = run(PoseTrackMetric(ann_file=folder), samples)
     assert plain == {k: v for k, v in result.items() if 'Recall' not in k}
+
+
+@pytest.mark.parametrize(
+    ('num_frames', 'key_index', 'reach'),
+    [(None, None, 1), (1, 0, 1), (3, 1, 1), (5, 2, 2), (3, 2, (2, 0)), (4, 1, (1, 2))],
+)
+def test_reach_is_that_of_the_clips(tmp_path, log, num_frames, key_index, reach) -> None:
+    """A joint that a frame shows which the model does not see is not recoverable."""
+    visible = [1, 0, 0, 0, 0, 0, 1, 1, 0, 1, 0, 0, 0, 1]
+    frames = [
+        [person({'nose': (50, 50, v), 'left_hip': (90, 90)}, track_id=3, bbox=[0, 0, 99, 99])]
+        for v in visible
+    ]
+    data = coco(frames, 'a', 100)
+    write(tmp_path / 'labels' / 'a.json', data)
+    samples = make_samples({'a': data}, noise=0, detected=False)
+    for sample in samples:
+        if num_frames is not None:
+            sample.set_metainfo(dict(key_index=key_index, frame_valid=np.ones(num_frames, bool)))
+        sample.pred_instances.keypoints[0, 3:] = sample.pred_instances.keypoints[0, :1]
+    before, after = reach if isinstance(reach, tuple) else (reach, reach)
+    hidden = [number for number, v in enumerate(visible) if not v]
+    shown = [n for n in hidden if any(visible[max(n - before, 0) : n + after + 1])]
+    assert 0 < len(shown) < len(hidden)
+
+    metric = PoseTrackMetric(str(tmp_path / 'labels'), visibility=True)
+    result = run(metric, samples)
+    assert f'Recoverable joints: neighbors up to {reach} x 1 frames' in '\n'.join(log)
+    assert f'{len(hidden)} occluded, of which {len(shown)} recoverable' in '\n'.join(log)
+    given = PoseTrackMetric(str(tmp_path / 'labels'), visibility=True, reach=reach)
+    assert run(given, samples) == pytest.approx(result, nan_ok=True)
+
+
+def test_clips_of_two_kinds_need_a_reach(labels) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    for number, sample in enumerate(samples):
+        num_frames = 3 if number % 2 else 5
+        sample.set_metainfo(dict(key_index=1, frame_valid=np.ones(num_frames, bool)))
+    message = r'the clips show \(1, 1\) or \(1, 3\) frames before and after their key frames'
+    with pytest.raises(AnnotationError, match=message):
+        run(PoseTrackMetric(folder, visibility=True), samples)
+    assert 'posetrack18/AP' in run(PoseTrackMetric(folder, visibility=True, reach=1), samples)
+
+
+def test_old_places() -> None:
+    from cmpose_mm import evaluation
+    from cmpose_mm.evaluation import posetrack_metric
+
+    assert METRICS.get('PoseTrackMetric') is PoseTrackMetric
+    for module in (evaluation, posetrack_metric):
+        with pytest.warns(FutureWarning, match='is called cmpose_mm.metrics.PoseTrackMetric now'):
+            assert module.PoseTrackMetric is PoseTrackMetric
+    with pytest.warns(FutureWarning):
+        assert posetrack_metric.PROTOCOLS is PROTOCOLS

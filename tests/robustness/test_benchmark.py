@@ -1,4 +1,4 @@
-"""PoseTrack-C: plan, means, resuming; clip and single-frame models against tests run by hand."""
+"""PoseTrack-C: clip and single-frame models against tests run by hand; resuming, wrong input."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
+from test_summary import random_result
 
-from cmpose_mm.corruptions import SEVERITIES, corrupt_frame
-from cmpose_mm.evaluation import robustness
+from cmpose_mm.corruptions import corrupt_frame
 from cmpose_mm.evaluation.report import COLUMNS
-from cmpose_mm.evaluation.robustness import (
+from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.posetrack.joints import JOINT_GROUPS
+from cmpose_mm.robustness import (
     RobustnessError,
     Run,
+    evaluate,
     format_summary,
     planned_runs,
     plot_summary,
     prepare,
     run_benchmark,
-    summarize,
 )
-from cmpose_mm.posetrack.annotations import read_videos
-from cmpose_mm.posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from cmpose_mm.robustness.one_run import _hidden
 
-ALL = (tuple(SEVERITIES), (1, 2, 3, 4, 5), ('key', 'persistent'))
 TOOL = Path(__file__).parents[2] / 'tools' / 'eval_corruptions.py'
 
 # MMPose's own config with a smaller backbone: its dataset, transforms, 17 keypoints and metric.
@@ -265,71 +265,24 @@ def shot_noise_by_hand(config, checkpoint):
     return Runner.from_cfg(cfg).test()['posetrack18/AP']
 
 
-def test_plan_of_the_whole_benchmark():
-    runs = planned_runs(*ALL, num_frames=3)
-    assert len(runs) == len({run.name for run in runs}) == 132
-    assert [run.name for run in runs[:2]] == ['clean', 'clean/repeated']
-    assert Run('jpeg_compression', 2, 'key', True) in runs
-    assert Run('jpeg_compression', 2, 'persistent', True) not in runs
-    single = planned_runs(*ALL, num_frames=1)
-    assert len(single) == 41
-    assert all(run.mode in (None, 'key') and not run.repeat_key for run in single)
+def test_results_of_an_earlier_version_count(clip_model, tmp_path):
+    """They have the mode of late and lost frames in another spelling."""
+    plan = planned_runs(['frame_drop'], [1, 2], ['key'], num_frames=3)
+    rng = random.Random(4)
+    runs = {run.name.replace('neighbors', 'neighbours'): random_result(rng) for run in plan}
+    assert 'frame_drop/2/neighbours' in runs
+    out = tmp_path / 'out.json'
+    out.write_text(json.dumps({'settings': prepare(*clip_model).settings, 'runs': runs}))
+    results = run_benchmark(*clip_model, out, corruptions=['frame_drop'], severities=[1, 2])
+    row = results['summary']['modes']['neighbors']['corruptions']['frame_drop']
+    assert row['AP']['2'] == runs['frame_drop/2/neighbours']['AP']['Total']
+    assert 'neighbours' not in out.read_text()
 
 
-def test_a_table_finds_all_of_its_runs():
-    rng = random.Random(0)
-    for num_frames in (1, 3):
-        for _ in range(20):
-            corruptions = rng.sample(list(SEVERITIES), rng.randint(1, 10))
-            severities = sorted(rng.sample(range(1, 6), rng.randint(1, 5)))
-            modes = rng.choice([['key'], ['persistent'], ['key', 'persistent']])
-            plan = planned_runs(corruptions, severities, modes, num_frames)
-            runs = {run.name: random_result(rng) for run in plan}
-            summarize(runs, corruptions, severities, modes, num_frames)
-
-
-def random_result(rng):
-    values = {name: rng.uniform(0, 100) for name in (*JOINT_NAMES, *COLUMNS)}
-    return {'AP': values, 'recall_occluded': rng.uniform(0, 100)}
-
-
-def test_means_by_hand():
-    rng = random.Random(1)
-    runs = {run.name: random_result(rng) for run in planned_runs(*ALL, num_frames=3)}
-    summary = summarize(runs, *ALL, num_frames=3)
-    images = [name for name in SEVERITIES if not name.startswith('frame_')]
-    clean = runs['clean']['AP']
-    assert summary['temporal_gain'] == clean['Total'] - runs['clean/repeated']['AP']['Total']
-    for mode in ('key', 'persistent'):
-        for column in ('Total', 'Wrist', 'left_knee'):
-            total = 0.0
-            for name in images:
-                part = 0.0
-                for severity in range(1, 6):
-                    part += runs[f'{name}/{severity}/{mode}']['AP'][column]
-                total += part / 5
-            mpc = summary['modes'][mode]['mPC'][column]
-            assert mpc == pytest.approx(total / 8, abs=1e-9)
-            rpc = summary['modes'][mode]['rPC'][column]
-            assert rpc == pytest.approx(100 * total / 8 / clean[column], abs=1e-9)
-        row = summary['modes'][mode]['corruptions']['low_light']
-        gains, recalls = 0.0, 0.0
-        for severity in range(1, 6):
-            run = runs[f'low_light/{severity}/{mode}']
-            alone = runs[f'low_light/{severity}/key/repeated']
-            assert row['AP'][str(severity)] == run['AP']['Total']
-            gains += run['AP']['Total'] - alone['AP']['Total']
-            recalls += run['recall_occluded']
-        assert row['temporal_gain'] == pytest.approx(gains / 5, abs=1e-9)
-        assert row['recall_occluded'] == pytest.approx(recalls / 5, abs=1e-9)
-    drop = summary['modes']['neighbors']['corruptions']['frame_drop']
-    assert drop['temporal_gain'] == pytest.approx(
-        sum(runs[f'frame_drop/{s}/neighbors']['AP']['Total'] for s in range(1, 6)) / 5
-        - runs['clean/repeated']['AP']['Total'],
-        abs=1e-9,
-    )
-    # As from a file.
-    assert summarize(json.loads(json.dumps(runs)), *ALL, num_frames=3) == summary
+def test_old_place():
+    with pytest.warns(FutureWarning, match='is called cmpose_mm.robustness.run_benchmark now'):
+        from cmpose_mm.evaluation.robustness import run_benchmark as old
+    assert old is run_benchmark
 
 
 def test_a_severity_given_twice_counts_once(clip_model, tmp_path):
@@ -344,20 +297,6 @@ def test_a_severity_given_twice_counts_once(clip_model, tmp_path):
     row = results['summary']['modes']['key']['corruptions']['shot_noise']
     assert list(row['AP']) == ['1', '4']
     assert row['mean'] == sum(row['AP'].values()) / 2
-
-
-def test_no_occluded_joints_and_no_precision_are_shown_as_unknown():
-    rng = random.Random(2)
-    runs = {'clean': random_result(rng), 'shot_noise/1/key': random_result(rng)}
-    for result in runs.values():
-        result['recall_occluded'] = None
-        result['counts'] = {'videos': 1}
-    runs['clean']['AP']['Wrist'] = 0.0
-    summary = summarize(runs, ['shot_noise'], [1], ['key'], num_frames=1)
-    assert math.isnan(summary['modes']['key']['rPC']['Wrist'])
-    text = format_summary(dict(summary=summary, settings={}, runs=runs))
-    row = next(line for line in text.splitlines() if 'shot_noise, key' in line)
-    assert [cell.strip() for cell in row.split('|')[-3:-1]] == ['-', '-']
 
 
 def painted_over(shape, severity, **where):
@@ -380,7 +319,7 @@ def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
             shape = cv2.imread(str(path)).shape
             where = dict(seed=seed, sequence=path.parent.name, frame_number=int(path.stem))
             mask = painted_over(shape, 4, **where)
-            hidden = robustness._hidden(frame, run, seed, paths)
+            hidden = _hidden(frame, run, seed, paths)
             assert np.array_equal(hidden.keypoints[..., :2], frame.keypoints[..., :2])
             for (x, y, v), (_, _, after) in zip(
                 frame.keypoints.reshape(-1, 3), hidden.keypoints.reshape(-1, 3)
@@ -394,7 +333,7 @@ def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
     seed = max(changed, key=changed.get)
     assert changed[seed] > 5
     subject = prepare(*clip_model, seed=seed)
-    result, clean = robustness.evaluate(subject, run), robustness.evaluate(subject, Run())
+    result, clean = evaluate(subject, run), evaluate(subject, Run())
     assert result['occluded_joints'] == clean['occluded_joints'] + changed[seed]
     assert result['counts'] == clean['counts']
 
@@ -424,21 +363,6 @@ def test_checkpoint_missing(clip_model):
 def test_config_that_can_not_serve(clip_model, options, message):
     with pytest.raises(RobustnessError, match=message):
         prepare(*clip_model, cfg_options=options)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ((['fog'], [1], ['key']), "no corruption named 'fog', expected gaussian_noise"),
-        ((['shot_noise'], [1], ['all']), "no mode named 'all', expected key, persistent"),
-        ((['shot_noise'], [0, 1], ['key']), r'severities are \[0, 1\], expected some of 1 to 5'),
-        ((['shot_noise'], [], ['key']), r'severities are \[\], expected some'),
-        (([], [1], ['key']), 'nothing to corrupt'),
-    ],
-)
-def test_wrong_plan(arguments, message):
-    with pytest.raises(RobustnessError, match=message):
-        planned_runs(*arguments, num_frames=3)
 
 
 def test_results_of_another_test(clip_model, tmp_path):

@@ -1,0 +1,408 @@
+"""PoseTrack's average precision and recall by visibility in MMPose's runner."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub, MMLogger
+from mmpose.evaluation.functional import oks_nms, soft_oks_nms, transform_pred
+from mmpose.registry import METRICS
+from mmpose.utils.tensor_utils import to_numpy
+
+from ..evaluation.average_precision import TIE_BREAKS, average_precision
+from ..evaluation.protocol import Protocol, get_protocol
+from ..evaluation.report import COLUMNS, format_table, format_visibility, visibility_to_dict
+from ..evaluation.scored_frames import RULES, Rules, select_scored
+from ..evaluation.visibility import Reach, check_reach, recall_by_visibility
+from ..posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
+from ..posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
+from ..posetrack.predictions import write_predictions
+
+_NAMES_IN_LOGS = {
+    'Head': 'Head AP',
+    'Shoulder': 'Shou AP',
+    'Elbow': 'Elb AP',
+    'Wrist': 'Wri AP',
+    'Hip': 'Hip AP',
+    'Knee': 'Knee AP',
+    'Ankle': 'Ankl AP',
+    'Total': 'Total AP',
+    'mean7': 'mean7 AP',
+}
+
+
+@METRICS.register_module()
+class PoseTrackMetric(BaseMetric):
+    """Average precision on PoseTrack17, 18 or 21.
+
+    Takes the arguments of MMPose's ``PoseTrack18Metric`` and stands in for it by a change of
+    ``type``; it needs no `poseval` and no particular folders. Keypoints are mapped to the 15
+    joints by the names in the dataset's meta information, so that models with and without ears are
+    scored alike. Videos without any prediction are left out, and the log says how many.
+
+    Emits, with the dataset's name as the prefix: ``Head AP``, ``Shou AP``, ``Elb AP``, ``Wri AP``,
+    ``Hip AP``, ``Knee AP``, ``Ankl AP``, ``Total AP`` (mean over the 15 joints; also as ``AP``) and
+    ``mean7 AP`` (mean of the seven groups), all in percent. The log has every joint.
+
+    Args:
+        ann_file: labels, a folder of per-video files or one merged file. By default those of the
+            dataset that is evaluated.
+        protocol: 'dcpose', by which nearly all results on video pose estimation are published, or
+            'mmpose', that of MMPose's ``PoseTrack18Metric`` and its configs; or a dictionary with
+            the name of one and what differs, or a `Protocol`.
+        format_only: write the predictions and score nothing; needs `outfile_prefix`.
+        outfile_prefix: its folder receives one file a video with the predictions in the official
+            PoseTrack18 format. Track ids are those of the samples where they have one, as ground
+            truth boxes do, and else number the persons of a frame: nothing is tracked here.
+        pred_converter: `num_keypoints` and `mapping` of MMPose's ``KeypointConverter``, to score a
+            model of another keypoint set; the result must be PoseTrack's 17 or 15 keypoints.
+        dataset: release whose rules hold, '17', '18' or '21'; by default that of the dataset's
+            name.
+        tie_break: see `average_precision`.
+        visibility: also emit ``Recall visible``, ``Recall occluded``, ``Recall recoverable`` and
+            ``Recall lost`` over all joints, in percent; the log has the groups.
+        reach, stride: of the frames in which a recoverable joint is seen, see
+            `recall_by_visibility`. By default `reach` is what the clips show: the frames before
+            and after the key frame; where samples are single frames, it is 1.
+        collect_device: 'cpu' or 'gpu', for gathering over processes.
+        prefix: of the names of the results; by default the dataset's name.
+        settings: settings of the protocol that differ, by the names that `Protocol` and MMPose's
+            ``PoseTrack18Metric`` have for them: ``bbox_score_thr=0.3``.
+
+    Attributes:
+        settings: the `Protocol`.
+
+    Raises:
+        ValueError: if an argument has a value that is not offered. In evaluation, if a prediction
+            is for an image that the labels do not have, or two samples have one id.
+    """
+
+    default_prefix = 'posetrack18'
+
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        *,
+        protocol: str | dict | Protocol = 'dcpose',
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        pred_converter: dict | None = None,
+        dataset: str | None = None,
+        tie_break: str = 'stable',
+        visibility: bool = False,
+        reach: Reach | None = None,
+        stride: int = 1,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        **settings,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        _check_choice('tie_break', tie_break, TIE_BREAKS)
+        if dataset is not None:
+            _check_choice('dataset', dataset, RULES)
+        if format_only and outfile_prefix is None:
+            raise ValueError('PoseTrackMetric: format_only needs outfile_prefix, found none.')
+        if reach is not None:
+            check_reach(reach, stride)
+
+        self.settings = get_protocol(protocol, **settings)
+        self.ann_file = ann_file
+        self.format_only = format_only
+        self.outfile_prefix = outfile_prefix
+        self.pred_converter = pred_converter
+        self.dataset = dataset
+        self.tie_break = tie_break
+        self.visibility, self.reach, self.stride = visibility, reach, stride
+        self._named_by_dataset = prefix is None
+        self._labels: list[Video] | None = None
+        self._frames: dict[int, tuple[Video, Frame]] = {}
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Takes the prefix from the dataset unless it was given, and reads the labels.
+
+        Runners set this before they start, so that wrong labels end a run there and not after the
+        first epoch.
+        """
+        self._dataset_meta = dataset_meta
+        if self._named_by_dataset:
+            self.prefix = dataset_meta['dataset_name']
+        self._joint_names()
+        self.read_labels()
+
+    def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
+        """Keeps what is scored of each sample: one entry a sample, whatever it predicts."""
+        for sample in data_samples:
+            pred, gt = sample['pred_instances'], sample.get('gt_instances', {})
+            result = {
+                'id': sample['id'],
+                'img_id': sample['img_id'],
+                'keypoints': to_numpy(pred['keypoints']),
+                'keypoint_scores': to_numpy(pred['keypoint_scores']),
+                'track_id': sample.get('track_id', -1),
+                'box_source': sample.get('box_source', 'not told by the dataset'),
+                'reach': _clip_reach(sample),
+            }
+            num_persons = len(result['keypoints'])
+            # as MMPose: one-stage models score their own boxes, top-down ones were given theirs
+            bbox_scores = pred.get('bbox_scores', gt.get('bbox_scores', ()))
+            if len(bbox_scores) != num_persons:
+                bbox_scores = np.ones(num_persons)
+            result['bbox_scores'] = to_numpy(bbox_scores)
+            if 'bboxes' in pred:
+                result['bboxes'] = to_numpy(pred['bboxes'])
+            if len(gt.get('bbox_scales', ())) == num_persons:
+                result['areas'] = np.prod(to_numpy(gt['bbox_scales']), axis=1)
+            else:
+                extent = np.ptp(result['keypoints'], axis=1)
+                result['areas'] = extent[:, 0] * extent[:, 1]
+            self.results.append(result)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Scores the samples of all processes; see the class for what comes out."""
+        logger = MMLogger.get_current_instance()
+        labels = self.read_labels()
+        persons = self._collect_persons(results)
+        predicted = self._to_videos(persons, labels, {result['img_id'] for result in results})
+        self._log_protocol(results, persons, logger)
+        if self.outfile_prefix is not None:
+            folder = osp.dirname(self.outfile_prefix) or '.'
+            write_predictions(predicted, folder)
+            logger.info(f'Predictions for {len(predicted)} videos are in {folder}')
+        if self.format_only:
+            return {}
+
+        names = {video.name for video in predicted}
+        labels_scored = [video for video in labels if video.name in names]
+        scored = select_scored(labels_scored, predicted, rules=self.rules)
+        result = average_precision(scored, rules=self.rules, tie_break=self.tie_break)
+        logger.info(
+            f'Scored {len(names)} of {len(labels)} videos ({len(labels) - len(names)} without any '
+            f'prediction left out): {result.num_frames} frames, {result.num_persons} persons, '
+            f'{result.num_gt.sum()} joints, by the rules of PoseTrack{self.release}'
+        )
+        summary = result.summary()
+        joints = {joint: {'AP': ap} for joint, ap in zip(JOINT_NAMES, result.ap.tolist())}
+        logger.info('\n' + format_table({'AP': summary}, COLUMNS))
+        logger.info('\n' + format_table(joints, ['AP']))
+        metrics = {name: summary[column] for column, name in _NAMES_IN_LOGS.items()}
+        metrics['AP'] = summary['Total']
+        if self.visibility:
+            reach = _common_reach(results) if self.reach is None else self.reach
+            recall = recall_by_visibility(scored, reach=reach, stride=self.stride)
+            logger.info(f'Recoverable joints: neighbors up to {reach} x {self.stride} frames')
+            logger.info('\n' + format_visibility(visibility_to_dict(recall)))
+            for name, columns in recall.summary().items():
+                metrics[f'Recall {name}'] = columns['Total']
+        return metrics
+
+    def read_labels(self) -> list[Video]:
+        """The ground truth, read once."""
+        if self._labels is None:
+            ann_file = self.ann_file
+            if ann_file is None:
+                key = f'{self.dataset_meta["dataset_name"]}_ann_file'
+                hub = MessageHub.get_current_instance()
+                if key not in hub.runtime_info:
+                    raise ValueError(
+                        f'PoseTrackMetric: no ann_file given, and no dataset in test mode has left '
+                        f'its own as "{key}" in the MessageHub; expected one of the two.'
+                    )
+                ann_file = hub.get_info(key)
+            self._labels = read_videos(ann_file, allow_unlabeled=self.format_only)
+            self._frames = frames_by_id(self._labels)
+        return self._labels
+
+    @property
+    def release(self) -> str:
+        """The release of PoseTrack whose rules hold, a key of `RULES`."""
+        if self.dataset is not None:
+            return self.dataset
+        release = self.dataset_meta['dataset_name'][-2:]
+        return release if release in RULES else '18'
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of `release`."""
+        return RULES[self.release]
+
+    def _collect_persons(self, results: list[dict]) -> dict[int, list[dict]]:
+        """Persons by image id: those above the box threshold that survive NMS.
+
+        Raises:
+            AnnotationError: on image ids that the labels do not have, and on repeated ids.
+        """
+        if not results:
+            raise AnnotationError('PoseTrackMetric: no predictions to score.')
+        unknown = sorted({r['img_id'] for r in results if r['img_id'] not in self._frames})
+        if unknown:
+            raise AnnotationError(
+                f'PoseTrackMetric: predictions for {len(unknown)} image ids that the labels do not '
+                f'have, for example {unknown[0]}; the labels have {next(iter(self._frames))} and '
+                'others. Expected the ann_file of the dataset that is evaluated.'
+            )
+        samples = Counter(
+            # bottom-up models predict a whole image: its id is that of the sample
+            r['id'] if np.ndim(r['id']) == 0 else ('image', r['img_id'])
+            for r in results
+        )
+        repeated = [sample for sample, count in samples.items() if count > 1]
+        if repeated:
+            raise AnnotationError(
+                f'PoseTrackMetric: {len(repeated)} sample ids have more than one prediction, for '
+                f'example {repeated[0]}; expected unique ids.'
+            )
+
+        by_image: dict[int, list[dict]] = defaultdict(list)
+        for result in sorted(results, key=lambda r: r['id'] if np.ndim(r['id']) == 0 else -1):
+            for index in np.flatnonzero(result['bbox_scores'] >= self.settings.bbox_score_thr):
+                person = {
+                    'keypoints': result['keypoints'][index],
+                    'keypoint_scores': result['keypoint_scores'][index],
+                    'bbox_score': result['bbox_scores'][index],
+                    'area': result['areas'][index],
+                    'track_id': result['track_id'],
+                    'bbox': result['bboxes'][index] if 'bboxes' in result else np.full(4, np.nan),
+                }
+                person['score'] = self.settings.person_score(
+                    person['keypoint_scores'], person['bbox_score']
+                )
+                by_image[result['img_id']].append(person)
+        if self.settings.nms_mode != 'none':
+            suppress = oks_nms if self.settings.nms_mode == 'oks_nms' else soft_oks_nms
+            sigmas = self.dataset_meta['sigmas']
+            for img_id, persons in by_image.items():
+                triplets = [  # MMPose's NMS takes x, y, score
+                    {**p, 'keypoints': np.c_[p['keypoints'], p['keypoint_scores']]} for p in persons
+                ]
+                kept = suppress(triplets, self.settings.nms_thr, sigmas=sigmas)
+                by_image[img_id] = [persons[index] for index in kept]
+        return by_image
+
+    def _to_videos(
+        self, persons: dict[int, list[dict]], labels: list[Video], image_ids: set[int]
+    ) -> list[Video]:
+        """The predicted videos: those with a sample, even if none of its persons is left."""
+        names, mapped = self._joint_names()
+        places = [names.index(joint) for joint in JOINT_NAMES]
+        videos = []
+        for video in labels:
+            if any(frame.image_id in image_ids for frame in video.frames):
+                frames = [
+                    self._to_frame(frame, persons.get(frame.image_id, []), places, mapped)
+                    for frame in video.frames
+                ]
+                videos.append(Video(video.name, frames, 'predictions', video.has_image_ids))
+        return videos
+
+    def _joint_names(self) -> tuple[list[str], np.ndarray]:
+        """Names of the (converted) keypoints and whether each is predicted, (K,) bool.
+
+        Raises:
+            AnnotationError: if a joint of PoseTrack is not among them.
+        """
+        if self.pred_converter is None:
+            id2name = self.dataset_meta['keypoint_id2name']
+            names = [id2name[index] for index in range(len(id2name))]
+            mapped = np.ones(len(names), dtype=bool)
+        else:
+            count = self.pred_converter['num_keypoints']
+            names = list(JOINT_NAMES_17 if count == len(JOINT_NAMES_17) else JOINT_NAMES)
+            mapped = np.zeros(count, dtype=bool)
+            mapped[[target for _, target in self.pred_converter['mapping']]] = True
+        lacking = [joint for joint in JOINT_NAMES if joint not in names]
+        if lacking or len(mapped) != len(names):
+            raise AnnotationError(
+                f'PoseTrackMetric: the keypoints are {", ".join(names)}; expected all 15 of '
+                f'PoseTrack, found none for {", ".join(lacking)}.'
+            )
+        return names, mapped
+
+    def _to_frame(
+        self, labeled: Frame, persons: list[dict], places: list[int], mapped: np.ndarray
+    ) -> Frame:
+        count = len(persons)
+        keypoints = np.zeros((count, len(mapped), 3))
+        scores = np.zeros((count, len(mapped)))
+        boxes = np.full((count, 4), np.nan)
+        track_ids = np.arange(count)
+        for index, person in enumerate(persons):
+            joints = {key: person[key][None] for key in ('keypoints', 'keypoint_scores')}
+            if self.pred_converter is not None:
+                joints = transform_pred(
+                    joints, self.pred_converter['num_keypoints'], self.pred_converter['mapping']
+                )
+            keypoints[index, :, :2] = joints['keypoints'][0]
+            scores[index] = joints['keypoint_scores'][0]
+            scores[index] = self.settings.joint_scores(scores[index], person['bbox_score'])
+            boxes[index, :2] = person['bbox'][:2]
+            boxes[index, 2:] = person['bbox'][2:] - person['bbox'][:2]
+            if np.ndim(person['track_id']) == 0 and person['track_id'] >= 0:
+                track_ids[index] = person['track_id']
+        keypoints[..., 2] = mapped  # a joint is predicted wherever it lies, also at (0, 0)
+        return replace(
+            labeled,
+            ignore_regions=[],
+            keypoints=keypoints[:, places],
+            scores=scores[:, places],
+            head_boxes=np.full((count, 4), np.nan),
+            boxes=boxes,
+            track_ids=track_ids,
+            ids=np.full(count, -1),
+            num_without_points=0,
+        )
+
+    def _log_protocol(self, results: list[dict], persons: dict[int, list[dict]], logger) -> None:
+        settings = self.settings
+        sources = ', '.join(sorted({str(result['box_source']) for result in results}))
+        found = sum(len(result['bbox_scores']) for result in results)
+        kept = sum(map(len, persons.values()))
+        below = sum(
+            np.count_nonzero(result['bbox_scores'] < settings.bbox_score_thr) for result in results
+        )
+        logger.info(
+            f'Protocol {settings.name}: {settings}. Boxes: {sources}. {found} persons predicted, '
+            f'{below} dropped by box score, {found - below - kept} by NMS'
+        )
+        broken = sum(
+            not (np.isfinite(person['keypoints']).all() and np.isfinite(person['score']))
+            for image in persons.values()
+            for person in image
+        )
+        if broken:
+            logger.warning(
+                f'{broken} predicted persons have coordinates or scores that are not finite; such '
+                'coordinates count as wrong'
+            )
+
+
+def _check_choice(name: str, value: str, choices) -> None:
+    if value not in choices:
+        raise ValueError(
+            f'PoseTrackMetric: {name} is {value!r}, expected one of {", ".join(choices)}.'
+        )
+
+
+def _clip_reach(sample: dict) -> tuple[int, int]:
+    """Frames that the sample's clip shows before and after its key frame."""
+    num_frames = len(sample.get('frame_valid', ()))
+    if num_frames < 2:  # a single frame: what a clip of three would show, so that both compare
+        return 1, 1
+    return int(sample['key_index']), num_frames - 1 - int(sample['key_index'])
+
+
+def _common_reach(results: list[dict]) -> Reach:
+    """The reach of all clips; one number if it is the same on both sides."""
+    found = sorted({result['reach'] for result in results})
+    if len(found) > 1:
+        raise AnnotationError(
+            f'PoseTrackMetric: the clips show {" or ".join(map(str, found))} frames before and '
+            'after their key frames; expected clips of one kind, or reach to be given.'
+        )
+    before, after = found[0]
+    return before if before == after else (before, after)

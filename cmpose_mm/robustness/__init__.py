@@ -1,0 +1,28 @@
+"""PoseTrack-C: how a model's average precision falls when videos are corrupted.
+
+Tests one checkpoint again and again with MMEngine's runner, each time with other transforms in the
+config's own test pipeline, and sums up. `docs/robustness.md` has the definitions.
+"""
+
+from .benchmark import run_benchmark
+from .one_run import Subject, corrupted_pipeline, evaluate, prepare
+from .plan import IMAGE_MODES, NEIGHBORS, RobustnessError, Run, cells, planned_runs
+from .report import format_summary, plot_summary
+from .summary import summarize
+
+__all__ = [
+    'IMAGE_MODES',
+    'NEIGHBORS',
+    'RobustnessError',
+    'Run',
+    'Subject',
+    'cells',
+    'corrupted_pipeline',
+    'evaluate',
+    'format_summary',
+    'planned_runs',
+    'plot_summary',
+    'prepare',
+    'run_benchmark',
+    'summarize',
+]

@@ -1,0 +1,86 @@
+"""PoseTrack-C: means over severities and corruptions, and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+
+from cmpose_mm.corruptions import SEVERITIES
+from cmpose_mm.evaluation.report import COLUMNS
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.robustness import format_summary, planned_runs, summarize
+
+ALL = (tuple(SEVERITIES), (1, 2, 3, 4, 5), ('key', 'persistent'))
+
+
+def random_result(rng):
+    values = {name: rng.uniform(0, 100) for name in (*JOINT_NAMES, *COLUMNS)}
+    return {'AP': values, 'recall_occluded': rng.uniform(0, 100)}
+
+
+def test_a_table_finds_all_of_its_runs():
+    rng = random.Random(0)
+    for num_frames in (1, 3):
+        for _ in range(20):
+            corruptions = rng.sample(list(SEVERITIES), rng.randint(1, 10))
+            severities = sorted(rng.sample(range(1, 6), rng.randint(1, 5)))
+            modes = rng.choice([['key'], ['persistent'], ['key', 'persistent']])
+            plan = planned_runs(corruptions, severities, modes, num_frames)
+            runs = {run.name: random_result(rng) for run in plan}
+            summarize(runs, corruptions, severities, modes, num_frames)
+
+
+def test_means_by_hand():
+    rng = random.Random(1)
+    runs = {run.name: random_result(rng) for run in planned_runs(*ALL, num_frames=3)}
+    summary = summarize(runs, *ALL, num_frames=3)
+    images = [name for name in SEVERITIES if not name.startswith('frame_')]
+    clean = runs['clean']['AP']
+    assert summary['temporal_gain'] == clean['Total'] - runs['clean/repeated']['AP']['Total']
+    for mode in ('key', 'persistent'):
+        for column in ('Total', 'Wrist', 'left_knee'):
+            total = 0.0
+            for name in images:
+                part = 0.0
+                for severity in range(1, 6):
+                    part += runs[f'{name}/{severity}/{mode}']['AP'][column]
+                total += part / 5
+            mpc = summary['modes'][mode]['mPC'][column]
+            assert mpc == pytest.approx(total / 8, abs=1e-9)
+            rpc = summary['modes'][mode]['rPC'][column]
+            assert rpc == pytest.approx(100 * total / 8 / clean[column], abs=1e-9)
+        row = summary['modes'][mode]['corruptions']['low_light']
+        gains, recalls = 0.0, 0.0
+        for severity in range(1, 6):
+            run = runs[f'low_light/{severity}/{mode}']
+            alone = runs[f'low_light/{severity}/key/repeated']
+            assert row['AP'][str(severity)] == run['AP']['Total']
+            gains += run['AP']['Total'] - alone['AP']['Total']
+            recalls += run['recall_occluded']
+        assert row['temporal_gain'] == pytest.approx(gains / 5, abs=1e-9)
+        assert row['recall_occluded'] == pytest.approx(recalls / 5, abs=1e-9)
+    drop = summary['modes']['neighbors']['corruptions']['frame_drop']
+    assert drop['temporal_gain'] == pytest.approx(
+        sum(runs[f'frame_drop/{s}/neighbors']['AP']['Total'] for s in range(1, 6)) / 5
+        - runs['clean/repeated']['AP']['Total'],
+        abs=1e-9,
+    )
+    # As from a file.
+    assert summarize(json.loads(json.dumps(runs)), *ALL, num_frames=3) == summary
+
+
+def test_no_occluded_joints_and_no_precision_are_shown_as_unknown():
+    rng = random.Random(2)
+    runs = {'clean': random_result(rng), 'shot_noise/1/key': random_result(rng)}
+    for result in runs.values():
+        result['recall_occluded'] = None
+        result['counts'] = {'videos': 1}
+    runs['clean']['AP']['Wrist'] = 0.0
+    summary = summarize(runs, ['shot_noise'], [1], ['key'], num_frames=1)
+    assert math.isnan(summary['modes']['key']['rPC']['Wrist'])
+    text = format_summary(dict(summary=summary, settings={}, runs=runs))
+    row = next(line for line in text.splitlines() if 'shot_noise, key' in line)
+    assert [cell.strip() for cell in row.split('|')[-3:-1]] == ['-', '-']
