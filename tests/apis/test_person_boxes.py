@@ -19,9 +19,6 @@ from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
-import_mmdet()
-from mmdet.apis import inference_detector, init_detector  # noqa: E402
-
 TINY_FASTER_RCNN = """
 _base_ = [{base!r}]
 model = dict(
@@ -41,6 +38,9 @@ FRAME = VideoFrame(np.full((90, 120, 3), 100, np.uint8), 0)
 
 def write_detector(config, path, **meta):
     """A checkpoint of drawn weights."""
+    import_mmdet()
+    from mmdet.apis import init_detector
+
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = init_detector(config, None, device='cpu')
@@ -60,7 +60,10 @@ def tiny_detector(tmp_path):
 # ---- detectors ------------------------------------------------------------------------------
 
 
+@pytest.mark.full_stack
 def test_persons_of_a_detector(tiny_detector):
+    from mmdet.apis import inference_detector, init_detector
+
     image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
     boxes, scores = PersonDetector(*tiny_detector, score_thr=THRESHOLD)(VideoFrame(image, 0))
     found = inference_detector(init_detector(*tiny_detector, device='cpu'), image).pred_instances
@@ -76,6 +79,7 @@ def test_persons_of_a_detector(tiny_detector):
     assert boxes.shape == (0, 4) and scores.shape == (0,)
 
 
+@pytest.mark.full_stack
 def test_video_with_a_detector(tiny_detector, tiny_model, clip_folder):
     config, checkpoint = tiny_model()
     detector = PersonDetector(*tiny_detector, score_thr=0.45)
@@ -91,6 +95,7 @@ def test_video_with_a_detector(tiny_detector, tiny_model, clip_folder):
     assert isinstance(pair.detector, PersonDetector) and pair.detector.score_thr == 0.3
 
 
+@pytest.mark.full_stack
 @pytest.mark.parametrize(
     'config',
     [
@@ -105,6 +110,7 @@ def test_shipped_detectors_build_without_network(config, tmp_path, monkeypatch):
     assert boxes.shape == (len(scores), 4)
 
 
+@pytest.mark.full_stack
 @pytest.mark.parametrize(
     'meta, label',
     [
@@ -120,6 +126,7 @@ def test_which_class_is_a_person(tiny_detector, meta, label):
     assert PersonDetector(config, path).label == label
 
 
+@pytest.mark.full_stack
 def test_detector_without_persons(tiny_detector):
     config, path = tiny_detector
     torch.save(dict(torch.load(path), meta=dict(dataset_meta=dict(classes=('cat', 'dog')))), path)
@@ -127,11 +134,13 @@ def test_detector_without_persons(tiny_detector):
         PersonDetector(config, path)
 
 
+@pytest.mark.full_stack
 def test_detector_without_checkpoint():
     with pytest.raises(FileNotFoundError, match=r'no checkpoint given .*download https://download'):
         PersonDetector('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', None)
 
 
+@pytest.mark.full_stack
 def test_detector_checkpoint_of_another_model(tiny_detector, tmp_path):
     config = Config.fromfile(tiny_detector[0])
     config.model.backbone.depth = 34
