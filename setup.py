@@ -50,6 +50,17 @@ def version() -> str:
     return scope['__version__']
 
 
+# What the packages of requirements-light-nodeps.txt import, from torch on; they cannot be installed
+# with what they declare. pycocotools does the work of xtcocotools. opencv 5 has another API, and
+# openmim imports pkg_resources, which setuptools 81 dropped.
+LIGHT = [
+    'torch>=2.0', 'torchvision', 'numpy', 'opencv-python-headless<5', 'pycocotools',
+    'setuptools<81', 'addict', 'click', 'colorama', 'einops', 'importlib-metadata', 'json-tricks',
+    'mat4py', 'matplotlib', 'model-index', 'modelindex', 'munkres', 'packaging', 'pandas',
+    'pillow', 'pip', 'pyyaml', "regex; sys_platform == 'win32'", 'requests', 'rich', 'scipy', 'six',
+    'tabulate', 'termcolor', 'yapf',
+]  # fmt: skip
+
 if 'develop' in sys.argv:  # the editable install of setuptools before 64 runs no build_py
     link_mim_files()
 
@@ -58,16 +69,20 @@ setup(
     name='cmpose_mm',
     version=version(),
     description='Video human pose estimation (CM-Pose) and PoseTrack evaluation for MMPose',
-    long_description=readme.read_text() if readme.is_file() else '',
+    long_description=readme.read_text('utf-8') if readme.is_file() else '',
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['cmpose_mm', 'cmpose_mm.*']),
     python_requires='>=3.9',
-    # Never torch, numpy, mmcv, mmengine, mmdet or mmpose: whoever has a working MMPose keeps it as
-    # it is. docs/install.md tells how to get one.
-    install_requires=['orjson', 'tabulate', 'tqdm'],
-    # Imported where used; a clear message names them if they are missing.
-    extras_require={'video': ['av>=12'], 'export': ['onnx', 'onnxruntime']},
+    # Never torch, numpy, mmcv, mmengine, mmdet or mmpose, and no versions: a working MMPose, which
+    # has Pillow and SciPy, stays as it is. docs/install.md tells how to get one.
+    install_requires=['cachetools', 'orjson', 'pillow', 'scipy', 'tabulate', 'tqdm'],
+    # The first two are imported where used; a clear message names them if they are missing.
+    extras_require={
+        'video': ['av>=12.3'],
+        'export': ['onnx', 'onnxruntime'],
+        'light': LIGHT,
+    },
     cmdclass={'build_py': BuildWithMimFiles},
     zip_safe=False,
 )

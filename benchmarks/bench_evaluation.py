@@ -1,11 +1,11 @@
-"""Time and memory of PoseTrack evaluation on a made-up set of the size of PoseTrack18's val.
+"""Time and memory of PoseTrack evaluation on an artificial set as large as PoseTrack18's val.
 
     python benchmarks/bench_evaluation.py             # 9,000 frames, 7 persons, 12 predictions
     python benchmarks/bench_evaluation.py --profile   # where the time goes
 
-Uses one thread and counts its CPU time, so that other work on the machine hardly matters. Reports
-average precision without reading, with reading, and MOTA, in milliseconds a frame, the time that
-two JSON parsers take for the same files, and the peak memory of the process.
+Uses one thread and measures its CPU time, so other work on the machine hardly matters. Reports the
+time of average precision without and with reading, and of MOTA, in milliseconds per frame, the time
+of two JSON parsers for the same files, and the peak memory of the process.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-sys.modules['mmpose'] = None  # not needed for this, and would count as memory
+sys.modules['mmpose'] = None  # not needed here, and would count as memory
 
 from cmpose_mm.evaluation import (  # noqa: E402
     average_precision,

@@ -1,9 +1,9 @@
-"""Whether everything works where CUDA is: one command, a line for each thing that held or did not.
+"""Checks that everything works on a machine with CUDA, and prints one line for each check.
 
-Renders a few videos, then, on all GPUs of the machine: a short training (NCCL if there are many),
-mixed precision in float16 and in bfloat16, a training that is killed and resumed, `mim test`, a
-compiled model, and an exported one; each as a user would start it. The commands and what they
-printed stay in the work folder. Exit status 1 if something failed.
+Renders a few videos and then checks, on all GPUs of the machine: a short training (with NCCL if
+there are several GPUs), mixed precision in float16 and bfloat16, a training that is killed and
+resumed, `mim test`, a compiled model, and an exported model. Everything is run as a user would run
+it; the output of the commands stays in the work folder. Exit status 1 if something failed.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ KILLED_IN_TRAINING = re.compile(r'Epoch\(train\)\s+\[2\]')
 
 
 class Failed(Exception):
-    """A check that did not hold; the message says where to look."""
+    """A check failed; the message says where to look."""
 
 
 class Skipped(Exception):
-    """A check that this machine can not make; the message says why."""
+    """This machine cannot run a check; the message says why."""
 
 
 class Checks:
-    """The checks, which build on each other's data and checkpoints.
+    """The checks; later ones use the data and checkpoints of earlier ones.
 
     Args:
-        config: of the model that is trained.
-        folder: gets data, checkpoints and logs.
+        config: of the model to train.
+        folder: for data, checkpoints and logs.
         device: 'cuda' or 'cpu'.
     """
 
@@ -58,7 +58,7 @@ class Checks:
         ]
 
     def all(self) -> dict[str, Callable[[], str]]:
-        """Name -> what does it; each returns what is worth knowing."""
+        """Name of each check -> its function, which returns a short result."""
         return {
             'render data': self.render,
             f'train, {self.num_gpus or "no"} GPUs': self.train,
@@ -73,14 +73,14 @@ class Checks:
     # ---- checks ------------------------------------------------------------------------------
 
     def render(self) -> str:
-        """Videos to train on."""
+        """Renders videos to train on."""
         tool = ROOT / 'tools' / 'make_synthetic_posetrack.py'
         sizes = '--train 8 --val 2 --frames 4 --size 160 120 --workers 1'.split()
         self._run('render', [tool, self.folder / 'data', *sizes])
         return '10 videos'
 
     def train(self) -> str:
-        """A training, and its last validation."""
+        """A training with its last validation."""
         output = self._run('train', self._training('train'))
         return f'AP {_ap(output):.1f}'
 
@@ -95,7 +95,7 @@ class Checks:
         return f'AP {_ap(self._run(precision, command)):.1f}'
 
     def resume(self) -> str:
-        """SIGKILL in the second epoch; the resumed training ends with the weights of the whole."""
+        """Killed in the second epoch and resumed, a training ends with the same weights."""
         command = [sys.executable, *map(str, self._training('killed'))]
         with open(self.folder / 'killed.log', 'w') as log:
             process = subprocess.Popen(
@@ -116,13 +116,13 @@ class Checks:
         largest = max(
             float((whole[name].float() - resumed[name].float()).abs().max()) for name in whole
         )
-        # Sums in another order: on a GPU, two whole trainings differ as well.
+        # On a GPU, even two uninterrupted trainings differ, as sums have another order.
         if largest > (1e-2 if self.device == 'cuda' else 1e-6):
             raise Failed(f'weights differ from those of the whole training by {largest:.1e}')
         return f'weights differ by at most {largest:.1e}'
 
     def test(self) -> str:
-        """The checkpoint of the training, tested by another process."""
+        """Tests the training's checkpoint in another process."""
         command = [
             '-m',
             'mim',
@@ -137,11 +137,11 @@ class Checks:
         return f'AP {_ap(output):.1f}'
 
     def compile(self) -> str:
-        """Heatmaps of the compiled model against those of the model."""
+        """Compares the heatmaps of the compiled model with the model's."""
         model = self._model()
         clips = torch.randn(2, model.method.num_frames, 3, *self._input_size(model)[::-1])
         clips = clips.to(self.device)
-        # On a CPU, making code takes minutes and is not what is asked here.
+        # On a CPU, generating code takes minutes, and is not the point of this check.
         backend = 'inductor' if self.device == 'cuda' else 'aot_eager'
         with torch.no_grad():
             expected = model(clips, None, mode='tensor')
@@ -150,7 +150,7 @@ class Checks:
         return _close(found, expected, 1e-3)
 
     def export(self) -> str:
-        """Heatmaps of the exported model against those of the model."""
+        """Compares the heatmaps of the exported model with the model's."""
         from cmpose_mm.apis.export import export_onnx, largest_difference
 
         path = self.folder / 'model.onnx'
@@ -179,7 +179,7 @@ class Checks:
         return {**os.environ, **hidden}
 
     def _run(self, name: str, arguments: list) -> str:
-        """Runs Python with arguments; what it printed is kept in ``<name>.log``."""
+        """Runs Python with arguments; the output is kept in ``<name>.log``."""
         log = self.folder / f'{name}.log'
         with log.open('w') as file:
             status = subprocess.run(
@@ -225,9 +225,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--config', default='cmpose/cmpose_tiny.py',
-                        help='what is trained (default: %(default)s)')  # fmt: skip
+                        help='model to train (default: %(default)s)')  # fmt: skip
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/check_gpu'),
-                        help='made anew (default: %(default)s)')  # fmt: skip
+                        help='folder, deleted first (default: %(default)s)')  # fmt: skip
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
@@ -242,7 +242,7 @@ def main() -> None:
             result, told = 'held', check()
         except Skipped as reason:
             result, told = 'skipped', str(reason)
-        except Exception as error:  # one check that fails is not to hide the others
+        except Exception as error:  # a failed check must not hide the others
             result, told = 'FAILED', f'{type(error).__name__}: {error}'
         rows.append([name, result, f'{time.monotonic() - start:.0f} s', told])
     names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]

@@ -1,4 +1,4 @@
-"""What the cost benchmarks share: the work to measure, multiply-adds, timing, memory, tables.
+"""Shared parts of the cost benchmarks: the work to measure, multiply-adds, timing, memory, tables.
 
 Shapes: B clips, T frames, H x W input pixels.
 """
@@ -46,7 +46,7 @@ class Spread:
 
 
 def load_config(path: str, options: dict) -> Config:
-    """A config file, or one of the package's by name, with overrides."""
+    """A config file, or one of the package's configs by name, with overrides."""
     config = Config.fromfile(find_config(path))
     config.merge_from_dict(options)
     init_default_scope(config.default_scope)
@@ -79,11 +79,11 @@ def training_samples(config: Config, count: int, device: str = 'cpu') -> list[Po
     return samples
 
 
-# The work. The model's own backbone and head stand for MMPose's ViTPose, whose they are.
+# The work. The model's backbone and head are those of MMPose's ViTPose, and measured in its place.
 
 
 def least(model: nn.Module, clips: Tensor) -> Tensor:
-    """The least that any model of clips costs: the backbone on all frames, the head on one map."""
+    """The minimum work of any model of clips: the backbone on all frames, the head on one map."""
     maps = model.extract_frames(clips.flatten(0, 1)).features
     return model.head((maps[model.key_index :: clips.shape[1]],))
 
@@ -99,14 +99,14 @@ def clip_model(model: nn.Module, clips: Tensor) -> Tensor:
 
 
 def track_crops(model: nn.Module, clips: Tensor) -> Tensor:
-    """As `clip_model`, if the features of all frames but one were made for the clips before."""
+    """As `clip_model`, with the features of all frames but one known from earlier clips."""
     frames = FrameFeatures.stack([model.extract_frames(clips[:, -1])] * clips.shape[1])
     frames = frames.map(lambda tensor: tensor.transpose(0, 1))
     return model.head(model.call_method(model.clip_input(frames)).head_input)
 
 
 def training_step(model: nn.Module, work: Callable, clips: Tensor, samples: list) -> None:
-    """Forward, losses and backward of one of the works below, from empty gradients."""
+    """Forward, losses and backward of one of the functions below, from empty gradients."""
     model.zero_grad(set_to_none=True)
     losses = work(model, clips, samples)
     sum(value for name, value in losses.items() if 'loss' in name).backward()
@@ -119,7 +119,7 @@ def least_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
 
 
 def single_frame_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
-    """`single_frames` with the head's losses; every frame is a sample."""
+    """`single_frames` with the head's losses, and every frame as a sample."""
     maps = model.extract_frames(clips.flatten(0, 1)).features
     samples = [sample for sample in samples for _ in range(clips.shape[1])]
     return model.head.loss((maps,), samples, train_cfg=model.train_cfg)
@@ -136,8 +136,8 @@ def clip_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
 def multiply_adds(run: Callable[[], object]) -> float:
     """Multiply-adds of the matrix products and convolutions in a call, in 1e9.
 
-    Attention is written out for the count: the counter does not know the CPU's fused kernel.
-    Additions, norms and products of elements are not counted. Needs torch >= 2.3.
+    Attention is computed as matrix products here, as the counter does not know the CPU's fused
+    kernel. Additions, norms and elementwise products are not counted. Needs torch >= 2.3.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -147,7 +147,7 @@ def multiply_adds(run: Callable[[], object]) -> float:
 
 
 def synchronize(device: str) -> None:
-    """Waits for a GPU; nothing to wait for on the CPU."""
+    """Waits for a GPU; does nothing on the CPU."""
     if device.startswith('cuda'):
         torch.cuda.synchronize(device)
 
@@ -157,8 +157,8 @@ def interleaved_seconds(
 ) -> dict[str, np.ndarray]:
     """Seconds of each call in each round, (repeats,); all calls run once in every round.
 
-    Whatever slows the machine for a while slows all calls of a round, so that the ratio of two
-    calls in one round says more than that of their means. Every other round runs backwards.
+    A temporary slowdown of the machine affects all calls of a round, so the ratio of two calls in
+    one round is more reliable than that of their means. Every other round runs in reverse order.
     """
     for run in runs.values():
         run()
@@ -175,7 +175,7 @@ def interleaved_seconds(
 
 @contextmanager
 def timed_modules(modules: dict[str, nn.Module], device: str = 'cpu'):
-    """Within it, the seconds of every call of the modules; gives lists by the modules' names."""
+    """Context that measures the seconds of every call of the modules; yields lists by name."""
     seconds: dict[str, list[float]] = {name: [] for name in modules}
     starts, handles = {}, []
 
@@ -198,7 +198,7 @@ def timed_modules(modules: dict[str, nn.Module], device: str = 'cpu'):
 
 
 def module_inputs(modules: dict[str, nn.Module], run: Callable[[], object]) -> dict[str, tuple]:
-    """The arguments that each module is called with during a call."""
+    """The arguments that each module receives during a call."""
     inputs: dict[str, tuple] = {}
     handles = [
         module.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args}))
@@ -211,16 +211,16 @@ def module_inputs(modules: dict[str, nn.Module], run: Callable[[], object]) -> d
 
 
 def peak_memory(run: Callable[[], object], device: str = 'cpu') -> int:
-    """Bytes that a call has allocated and not yet freed, at its peak, its result included.
+    """Peak number of bytes that a call has allocated and not yet freed, including its result.
 
-    On the CPU from the profiler's record of every allocation; needs torch >= 2.4.
+    On the CPU it comes from the profiler's record of every allocation; needs torch >= 2.4.
     """
     if device.startswith('cuda'):
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         run()
         return torch.cuda.max_memory_allocated(device) - before
-    run()  # what is allocated once and kept does not count
+    run()  # so that what is allocated once and kept does not count
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         result = run()
@@ -246,7 +246,7 @@ def machine(device: str = 'cpu') -> str:
 
 
 def cpu_name() -> str:
-    """As Linux gives it; elsewhere the architecture."""
+    """The CPU's name on Linux; elsewhere the architecture."""
     try:
         with open('/proc/cpuinfo') as file:
             names = [line.split(':')[1].strip() for line in file if line.startswith('model name')]

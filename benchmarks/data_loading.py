@@ -1,14 +1,15 @@
-"""What a training sample costs to load: frames decoded once against three decoded for each sample.
+"""The cost of loading a training sample, if frames are decoded once or three times per sample.
 
     python benchmarks/data_loading.py                # frames of $CMPOSE_TEST_DATA, else rendered
     python benchmarks/data_loading.py --workers 16   # the last table, on a machine with more cores
-    python benchmarks/data_loading.py --profile      # only where the time of a sample goes
+    python benchmarks/data_loading.py --profile      # only show where the time of a sample goes
 
-Three tables: (1) CPU time of one core for a sample of the ViT-B config's training pipeline, at two
-image sizes and numbers of persons, as shipped and with the random order of `DefaultSampler`, and
-whether their pixels are equal; (2) how mixed the batches are, for a made-up dataset of
-PoseTrack18's size, against a random order; (3) a real data loader with workers, and what it says
-about 16 cores. Files lie in the page cache, so reading from a slow disk is not in these numbers.
+Prints three tables: (1) CPU time of one core for a sample of the ViT-B config's training pipeline,
+for two image sizes and numbers of persons, as shipped and with the random order of
+`DefaultSampler`, and whether the pixels are equal; (2) how well mixed the batches are, compared
+with a random order, for an artificial dataset of PoseTrack18's size; (3) the speed of a real data
+loader with workers, extrapolated to 16 cores. Files are in the page cache, so the numbers do not
+include reading from a slow disk.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.synthetic import Settings, write_dataset
 
 LABELED = 30  # key frames in the middle of each video, as in PoseTrack's training labels
-TARGET = 600  # clips a second that a GPU is to be fed with, from CORES
+TARGET = 600  # clips per second for a GPU, from CORES
 CORES = 16
 
 
@@ -52,7 +53,7 @@ CORES = 16
 
 
 def source_frames(folder: str, size: tuple[int, int]) -> tuple[str, list[bytes]]:
-    """What the frames are, and the content of up to 41 JPEG files; rendered ones have this size."""
+    """Description and content of up to 41 JPEG files; rendered ones have this size."""
     real = os.environ.get('CMPOSE_TEST_DATA')
     if real:
         paths = sorted(Path(real).glob('posetrack_clip/images/**/*.jpg'))
@@ -68,13 +69,13 @@ def source_frames(folder: str, size: tuple[int, int]) -> tuple[str, list[bytes]]
 def write_videos(
     root: Path, frames: list[bytes], size: tuple[int, int], args, persons: int
 ) -> None:
-    """Videos that share one folder of frames of a size, with persons made up."""
+    """Writes videos that share one folder of frames of one size, with made-up persons."""
     width, height = size
     folder = root / 'frames'
     folder.mkdir(parents=True)
     for number, content in enumerate(frames):
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        if image.shape[:2] != (height, width):  # a file of the right size stays as it is
+        if image.shape[:2] != (height, width):  # files of the right size are not changed
             image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
             content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         (folder / f'{number:06d}.jpg').write_bytes(content)
@@ -115,7 +116,7 @@ def write_videos(
 
 
 def loader_config(root: Path) -> dict:
-    """The training loader of the ViT-B config, on our files."""
+    """The ViT-B config's training loader, with our files."""
     config = Config.fromfile(config_path('cmpose_vit_posetrack18.py'))
     init_default_scope(config.default_scope)
     loader = config.train_dataloader
@@ -124,7 +125,7 @@ def loader_config(root: Path) -> dict:
 
 
 def build_dataset(loader: dict, **replaced: dict):
-    """Its dataset; ``replaced`` gives other transforms by the type of those they replace."""
+    """The loader's dataset; ``replaced`` maps types of transforms to their replacements."""
     cfg = loader.dataset.copy()
     cfg['pipeline'] = [replaced.get(step['type'], step) for step in cfg['pipeline']]
     dataset = DATASETS.build(cfg)
@@ -133,7 +134,7 @@ def build_dataset(loader: dict, **replaced: dict):
 
 
 class Counted:
-    """A dataset, its cost and its decoded frames."""
+    """A dataset with its loading time and number of decoded frames."""
 
     def __init__(self, dataset) -> None:
         self.dataset = dataset
@@ -148,7 +149,7 @@ class Counted:
         self.load._read = counting
 
     def run(self, indices: list[int]) -> float:
-        """Makes the samples; milliseconds of CPU for each."""
+        """Loads the samples; returns the CPU milliseconds per sample."""
         start = time.process_time()
         for index in indices:
             self.dataset[index]
@@ -177,7 +178,7 @@ def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> list:
     sampler = GroupedFrameSampler(kinds['ours'], seed=0, batch_size=16, num_workers=0)
     at_random = list(DefaultSampler(kinds['ours'], seed=0))
     count, ours = args.rounds * args.samples, list(sampler)
-    # An epoch begins with three frames for every stream; that is done before we count.
+    # An epoch begins with three frames for every stream; they are loaded before we count.
     warm_up = min(4 * sampler.num_streams, len(ours) // 2)
     orders = dict(
         before=np.array_split(at_random[:count], args.rounds),
@@ -215,7 +216,10 @@ def measure_core(root: Path, size: tuple[int, int], persons: int, args) -> list:
 
 
 def show_profile(root: Path, num_samples: int = 300) -> None:
-    """Where a sample's CPU time goes, with three decodes and as shipped; the profiler's too."""
+    """Prints where a sample's CPU time goes, with three decodes and as shipped.
+
+    The times include the profiler's own.
+    """
     loader = loader_config(root)
     three, ours = build_dataset(loader, LoadClip=dict(type='LoadClip')), build_dataset(loader)
     sampler = GroupedFrameSampler(ours, seed=0, batch_size=16, num_workers=0)
@@ -260,10 +264,10 @@ class MadeUpFrames:
 
 
 def effective_number(names: np.ndarray, window: int) -> float:
-    """How many equally frequent names a window of samples is worth, averaged over windows.
+    """The number of equally frequent names that a window of samples is worth; mean over windows.
 
-    1 / sum of squared shares. If samples of one name (a person, say) have an error in common, the
-    mean over the window varies like that of so many independent samples.
+    It is 1 / sum of squared shares. If samples of the same name (say, a person) share an error, the
+    mean over the window varies like that of this number of independent samples.
     """
     starts = np.linspace(0, max(0, len(names) - window), 40).astype(int)
     counts = [np.unique(names[s : s + window], return_counts=True)[1] for s in starts]
@@ -271,7 +275,7 @@ def effective_number(names: np.ndarray, window: int) -> float:
 
 
 def simulated_decodes(order: np.ndarray, rows: np.ndarray, batch: int, workers: int, room: int):
-    """Decoded frames a sample, if each worker keeps the latest ``room`` frames; T = 3."""
+    """Decoded frames per sample, if each worker keeps the latest ``room`` frames; T = 3."""
     decoded = 0
     for worker in range(workers):
         kept: OrderedDict = OrderedDict()
@@ -318,7 +322,7 @@ def batch_statistics(args) -> None:
 
 
 def run_loader(root: Path, workers: int, collate: str) -> tuple[float, float, float]:
-    """1440 samples by a real loader: clips a second, and CPU ms a clip in main and in workers."""
+    """1440 samples with a real loader: clips per second, CPU ms per clip in main and in workers."""
     cfg = loader_config(root)
     cfg.dataset.indices = 1440
     cfg.update(num_workers=workers, persistent_workers=False, collate_fn=dict(type=collate))
@@ -326,7 +330,7 @@ def run_loader(root: Path, workers: int, collate: str) -> tuple[float, float, fl
     loader.sampler.set_layout(cfg.batch_size, workers)
     loader.dataset.set_epoch(0, seed=0)
     batches = iter(loader)
-    next(batches)  # the workers are up
+    next(batches)  # now the workers are running
     count = 0
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     start, cpu = time.perf_counter(), time.process_time()
@@ -335,7 +339,7 @@ def run_loader(root: Path, workers: int, collate: str) -> tuple[float, float, fl
         # A list is stacked by the model's preprocessor, in this process.
         count += len(clips if isinstance(clips, torch.Tensor) else torch.stack(clips))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    del batches  # ends the workers, whose time counts then
+    del batches  # ends the workers, so that their time is counted
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     worker = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
     return count / seconds, 1000 * cpu / count, 1000 * worker / len(loader.dataset)
@@ -352,9 +356,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--videos', type=int, default=24, help='videos of 30 key frames')
-    parser.add_argument('--rounds', type=int, default=8, help='turns of each loading')
+    parser.add_argument('--rounds', type=int, default=8, help='rounds of each way of loading')
     parser.add_argument('--samples', type=int, default=24,
-                        help='samples in a turn; of ours three times as many')  # fmt: skip
+                        help='per round; three times as many for the shipped way')  # fmt: skip
     parser.add_argument('--workers', type=int, default=2, help='data workers in the last table')
     parser.add_argument('--made-up-videos', type=int, default=593, metavar='N',
                         help='size of the dataset in the second table')  # fmt: skip

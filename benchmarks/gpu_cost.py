@@ -1,16 +1,17 @@
-"""What CM-Pose costs on a GPU: inference and training steps, eager and compiled, over batch sizes.
+"""The cost of CM-Pose on a GPU: inference and training steps, eager and compiled, by batch size.
 
-Under bfloat16 autocast, in the memory format that the data comes in, without flip test:
+With bfloat16 autocast, in the memory format of the data, without flip test:
 
-  least      the backbone on all frames of the clips in one batch, the head on one map a clip: the
-             least that any model of clips costs; in training with the head's loss
+  least      the backbone on all frames of the clips in one batch, the head on one map per clip: the
+             minimum work of any model of clips; in training with the head's loss
   CM-Pose    heatmaps of the key frames; in training forward, all losses and backward
 
-Both are run in turn in one process; times are medians, the ratio is the median and the quartiles of
-the ratios in each round. MFU is the multiply-adds of matrix products and convolutions, twice, over
-the time and the GPU's dense bfloat16 peak. Memory is the peak of all that is allocated: weights,
-gradients and activations, without optimizer. Weights are random. torch.compile works on backbone,
-method and head, with fixed shapes. A batch that does not fit ends the series, and is named.
+Both run in turn in one process. Times are medians; ratios are medians and quartiles of the ratios
+in each round. MFU is twice the multiply-adds of matrix products and convolutions, divided by the
+time and the GPU's dense bfloat16 peak. Memory is the peak of everything allocated: weights,
+gradients and activations, without optimizer. Weights are random. torch.compile is applied to
+backbone, method and head, with fixed shapes. A batch that does not fit is reported and ends the
+series.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tqdm import tqdm
 
 from cmpose_mm.evaluation.report import markdown_table
 
-# Dense bfloat16 peak in TFLOP/s, from NVIDIA's data sheets; the first counts whose words are all
+# Dense bfloat16 peak in TFLOP/s, from NVIDIA's data sheets, for the first entry whose words are all
 # in the GPU's name.
 PEAK_TFLOPS = {
     'B200': 2250, 'GH200': 989, 'H200 NVL': 835, 'H200': 989, 'H100 NVL': 835, 'H100 PCIe': 756,
@@ -57,7 +58,7 @@ def parse_args() -> argparse.Namespace:
                         default=[1, 2, 4, 8, 16, 32, 64, 128, 256])  # fmt: skip
     parser.add_argument('--repeats', type=int, default=20, help='rounds (default: 20)')
     parser.add_argument('--peak-tflops', type=float,
-                        help='dense bfloat16 peak, for a GPU unknown to the script')  # fmt: skip
+                        help='dense bfloat16 peak, for GPUs unknown to the script')  # fmt: skip
     parser.add_argument('--device', default='cuda:0')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='overrides of the config')  # fmt: skip
@@ -66,11 +67,11 @@ def parse_args() -> argparse.Namespace:
 
 @contextmanager
 def compiled(model: nn.Module, backend: str | None) -> Iterator[None]:
-    """Within it, backbone, method and head are compiled; with None nothing is."""
+    """Context in which backbone, method and head are compiled, or nothing if backend is None."""
     modules = [model.backbone, model.method, model.head] if backend else []
-    torch._dynamo.reset()  # else sizes are made dynamic, or given up on, after a few of them
+    torch._dynamo.reset()  # else, after a few sizes, dynamo makes them dynamic or gives up
     for module in modules:
-        # Not the module: the head's loss calls its `forward` directly.
+        # Not the module itself: the head's loss calls its `forward` directly.
         module.forward = torch.compile(module.forward, backend=backend, dynamic=False)
     try:
         yield
@@ -80,7 +81,7 @@ def compiled(model: nn.Module, backend: str | None) -> Iterator[None]:
 
 
 def works(config: Config, model: nn.Module, work: str, batch_size: int, device: str) -> dict:
-    """The calls to measure by name, the least first."""
+    """The calls to measure by name, `least` first."""
     clips = costs.random_clips(config, batch_size, device)
     if work == 'inference':
         calls = {'least': costs.least, 'CM-Pose': costs.clip_model}
@@ -92,7 +93,7 @@ def works(config: Config, model: nn.Module, work: str, batch_size: int, device: 
             name: lambda call=call: costs.training_step(model, call, clips, samples)
             for name, call in calls.items()
         }
-    # Both are decorators, too.
+    # Both also work as decorators.
     precision = torch.autocast(torch.device(device).type, torch.bfloat16)
     gradients = torch.enable_grad() if work == 'training' else torch.no_grad()
     return {name: precision(gradients(run)) for name, run in runs.items()}
@@ -130,7 +131,7 @@ def measure(
 
 
 def peak_gib(model: nn.Module, run, device: str) -> str:
-    """All that is allocated at the peak of a call; not known on the CPU."""
+    """Everything allocated at the peak of a call; unknown on the CPU."""
     if not device.startswith('cuda'):
         return '-'
     model.zero_grad(set_to_none=True)

@@ -1,17 +1,18 @@
-"""What CM-Pose costs at inference, against the least that any model of three frames can cost.
+"""The cost of CM-Pose at inference, compared with the minimum for any model of three frames.
 
 Runs on the CPU in float32, without flip test, in one process and interleaved:
 
-  least         the backbone on all frames of the clips in one batch, the head on one map a clip
+  least         the backbone on all frames of the clips in one batch, the head on one map per clip
   single frames the single-frame model, backbone and head, on all frames
   CM-Pose       the clip model: backbone on all frames, neck, temporal fusion, token enhancement
                 (FTE), head on the key frame
-  one frame     the single-frame model on one frame a clip
-  track crops   CM-Pose with the other frames' features at hand (`--crops track` of video inference)
+  one frame     the single-frame model on one frame per clip
+  track crops   CM-Pose with the other frames' features known (`--crops track` of video inference)
 
-Times are medians, ratios medians and quartiles of the ratios in each round. Multiply-adds are
+Times are medians; ratios are medians and quartiles of the ratios in each round. Multiply-adds are
 those of matrix products and convolutions. The FTE's memory is the most that it allocates beyond its
-inputs, its outputs included, in units of the fused tokens that it gets. Weights are random.
+inputs, including its outputs, divided by the size of the fused tokens it receives. Weights are
+random.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def parts(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """The modules that a clip goes through."""
+    """The modules that process a clip."""
     method = model.method
     modules = {
         'backbone': model.backbone,
@@ -109,7 +110,7 @@ def measure(config: Config, batch_size: int, repeats: int) -> str:
     for name, module in modules.items():
         run = lambda module=module, name=name: module(*inputs[name])  # noqa: E731
         count = multiply_adds(run)
-        # The first value is that of the warm-up.
+        # The first value is from the warm-up.
         share = Spread.of(part_seconds[name][1:] / times['CM-Pose'])
         memory = '-'
         if name == 'FTE':

@@ -1,15 +1,15 @@
-"""Are a model's causal tokens where the body is, and do its predictions hang on them?
+"""Measures whether causal tokens are where the body is, and whether predictions depend on them.
 
 Shares: of the causal tokens, those within a head size of the joint that chose them, within a head
-size of any labeled joint, and on the body (within half a head size of a bone), against those of
-random selections, of another clip's causal tokens in the place of this clip's, and of all cells.
+size of any labeled joint, and on the body (within half a head size of a bone). They are compared
+with the shares of random selections, of another clip's causal tokens, and of all cells.
 
-Deletions: how far predicted joints move, and how many are found, when tokens of the head's input
-are replaced by their mean: causal ones, and as many others; and the same for a random selection in
-place of the learned one. Without flip test.
+Deletions: how far predicted joints move, and how many are found, when tokens in the head's input
+are replaced by their mean: causal ones, or as many others. The same is measured for a random
+selection instead of the learned one. Without flip test.
 
-Several checkpoints, such as those of three seeds, are measured one by one: mean and standard
-deviation of their values.
+Several checkpoints, such as those of three seeds, are measured one by one; the tables have the mean
+and standard deviation of their values.
 """
 
 from __future__ import annotations
@@ -51,19 +51,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', metavar='CONFIG')
     parser.add_argument('checkpoints', metavar='CHECKPOINT', nargs='+', help='of this config')
     parser.add_argument('--clips', type=int, default=500,
-                        help='at most so many, evenly from the data (default: 500)')  # fmt: skip
-    parser.add_argument('--draws', type=int, default=5, help='of everything random (default: 5)')
+                        help='at most this many, evenly from the data (default: 500)')  # fmt: skip
+    parser.add_argument('--draws', type=int, default=5,
+                        help='number of random selections and deletions (default: 5)')  # fmt: skip
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='for example test_dataloader.dataset.data_root=FOLDER')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
-                        help='also put tables and plot into its section "interpretability", and '
-                             'the picture into images/ beside it')  # fmt: skip
+                        help='also write tables and plot into the section "interpretability" of '
+                             'FILE, and the picture into images/ beside FILE')  # fmt: skip
     return parser.parse_args()
 
 
 def test_data(config: Config, num_clips: int) -> torch.utils.data.DataLoader:
-    """Batches of the config's test data, of evenly spread samples."""
+    """Batches of samples that are spread evenly over the config's test data."""
     loader = config.test_dataloader.copy()
     dataset = DATASETS.build(loader.pop('dataset'))
     dataset.full_init()

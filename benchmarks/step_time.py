@@ -1,8 +1,8 @@
-"""How long a training step of each baseline takes, next to one of CM-Pose.
+"""How long a training step of each baseline takes, compared with one of CM-Pose.
 
-CPU time of loading, forward, backward and optimizer in one thread: what else runs on the machine
-does not count. Put the ratios into `STEP_TIMES` of
-`cmpose_mm/models/cmpose/ablations.py`, from which the set `equal_time` has its numbers of steps.
+Measures the CPU time of loading, forward, backward and optimizer in one thread, so other work on
+the machine does not count. Put the ratios into `STEP_TIMES` of
+`cmpose_mm/models/cmpose/ablations.py`; the set `equal_time` computes its numbers of steps from it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def training(config: Config) -> Callable[[], None]:
-    """A function that makes one training step, with the config's data."""
+    """A function that runs one training step on the config's data."""
     model = MODELS.build(config.model).train()
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
@@ -75,7 +75,7 @@ def main() -> None:
             start = time.process_time()
             for _ in range(args.steps):
                 step()
-            if round_number:  # the first one warms up
+            if round_number:  # the first round is a warm-up
                 times[name].append((time.process_time() - start) / args.steps)
     seconds = {name: np.array(values) for name, values in times.items()}
     rows = [

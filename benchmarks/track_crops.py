@@ -1,9 +1,9 @@
-"""What track crops save and cost: mAP, backbone passes and time against key-frame crops.
+"""What track crops save and cost: mAP, backbone passes and time, compared with key-frame crops.
 
 Runs video inference over the frames of the config's test dataset, with the boxes of the labels (or
-of ``test_dataloader.dataset.bbox_file``): once each with key-frame crops, with track crops, and
-with the model's backbone and head alone on single frames, which is the measure of time. Without a
-checkpoint, weights are random and only passes and times mean something.
+of ``test_dataloader.dataset.bbox_file``): with key-frame crops, with track crops, and with only the
+model's backbone and head on single frames, whose time is the unit. Without a checkpoint, weights
+are random and only passes and times are meaningful.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ MODES = {'key frame': 'key_frame', 'track': 'track', 'single frame': 'key_frame'
 
 @dataclass
 class Cost:
-    """What one mode did.
+    """Cost of one mode.
 
     Attributes:
-        persons: (person, key frame) pairs.
-        passes: images through the backbone, mirrored ones included.
+        persons: number of (person, key frame) pairs.
+        passes: images through the backbone, including mirrored ones.
         seconds: in the model: backbone, method, head, decoding.
     """
 
@@ -51,7 +51,7 @@ class Cost:
 
 
 class MeasuredInferencer(VideoPoseInferencer):
-    """Counts and times what goes through the model."""
+    """Counts and times the work of the model."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -89,12 +89,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--half', choices=['bf16', 'fp16'])
-    parser.add_argument('--videos', type=int, help='only the first so many')
+    parser.add_argument('--videos', type=int, help='use only the first N videos')
     return parser.parse_args()
 
 
 def key_frames(config: Config) -> tuple[list[Video], list[tuple[str, dict]]]:
-    """Labels, and for each video its folder and the boxes by position of the frame in it."""
+    """Labels, and for each video its folder and the boxes by position of the frame."""
     dataset = config.test_dataloader.dataset
     root = dataset.get('data_root', '')
     labels = read_videos(os.path.join(root, dataset.ann_file))
@@ -141,7 +141,7 @@ def run(inferencer: MeasuredInferencer, labels: list[Video], clips: list, mode: 
 
 
 def predicted_frame(label: Frame, pred) -> Frame:
-    """Joints rank by their own score times the box's, as in the published protocol."""
+    """Joints are ranked by their own score times the box score, as in the published protocol."""
     frame = empty_frame(label.file_name, label.image_id, label.number)
     frame.keypoints = np.concatenate([pred.keypoints, np.ones_like(pred.keypoints[..., :1])], -1)
     frame.scores = pred.keypoint_scores * pred.bbox_scores[:, None]
@@ -160,7 +160,7 @@ def single_frame_config(config: Config) -> Config:
 
 
 def random_checkpoint(config: Config, folder: str) -> str:
-    """Weights for measuring time only."""
+    """Random weights, only for measuring time."""
     init_default_scope('mmpose')
     path = os.path.join(folder, 'random.pth')
     torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), path)

@@ -3,14 +3,14 @@
     python benchmarks/tracking_accuracy.py
     python benchmarks/tracking_accuracy.py --labels data/posetrack18/annotations/val
 
-Persons are the labels of rendered videos in which people cross, and of real ones if given, without
-ids; as they are, with noise, and with persons left out. They are tracked by boxes alone (IoU), by
-joints alone (OKS) and by both. "true ids" keeps the labeled ids: what is lost there is lost to
-noise and to missed persons, not to tracking. Each cell is the mean over the seeds and its standard
-deviation: MOTA (Total), then switches, counted in joints.
+Persons are the labels, without ids, of rendered videos in which people cross, and of real videos if
+given: unchanged, with noise, and with persons left out. They are tracked by boxes alone (IoU), by
+joints alone (OKS) and by both. "true ids" keeps the labeled ids, so its losses come from noise and
+missed persons, not from tracking. Each cell has MOTA (Total) and switches, counted in joints, as
+mean and standard deviation over the seeds.
 
-The second table is the mean distance of the edges of a box from those of the labeled box, in
-percent of the person's size, for boxes with noise that are smoothed with several decays.
+The second table shows the mean distance of noisy boxes' edges from those of the labeled box, in
+percent of the person's size, after smoothing with several decays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-sys.modules['mmpose'] = None  # not needed for this, and would take seconds to import
+sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
 
 from cmpose_mm.evaluation import select_scored, tracking_accuracy  # noqa: E402
 from cmpose_mm.evaluation.report import markdown_table  # noqa: E402
@@ -38,7 +38,7 @@ from cmpose_mm.tracking import BoxSmoother, PoseTracker, assign_track_ids  # noq
 JOINT_NOISE = 0.02  # standard deviations in units of the square root of the person's box area
 BOX_NOISE = 0.05
 MISSED = 0.2
-AWAY = (5, 15)  # frames that a person is away for
+AWAY = (5, 15)  # number of frames that a person is away
 TRACKERS = {'IoU': dict(oks_weight=0), 'OKS': dict(oks_weight=1), 'both': {}}
 DECAYS = (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -94,7 +94,7 @@ def noisy(video: Video, rng: np.random.Generator) -> Video:
 
 
 def missed(video: Video, rng: np.random.Generator) -> Video:
-    """With noise; each person of each frame is missed with the same probability."""
+    """With noise; each person is missed with the same probability in each frame."""
     frames = [
         without(frame, rng.random(len(frame.ids)) < MISSED) for frame in noisy(video, rng).frames
     ]
@@ -102,7 +102,7 @@ def missed(video: Video, rng: np.random.Generator) -> Video:
 
 
 def away(video: Video, rng: np.random.Generator) -> Video:
-    """With noise; now and then a person is missed for several frames in a row."""
+    """With noise; sometimes a person is missed for several frames in a row."""
     returns: dict[int, int] = {}
     frames = []
     for number, frame in enumerate(noisy(video, rng).frames):
@@ -130,7 +130,7 @@ def rendered(folder: Path, seed: int, args: argparse.Namespace, speed: float) ->
 
 
 def labeled(paths: list[str]) -> list[Video]:
-    """All videos; their names tell apart videos of one name in two paths."""
+    """All videos, renamed so that videos of the same name in two paths differ."""
     return [
         replace(video, name=f'{index}_{video.name}')
         for index, path in enumerate(paths)
@@ -157,7 +157,7 @@ def tracking_cells(videos_of_seeds: list[list[Video]], pose: Callable) -> list[s
 
 
 def box_error(videos_of_seeds: list[list[Video]], decay: float) -> float:
-    """Mean distance of edges of smoothed noisy boxes from the labeled ones, in sizes."""
+    """Mean distance of smoothed noisy boxes' edges from the labeled ones, in person sizes."""
     errors = []
     for seed, videos in enumerate(videos_of_seeds):
         for index, video in enumerate(videos):
@@ -173,7 +173,7 @@ def box_error(videos_of_seeds: list[list[Video]], decay: float) -> float:
 
 
 def milliseconds_a_frame(num_persons: int, num_frames: int = 100) -> float:
-    """CPU time of one update with many persons that walk to and fro."""
+    """CPU time of one update with many persons who walk back and forth."""
     rng = np.random.default_rng(0)
     start = rng.uniform(0, 1000, (num_persons, 1, 2))
     shape = rng.uniform(0, 100, (num_persons, 15, 2))
@@ -192,12 +192,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        '--labels', nargs='+', default=[], help='real labels as well: folders of files, or files'
+        '--labels', nargs='+', default=[], help='also track real labels: folders of files, or files'
     )
     parser.add_argument('--seeds', type=int, default=5, help='default: %(default)s')
-    parser.add_argument('--videos', type=int, default=8, help='rendered (default: %(default)s)')
-    parser.add_argument('--frames', type=int, default=40, help='a video (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=1, help='processes that render')
+    parser.add_argument('--videos', type=int, default=8, help='per seed (default: %(default)s)')
+    parser.add_argument('--frames', type=int, default=40, help='per video (default: %(default)s)')
+    parser.add_argument('--workers', type=int, default=1, help='rendering processes')
     args = parser.parse_args()
 
     seeds = range(args.seeds)

@@ -1,17 +1,17 @@
-"""What a training step of CM-Pose costs, against the least that any model of three frames can cost.
+"""The cost of a training step of CM-Pose, compared with the minimum for models of three frames.
 
-A step is forward, losses and backward, without the optimizer and the data. On the CPU in float32,
-in one process and interleaved:
+A step is forward, losses and backward, without optimizer and data loading. It runs on the CPU in
+float32, in one process and interleaved:
 
-  least           the backbone on all frames of the clips, the head and its loss on one map a clip
+  least           the backbone on all frames of the clips, the head and its loss on one map per clip
   single frames   the single-frame model with its loss on all frames
   primary         CM-Pose without auxiliary tasks
   + mask          with the masking task
   + denoise       with the denoising task
   CM-Pose         with both tasks, as configured
 
-Times are medians, ratios medians and quartiles of the ratios in each round; multiply-adds are those
-of matrix products and convolutions, forward and backward. Weights are random.
+Times are medians; ratios are medians and quartiles of the ratios in each round. Multiply-adds are
+those of matrix products and convolutions, forward and backward. Weights are random.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/training_memory.py configs/cmpose_vit_posetrack18.py
 
 Counts the bytes of every distinct tensor that autograd keeps between forward and backward for one
-clip under bfloat16 autocast, and 16 bytes a parameter (float32 weights, gradients, AdamW's two
+clip under bfloat16 autocast, and 16 bytes per parameter (float32 weights, gradients, AdamW's two
 moments). A GPU needs a little more: workspaces, fragmentation, the CUDA context (about 1 GB).
 """
 
@@ -39,7 +39,7 @@ def saved_bytes(model: torch.nn.Module, clip: torch.Tensor, sample: PoseDataSamp
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     with hooks, torch.autocast('cpu', torch.bfloat16):
         losses = model.loss(clip, [sample])
-    # `losses` keeps the graph, hence every counted storage, alive up to here.
+    # `losses` keeps the graph alive up to here, and so every counted storage.
     return sum(kept.values()) if losses else 0
 
 

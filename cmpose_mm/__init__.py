@@ -48,4 +48,7 @@ def config_path(name: str) -> str:
 
 
 if find_spec('mmpose') is not None:
+    from .placeholders import make_mmpose_importable
+
+    make_mmpose_importable()
     from . import compat, datasets, engine, metrics, models, visualization  # noqa: F401

@@ -13,6 +13,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from .placeholders import GET_MMDET
+
 try:
     from numpy._core import multiarray  # numpy 2
 except ImportError:
@@ -85,7 +87,14 @@ def import_mmdet() -> None:
     the import empty modules stand in for it, so that nothing but those transforms is lost.
 
     MMPose's inferencers, if imported earlier, have found no MMDetection; they are given it here.
+
+    Raises:
+        ModuleNotFoundError: if MMDetection is not installed, or needs operators that mmcv lacks.
     """
+    if find_spec('mmdet') is None:
+        raise ModuleNotFoundError(
+            f'A detector of MMDetection needs MMDetection, which is not installed; {GET_MMDET}.'
+        )
     missing = find_spec('imgaug') is None
     if missing:
         for name, classes in _IMGAUG.items():

@@ -1,3 +1,3 @@
-"""Stands in the folder of its method."""
+"""Same as `cmpose/cmpose_vit-l_posetrack18.py`."""
 
 _base_ = ['./cmpose/cmpose_vit-l_posetrack18.py']

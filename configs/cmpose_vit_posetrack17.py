@@ -1,3 +1,3 @@
-"""Stands in the folder of its method."""
+"""Same as `cmpose/cmpose_vit_posetrack17.py`."""
 
 _base_ = ['./cmpose/cmpose_vit_posetrack17.py']

@@ -1,3 +1,3 @@
-"""Stands in the folder of its method."""
+"""Same as `single_frame/single_frame_demo.py`."""
 
 _base_ = ['./single_frame/single_frame_demo.py']

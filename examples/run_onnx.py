@@ -1,9 +1,9 @@
-"""A person's pose from an exported model, with NumPy, OpenCV and onnxruntime alone.
+"""A person's pose from an exported model, with only NumPy, OpenCV and onnxruntime.
 
     python examples/run_onnx.py pose.onnx 01.jpg 02.jpg 03.jpg --box 120 40 310 600 --out joints.jpg
 
-The images are the clip's frames in order; a single one stands for all. The box, x1 y1 x2 y2 in
-pixels, holds the person in the key frame. Crop and decoding (UDP, DARK) are those of MMPose.
+The images are the clip's frames in order; a single image is used for all frames. The box, x1 y1 x2
+y2 in pixels, is that of the person in the key frame. Crop and decoding (UDP, DARK) are MMPose's.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import onnxruntime
 
 
 def crop(frames, box, meta):
-    """Clip (1, T, 3, H, W), and corner and size of the crop in pixels of the image."""
+    """The clip (1, T, 3, H, W), and corner and size of the crop in pixels of the image."""
     aspect = meta['input_size'][0] / meta['input_size'][1]
     size = (np.array(box[2:]) - box[:2]) * meta['box_padding']
     size = np.maximum(size, size[::-1] * [aspect, 1 / aspect])
@@ -27,7 +27,7 @@ def crop(frames, box, meta):
 
 
 def decode(heatmap, kernel):
-    """Where a heatmap is largest, to parts of a cell: one Newton step on its smoothed logarithm."""
+    """A heatmap's maximum, to fractions of a cell: one Newton step on its smoothed logarithm."""
     border, epsilon = kernel // 2, np.finfo(np.float32).eps
     smooth = cv2.GaussianBlur(np.pad(heatmap, border), (kernel, kernel), 0)
     smooth = smooth[border:-border, border:-border]

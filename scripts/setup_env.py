@@ -1,12 +1,13 @@
-"""Makes the virtual environment that `make test` and `make demo` run in, from requirements.txt.
+"""Makes the virtual environment that `make` targets run in, exactly as a requirements file says.
 
-    python3 scripts/setup_env.py .venv --python 3.11            the OneDL stack
-    python3 scripts/setup_env.py .venv-classic --python 3.10    the classic one
+    python3 scripts/setup_env.py light      .venv, requirements.txt
+    python3 scripts/setup_env.py full       .venv-full, requirements-full.txt
+    python3 scripts/setup_env.py classic    .venv-classic, requirements-classic.txt
 
-Needs Python's venv module, gcc/g++ and Linux. Whatever it makes is inside the given folder, except
-for built wheels and downloads, kept in ${XDG_CACHE_HOME:-~/.cache} for the next clone. An
-environment that is ready and of these very pins is left alone; any other is made anew, so after a
-kill just run it again.
+Needs Python's venv module; the last two also need Linux, Python's C headers and gcc/g++. Whatever
+it makes is inside that folder, except for built wheels and downloads, kept in
+${XDG_CACHE_HOME:-~/.cache} for the next clone. An environment that is ready and of these very pins
+is left alone; any other is made anew, so after a kill just run it again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / 'requirements.txt'
+# Of each stack: folder, pins, Python, megabytes of its wheels on Linux (most of it torch's CUDA).
+STACKS = {
+    'light': ('.venv', 'requirements.txt', '3.11', 3300),
+    'full': ('.venv-full', 'requirements-full.txt', '3.11', 3030),
+    'classic': ('.venv-classic', 'requirements-classic.txt', '3.10', 2990),
+}
+# The versions of what a file names without one.
+CONSTRAINTS = ROOT / 'requirements-light-nodeps.txt'
 CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'cmpose_mm'
 
 # Compiled here against the installed torch and numpy: mmcv is published as source, and xtcocotools'
@@ -37,6 +45,12 @@ CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'cmpo
 COMPILED = ('mmcv', 'onedl-mmcv', 'xtcocotools')
 # Needed only where mmcv's ops are built for CUDA.
 CUDA_COMPILER = ('nvidia-cuda-nvcc', 'nvidia-nvvm', 'nvidia-cuda-crt', 'nvidia-cuda-cccl')
+
+# Imported once, so that the first test or training does not wait for Python to compile them.
+IMPORTS = (
+    'cmpose_mm, mmpose.apis, mim, onnx, onnxruntime, av, pytest, hypothesis, tensorboard, '
+    'torch._dynamo, torch.onnx, torch.distributed.run'
+)
 
 START = time.monotonic()
 
@@ -58,28 +72,25 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
         raise SystemExit(f'Set-up failed: `{line}` ended with status {status}, see above.')
 
 
-def pins(python: str) -> dict[str, str]:
-    """Name -> requirement line of requirements.txt, of the lines that hold for a Python version."""
-    found = {}
-    for line in REQUIREMENTS.read_text().splitlines():
-        requirement, _, marker = line.partition(';')
-        if not requirement.strip() or requirement.startswith('#'):
-            continue
-        # The file's only marker is python_version, older or not older than 3.11.
-        if marker and ('<' in marker) != (python == '3.10'):
-            continue
-        found[requirement.split('==')[0].strip()] = requirement.strip()
-    return found
+def pins(name: str) -> list[str]:
+    """The lines of a requirements file that name a package, with those of the files it includes."""
+    lines = []
+    for line in (ROOT / name).read_text().splitlines():
+        if line.startswith('-r '):
+            lines += pins(line[3:])
+        elif line and not line.startswith(('#', '-')):
+            lines.append(line)
+    return lines
 
 
-def find_python(version: str) -> list[str]:
-    """uv's options for the interpreter: one with C headers, on PATH or of pyenv, else uv's own."""
+def find_python(version: str, headers: bool) -> list[str]:
+    """uv's options for the interpreter: one on PATH or of pyenv, else uv's own."""
     pyenv = os.environ.get('PYENV_ROOT') or str(Path.home() / '.pyenv')
     candidates = [sys.executable, f'python{version}', 'python3']
     candidates += sorted(glob.glob(f'{pyenv}/versions/{version}.*/bin/python'), reverse=True)
     code = (
         'import os, sys, sysconfig\n'
-        "if os.path.exists(sysconfig.get_path('include') + '/Python.h'):\n"
+        f"if not {headers} or os.path.exists(sysconfig.get_path('include') + '/Python.h'):\n"
         "    print('%d.%d' % sys.version_info[:2], sys.executable)"
     )
     for candidate in candidates:
@@ -87,7 +98,7 @@ def find_python(version: str) -> list[str]:
             answer = subprocess.run([candidate, '-c', code], capture_output=True, text=True)
             if answer.stdout.startswith(version + ' '):
                 return ['--python', answer.stdout.split(' ', 1)[1].strip()]
-    say(f'no Python {version} with its C headers (python{version}-dev) here: uv fetches one')
+    say(f'no Python {version}{" with its C headers" if headers else ""} here: uv fetches one')
     return ['--managed-python', '--python', version]
 
 
@@ -263,31 +274,56 @@ def link_cuda_home(venv: Path) -> Path:
     return home
 
 
-def make_environment(venv: Path, version: str) -> None:
-    pinned = pins(version)
+def make_environment(stack: str) -> None:
+    folder, requirements, version, megabytes = STACKS[stack]
+    venv = ROOT / folder
+    lines = {re.split('[= ]', line)[0]: line for line in pins(requirements)}
+    compiled = {name: lines[name] for name in COMPILED if name in lines}
     missing = [tool for tool in ('gcc', 'g++') if not shutil.which(tool)]
-    if missing:
-        raise SystemExit(f'Set-up needs a C++ compiler: {" and ".join(missing)} not found.')
-    uv_home = install_uv(pinned['uv'])
+    if compiled and missing:
+        raise SystemExit(
+            f'Set-up of the {stack} stack needs a C++ compiler: {" and ".join(missing)} not found. '
+            'The light stack (make test) needs none.'
+        )
+    uv_home = install_uv(lines['uv'])
     env = uv_settings(uv_home / 'bin' / 'python')
     uv = uv_home / 'bin' / 'uv'
-    say(f'making {venv.name} for Python {version}')
+    say(f'making {folder} for Python {version}')
     if venv.exists():  # half made, moved, or of other pins
         shutil.rmtree(venv)
-    run(uv, 'venv', '--quiet', *find_python(version), venv, env=env)
+    run(uv, 'venv', '--quiet', *find_python(version, headers=bool(compiled)), venv, env=env)
     python = venv / 'bin' / 'python'
-    install = [uv, 'pip', 'install', '--python', python, '--no-deps']
+    install = [uv, 'pip', 'install', '--python', python, '--no-deps', '--constraints', CONSTRAINTS]
 
-    chosen = [line for name, line in pinned.items() if name not in (*COMPILED, *CUDA_COMPILER)]
-    say(f'installing {len(chosen)} packages, torch is the large one')
+    left = (*COMPILED, *CUDA_COMPILER) if compiled else ()
+    chosen = [line for line in pins(requirements) if re.split('[= ]', line)[0] not in left]
+    say(f'installing packages; with an empty cache this downloads {megabytes} MB')
     run(*install, *chosen, env=env)
+    if compiled:
+        install_compiled(compiled, lines, venv, version, install, env)
+    say('installing cmpose_mm, editable')
+    run(*install, '--quiet', '--no-build-isolation', '--editable', ROOT, env=env)
+    say('importing everything once, which compiles Python files')
+    env.pop('PYTHONDONTWRITEBYTECODE', None)
+    run(python, '-W', 'ignore', '-c', f'import {IMPORTS}', env=env)
+
+
+def install_compiled(
+    compiled: dict[str, str],
+    lines: dict[str, str],
+    venv: Path,
+    version: str,
+    install: list,
+    env: dict[str, str],
+) -> None:
+    """Installs the wheels that are built here, for the installed torch, numpy and device."""
+    python = venv / 'bin' / 'python'
     facts = torch_facts(python)
     # On the classic stack the ops are for the CPU only: there are no wheels of nvcc for its CUDA.
-    arches = facts['arches'] if 'nvidia-cuda-nvcc' in pinned else []
+    arches = facts['arches'] if 'nvidia-cuda-nvcc' in lines else []
     if arches:
         say(f'torch sees CUDA devices ({", ".join(arches)}): installing the compiler for them')
-        run(*install, *(pinned[name] for name in CUDA_COMPILER), env=env)
-
+        run(*install, *(lines[name] for name in CUDA_COMPILER), env=env)
     device = 'cuda' + '-'.join(arches) if arches else 'cpu'
     libc = ''.join(platform.libc_ver())
     key = '_'.join(
@@ -295,35 +331,31 @@ def make_environment(venv: Path, version: str) -> None:
         + [libc, platform.machine()]
     )
     settings = build_settings(env, arches, venv)
-    for name in COMPILED:
-        if name in pinned:
-            wheel = compiled_wheel(pinned[name], python, settings, key)
-            say(f'installing {wheel.name}, kept in {wheel.parent}')
-            run(*install, '--quiet', wheel, env=env)
-    say('installing cmpose_mm, editable')
-    run(*install, '--quiet', '--no-build-isolation', '--editable', ROOT, env=env)
-    say('importing everything once')
-    run(python, '-W', 'ignore', '-c', 'import mmcv.ops, mmpose.apis, mim, cmpose_mm')
+    for requirement in compiled.values():
+        wheel = compiled_wheel(requirement, python, settings, key)
+        say(f'installing {wheel.name}, kept in {wheel.parent}')
+        run(*install, '--quiet', wheel, env=env)
+    run(python, '-W', 'ignore', '-c', 'import mmcv.ops, mmdet, xtcocotools.coco')
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('venv', help='folder to make, inside the clone')
-    parser.add_argument('--python', default='3.11', choices=['3.10', '3.11'])
-    args = parser.parse_args()
+    parser.add_argument('stack', choices=list(STACKS))
+    stack = parser.parse_args().stack
 
-    venv = ROOT / args.venv
+    venv = ROOT / STACKS[stack][0]
     stamp = venv / 'ready'
     state = hashlib.sha256(str(venv).encode())  # a virtual environment cannot be moved
-    for path in (REQUIREMENTS, Path(__file__), ROOT / 'setup.py'):
-        state.update(path.read_bytes())
+    sources = [Path(__file__), ROOT / 'setup.py', CONSTRAINTS]
+    for content in [*pins(STACKS[stack][1]), *(path.read_text() for path in sources)]:
+        state.update(content.encode())
     if stamp.is_file() and stamp.read_text() == state.hexdigest():
         return
-    make_environment(venv, args.python)
+    make_environment(stack)
     stamp.write_text(state.hexdigest())
-    say(f'{args.venv} is ready')
+    say(f'{venv.name} is ready')
 
 
 if __name__ == '__main__':

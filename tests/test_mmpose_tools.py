@@ -16,14 +16,11 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
+from mmpose.apis.inferencers.utils import default_det_models
 
 from cmpose_mm import config_path
 from cmpose_mm.compat import import_mmdet
-
-import_mmdet()
-from mmdet.apis import inference_detector, init_detector  # noqa: E402
-from mmpose.apis import MMPoseInferencer, inference_topdown, init_model  # noqa: E402
-from mmpose.apis.inferencers.utils import default_det_models  # noqa: E402
 
 TOOLS = Path(mmpose.__file__).parent / '.mim' / 'tools'
 
@@ -114,8 +111,12 @@ def test_inferencer_on_the_whole_image(files, image, tmp_path):
     assert (tmp_path / 'out' / 'predictions' / f'{name}.json').is_file()
 
 
+@pytest.mark.full_stack
 def test_inferencer_takes_the_detector_for_people(files, image, tmp_path, monkeypatch):
     """MMPose picks it by the module of our dataset's class; only its weights are others here."""
+    import_mmdet()
+    from mmdet.apis import inference_detector, init_detector
+
     base = config_path_of_mmdet('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
     config, weights = tmp_path / 'detector.py', tmp_path / 'detector.pth'
     config.write_text(DETECTOR.format(base=base))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = """
@@ -58,13 +61,71 @@ def wheel_of(setup_env, key: str = 'key') -> Path:
     return setup_env.compiled_wheel('toy==1.0', Path(sys.executable), dict(os.environ), key)
 
 
-def test_each_python_has_its_stack(setup_env):
-    new, old = setup_env.pins('3.11'), setup_env.pins('3.10')
-    assert new['torch'] == 'torch==2.12.1' and old['torch'] == 'torch==2.1.2'
-    assert 'onedl-mmcv' in new and 'mmcv' not in new
-    assert 'mmcv' in old and 'onedl-mmcv' not in old
-    assert new['mmpose'] == old['mmpose'] == 'mmpose==1.3.2'
-    assert set(setup_env.CUDA_COMPILER) <= set(new)
+def test_each_stack_has_its_pins(setup_env):
+    light, full, classic = (
+        set(setup_env.pins(setup_env.STACKS[stack][1])) for stack in ('light', 'full', 'classic')
+    )
+    assert {'torch==2.15.0', 'mmcv-lite==2.2.0', 'mmpose==1.3.2'} <= light
+    assert {'torch==2.12.1', 'onedl-mmcv==2.3.6', 'onedl-mmengine', 'mmpose'} <= full
+    assert {'torch==2.1.2', 'mmcv==2.1.0', 'mmengine==0.10.7', 'mmpose'} <= classic
+    for stack in (light, full, classic):
+        assert {'orjson==3.13.0', 'uv==0.13.8'} <= stack
+    names = [{line.split('==')[0] for line in stack} for stack in (light, full, classic)]
+    assert not names[0] & set(setup_env.COMPILED)
+    assert set(setup_env.CUDA_COMPILER) <= names[1]
+
+
+@pytest.mark.parametrize('stack', ['light', 'full', 'classic'])
+def test_pins_are_exact(setup_env, stack):
+    """Every package has one version, in its line or by the constraints."""
+    _, file, python, _ = setup_env.STACKS[stack]
+    constrained = {Requirement(line).name for line in setup_env.pins(setup_env.CONSTRAINTS.name)}
+    names = set()
+    for requirement in map(Requirement, setup_env.pins(file)):
+        machine = {'python_version': python, 'sys_platform': 'linux'}
+        if requirement.marker and not requirement.marker.evaluate(machine):
+            continue
+        assert requirement.name not in names
+        names.add(requirement.name)
+        version = str(requirement.specifier)
+        assert re.fullmatch(r'==[0-9][0-9a-z.]*', version) or requirement.name in constrained
+    assert len(names) > 80
+
+
+@pytest.mark.skipif(
+    not (Path(sys.prefix) / 'ready').is_file(), reason='not in an environment of `make setup`'
+)
+def test_environment_is_as_pinned(setup_env):
+    files = {folder: file for folder, file, *_ in setup_env.STACKS.values()}
+    constraints = map(Requirement, setup_env.pins(setup_env.CONSTRAINTS.name))
+    constrained = {each.name: each.specifier for each in constraints}
+    for requirement in map(Requirement, setup_env.pins(files[Path(sys.prefix).name])):
+        name = requirement.name
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        if name in setup_env.CUDA_COMPILER and 'full' in sys.prefix:
+            continue  # on CUDA machines only
+        assert metadata.version(name) in (requirement.specifier or constrained[name]), name
+
+
+def test_light_stack_asks_for_no_compiler(setup_env, monkeypatch):
+    """Without gcc and Python's headers the light stack goes on, the full one ends in a sentence."""
+    reached = []
+
+    def install_uv(pin):
+        reached.append(pin)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup_env.shutil, 'which', lambda name: None)
+    monkeypatch.setattr(setup_env, 'install_uv', install_uv)
+    with pytest.raises(KeyboardInterrupt):
+        setup_env.make_environment('light')
+    assert reached == ['uv==0.13.8']
+    with pytest.raises(SystemExit, match='full stack needs a C.. compiler: gcc and g.. not found'):
+        setup_env.make_environment('full')
+    version = f'{sys.version_info[0]}.{sys.version_info[1]}'
+    monkeypatch.setattr(setup_env.os.path, 'exists', lambda path: False)
+    assert setup_env.find_python(version, headers=False)[0] == '--python'
 
 
 def test_wheel_is_built_once_per_key(setup_env, toy_source):
@@ -149,26 +210,34 @@ def test_cuda_build_uses_the_toolkit_of_the_wheels(setup_env, tmp_path):
 
 
 def test_ready_environment_is_left_alone_and_half_made_one_is_not(setup_env, tmp_path, monkeypatch):
+    for path in ROOT.glob('requirements*.txt'):
+        (tmp_path / path.name).write_text(path.read_text())
     monkeypatch.setattr(setup_env, 'ROOT', tmp_path)
     (tmp_path / 'setup.py').touch()
     made = []
 
-    def make(venv, version):
-        made.append(version)
-        venv.mkdir(exist_ok=True)
+    def make(stack):
+        made.append(stack)
+        (tmp_path / setup_env.STACKS[stack][0]).mkdir(exist_ok=True)
         if len(made) == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(setup_env, 'make_environment', make)
-    monkeypatch.setattr(sys, 'argv', ['setup_env.py', '.venv'])
+    monkeypatch.setattr(sys, 'argv', ['setup_env.py', 'light'])
     with pytest.raises(KeyboardInterrupt):
         setup_env.main()
     for _ in range(3):
         setup_env.main()
-    assert made == ['3.11', '3.11']
-    (tmp_path / 'setup.py').write_text('# changed')
+    assert made == ['light', 'light']
+    for number, name in enumerate(['setup.py', 'requirements-shared.txt', 'requirements.txt'], 3):
+        with open(tmp_path / name, 'a') as file:
+            file.write('changed==1.0\n')
+        setup_env.main()
+        assert len(made) == number
+    with open(tmp_path / 'requirements-full.txt', 'a') as file:
+        file.write('changed==1.0\n')
     setup_env.main()
-    assert len(made) == 3
+    assert len(made) == 5
 
 
 @pytest.mark.parametrize('target', ['help', ''])
@@ -176,5 +245,5 @@ def test_make_lists_its_targets(target):
     listing = subprocess.run(
         ['make', '-C', str(ROOT), *filter(None, [target])], capture_output=True, text=True
     ).stdout
-    for name in ('setup', 'test', 'test-classic', 'demo', 'lint', 'format', 'clean'):
+    for name in ('setup', 'test', 'test-full', 'test-classic', 'demo', 'lint', 'format', 'clean'):
         assert f'  {name} ' in listing

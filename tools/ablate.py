@@ -1,4 +1,4 @@
-"""Train a named set of variants over several seeds; write tables with mean and spread, a plot."""
+"""Trains a named set of variants with several seeds; writes tables with mean and spread, a plot."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ examples:
       --first-stage configs/experiments/single_frame.py --splits clean occluded --jobs 2
   python tools/ablate.py figure3 CONFIG -- --launcher pytorch --gpus 2   # for `mim train`
 
-The same command continues after an interruption: finished runs are kept, begun ones resumed. Sets
+The same command continues after an interruption: it keeps finished runs and resumes others. Sets
 share the runs of variants that they have in common.
 
 sets:
@@ -47,16 +47,16 @@ def main() -> None:
     parser.add_argument('config', help='config that the variants override')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
-                        help="test on these when trained: folders of labels beside the test data's "
-                             'of the config (default: the validation in training)')  # fmt: skip
+                        help='splits to test on after training: folders of labels beside that of '
+                             "the config's test data (default: validate in training)")  # fmt: skip
     parser.add_argument('--first-stage', metavar='CONFIG',
-                        help='train this once a seed; all variants start from it')  # fmt: skip
+                        help='train this once per seed; all variants start from it')  # fmt: skip
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/ablations/<config name>')
     parser.add_argument('--docs', type=Path, metavar='FILE',
-                        help='also put table and plot into its section of the name of the '
-                             'set, and the picture into images/ beside it')  # fmt: skip
-    parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments of `mim train`')
+                        help='also write table and plot into the section of FILE that is named '
+                             'after the set, and the picture into images/ beside FILE')  # fmt: skip
+    parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments for `mim train`')
     args = parser.parse_args()
     try:
         numbers = NUMBERS.get(full_name(args.experiment))

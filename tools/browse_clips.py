@@ -1,11 +1,11 @@
-"""Writes sheets of clips as the model gets them: augmented frames with their labels drawn in.
+"""Writes sheets of clips as the model gets them: augmented frames with their labels.
 
     python tools/browse_clips.py configs/cmpose_vit_posetrack18.py --out work_dirs/clips
 
-Look whether the skeleton sits on the person in the yellow-rimmed key frame, whether left (green)
-and right (orange) are right also in flipped clips, whether the neighboring frames show the same
-crop a moment earlier and later, and whether the targets peak at the joints. The other frames carry
-the key frame's joints as dots, so motion is what has left its dot.
+Check that the skeleton lies on the person in the key frame, which has a yellow border; that left
+(green) and right (orange) are correct even in flipped clips; that the neighboring frames show the
+same crop a moment earlier and later; and that the targets peak at the joints. The neighboring
+frames show the key frame's joints as dots, so moving joints have moved away from their dots.
 """
 
 import argparse
@@ -29,10 +29,10 @@ def main() -> None:
     parser.add_argument('--out', required=True, help='folder for the sheets, sheet_000.png ...')
     parser.add_argument('--split', default='train', choices=['train', 'val', 'test'])
     parser.add_argument('--num-clips', type=int, default=16, help='spread evenly over the dataset')
-    parser.add_argument('--indices', type=int, nargs='+', help='these samples instead')
+    parser.add_argument('--indices', type=int, nargs='+', help='show these samples instead')
     parser.add_argument('--clips-per-sheet', type=int, default=4)
-    parser.add_argument('--epoch', type=int, default=0, help='shows the draws of this epoch')
-    parser.add_argument('--seed', type=int, default=0, help='as the runner has it')
+    parser.add_argument('--epoch', type=int, default=0, help='augment as in this epoch')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the training')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

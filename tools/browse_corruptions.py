@@ -1,4 +1,4 @@
-"""Shows a frame under each corruption of images of PoseTrack-C at severities 1 to 5.
+"""Shows a frame under each of PoseTrack-C's image corruptions, at severities 1 to 5.
 
 python tools/browse_corruptions.py data/posetrack18/images/val/000342_mpii_test/000012.jpg \\
     --out corruptions.jpg
@@ -19,13 +19,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('image', help='a frame; folder and number decide on the random numbers')
+    parser.add_argument('image', help='a frame; its folder and number decide the random numbers')
     parser.add_argument('--out', required=True, help='picture to write')
     parser.add_argument(
         '--corruptions', nargs='+', choices=IMAGE_CORRUPTIONS, default=list(IMAGE_CORRUPTIONS)
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the corruptions (default: 0)')
-    parser.add_argument('--height', type=int, help="of one picture (default: the frame's own)")
+    parser.add_argument('--seed', type=int, default=0, help='seed of the corruptions (default: 0)')
+    parser.add_argument('--height', type=int,
+                        help="height of one picture in pixels (default: the frame's)")  # fmt: skip
     args = parser.parse_args()
     try:
         sheet = corruption_sheet(args.image, args.corruptions, args.seed, args.height)

@@ -1,12 +1,12 @@
 """Shows CM-Pose at work in minutes, on data that it renders itself.
 
 Renders training and validation videos, trains a small single-frame model, trains CM-Pose from it,
-tests it, and leaves a table and a picture. All numbers of steps are fixed: the same machine gives
-the same result. Two idle CPU cores need about 10 minutes; each step shows how far it is.
+tests it, and writes a table and a picture. The numbers of steps are fixed, so the same machine
+gives the same result. Two idle CPU cores need about 10 minutes; each step shows its progress.
 
 Example:
     python tools/demo.py
-    python tools/demo.py --quick    # the same with a handful of videos and steps: does it run?
+    python tools/demo.py --quick    # only a few videos and steps, to check that it runs
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LOSS = re.compile(r' loss: ([\d.]+)')
 
 @dataclass
 class Size:
-    """How much the demo does; options are MMEngine's ``--cfg-options``."""
+    """Amount of work in the demo; options are MMEngine's ``--cfg-options``."""
 
     settings: Settings
     epochs: int = 5
@@ -67,7 +67,7 @@ QUICK = Size(
 
 
 class Clock:
-    """Announces the steps with the time so far."""
+    """Announces each step with the time so far."""
 
     def __init__(self, total: int) -> None:
         self.total, self.step, self.start = total, 0, time.monotonic()
@@ -82,10 +82,10 @@ class Clock:
 
 
 def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
-    """Runs ``mim`` with a bar in place of its output, which goes to ``log``.
+    """Runs ``mim`` with a progress bar; its output goes to ``log``.
 
     Raises:
-        SystemExit: if it fails; the end of its output is shown.
+        SystemExit: if it fails, with the end of its output.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     print('$ mim ' + ' '.join(command), flush=True)
@@ -112,7 +112,7 @@ def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
 
 
 def bfloat16_options() -> list[str]:
-    """Turns bfloat16 off where the processor would only emulate it."""
+    """Turns bfloat16 off if the processor would only emulate it."""
     if torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return []
     print('This processor has no bfloat16 arithmetic: training in float32, which takes longer.')
@@ -125,7 +125,7 @@ def train(name: str, size: Size, options: list[str], epochs: int = 1) -> str:
     shutil.rmtree(work, ignore_errors=True)
     options = [*options, *size.options.get(name, []), *bfloat16_options()]
     command = ['train', 'mmpose', config_path(f'{name}_demo.py'), '--work-dir', str(work)]
-    command.append('--no-validate')  # the test comes at the end
+    command.append('--no-validate')  # the demo tests at the end
     command += ['--cfg-options', *options] if options else []
     run_mim(command, work / 'output.log', epochs)
     return find_latest_checkpoint(str(work))
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--quick', action='store_true', help='few videos and steps')
     parser.add_argument('--folder', default=str(Path(__file__).resolve().parents[1]),
-                        help='for data/ and work_dirs/ (default: the repository)')  # fmt: skip
+                        help='holds data/ and work_dirs/ (default: the repository)')  # fmt: skip
     args = parser.parse_args(argv)
     os.chdir(args.folder)
     size, clock = QUICK if args.quick else FULL, Clock(5)

@@ -1,7 +1,7 @@
-"""Draws consecutive frames of each split of a dataset, its joints colored by visibility.
+"""Draws consecutive frames of each split of a dataset, with joints colored by visibility.
 
-Green joints are visible, orange ones hidden but visible a frame before or after, red ones hidden
-there too. For labels in PoseTrack18's layout with track ids.
+Green joints are visible, orange ones are hidden but visible one frame before or after, red ones are
+hidden there too. For labels in PoseTrack18's layout with track ids.
 
 Example:
     python tools/draw_visibility.py data/test_bed test_bed.jpg --splits clean occluded
@@ -22,13 +22,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('root', help='holds annotations/SPLIT/ and the images')
+    parser.add_argument('root', help='folder with annotations/SPLIT/ and the images')
     parser.add_argument('out', help='picture to write')
-    parser.add_argument('--splits', nargs='+', default=['val'], help='one row each (default val)')
+    parser.add_argument('--splits', nargs='+', default=['val'], help='one row each (default: val)')
     parser.add_argument('--video', type=int, default=0, metavar='N',
-                        help="which of a split's videos, by name (default 0)")  # fmt: skip
-    parser.add_argument('--frames', type=int, default=5, help='frames a row (default 5)')
-    parser.add_argument('--height', type=int, default=180, help='of a frame (default 180 pixels)')
+                        help='index of the video in each split, by name (default: 0)')  # fmt: skip
+    parser.add_argument('--frames', type=int, default=5, help='frames per row (default: 5)')
+    parser.add_argument('--height', type=int, default=180,
+                        help='height of a frame in pixels (default: 180)')  # fmt: skip
     args = parser.parse_args(argv)
     try:
         sheet = visibility_sheet(args.root, args.splits, args.video, args.frames, args.height)

@@ -2,10 +2,10 @@
 
     python tools/export_onnx.py configs/cmpose_vit_posetrack18.py epoch_20.pth pose.onnx --check
 
-The ending of a file decides its format: .onnx for ONNX, .pt2 for torch.export. Both may be given.
-Input is a batch of cropped clips (B, T, 3, H, W) uint8 in BGR, output the heatmaps (B, K, H/4, W/4)
-of the key frames. All else that one needs is in the file's metadata: docs/export.md explains it,
-examples/run_onnx.py uses it.
+The file's suffix decides the format: .onnx for ONNX, .pt2 for torch.export. Both may be given.
+Input is a batch of cropped clips (B, T, 3, H, W) uint8 in BGR, output are the heatmaps
+(B, K, H/4, W/4) of the key frames. Everything else you need is in the file's metadata, which
+docs/export.md explains and examples/run_onnx.py uses.
 """
 
 import argparse
@@ -26,12 +26,12 @@ def main() -> None:
     parser.add_argument('config', help='e.g. configs/cmpose_vit_posetrack18.py')
     parser.add_argument('checkpoint', help='e.g. work_dirs/cmpose_vit_posetrack18/epoch_20.pth')
     parser.add_argument('output', nargs='+', help='file.onnx, file.pt2, or both')
-    parser.add_argument('--opset', type=int, default=17, help="version of ONNX's operators (17)")
+    parser.add_argument('--opset', type=int, default=17, help='ONNX operator set (default: 17)')
     parser.add_argument(
         '--check',
         action='store_true',
         help='run each file on random clips, batches of 1, 2 and 5, and print the largest '
-        f"difference to the model's heatmaps; exit status 1 if it is above {TOLERANCE:g}",
+        f"difference from the model's heatmaps; exit status 1 if it is above {TOLERANCE:g}",
     )
     args = parser.parse_args()
     for path in args.output:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def write(model: nn.Module, path: str, args: argparse.Namespace) -> float:
-    """Writes one file; returns its difference to the model, 0 without ``--check``."""
+    """Writes one file; returns its difference from the model, 0 without ``--check``."""
     if path.endswith('.onnx'):
         export_onnx(model, path, args.opset)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -201,10 +202,23 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     return written
 
 
+def warn(message: Warning | str, *_) -> None:
+    """Prints a line beside the progress bar; in place of `warnings.showwarning`."""
+    tqdm.write(f'warning: {message}', file=sys.stderr)
+
+
+class WarnHandler(logging.Handler):
+    """Prints what is logged in the same way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
+
+
 def main() -> int:
     args = parse_args()
     stop = StopRequest()
-    MMLogger.get_instance('mmengine', log_level='WARNING')
+    MMLogger.get_instance('mmengine', log_level='WARNING').handlers = [WarnHandler()]
+    warnings.showwarning = warn
     warnings.filterwarnings('ignore', module='torch')
     try:
         written = run(args, stop)

@@ -1,12 +1,12 @@
-"""Renders a synthetic dataset in PoseTrack18's format and counts what is in it.
+"""Renders a synthetic dataset in PoseTrack18's format and prints statistics of it.
 
 Example:
     python tools/make_synthetic_posetrack.py data/synthetic --train 300 --val 40
     python tools/make_synthetic_posetrack.py data/hard --set occluder_coverage=0.2 --set speed=3
     python tools/make_synthetic_posetrack.py data/test_bed --test-bed
 
-The test bed (see docs/synthetic.md) is one fixed dataset. With --test-bed its files are written if
-they are not there and compared with the published checksums; the exit status is 1 if any differ.
+The test bed (see docs/synthetic.md) is one fixed dataset. --test-bed writes its files if they do
+not exist, and compares them with the published checksums; the exit status is 1 if any differ.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from dataclasses import asdict, fields
 
 if __name__ == '__main__':
-    sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
+    sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
 
 from cmpose_mm.evaluation.label_statistics import label_statistics
 from cmpose_mm.evaluation.report import format_table
@@ -31,19 +31,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('root', help='folder to write to; an equal finished dataset is kept')
-    parser.add_argument('--train', type=int, default=300, help='training videos (default 300)')
-    parser.add_argument('--val', type=int, default=40, help='validation videos (default 40)')
-    parser.add_argument('--frames', type=int, default=20, help='frames a video (default 20)')
+    parser.add_argument('root', help='folder to write to; the same finished dataset is kept')
+    parser.add_argument('--train', type=int, default=300, help='training videos (default: 300)')
+    parser.add_argument('--val', type=int, default=40, help='validation videos (default: 40)')
+    parser.add_argument('--frames', type=int, default=20, help='frames per video (default: 20)')
     parser.add_argument('--size', type=int, nargs=2, default=(320, 240), metavar=('W', 'H'),
-                        help='image size in pixels (default 320 240)')  # fmt: skip
-    parser.add_argument('--seed', type=int, default=0, help='same seed, same files (default 0)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
+                        help='image size in pixels (default: 320 240)')  # fmt: skip
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same files (default: 0)')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(),
+                        help='number of processes (default: number of cores)')  # fmt: skip
     names = ', '.join(f.name for f in fields(Difficulty))
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE', dest='dials',
-                        help=f'a difficulty dial; one of {names}')  # fmt: skip
+                        help=f'a difficulty setting; one of {names}')  # fmt: skip
     parser.add_argument('--test-bed', action='store_true',
-                        help='the test bed; nothing about it can be set')  # fmt: skip
+                        help='write the test bed, which has no settings')  # fmt: skip
     parser.add_argument('--verify', action='store_true',
                         help='with --test-bed: only check the files, write none')  # fmt: skip
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Gives the persons of PoseTrack predictions track ids."""
+"""Adds track ids to the persons in PoseTrack predictions."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 if __name__ == '__main__':
-    sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
+    sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
 
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 from cmpose_mm.posetrack.predictions import write_predictions
@@ -22,9 +22,9 @@ def parse_args() -> argparse.Namespace:
   python tools/track_posetrack.py work_dirs/predictions work_dirs/tracked
   python tools/eval_posetrack.py data/posetrack18/annotations/val work_dirs/tracked --mota
 
-PREDICTIONS is a folder with one file a video (PoseTrack18/21 JSON, PoseTrack17 annolist as JSON or
-.mat), or one file that holds all videos. OUT gets one PoseTrack18 JSON file a video. Ids in
-PREDICTIONS are replaced; persons that are too unsure stay, with id -1.""",
+PREDICTIONS is a folder with one file per video (PoseTrack18/21 JSON, PoseTrack17 annolist as JSON
+or .mat), or one file that holds all videos. One PoseTrack18 JSON file per video is written to OUT.
+Ids in PREDICTIONS are replaced; persons with too low a score are kept, with id -1.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('predictions', metavar='PREDICTIONS', type=Path)
@@ -33,7 +33,7 @@ PREDICTIONS are replaced; persons that are too unsure stay, with id -1.""",
         '--min-score',
         type=float,
         default=0.3,
-        help='mean joint score from which on a person is tracked (default: %(default)s)',
+        help='persons with a lower mean joint score are not tracked (default: %(default)s)',
     )
     parser.add_argument(
         '--min-joint-score',
@@ -45,7 +45,7 @@ PREDICTIONS are replaced; persons that are too unsure stay, with id -1.""",
         '--memory',
         type=int,
         default=30,
-        help='frames for which a person may be away and keep the id (default: %(default)s)',
+        help='frames for which a person may be unseen and keep the id (default: %(default)s)',
     )
     args = parser.parse_args()
     if args.out.resolve() in (args.predictions.resolve(), args.predictions.resolve().parent):

@@ -1,9 +1,9 @@
-"""All sets of variants, from the folders of the methods.
+"""All sets of variants, collected from the folders of the methods.
 
-A method's folder may hold ``ablations.py`` with ``SETS``, set -> variant -> `Variant`, and
-``NUMBERS``, set whose variants end in numbers -> what these are, and the first variant's. The first
-variant of a set is what the others are compared with. Within a method a name means the same in all
-sets: they share its runs.
+A method's folder may hold ``ablations.py`` with ``SETS``: set -> variant -> `Variant`. For sets
+whose variants have names that end in numbers, ``NUMBERS`` gives set -> what the numbers are, and
+the number of the first variant. The other variants of a set are compared with the first. Within a
+method, a variant's name means the same in all sets, so they share its runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .variants import Variant
 
 
 class _Experiments(dict):
-    """Sets by their names; CM-Pose's had no method in front before, and may still go without."""
+    """Sets by their names; those of CM-Pose also work without the method's name."""
 
     def __missing__(self, name: str) -> dict[str, Variant]:
         return self[full_name(name)]
@@ -27,7 +27,7 @@ class _Experiments(dict):
 EXPERIMENTS: dict[str, dict[str, Variant]] = _Experiments()
 """``<method>/<set>`` -> variant -> overrides."""
 NUMBERS: dict[str, tuple[str, float]] = {}
-"""``<method>/<set>`` -> what its numbers are, and the first variant's."""
+"""``<method>/<set>`` -> what its numbers are, and the number of the first variant."""
 
 for _folder in iter_modules(models.__path__):
     _name = f'{models.__name__}.{_folder.name}.ablations'
@@ -40,7 +40,7 @@ for _folder in iter_modules(models.__path__):
 
 
 def full_name(name: str) -> str:
-    """A set's name with its method: ``table4`` is ``cmpose/table4``.
+    """A set's name with its method: ``cmpose/table4`` for ``table4``.
 
     Raises:
         KeyError: if there is no such set.

@@ -1,4 +1,4 @@
-"""Tables and plots of an experiment's results, and their place in a document."""
+"""Tables and plots of an experiment's results, and writing them into a document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..evaluation.report import markdown_table
+from cmpose_mm.evaluation.report import markdown_table
+
 from .runs import FIRST_STAGE, Results
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ PLOTTED = ('Total AP', 'Recall occluded', 'Recall recoverable')
 
 
 def mean_and_spread(values: list[float], signed: bool = False) -> str:
-    """Mean ± sample standard deviation, of one value the value alone; a dash if one is NaN."""
+    """Mean ± sample standard deviation; a single value alone; a dash if a value is NaN."""
     if not values or any(value != value for value in values):
         return '-'
     mean = f'{statistics.mean(values):{"+" if signed else ""}.1f}'
@@ -28,14 +29,14 @@ def mean_and_spread(values: list[float], signed: bool = False) -> str:
 
 
 def results_tables(results: Results) -> str:
-    """Markdown tables, one a split: a row a variant, mean ± standard deviation over its seeds.
+    """One Markdown table per split, with mean ± standard deviation over the seeds of each variant.
 
-    Columns with a *Δ* are differences to the first variant, seed by seed; their spread is that of
-    the differences, whose two sides start from the same weights and see the same samples. The
-    groups of joints have columns if there is only one split.
+    Columns with a *Δ* are differences from the first variant with the same seed, and their spread;
+    both variants start from the same weights and see the same samples. The groups of joints have
+    columns if there is only one split.
 
     Args:
-        results: Variants without a result yet are left out.
+        results: variants without results are left out.
     """
     results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
     if not results:
@@ -69,7 +70,7 @@ def _difference(results: Results, variant: str, split: str, measure: str) -> str
 
 
 def _differences(results: Results, variant: str, split: str, measure: str) -> list[float]:
-    """To the first variant, for each seed that both have."""
+    """Differences from the first variant, for each seed that both have."""
     first = next(iter(results.values()))
     return [
         metrics[split].get(measure, math.nan) - first[seed][split].get(measure, math.nan)
@@ -79,16 +80,17 @@ def _differences(results: Results, variant: str, split: str, measure: str) -> li
 
 
 def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None = None) -> None:
-    """Draws differences in AP and in recall of hidden joints: a column of panels a split.
+    """Draws differences in AP and in recall of hidden joints, with one column of panels per split.
 
-    A dot is the difference to the first variant with the same seed, a bar the mean with the
-    standard deviation. With ``numbers``, variants are points of lines, ``mask 0.4`` and
-    ``mask 0.5`` of the line ``mask``; the first variant is a point of all, the first stage of none.
+    A dot is the difference from the first variant with the same seed, a bar the mean with the
+    standard deviation. With ``numbers``, the variants are points on lines: ``mask 0.4`` and
+    ``mask 0.5`` are on the line ``mask``. The first variant is on all lines, the first stage on
+    none.
 
     Args:
-        results: Variants that share no seed with the first are left out.
-        path: Of the picture; its ending tells the format.
-        numbers: What the numbers behind the variants' names are, and the first variant's.
+        results: variants that share no seed with the first are left out.
+        path: of the picture; its suffix decides the format.
+        numbers: what the numbers in the variants' names are, and the number of the first variant.
     """
     from matplotlib.figure import Figure
 
@@ -124,7 +126,7 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
 
 
 def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
-    """A horizontal bar a variant."""
+    """One horizontal bar per variant."""
     names = list(values)
     for place, name in enumerate(names):
         seeds = values[name]
@@ -140,7 +142,7 @@ def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
 def _draw_lines(
     axes: Axes, values: dict[str, list[float]], reference: str, reference_number: float
 ) -> None:
-    """A line a name; the reference, at difference 0, is a point of each."""
+    """One line per name; the reference, at difference 0, is a point on each."""
     by_name: dict[str, list[tuple[float, list[float]]]] = {}
     for variant, seeds in values.items():
         if variant not in (reference, FIRST_STAGE):
@@ -159,7 +161,7 @@ def replace_section(document: Path, name: str, text: str) -> None:
     """Writes text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a document.
 
     Raises:
-        ValueError: If the document does not have both marks once.
+        ValueError: if the document does not have both marks exactly once.
     """
     content = document.read_text()
     begin, end = f'<!-- begin {name} -->\n', f'<!-- end {name} -->\n'
@@ -169,5 +171,5 @@ def replace_section(document: Path, name: str, text: str) -> None:
         )
     before, rest = content.split(begin)
     after = rest.split(end)[1]
-    text = text.strip('\n')  # spaces in front mark code
+    text = text.strip('\n')  # not spaces: indentation marks code
     document.write_text(f'{before}{begin}\n{text}\n\n{end}{after}')

@@ -1,4 +1,4 @@
-"""Trains and tests all variants of a set with several seeds; what is done is not done again."""
+"""Trains and tests all variants of a set with several seeds; finished runs are not repeated."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ def run_experiment(
 ) -> Results:
     """Trains every variant of a set with every seed.
 
-    Each run has a folder of its own, ``work_dir/<variant>/seed<k>``, beside its config. Finished
-    trainings and tests are not repeated, also not for another set, and begun trainings are resumed
-    from their last checkpoint; so the same command continues after a kill. What is there so far is
-    in `results_file`.
+    Each run has its own folder, ``work_dir/<variant>/seed<k>``, beside its config. Finished
+    trainings and tests are not repeated, even by another set, and interrupted trainings are resumed
+    from their last checkpoint, so the same command continues after an interruption. `results_file`
+    holds the results so far.
 
     Args:
-        name: A key of `EXPERIMENTS`.
-        config: The config that the variants override.
-        seeds: Values of ``randomness.seed``, one training each.
-        work_dir: Receives the runs and results.
-        splits: Test on each of these when trained: folders of labels beside that of the config's
-            ``test_dataloader``. Without them, the last validation of the training counts.
-        first_stage: Config of a model that is trained first, once for each seed; all variants of a
+        name: a key of `EXPERIMENTS`.
+        config: the config that the variants override.
+        seeds: values of ``randomness.seed``, one training each.
+        work_dir: folder for the runs and results.
+        splits: splits to test on after training: folders of labels beside that of the config's
+            ``test_dataloader``. Without splits, the last validation of the training counts.
+        first_stage: config of a model that is trained first, once for each seed; all variants of a
             seed start from it. It is tested, too. Without it they start from the config's
             ``load_from``.
-        mim_args: Further arguments of ``mim train``, for example ``['--gpus', '2']``.
-        jobs: Runs at a time, each with its share of the cores.
+        mim_args: further arguments of ``mim train``, for example ``['--gpus', '2']``.
+        jobs: runs at a time, each with its share of the cores.
 
     Returns:
-        The results; with ``first_stage`` it is the last variant, `FIRST_STAGE`.
+        The results; with ``first_stage``, the last variant is `FIRST_STAGE`.
 
     Raises:
-        KeyError: If there is no such set.
-        ValueError: If a folder holds runs of another config.
-        RuntimeError: If a training or test fails.
+        KeyError: if there is no such set.
+        ValueError: if a folder holds runs of another config.
+        RuntimeError: if a training or test fails.
     """
     variants = EXPERIMENTS[name]
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def run_experiment(
                     results.setdefault(variant, {})[seed] = future.result()
                     text = json.dumps(results, indent=2)
                     results_file(work_dir, name, 'json').write_text(text + '\n')
-            finally:  # after a failure, what has not begun does not begin
+            finally:  # after a failure, runs that have not started are canceled
                 for future in futures:
                     future.cancel()
 
@@ -97,7 +97,7 @@ def run_experiment(
         for seed in seeds:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
             starts[seed] = {'load_from': checkpoint}
-    # Seed by seed: a table of one seed comes early.
+    # Seed by seed, so that a table of one seed comes early.
     run_all(
         {
             (variant, seed): variant_config(base, change, {'randomness.seed': seed, **starts[seed]})
@@ -109,7 +109,7 @@ def run_experiment(
 
 
 def results_file(work_dir: Path, name: str, ending: str) -> Path:
-    """Where the results of a set stand, ``work_dir/<method>_<set>.<ending>``."""
+    """Path of a set's results, ``work_dir/<method>_<set>.<ending>``."""
     return work_dir / f'{name.replace("/", "_")}.{ending}'
 
 
@@ -126,14 +126,14 @@ def run_once(
 ) -> Metrics:
     """One training through ``mim train mmpose``, and its tests; see `run_experiment`.
 
-    What a folder holds is not done again: a training that was finished, the metrics of a split.
-    A training that left a checkpoint is resumed. Without ``splits`` the only split is called
-    ``val``: the last validation of the training.
+    A finished training and the metrics of a split that the folder holds are not computed again. A
+    training that left a checkpoint is resumed. Without ``splits`` the only split is ``val``, the
+    last validation of the training.
 
     Raises:
-        ValueError: If the folder holds a run of another config, or there are neither ``splits`` nor
+        ValueError: if the folder holds a run of another config, or there are neither ``splits`` nor
             a validation in the training.
-        RuntimeError: If the training or a test fails.
+        RuntimeError: if the training or a test fails.
     """
     config_file = work_dir.with_suffix('.py')
     _write_config(config, config_file)
@@ -143,7 +143,7 @@ def run_once(
         command += ['--work-dir', str(work_dir)]
         if splits:
             command.append('--no-validate')
-        # Only then: `--resume` makes MMPose forget `load_from`, even with nothing to resume.
+        # Only then: `--resume` makes MMPose ignore `load_from`, even with nothing to resume.
         if (work_dir / 'last_checkpoint').exists():
             command.append('--resume')
         _run(command, work_dir, jobs)
@@ -159,7 +159,7 @@ def run_once(
 
 
 def _write_config(config: Config, path: Path) -> None:
-    """Writes the config beside its run's folder, unless the same stands there."""
+    """Writes the config beside its run's folder, unless the same config is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = config.pretty_text
     if path.exists() and path.read_text() != text:
@@ -190,7 +190,7 @@ def last_validation(work_dir: Path) -> dict[str, float]:
     """The metrics of the last validation that MMEngine logged below a work folder.
 
     Raises:
-        ValueError: If nothing was validated there.
+        ValueError: if nothing was validated there.
     """
     records = [
         record
@@ -200,6 +200,6 @@ def last_validation(work_dir: Path) -> dict[str, float]:
     ]
     if not records:
         raise ValueError(f'{work_dir}: no validation result in */vis_data/scalars.json')
-    # A resumed run logs into a second folder, where the step goes on.
+    # A resumed run logs into a second folder, where the step count continues.
     last = max(records, key=lambda record: record['step'])
     return {key.split('/', 1)[1]: value for key, value in last.items() if '/' in key}

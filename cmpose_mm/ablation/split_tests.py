@@ -1,4 +1,4 @@
-"""Tests a trained model on several splits of a data set, in one process."""
+"""Tests a trained model on several splits of a dataset, in one process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmengine.runner import Runner, find_latest_checkpoint
 def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
     """Tests the last checkpoint of a training; writes ``work_dir/<split>.json`` for each split.
 
-    The file has the value of each measure, by its name without the metric's prefix.
+    The file holds the value of each measure, by its name without the metric's prefix.
 
     Args:
-        config: its ``test_dataloader`` and ``test_evaluator`` say how to test.
+        config: its ``test_dataloader`` and ``test_evaluator`` define the test.
         work_dir: of the training.
         splits: folders or files of labels beside those that the config names.
     """
@@ -25,7 +25,7 @@ def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
         split_config = split_test_config(config, split)
         split_config.load_from, split_config.resume = find_latest_checkpoint(str(work_dir)), False
         split_config.work_dir = str(work_dir / 'tests')
-        # MMEngine tells the loggers of runners by this name.
+        # MMEngine distinguishes the loggers of runners by this name.
         split_config.experiment_name = f'test_{split}'
         metrics = Runner.from_cfg(split_config).test()
         metrics = {name.split('/', 1)[1]: value for name, value in metrics.items()}
@@ -35,7 +35,7 @@ def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
 
 
 def split_test_config(config: Config, split: str) -> Config:
-    """The config with another split's labels in the test."""
+    """The config, with the test on another split's labels."""
     config = copy.deepcopy(config)
     dataset = config.test_dataloader.dataset
     dataset.ann_file = str(PurePosixPath(dataset.ann_file).with_name(split))

@@ -1,4 +1,4 @@
-"""A variant: what it changes of a config. And ways to make one out of another."""
+"""Variants, which are changes to a config, and functions that derive one variant from another."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mmengine import Config
 
 Overrides = dict[str, Any]
 Variant = Union[Overrides, Callable[[Config], Overrides]]
-"""Overrides as ``Config.merge_from_dict`` takes them (dotted config keys), or a function that makes
-them from the config."""
+"""Overrides for ``Config.merge_from_dict`` (dotted config keys), or a function that computes them
+from the config."""
 
 
 def other_rate(variant: Variant, factor: float) -> Variant:
-    """A variant with another learning rate: who says that CM-Pose's suits it?"""
+    """A variant with another learning rate, since CM-Pose's may not suit it."""
 
     def overrides(config: Config) -> Overrides:
         rate = config.optim_wrapper.optimizer.lr
@@ -25,13 +25,13 @@ def other_rate(variant: Variant, factor: float) -> Variant:
 
 
 def equal_time(variant: Variant, step_time: float) -> Variant:
-    """A variant that trains as long as the set's first.
+    """A variant that trains for as long as the set's first variant.
 
-    Longer by a number of steps, not by the clock: results do not depend on what else runs.
+    The time is given as a number of steps, so results do not depend on the machine's load.
 
     Args:
-        variant: what trains.
-        step_time: of the variant over that of the first.
+        variant: the variant to train longer.
+        step_time: time of one of its training steps over that of the first variant.
     """
 
     def overrides(config: Config) -> Overrides:
@@ -62,9 +62,9 @@ def variant_config(config: Config, variant: Variant, overrides: Overrides | None
     """The config of a variant.
 
     Args:
-        config: what the variant overrides; stays as it is.
-        variant: of a set of `EXPERIMENTS`.
-        overrides: further ones.
+        config: the config that the variant overrides; it is not changed.
+        variant: from a set of `EXPERIMENTS`.
+        overrides: further overrides.
     """
     resolved = copy.deepcopy({**_resolve(variant, config), **(overrides or {})})
     config = copy.deepcopy(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import pickle
 from pathlib import Path
@@ -103,7 +104,7 @@ def published_weights(config: str) -> str | None:
     """URL of a config's weights by the model index beside it, as OpenMMLab's packages have it."""
     config = Path(config)
     for index in sorted(config.parent.glob('*.yml')):
-        content = yaml.safe_load(index.read_text())
+        content = yaml.safe_load(index.read_text(encoding='utf-8'))
         models = content.get('Models') or [] if isinstance(content, dict) else []
         for model in models:
             if Path(model.get('Config', '')).name == config.name and model.get('Weights'):
@@ -207,4 +208,5 @@ def load_weights(model: nn.Module, content: dict, misfit: str) -> None:
             f'{len(keys.unexpected_keys)} weights of the checkpoint have no place in the model '
             f'(first {keys.unexpected_keys[0]})',
             'current',
+            logging.WARNING,
         )

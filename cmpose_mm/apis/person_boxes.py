@@ -7,11 +7,14 @@ A *box source* is any callable ``source(frame) -> (boxes, scores)`` with a `Vide
 from __future__ import annotations
 
 import csv
+import io
+import json
+import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import orjson
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -19,15 +22,16 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from cmpose_mm.compat import import_mmdet
-from cmpose_mm.posetrack.annotations import Frame, Video, empty_frame, read_videos
+from cmpose_mm.posetrack.annotations import Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
+from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.persons import clip_box, person_boxes
+from cmpose_mm.posetrack.values import as_int
 
 from .loading import find_checkpoint, find_config, load_weights, read_checkpoint
 from .video_io import FrameReader, VideoFrame
 
 CSV_COLUMNS = ('frame', 'x1', 'y1', 'x2', 'y2')
-_SLACK = 100  # frames that a video may have beyond what its header says
 
 
 def whole_frame(frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -126,12 +130,15 @@ def read_boxes(path: str | Path, frames: FrameReader) -> FileBoxes:
 
     * CSV with a header and the columns ``frame, x1, y1, x2, y2`` and, optionally, ``score``; other
       columns are ignored. ``frame`` counts from 0;
-    * PoseTrack18 labels or predictions. A person without ``bbox`` gets the extent of the joints
+    * PoseTrack labels or predictions. A person without ``bbox`` gets the extent of the joints
       times 1.3. For a folder of images the frames are found by the names of their files, for other
-      videos by the number that ends the name in the file, from 0;
+      videos by the frame number (see `read_videos`), from 0;
     * the three formats of `cmpose_mm.posetrack.detections`. Where a record has an ``image_id`` and
       no name, it is PoseTrack18's (1, six digits of the video, four of the frame) or the frame's
       number from 0.
+
+    Boxes that can't be used are left out, and a warning is logged that counts them. Text may be
+    UTF-8 or UTF-16.
 
     Args:
         path: the file. It may have boxes of other videos too.
@@ -144,91 +151,141 @@ def read_boxes(path: str | Path, frames: FrameReader) -> FileBoxes:
     path = Path(path)
     if path.suffix.lower() == '.csv':
         return FileBoxes(_read_csv(path))
-    try:
-        content = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f'{path}: neither .csv nor readable as JSON ({error})') from None
-    if isinstance(content, dict) and ('images' in content or 'annolist' in content):
-        return FileBoxes(_read_posetrack(path, frames), inside=True)
-    video = _numbered_frames(frames)
     problems: list[str] = []
-    found = read_detections(str(path), [video], problems=problems)
+    content = {'annolist': ()} if path.suffix.lower() == '.mat' else read_json(path)
+    if isinstance(content, dict) and ('images' in content or 'annolist' in content):
+        boxes = FileBoxes(_read_posetrack(path, frames, problems), inside=True)
+    else:
+        video = _numbered_frames(content, frames)
+        found = read_detections(str(path), [video], problems=problems)
+        numbers = {frame.image_id: frame.number for frame in video.frames}
+        boxes = FileBoxes({numbers[image_id]: persons for image_id, persons in found.items()})
     for problem in problems:
-        print_log(f'{frames.name}: {problem}', 'current')
-    numbers = {frame.image_id: frame.number for frame in video.frames}
-    return FileBoxes({numbers[image_id]: boxes for image_id, boxes in found.items()})
+        print_log(f'{frames.name}: {problem}', 'current', logging.WARNING)
+    return boxes
 
 
 def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Boxes and scores by frame."""
+    content = path.read_bytes()
+    try:
+        text = content.decode(json.detect_encoding(content))
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: expected text in UTF-8 or UTF-16 ({error})') from None
+    reader = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True)
+    columns = reader.fieldnames or []
+    missing = [name for name in CSV_COLUMNS if name not in columns]
+    if missing:
+        raise ValueError(
+            f'{path}: expected a header with the columns {", ".join(CSV_COLUMNS)}, '
+            f'found {", ".join(columns) or "an empty file"}'
+        )
     rows: dict[int, list] = {}
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        missing = [name for name in CSV_COLUMNS if name not in columns]
-        if missing:
+    for row in reader:
+        try:
+            number = as_int(float(row['frame']))
+            values = [float(row[name]) for name in CSV_COLUMNS[1:]]
+            values.append(float(row.get('score') or 1))
+            valid = number is not None and bool(np.isfinite(values).all())
+        except (TypeError, ValueError):
+            valid = False
+        if not valid or number < 0:
             raise ValueError(
-                f'{path}: expected a header with the columns {", ".join(CSV_COLUMNS)}, '
-                f'found {", ".join(columns) or "an empty file"}'
+                f'{path}: line {reader.line_num}: expected a frame from 0 and four finite '
+                f'numbers, found {", ".join(str(row[name]) for name in CSV_COLUMNS)}'
             )
-        for row in reader:
-            try:
-                number = int(row['frame'])
-                values = [float(row[name]) for name in CSV_COLUMNS[1:]]
-                values.append(float(row.get('score') or 1))
-                valid = bool(np.isfinite(values).all())
-            except (TypeError, ValueError):
-                valid = False
-            if not valid or number < 0:
-                raise ValueError(
-                    f'{path}: line {reader.line_num}: expected a frame from 0 and four finite '
-                    f'numbers, found {", ".join(str(row[name]) for name in CSV_COLUMNS)}'
-                )
-            rows.setdefault(number, []).append(values)
+        rows.setdefault(number, []).append(values)
     arrays = {number: np.array(values) for number, values in rows.items()}
     return {number: (array[:, :4], array[:, 4]) for number, array in arrays.items()}
 
 
-def _read_posetrack(path: Path, frames: FrameReader) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def _read_posetrack(
+    path: Path, frames: FrameReader, problems: list[str]
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Boxes and scores by frame, of PoseTrack labels or predictions."""
     videos = read_videos(path)
     if len(videos) > 1:
         videos = [v for v in videos if frames.name in (v.name, _folder(v))]
     if len(videos) != 1:
         raise ValueError(f'{path}: expected one video, or one of the name {frames.name!r}')
+    (video,) = videos
     numbers = _numbers_by_file(frames)
+    first = 0 if video.has_image_ids else 1  # PoseTrack17 counts from 1
     found = {}
-    for frame in videos[0].frames:
-        number = frame.number if numbers is None else numbers.get(_file(frame.file_name))
-        if number is not None and len(frame.boxes):
-            boxes = person_boxes(frame.boxes, frame.keypoints)
-            boxes = boxes[np.isfinite(boxes).all(axis=1)]
-            found[number] = boxes, np.ones(len(boxes))
+    strangers: list[str] = []
+    num_without_box = 0
+    for frame in video.frames:
+        number = frame.number - first if numbers is None else numbers.get(_file(frame.file_name))
+        boxes = person_boxes(frame.boxes, frame.keypoints)
+        if len(boxes) and number is None:
+            strangers.append(frame.file_name)
+        elif len(boxes):
+            has_box = np.isfinite(boxes).all(axis=1)
+            num_without_box += np.count_nonzero(~has_box)
+            found[number] = boxes[has_box], np.ones(np.count_nonzero(has_box))
     if not found:
         raise ValueError(f'{path}: none of its frames with persons belongs to {frames.name}')
+    if strangers:
+        problems.append(
+            f'{path}: the persons of {len(strangers)} frames are left out, whose images are not in '
+            f'the folder (first: {strangers[0]})'
+        )
+    if num_without_box:
+        problems.append(
+            f'{path}: {num_without_box} persons are left out, who have no box and no joint'
+        )
     return found
 
 
-def _numbered_frames(frames: FrameReader) -> Video:
-    """A label-like list of the video's frames, for readers of boxes to find them in."""
+def _numbered_frames(content: object, frames: FrameReader) -> Video:
+    """A label-like list of the video's frames, for readers of boxes to find them in.
+
+    The frames of a folder are known. Of another video, whose length may not be known before its
+    end, they are those that `content`, a file of detections, speaks of.
+    """
     names = _numbers_by_file(frames)
     if names is None:
-        if frames.num_frames is None:
-            raise ValueError(
-                f'{frames.name}: boxes in this format need a folder or a file, whose number of '
-                'frames is known; expected a CSV file'
-            )
-        names = {f'{n:06d}.jpg': n for n in range(frames.num_frames + _SLACK)}
-    return Video(frames.name, [_numbered(frames.name, *item) for item in names.items()], '')
+        names = _numbers_in_detections(content, frames.name)
+    blank = empty_frame('', -1, 0)
+    first_id = _first_id(frames.name)
+    numbered = []
+    for name, number in names.items():
+        in_name = _number_in(name)
+        image_id = number if first_id is None or in_name is None else first_id + in_name
+        file_name = f'{frames.name}/{name}'
+        numbered.append(replace(blank, file_name=file_name, image_id=image_id, number=number))
+    return Video(frames.name, numbered, '')
 
 
-def _numbered(video: str, name: str, position: int) -> Frame:
-    """A frame with PoseTrack18's image id, if the names are like PoseTrack18's."""
-    folder, digits = re.match(r'\d{6}(?!\d)', video), re.search(r'(\d+)\.\w+$', name)
-    image_id = position
-    if folder and digits:
-        image_id = 10**10 + int(folder.group()) * 10**4 + int(digits.group(1))
-    return empty_frame(f'{video}/{name}', image_id, position)
+def _numbers_in_detections(content: object, video: str) -> dict[str, int]:
+    """Names of frames, and their numbers from 0, that a file of detections speaks of."""
+    numbers: set[int] = set()
+    names: dict[str, int] = {}
+    if isinstance(content, dict):  # by video, then by the frame's place from 1
+        places = [n for frames in content.values() if isinstance(frames, dict) for n in frames]
+        numbers.update(range(max((int(n) for n in places if n.isdecimal()), default=0)))
+    first_id, num_ids = _first_id(video) or 0, 10**4 if _first_id(video) else 10**10
+    for record in content if isinstance(content, list) else ():
+        if not isinstance(record, dict):
+            continue
+        name, image_id = record.get('image_name'), as_int(record.get('image_id'))
+        if isinstance(name, str) and _number_in(name) is not None:
+            names[_file(name)] = _number_in(name)
+        elif image_id is not None and 0 <= image_id - first_id < num_ids:
+            numbers.add(image_id - first_id)
+    return {**{f'{number:06d}.jpg': number for number in sorted(numbers)}, **names}
+
+
+def _number_in(name: str) -> int | None:
+    """The digits that end a file's stem."""
+    digits = re.search(r'(\d+)\.\w+$', name)
+    return int(digits[1]) if digits else None
+
+
+def _first_id(video: str) -> int | None:
+    """PoseTrack18's image id of a video's frame 0; None for a video that is not named like them."""
+    folder = re.match(r'\d{6}(?!\d)', video)
+    return 10**10 + int(folder.group()) * 10**4 if folder else None
 
 
 def _numbers_by_file(frames: FrameReader) -> dict[str, int] | None:

@@ -233,6 +233,15 @@ class VideoPoseInferencer:
     def _infer(self, frames: FrameReader, source: Callable) -> Iterator[FramePoses]:
         tracker = PoseTracker()
         persons = _Persons(source, tracker, self.detect_every)
+        try:
+            yield from self._results(frames, tracker, persons)
+            persons.report_unused(frames.name)
+        finally:  # also if the caller has enough: a camera has no end
+            persons.report_dropped(frames.name)
+
+    def _results(
+        self, frames: FrameReader, tracker: PoseTracker, persons: _Persons
+    ) -> Iterator[FramePoses]:
         track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
         items = frames
         if track_crops is not None:
@@ -252,7 +261,6 @@ class VideoPoseInferencer:
                 yield from self._finish(waiting, tracker)
                 waiting = []
         yield from self._finish(waiting, tracker)
-        persons.report(frames.name)
 
     def _prepare(
         self, key, clip: list, valid: np.ndarray, persons: _Persons, track_crops
@@ -410,8 +418,8 @@ class _Persons:
         usable = np.array([problem is None for problem in problems], bool)
         return boxes[usable], scores[usable]
 
-    def report(self, video: str) -> None:
-        """Says, once, what was dropped or belongs to no frame."""
+    def report_unused(self, video: str) -> None:
+        """Says, at the end of the video, which boxes belong to none of its frames."""
         given = self.source.boxes if isinstance(self.source, FileBoxes) else ()
         beyond = [number for number in given if not 0 <= number < self.num_frames]
         if beyond:
@@ -421,6 +429,9 @@ class _Persons:
                 'current',
                 logging.WARNING,
             )
+
+    def report_dropped(self, video: str) -> None:
+        """Says, once, which persons were dropped."""
         if self.dropped:
             print_log(
                 f'{video}: {len(self.dropped)} persons dropped, the first for {self.dropped[0]}',

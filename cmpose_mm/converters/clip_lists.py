@@ -10,7 +10,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from ..posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.annotations import AnnotationError
+
 from .posetrack_form import read_table
 
 HELD_OUT_SHARE = 5  # one film in so many

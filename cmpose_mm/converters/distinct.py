@@ -17,11 +17,12 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
-from ..posetrack.annotations import AnnotationError, Video, read_videos
-from ..posetrack.file_names import is_hidden, split_name
-from ..posetrack.frames import FrameTable, is_truncated, list_images
-from ..posetrack.json_files import read_json
-from ..posetrack.mat_files import read_mat
+from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
+from cmpose_mm.posetrack.file_names import is_hidden, split_name
+from cmpose_mm.posetrack.frames import FrameTable, is_truncated, list_images
+from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.mat_files import read_mat
+
 from .posetrack_form import read_table, write_table
 
 SAME_BELOW = 0.5

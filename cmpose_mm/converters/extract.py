@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from ..apis.video_io import open_frames
-from ..posetrack.file_names import is_hidden, natural_key
-from ..posetrack.frames import list_images
+from cmpose_mm.apis.video_io import open_frames
+from cmpose_mm.posetrack.file_names import is_hidden, natural_key
+from cmpose_mm.posetrack.frames import list_images
 
 VIDEO_SUFFIXES = (
     '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.m2ts', '.mts',

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..posetrack.annotations import AnnotationError
-from ..posetrack.file_names import is_hidden, numbers_in_names, split_name
-from ..posetrack.frames import image_size, list_images
-from ..posetrack.joints import JOINT_NAMES
-from ..posetrack.json_files import read_json
-from ..posetrack.mat_files import read_mat_arrays
-from ..posetrack.persons import person_boxes
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names, split_name
+from cmpose_mm.posetrack.frames import image_size, list_images
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.mat_files import read_mat_arrays
+from cmpose_mm.posetrack.persons import person_boxes
+
 from .clip_lists import film_of
 from .distinct import link_frame, runs_of_same_frames
 from .posetrack_form import (

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..posetrack.annotations import AnnotationError
-from ..posetrack.file_names import is_hidden, numbers_in_names
-from ..posetrack.frames import list_images
-from ..posetrack.joints import JOINT_NAMES
-from ..posetrack.mat_files import read_mat_arrays
-from ..posetrack.persons import person_boxes
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names
+from cmpose_mm.posetrack.frames import list_images
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.mat_files import read_mat_arrays
+from cmpose_mm.posetrack.persons import person_boxes
+
 from .posetrack_form import (
     Clip,
     Report,

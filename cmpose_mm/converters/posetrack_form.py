@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from ..posetrack.annotations import AnnotationError
-from ..posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
-from ..posetrack.predictions import PERSON_CATEGORY
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
+from cmpose_mm.posetrack.predictions import PERSON_CATEGORY
 
 HEAD_OF_TORSO = 0.35
 """Head size over the length of the torso, for data without head boxes."""

@@ -1,13 +1,14 @@
-"""PoseTrack-C: corrupted videos, the same on every run, for each clip and each person.
+"""PoseTrack-C: corrupted videos, the same on every run, for every clip and every person.
 
-Needs NumPy and OpenCV only. `docs/robustness.md` describes the benchmark.
+Needs only NumPy and OpenCV. `docs/robustness.md` describes the benchmark.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
+
 from . import image_corruptions
 from .neighbors import frozen, is_lost, without_lost
 from .occluders import moving_occluders, occluded_points
@@ -62,12 +63,12 @@ def corrupt_frame(
         frame_number: of the frame in it.
 
     Returns:
-        (H, W, 3) uint8 BGR, which follows from the arguments alone (and from the versions of NumPy
-        and OpenCV).
+        (H, W, 3) uint8 BGR, which depends only on the arguments (and on the versions of NumPy and
+        OpenCV).
 
     Raises:
-        ValueError: if there is no such corruption of images or no such severity, or the image is
-            of another kind.
+        ValueError: if there is no such corruption of images or no such severity, or the image has
+            another type or shape.
     """
     if corruption not in IMAGE_CORRUPTIONS:
         raise ValueError(

@@ -1,8 +1,8 @@
 """Corruptions of single frames: noise, blur, low light, compression.
 
 Each takes an image (H, W, 3) uint8 BGR, a severity from 1 to 5 and a generator of random numbers,
-and returns a new image of the same shape and type. What ImageNet-C has is done by its formulae
-(`severities.py` cites it), with results rounded to the nearest value where ImageNet-C cuts off.
+and returns a new image of the same shape and type. Corruptions that ImageNet-C has use its formulas
+(`severities.py` cites it), but round to the nearest value where ImageNet-C truncates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from .severities import setting
 
 GAMMA = 2.2  # of the display: light is proportional to value ** GAMMA
-WHITE_ELECTRONS = 1000  # that a sensor's pixel collects at white in full light
+WHITE_ELECTRONS = 1000  # electrons that a sensor's pixel collects at white in full light
 READ_NOISE = 3.0  # electrons, standard deviation
 
 
@@ -24,13 +24,13 @@ def gaussian_noise(image: np.ndarray, severity: int, rng: np.random.Generator) -
 
 
 def shot_noise(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Replaces each value by a count of photons that has it as its mean."""
+    """Replaces each value by a photon count with that value as its mean."""
     photons = setting('shot_noise', severity)
     return _to_uint8(rng.poisson(image * (photons / 255)) * (255 / photons))
 
 
 def impulse_noise(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Sets a share of the values to 0 or 255, either with the same probability."""
+    """Sets a share of the values to 0 or 255, both equally likely."""
     share = setting('impulse_noise', severity)
     draw = rng.random(image.shape, dtype=np.float32)
     out = image.copy()
@@ -40,7 +40,7 @@ def impulse_noise(image: np.ndarray, severity: int, rng: np.random.Generator) ->
 
 
 def defocus_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Spreads each pixel over a disk with a softened edge. Draws nothing."""
+    """Spreads each pixel over a disk with a softened edge; nothing is random."""
     radius, softening = setting('defocus_blur', severity)
     reach = max(8, radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -53,9 +53,9 @@ def defocus_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> 
 def motion_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
     """Smears the image along a straight trail, at most 45 degrees from the horizontal.
 
-    The trail fades like one half of a normal curve, as in ImageNet-C. There it starts at the pixel
-    and so moves the picture, by 12 pixels at severity 5; here its center of mass is on the pixel,
-    since joints that are labeled must stay where they are.
+    The trail fades like one half of a normal curve, as in ImageNet-C. There it starts at the pixel,
+    which shifts the image, by 12 pixels at severity 5. Here its center of mass is on the pixel, so
+    that labeled joints stay where they are.
     """
     radius, sigma = setting('motion_blur', severity)
     angle = np.deg2rad(rng.uniform(-45, 45))
@@ -66,9 +66,9 @@ def trail_kernel(radius: int, sigma: float, angle: float) -> np.ndarray:
     """Kernel of `motion_blur`.
 
     Args:
-        radius: the trail has 2 radius + 1 points, a pixel apart.
-        sigma: of its fading, pixels.
-        angle: of its direction, radians, from the x toward the y axis of the image.
+        radius: the trail has 2 * radius + 1 points, one pixel apart.
+        sigma: of its fading, in pixels.
+        angle: of its direction, in radians, from the x toward the y axis of the image.
 
     Returns:
         (S, S) float32 with sum 1 and its center of mass in the middle; S is odd.
@@ -81,7 +81,7 @@ def trail_kernel(radius: int, sigma: float, angle: float) -> np.ndarray:
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
     x, y = reach + along * np.cos(angle), reach + along * np.sin(angle)
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    for dx in (0, 1):  # each point is shared among the four cells around it
+    for dx in (0, 1):  # each point is distributed over the four cells around it
         for dy in (0, 1):
             part = weights * (1 - np.abs(x - left - dx)) * (1 - np.abs(y - top - dy))
             np.add.at(kernel, (top + dy, left + dx), part)
@@ -89,10 +89,10 @@ def trail_kernel(radius: int, sigma: float, angle: float) -> np.ndarray:
 
 
 def low_light(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """The same scene in less light, by the same camera with the same exposure.
+    """The same scene in less light, with the same camera and exposure.
 
-    A pixel collects electrons in proportion to the light that is left. Their count has Poisson
-    noise, reading it out adds normal noise, and the display's gamma is put on again.
+    A pixel collects electrons in proportion to the remaining light. Their count has Poisson noise,
+    and reading it out adds normal noise. Then the display's gamma is applied again.
     """
     light = setting('low_light', severity)
     electrons = WHITE_ELECTRONS * light * (np.arange(256) / 255) ** GAMMA
@@ -102,7 +102,7 @@ def low_light(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.
 
 
 def jpeg_compression(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Compresses the frame as a JPEG of low quality. Draws nothing."""
+    """Compresses the frame as a low-quality JPEG; nothing is random."""
     quality = setting('jpeg_compression', severity)
     done, content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done

@@ -1,4 +1,4 @@
-"""Neighboring frames that are lost or late. The key frame itself always arrives in time."""
+"""Neighboring frames that are lost or late. The key frame itself is never affected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .streams import random_stream
 
 
 def is_lost(seed: int, severity: int, sequence: str, frame_number: int) -> bool:
-    """Whether ``frame_drop`` loses a frame. What a severity loses, all higher ones lose too."""
+    """Whether ``frame_drop`` loses a frame. Higher severities lose the same frames and more."""
     share = setting('frame_drop', severity)
     return random_stream(seed, 'frame_drop', sequence, frame_number).random() < share
 
@@ -21,15 +21,15 @@ def without_lost(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Replaces lost neighbors by the nearest frame toward the key frame that is not lost.
 
-    This is what the dataset does where a clip reaches beyond the end of its video.
+    The dataset does the same where a clip extends beyond the end of its video.
 
     Args:
-        positions: (T,) places of the clip's frames in their video.
+        positions: (T,) positions of the clip's frames in their video.
         key_index: of the key frame in the clip; it counts as not lost.
-        lost: tells of a place whether its frame is lost.
+        lost: says for a position whether its frame is lost.
 
     Returns:
-        (T,) places, and (T,) bool, False where another frame stands in.
+        (T,) positions, and (T,) bool, False where another frame replaces the lost one.
     """
     key = int(positions[key_index])
     found = []
@@ -42,16 +42,16 @@ def without_lost(
 
 
 def frozen(positions: np.ndarray, key_index: int, severity: int) -> np.ndarray:
-    """Replaces each neighbor by an earlier frame, at worst by the first of the video.
+    """Replaces each neighbor by an earlier frame, or by the first frame of the video.
 
     Args:
-        positions: (T,) places of the clip's frames in their video.
-        key_index: of the key frame in the clip, which stays.
+        positions: (T,) positions of the clip's frames in their video.
+        key_index: of the key frame in the clip, which does not change.
         severity: 1 to 5.
 
     Returns:
-        (T,) places. A place that is the key frame's own before stays, too: that slot stands for the
-        key frame, at an end of the video.
+        (T,) positions. Neighbors that have the key frame's position do not change either: at an end
+        of the video, the key frame replaces a missing neighbor.
     """
     lag = setting('frame_freeze', severity)
     late = np.maximum(positions - lag, 0)

@@ -1,7 +1,7 @@
 """Objects that move through a sequence in front of everything.
 
-Shape, texture and path of each object come from the sequence's random numbers, its place in a frame
-from the frame's number. So an object moves smoothly, and a frame looks the same in every clip.
+Shape, texture and path of each object depend on the sequence's random numbers, its position in a
+frame on the frame number. So objects move smoothly, and a frame looks the same in every clip.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Occluder:
     """One object: the shape |u| ** power + |v| ** power <= 1 in its own coordinates u, v.
 
     Attributes:
-        start, velocity: (2,) path of the center, see `center`; velocity a frame.
-        angle, spin: direction of the u axis at frame 0, and its change a frame; radians.
-        aspect: extent along u by extent along v.
+        start, velocity: (2,) path of the center, see `center`; velocity per frame.
+        angle, spin: direction of the u axis at frame 0, and its change per frame; in radians.
+        aspect: extent along u divided by extent along v.
         power: 2 is an ellipse, 4 nearly a rectangle.
         texture: (S, S, 3) uint8, stretched over the object.
     """
@@ -38,7 +38,7 @@ class Occluder:
     texture: np.ndarray
 
     def center(self, frame_number: int) -> np.ndarray:
-        """(2,) x and y, 0 to 1 across the image: straight on, reflected at the borders."""
+        """(2,) x and y, 0 to 1 across the image: a straight path, reflected at the borders."""
         return 1 - np.abs((self.start + self.velocity * frame_number) % 2 - 1)
 
 
@@ -46,7 +46,7 @@ def draw_occluders(rng: np.random.Generator) -> list[Occluder]:
     """The objects of a sequence.
 
     Args:
-        rng: of the sequence.
+        rng: random numbers of the sequence.
     """
     return [
         Occluder(
@@ -75,8 +75,8 @@ def moving_occluders(
 
     Args:
         image: (H, W, 3) uint8.
-        severity: 1 to 5. The objects grow with it where they are.
-        rng: of the sequence, in the same state for each frame.
+        severity: 1 to 5. The objects grow with it, around the same centers.
+        rng: random numbers of the sequence, in the same state for each frame.
         frame_number: of this frame.
 
     Returns:
@@ -137,10 +137,10 @@ def occluded_points(
 
 
 def _half_axes(occluder: Occluder, severity: int, width: int, height: int) -> tuple[float, float]:
-    """Half the extents along u and v in pixels: all objects have the same area."""
+    """Half the extents along u and v in pixels; all objects have the same area."""
     area = setting('moving_occluders', severity) * width * height / NUM_OCCLUDERS
     power = occluder.power
-    # area of the shape with half axes of 1
+    # Area of the shape with half axes of 1.
     unit_area = 4 * math.gamma(1 + 1 / power) ** 2 / math.gamma(1 + 2 / power)
     along_v = math.sqrt(area / (unit_area * occluder.aspect))
     return occluder.aspect * along_v, along_v

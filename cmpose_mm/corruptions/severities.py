@@ -2,7 +2,7 @@
 
 "ImageNet-C" stands for Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations", ICLR 2019. COCO-C (Michaelis et al., "Benchmarking Robustness in
-Object Detection", 2019) applies the same numbers to whole images of any size; so do we.
+Object Detection", 2019) applies the same numbers to whole images of any size, and so do we.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 VERSION = 1
-"""Of the benchmark: raised whenever a number here or a pixel of a corrupted frame changes."""
+"""Version of the benchmark, increased whenever a number here or a corrupted pixel changes."""
 
 NUM_SEVERITIES = 5
 
@@ -21,8 +21,8 @@ class SeverityTable:
 
     Attributes:
         values: one setting for each of the severities 1 to 5.
-        meaning: what a setting is, with its unit.
-        source: where the settings come from, or 'ours'.
+        meaning: meaning of a setting, with its unit.
+        source: source of the settings, or 'ours'.
     """
 
     values: tuple
@@ -63,10 +63,10 @@ SEVERITIES = {
 """Corruption -> its settings."""
 
 NEIGHBOR_CORRUPTIONS = ('frame_drop', 'frame_freeze')
-"""What befalls the neighbors of a key frame only; the key frame is as it was."""
+"""Corruptions of the neighbors only; the key frame does not change."""
 
 IMAGE_CORRUPTIONS = tuple(name for name in SEVERITIES if name not in NEIGHBOR_CORRUPTIONS)
-"""What befalls the pixels of a frame."""
+"""Corruptions of the pixels of a frame."""
 
 
 def setting(corruption: str, severity: int):

@@ -1,4 +1,4 @@
-"""Which random numbers a frame gets: those of its seed, corruption, video and number, no others."""
+"""Random numbers of a frame, which depend only on seed, corruption, video and frame number."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 def frame_of(path: str) -> tuple[str, int]:
     """Sequence and number of a frame, from its path.
 
-    Key frames and neighbors, labeled or not, loaded by whichever dataset, are told apart by this
-    alone.
+    This alone identifies a frame, whether it is a key frame or a neighbor, labeled or not, and
+    whichever dataset loads it.
 
     Args:
         path: of the image; ``images/val/000342_mpii_test/000012.jpg`` is frame 12 of
@@ -23,7 +23,7 @@ def frame_of(path: str) -> tuple[str, int]:
         The name of the folder, and the last run of digits in the file's stem.
 
     Raises:
-        ValueError: if there is no digit.
+        ValueError: if the file name has no digit.
     """
     folder, name = posixpath.split(path.replace('\\', '/'))
     digits = re.findall(r'\d+', posixpath.splitext(name)[0])
@@ -37,14 +37,14 @@ def random_stream(
 ) -> np.random.Generator:
     """The random numbers of a corruption for one frame, or for a whole sequence.
 
-    The severity is left out on purpose: a stronger corruption repeats the draws of the weaker one,
-    so that severities compare like with like.
+    They do not depend on the severity, so that all severities of a corruption use the same random
+    numbers and can be compared.
 
     Args:
         seed: of the benchmark.
-        corruption: a name.
+        corruption: its name.
         sequence: name of the video.
-        frame_number: None for what the frames of a sequence share.
+        frame_number: None for random numbers that all frames of the sequence share.
     """
     key = repr((int(seed), corruption, sequence, frame_number)).encode()
     digest = hashlib.sha256(key).digest()

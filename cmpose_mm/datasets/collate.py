@@ -1,4 +1,4 @@
-"""A batch in the form in which it passes cheaply from a data worker to the training process."""
+"""Collates a batch so that it passes cheaply from a data worker to the training process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mmpose.structures import PoseDataSample
 
 
 class DataSamples(list):
-    """The data samples of a batch, whose training targets travel between processes as arrays.
+    """The data samples of a batch, whose training targets are sent between processes as arrays.
 
-    PyTorch hands over each single tensor through a file of its own, which costs the receiver more
-    time than the copying. As arrays, targets are part of the message; they arrive as tensors.
+    PyTorch sends every tensor through a file of its own, which costs the receiver more time than
+    copying. Arrays are part of the message itself; the receiver turns them back into tensors.
     """
 
     def __reduce__(self) -> tuple:
@@ -25,12 +25,12 @@ class DataSamples(list):
 def collate_clips(samples: Sequence[dict]) -> dict:
     """MMEngine's ``pseudo_collate``, with clips in one tensor and data samples as `DataSamples`.
 
-    The model sees the same batch. The training process, which also launches the GPU's work, spends
-    less than half the time on receiving it. For training only: MMEngine's inferencers can't read a
+    The model gets the same batch, but receiving it takes the training process, which also launches
+    the GPU's work, less than half the time. For training only: MMEngine's inferencers cannot read a
     ``collate_fn`` from ``test_dataloader``.
 
     Args:
-        samples: what the pipeline packs, ``inputs`` (T, 3, H, W) and ``data_samples``.
+        samples: the pipeline's output: ``inputs`` (T, 3, H, W) and ``data_samples``.
 
     Returns:
         ``inputs`` (B, T, 3, H, W), or a list where shapes differ, and ``data_samples``.
@@ -42,12 +42,12 @@ def collate_clips(samples: Sequence[dict]) -> dict:
 
 
 def _targets(sample: PoseDataSample) -> list[str]:
-    """Names of what PackPoseInputs packs as tensors."""
+    """Names of the fields that PackPoseInputs packs as tensors."""
     return [name for name in ('gt_fields', 'gt_instance_labels') if name in sample]
 
 
 def _with_arrays(sample: PoseDataSample) -> PoseDataSample:
-    """A copy with arrays for targets."""
+    """A copy whose targets are arrays."""
     copy = sample.new()
     for name in _targets(copy):
         setattr(copy, name, getattr(copy, name).numpy())

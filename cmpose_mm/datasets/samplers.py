@@ -1,6 +1,6 @@
-"""Orders of samples in which those that share frames come soon after each other.
+"""Sample orders that place samples with common frames close together.
 
-N samples, each of one person in one key frame. W data workers of a process. A batch has B samples.
+N samples, each of one person in one key frame; W data workers per process; B samples per batch.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.utils.data import ConcatDataset
 
 @DATA_SAMPLERS.register_module()
 class GroupedFrameSampler(DefaultSampler):
-    """`DefaultSampler`, in an order that lets a data worker decode each frame once.
+    """`DefaultSampler` with an order in which a data worker decodes each frame only once.
 
-    With a random order, a worker has long forgotten a frame when the next person in it comes. Here
-    videos are cut into *chunks* of consecutive key frames, the chunks are shuffled, and each worker
-    reads ``num_streams`` chunks at once, one person of each in turn::
+    In a random order, a frame has long left a worker's cache when the next person in it comes up.
+    Here videos are cut into *chunks* of consecutive key frames, the chunks are shuffled, and each
+    worker reads ``num_streams`` chunks at once, one person from each in turn::
 
         stream 1   video 7: frame 3, persons b a c | frame 4, persons c a b | ...  video 2: ...
         stream 2   video 5: frame 9, person  d     | frame 10, person d     | ...  video 9: ...
@@ -27,31 +27,31 @@ class GroupedFrameSampler(DefaultSampler):
 
         worker's samples   7.3b 5.9d ...  |  5.10d 7.3a ...  |  7.3c ...    (a round | a round ...)
 
-    A batch so holds samples from as many places in the data as it has samples (if ``num_streams``
-    is at least B), while a stream needs only the frames of its present clip:
-    ``LoadClip(cache_size_mb=...)`` keeps them if it has room for ``num_streams`` times
-    (T - 1) * stride + 2 frames of H * W * 3 bytes. With less room the samples are the same, and
-    frames are decoded again.
+    So all samples of a batch come from different places in the data (if ``num_streams`` is at least
+    B), while each stream needs only the frames of its current clip. ``LoadClip(cache_clips=...)``
+    keeps these frames if it has room for ``num_streams`` clips, of (T - 1) * stride + 2 frames of
+    H * W * 3 bytes each. With less room the samples are the same, but frames are decoded again.
 
-    As with `DefaultSampler`, every sample comes once an epoch (``round_up`` repeats some, so that
-    all processes get as many), and the order follows from seed and epoch. It also depends on the
-    number of processes, of workers, and on B: batches go to the workers in turn, so this sampler
-    has to know them. `SamplerLayoutHook` tells it before each epoch; with another runner give both
+    As with `DefaultSampler`, every sample comes once per epoch (``round_up`` repeats some, so that
+    all processes get the same number), and the order depends on seed and epoch. It also depends on
+    the number of processes, on W and on B: batches go to the workers in turn, so the sampler must
+    know W and B. `SamplerLayoutHook` passes them before each epoch; with another runner, give both
     here or call `set_layout`.
 
     Args:
         dataset: a dataset with ``key_frames()`` (see `PoseTrackVideoDataset.key_frames`), or a
-            ``ConcatDataset`` of such.
+            ``ConcatDataset`` of such datasets.
         seed: as in `DefaultSampler`.
         round_up: as in `DefaultSampler`.
         num_streams: chunks that a worker reads at once.
-        chunk_size: samples of a chunk, about: frames are not divided. Each chunk costs T - 1
-            decoded frames at its ends; longer ones keep a video in the stream for longer.
-        batch_size: B of each process.
-        num_workers: W; 0 stands for loading in the process itself.
+        chunk_size: approximate number of samples in a chunk; frames are not split. Each chunk costs
+            T - 1 more decoded frames at its ends, but longer chunks keep a video in the stream for
+            longer.
+        batch_size: B, for each process.
+        num_workers: W; 0 to load in the process itself.
 
     Raises:
-        ValueError: for numbers below 1, or a dataset that can't tell its key frames.
+        ValueError: for numbers below 1, or a dataset without known key frames.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class GroupedFrameSampler(DefaultSampler):
         self.chunk_size = chunk_size
         self.batch_size = batch_size
         self.num_workers = num_workers
-        frames = key_frames(dataset)[: len(dataset)]  # MMEngine may cut a dataset to a length
+        frames = key_frames(dataset)[: len(dataset)]  # MMEngine may truncate a dataset
         _, self._videos = np.unique([video for video, _ in frames], return_inverse=True)
         self._positions = np.array([position for _, position in frames])
 
     def set_layout(self, batch_size: int, num_workers: int) -> None:
-        """Fits the order to a data loader.
+        """Adapts the order to a data loader.
 
         Args:
-            batch_size: samples of a batch in this process.
-            num_workers: its data workers, 0 for none.
+            batch_size: samples per batch in this process.
+            num_workers: data workers of this process, 0 for none.
         """
         self.batch_size, self.num_workers = batch_size, num_workers
 
@@ -89,7 +89,7 @@ class GroupedFrameSampler(DefaultSampler):
         """This process's samples for the epoch.
 
         Raises:
-            ValueError: if nobody has told batch size and number of workers.
+            ValueError: if batch size or number of workers are not known.
         """
         if self.batch_size is None or self.num_workers is None:
             raise ValueError(
@@ -103,7 +103,7 @@ class GroupedFrameSampler(DefaultSampler):
         start = self.rank * smaller + min(self.rank, larger)
         mine = order[start : start + self.num_samples]
 
-        # Batch k is made by worker k % W.
+        # Worker k % W loads batch k.
         worker = np.arange(len(mine)) // self.batch_size % max(self.num_workers, 1)
         places = np.argsort(worker, kind='stable')
         ends = np.flatnonzero(np.diff(worker[places])) + 1
@@ -118,7 +118,8 @@ def key_frames(dataset) -> list[tuple[str, int]]:
     """Video and position of the key frame of each sample, see `PoseTrackVideoDataset.key_frames`.
 
     Raises:
-        ValueError: if the dataset doesn't tell them and is no ``ConcatDataset`` of some that do.
+        ValueError: if the dataset has no ``key_frames`` and is not a ``ConcatDataset`` of datasets
+            that do.
     """
     if hasattr(dataset, 'key_frames'):
         return dataset.key_frames()
@@ -138,13 +139,13 @@ def shuffled_chunks(
     Args:
         videos: (N,) numbers 0, 1, ... of the samples' videos.
         positions: (N,) positions of their key frames in the video.
-        chunk_size: samples of a chunk, about. A video's first chunk begins anywhere within one, so
-            that the borders differ each time; no border divides a frame.
+        chunk_size: approximate number of samples in a chunk. A video's first chunk has a random
+            length, so that the borders differ each time; no border splits a frame.
         rng: source of randomness.
 
     Returns:
-        (N,) indices of samples: chunks in random order, in them ascending frames, in each frame its
-        persons in random order.
+        (N,) indices of samples: chunks in random order, frames ascending within a chunk, persons in
+        random order within a frame.
     """
     order = np.lexsort((rng.random(len(videos)), positions, videos))
     video, position = videos[order], positions[order]
@@ -161,12 +162,12 @@ def shuffled_chunks(
 
 
 def interleaved(sequence: np.ndarray, num_streams: int, rng: np.random.Generator) -> np.ndarray:
-    """Reads equal parts of a sequence in step: one item of each part in turn.
+    """Reads equal parts of a sequence in parallel: one item from each part in turn.
 
     Args:
         sequence: (n,) items.
-        num_streams: number of parts; a sequence of fewer items has as many parts as items.
-        rng: draws the order of the parts, anew for every round.
+        num_streams: number of parts; a shorter sequence has as many parts as items.
+        rng: draws a new order of the parts for every round.
 
     Returns:
         (n,) the same items. Each round takes the next item of every part.

@@ -15,8 +15,8 @@ from mmpose.registry import OPTIM_WRAPPERS
 class BFloat16OptimWrapper(OptimWrapper):
     """MMEngine's optimizer wrapper with the forward pass under bfloat16 autocast.
 
-    `AmpOptimWrapper` refuses to run without an accelerator. bfloat16 has float32's range, so no
-    loss scaling is needed.
+    Unlike `AmpOptimWrapper` it also runs without an accelerator. bfloat16 has the range of float32,
+    so it needs no loss scaling.
     """
 
     @contextmanager

@@ -20,7 +20,7 @@ from .bare_model import bare_model
 
 @HOOKS.register_module()
 class CausalTokenVisualizationHook(Hook):
-    """Draws, during validation, what the method tells about its decisions for some persons.
+    """Draws, during validation, the details of the method's decisions for some persons.
 
     One line in a config turns it on; the pictures go to the visualizer's backends::
 
@@ -28,22 +28,22 @@ class CausalTokenVisualizationHook(Hook):
         visualizer = dict(vis_backends=[dict(type='LocalVisBackend'),
                                         dict(type='TensorboardVisBackend')])
 
-    They are named ``causal_tokens_00000``, by the sample's position in the validation data, and
-    their step is the training iteration: each validation adds one step to the same pictures. With
-    several processes the first draws from its own share of the data.
+    The pictures are named ``causal_tokens_00000``, after the sample's position in the validation
+    data. Their step is the training iteration, so each validation adds a step to the same pictures.
+    With several processes, the first one draws from its own share of the data.
 
-    While validation runs, ``test_cfg.output_details`` of the model is on. A method without details
-    (for example CM-Pose with ``fte=None``) is reported once, and nothing is drawn.
+    During validation the hook turns on ``test_cfg.output_details`` of the model. If the method has
+    no details (for example CM-Pose with ``fte=None``), the hook says so once and draws nothing.
 
     Args:
-        interval: Draw every ``interval``-th sample, beginning with the first.
-        max_samples: Draw at most this many in each validation.
-        joint: Whose heat is drawn, of details with heat for each joint; one of `JOINT_NAMES`.
-        score_thr: Joints below this score are left out of the pose.
-        backend_args: How to read the images, as in `LoadClip`.
+        interval: draw every ``interval``-th sample, starting with the first.
+        max_samples: draw at most this many in each validation.
+        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
+        score_thr: joints below this score are left out of the pose.
+        backend_args: how to read the images, as in `LoadClip`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: if an argument is outside its range.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class CausalTokenVisualizationHook(Hook):
         self._test_cfg = None
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Counts from zero, and asks the model for details."""
+        """Resets the count and asks the model for details."""
         self._seen = 0
         model = bare_model(runner)
         self._test_cfg = model.test_cfg
@@ -81,7 +81,7 @@ class CausalTokenVisualizationHook(Hook):
         model.test_cfg['output_details'] = True
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Leaves the model as it was."""
+        """Restores the model's test settings."""
         bare_model(runner).test_cfg = self._test_cfg
 
     def after_val_iter(
@@ -91,7 +91,7 @@ class CausalTokenVisualizationHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[PoseDataSample] = (),
     ) -> None:
-        """Draws those samples of the batch whose turn it is."""
+        """Draws the batch's samples that `interval` and `max_samples` select."""
         for index, sample in enumerate(outputs, start=self._seen):
             if index % self.interval == 0 and index // self.interval < self.max_samples:
                 self._draw(runner, index, sample)
@@ -101,7 +101,7 @@ class CausalTokenVisualizationHook(Hook):
         if not is_main_process():  # only the first process has backends to write to
             return
         if not sample.metainfo.get('detail_kinds'):
-            runner.logger.warning(  # MMEngine's logger writes equal warnings once
+            runner.logger.warning(  # MMEngine's logger writes repeated warnings only once
                 'CausalTokenVisualizationHook draws nothing: the method gives no details about its '
                 'decisions. CMPose gives some if its fte is not None.'
             )

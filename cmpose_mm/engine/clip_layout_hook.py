@@ -1,4 +1,4 @@
-"""Model and data have to mean the same clips."""
+"""Makes model and datasets agree on the layout of the clips."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from .epoch_seed_hook import leaf_datasets
 
 @HOOKS.register_module()
 class ClipLayoutHook(Hook):
-    """Before anything is computed: datasets take T from the model, and what contradicts it is told.
+    """Sets the clip length of the datasets from the model, and checks that they fit it.
 
-    ``model.method.num_frames`` decides how many frames the clips have. A dataset without
-    ``num_frames`` of its own gets it from there (1 for a model without a method); a dataset that
-    says otherwise, has its key frame elsewhere than ``model.method.key_index``, or lacks the
-    neighbors' poses that the method needs, is an error.
+    ``model.method.num_frames`` decides how many frames the clips have. Datasets without a
+    ``num_frames`` of their own take it from there (1 for a model without a method). A dataset with
+    another ``num_frames``, with its key frame at another position than ``model.method.key_index``,
+    or without the neighbors' poses that the method needs is an error.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Sets and checks the datasets of all loops that are going to run.
+        """Sets and checks the datasets of all loops that will run.
 
         Raises:
-            ValueError: If a dataset contradicts the model; the message names both keys.
+            ValueError: if a dataset contradicts the model; the message names both keys.
         """
         model = bare_model(runner)
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
-            if loop is None or isinstance(loop, dict):  # a loop that does not run is not built
+            if loop is None or isinstance(loop, dict):  # a loop that will not run is not built
                 continue
             changed = [
                 fit_clips(dataset, model, f'{name}_dataloader.dataset', training=name == 'train')
                 for dataset in leaf_datasets(loop.dataloader.dataset)
                 if hasattr(dataset, 'set_num_frames')
             ]
-            # Before 0.10.12, MMEngine's iteration-based loop has started its data workers by now.
+            # Before 0.10.12, MMEngine's iteration-based loop has already started its data workers.
             iterator = getattr(loop, 'dataloader_iterator', None)
             if any(changed) and getattr(iterator, '_iterator', None) is not None:
                 loop.dataloader_iterator = type(iterator)(loop.dataloader)
@@ -49,7 +49,7 @@ def fit_clips(dataset, model: nn.Module, key: str, training: bool) -> bool:
     Args:
         dataset: a `PoseTrackVideoDataset`.
         model: the estimator.
-        key: of the dataset in the config, for messages.
+        key: config key of the dataset, for messages.
         training: whether the clips are for training.
 
     Returns:

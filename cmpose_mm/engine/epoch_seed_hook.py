@@ -1,4 +1,4 @@
-"""Randomness that follows from seed and epoch, so that a resumed run repeats the whole one."""
+"""Randomness that depends only on seed and epoch, so a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ def leaf_datasets(dataset) -> Iterator:
 class EpochSeedHook(Hook):
     """Reseeds everything random at the start of each training epoch, from seed and epoch alone.
 
-    MMEngine seeds a process once, and its data workers with the same numbers whenever they start: a
-    run that was killed and resumed continues with other dropout masks than the uninterrupted one,
-    and workers that are restarted every epoch repeat one epoch's augmentation for ever. This hook
-    seeds python, numpy and torch with (seed, epoch, rank), and hands seed and epoch to every
-    training dataset that has ``set_epoch`` (see `PoseTrackVideoDataset.set_epoch`), which
-    seeds each sample by itself. The order of the samples is `DefaultSampler`'s, seeded by
-    MMEngine's own `DistSamplerSeedHook`.
+    MMEngine seeds a process once, and seeds its data workers with the same numbers whenever they
+    start. So a resumed run has other dropout masks than an uninterrupted one, and workers that
+    restart every epoch repeat the same augmentation. This hook seeds python, numpy and torch with
+    (seed, epoch, rank), and passes seed and epoch to every training dataset that has ``set_epoch``
+    (see `PoseTrackVideoDataset.set_epoch`), which seeds each sample. The order of the samples is
+    seeded by MMEngine's own `DistSamplerSeedHook`.
 
-    It belongs into ``default_hooks``, which a child config extends, not into ``custom_hooks``,
-    which a child config replaces. Epoch-based training only: an iteration-based run is one epoch.
+    Put it into ``default_hooks``, which a child config extends, not into ``custom_hooks``, which a
+    child config replaces. For epoch-based training only: an iteration-based run is one epoch.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seeds this process and tells the training datasets the epoch."""
+        """Seeds this process and passes the epoch to the training datasets."""
         set_random_seed(epoch_seed(runner.seed, runner.epoch), diff_rank_seed=True)
         for dataset in leaf_datasets(runner.train_dataloader.dataset):
             if hasattr(dataset, 'set_epoch'):

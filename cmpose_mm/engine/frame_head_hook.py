@@ -1,4 +1,4 @@
-"""The weights of the head on every frame, from the single-frame model that training starts from."""
+"""Loads the frame head's weights from the single-frame model that training starts from."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _HEAD, _FRAME_HEAD, _LAST_LAYER = 'head.', 'frame_head.', 'final_layer.'
 
 @HOOKS.register_module()
 class FrameHeadHook(Hook):
-    """Copies ``head`` of the checkpoint to load into the model's ``frame_head``.
+    """Copies the ``head`` of the loaded checkpoint into the model's ``frame_head``.
 
-    A checkpoint that has a frame head of its own is left as it is, and so are models without one.
-    The last layer's channels are copied by the *names* of their joints: published models have other
-    joints, in another order. Joints that the checkpoint lacks keep their random weights if the
-    frame head is trained; a frozen one is refused.
+    Does nothing if the checkpoint has a frame head of its own, or the model has none. The channels
+    of the last layer are copied by the *names* of their joints, since published models have other
+    joints in another order. Joints that are missing in the checkpoint keep their random weights if
+    the frame head is trained, and are an error if it is frozen.
 
     Args:
-        joints: Names of the checkpoint's joints, in its order, for a checkpoint that does not tell
-            them (``meta.dataset_meta`` of those that MMEngine's runner writes).
+        joints: names of the checkpoint's joints, in its order. Only needed if the checkpoint does
+            not name them in ``meta.dataset_meta``, as those of MMEngine's runner do.
     """
 
     def __init__(self, joints: list[str] | None = None) -> None:
@@ -36,7 +36,7 @@ class FrameHeadHook(Hook):
         """Adds the frame head's weights to the checkpoint's.
 
         Raises:
-            ValueError: If the checkpoint does not have what the frame head needs.
+            ValueError: if the checkpoint lacks something that the frame head needs.
         """
         model = bare_model(runner)
         if getattr(model, 'frame_head', None) is None:
@@ -57,10 +57,10 @@ class FrameHeadHook(Hook):
         )
 
     def before_train(self, runner: Runner) -> None:
-        """A frozen frame head has to come from somewhere.
+        """Checks that a frozen frame head has loaded weights.
 
         Raises:
-            ValueError: If nothing was loaded.
+            ValueError: if nothing was loaded.
         """
         model = bare_model(runner)
         if getattr(model, 'frame_head', None) is None or not model.frame_head_frozen:
@@ -73,13 +73,13 @@ class FrameHeadHook(Hook):
 
 
 def joint_names(meta: dict) -> list[str]:
-    """Names of a data set's joints in their order, of its meta information; [] if unknown."""
+    """Names of a dataset's joints in their order, from its meta information; [] if unknown."""
     names = meta.get('keypoint_id2name') or {}
     return [names[index] for index in sorted(names)]
 
 
 def _dataset_meta(runner: Runner) -> dict:
-    """Meta information of the data that a runner works on."""
+    """Meta information of a runner's dataset."""
     for name in ('train', 'val', 'test'):
         loop = getattr(runner, f'_{name}_loop')
         if loop is not None and not isinstance(loop, dict):
@@ -99,16 +99,16 @@ def frame_head_weights(
     Args:
         start: weights of the single-frame model.
         start_joints: names of its joints, the channels of its last layer.
-        own: weights that the frame head has now, without a prefix.
-        own_joints: names of the joints that it is to have.
-        frozen: whether it keeps what it gets.
+        own: present weights of the frame head, by names without a prefix.
+        own_joints: names of the frame head's joints.
+        frozen: whether the frame head is not trained.
 
     Returns:
         Name with the prefix ``frame_head.`` -> weight.
 
     Raises:
-        ValueError: If the model to start from has no head, other shapes, or, with ``frozen``, not
-            all the joints.
+        ValueError: if the single-frame model has no head, a head of other shapes, or, with
+            ``frozen``, not all the joints.
     """
     heads = {n[len(_HEAD) :]: value for n, value in start.items() if n.startswith(_HEAD)}
     last = [name for name in own if name.startswith(_LAST_LAYER)]

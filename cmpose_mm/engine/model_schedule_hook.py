@@ -1,4 +1,4 @@
-"""A number of the model that changes in the course of the training."""
+"""Changes a number of the model during training."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .bare_model import bare_model
 
 @HOOKS.register_module()
 class ModelScheduleHook(Hook):
-    """Sets an attribute of the model before each training step, by the part of training done.
+    """Sets an attribute of the model before each step, by the fraction of the training done.
 
-    For weights of losses that come in late, or ratios that are annealed::
+    For example, for losses that start late, or ratios that are annealed::
 
         default_hooks = dict(
             mi=dict(type='ModelScheduleHook', attribute='method.mi_weight',
                     values={0.0: 0.0, 0.25: 0.0, 0.5: 0.3}))
 
-    Between two of the parts the value is linear, before the first and after the last it is that of
-    the first or last. The part is iterations done over all iterations, so it is the same in runs by
-    epochs and by iterations, and in a resumed run. After training the model of the config is built
-    with the config's own value: give it the last one there.
+    The value is interpolated linearly between the given fractions, and constant before the first
+    and after the last. The fraction is the iterations done over all iterations, so the schedule is
+    the same in runs by epochs and by iterations, and in resumed runs. A model built after training
+    has the config's value, so put the schedule's last value into the config.
 
     Args:
-        attribute: Path of a number below the model, with dots.
-        values: Part of the training, from 0 to 1 -> value.
+        attribute: dotted path of a number in the model.
+        values: fraction of the training, from 0 to 1 -> value.
 
     Raises:
-        ValueError: If there are no values, or a part is outside 0 to 1.
+        ValueError: if there are no values, or a fraction is outside 0 to 1.
     """
 
     def __init__(self, attribute: str, values: dict[float, float]) -> None:
@@ -44,14 +44,14 @@ class ModelScheduleHook(Hook):
         self.parts, self.values = zip(*points)
 
     def value(self, part: float) -> float:
-        """The value when a part of the training, 0 to 1, is done."""
+        """The value when this fraction of the training, 0 to 1, is done."""
         return float(np.interp(part, self.parts, self.values))
 
     def before_run(self, runner: Runner) -> None:
         """Checks that the model has the attribute.
 
         Raises:
-            ValueError: If it has not, or it is no number.
+            ValueError: if the attribute does not exist or is not a number.
         """
         self._owner(runner)
 

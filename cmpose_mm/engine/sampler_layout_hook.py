@@ -1,4 +1,4 @@
-"""Tells the training sampler how the data loader spreads its samples."""
+"""Tells the training sampler how the data loader distributes its samples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mmpose.registry import HOOKS
 
 @HOOKS.register_module()
 class SamplerLayoutHook(Hook):
-    """Gives batch size and number of workers to a training sampler that asks for them.
+    """Passes batch size and number of workers to a training sampler that asks for them.
 
-    `GroupedFrameSampler` has to know them, and a runner doesn't pass them on. So they stand in one
-    place of a config, ``train_dataloader``. Other samplers are left alone.
+    `GroupedFrameSampler` needs them, and MMEngine's runner does not pass them on. With this hook, a
+    config gives them only once, in ``train_dataloader``. Other samplers are not changed.
 
-    In an iteration-based run, MMEngine 0.10 starts the data workers before any hook: give the
-    sampler ``batch_size`` and ``num_workers`` in the config there.
+    In an iteration-based run, MMEngine 0.10 starts the data workers before any hook, so the config
+    must give ``batch_size`` and ``num_workers`` to the sampler.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:

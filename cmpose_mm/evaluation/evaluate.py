@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..posetrack.annotations import AnnotationError, Video, read_videos
+from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
+
 from .average_precision import average_precision, average_precision_per_video
 from .mota import tracking_accuracy
 from .pck import correct_keypoints

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+
 from .grouped_pairs import pairs_within
 from .scored_frames import ScoredSet, ScoredVideo
 

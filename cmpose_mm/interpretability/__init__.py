@@ -1,1 +1,1 @@
-"""Are causal tokens where the body is, and do predictions hang on them?"""
+"""Measures whether causal tokens are where the body is, and whether predictions depend on them."""

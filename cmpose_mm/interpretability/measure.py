@@ -1,6 +1,6 @@
-"""Both measures of a model on a data set.
+"""Measures on a dataset where a model's causal tokens lie, and what deleting them does.
 
-Shapes: B clips, K = 15 joints, N = h * w cells, D channels, n causal tokens a joint.
+Shapes: B clips, K = 15 joints, N = h * w cells, D channels, n causal tokens per joint.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
-from ..models import MethodOutput
-from ..posetrack.annotations import Video
-from ..posetrack.persons import repeated_ids
-from ..visualization.causal_tokens import crop_points
+from cmpose_mm.evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
+from cmpose_mm.models import MethodOutput
+from cmpose_mm.posetrack.annotations import Video
+from cmpose_mm.posetrack.persons import repeated_ids
+from cmpose_mm.visualization.causal_tokens import crop_points
+
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
     TokenRegions,
@@ -34,8 +35,8 @@ class Effect:
 
     Attributes:
         movement: (J,) how far each predicted joint moves, in head sizes.
-        found_before, found_after: (J,) bool, the prediction is at most half a head size from the
-            label.
+        found_before, found_after: (J,) bool, whether the prediction is at most half a head size
+            from the label.
     """
 
     movement: np.ndarray
@@ -45,16 +46,16 @@ class Effect:
 
 @dataclass
 class TokenEvidence:
-    """What `measure_tokens` finds.
+    """Result of `measure_tokens`.
 
     Attributes:
-        num_clips: measured.
+        num_clips: number of clips measured.
         selected: shares of the causal tokens.
-        other_clip: shares of the causal tokens of another clip, in this clip's regions: what the
-            mean body explains, which stands in the middle of every crop.
-        random: shares of random selections, one each draw.
+        other_clip: shares of another clip's causal tokens in this clip's regions. They show what is
+            explained by bodies being in the middle of every crop.
+        random: shares of random selections, one for each draw.
         chance: shares of all cells.
-        effects: what is deleted -> its effect; names in `DELETIONS`.
+        effects: what is deleted, one of `DELETIONS` -> its effect.
     """
 
     num_clips: int
@@ -76,13 +77,13 @@ DELETIONS = (
     "a joint's causal tokens, where the next is possible",
     'as many other cells within a head size of the joint',
 )
-"""The first four delete for all joints at once; the others for one joint, whose movement counts.
-*Other cells* are non-causal ones, at random.
+"""The first four delete tokens for all joints at once; the others for one joint, whose movement is
+measured. *Other cells* are random non-causal ones.
 
-Causal tokens are kept as they are and the others merged, so that copies of a deleted one are left.
-So deleting any selection moves poses more than deleting as much of the rest. A *random selection*
-in place of the learned one, with the rest merged anew, tells by how much; its movements are from
-the poses that are predicted with it.
+Causal tokens are kept unchanged, while the other tokens are merged, so copies of a deleted one
+remain. Deleting any selection therefore moves poses more than deleting as many other cells. Running
+the method with a *random selection* shows by how much; its movements are measured from the poses
+predicted with that selection.
 """
 
 
@@ -101,17 +102,16 @@ def measure_tokens(
     draws: int = 5,
     seed: int = 0,
 ) -> TokenEvidence:
-    """Where causal tokens lie, and what happens without them.
+    """Measures where causal tokens lie, and what happens without them.
 
-    Tokens are deleted from the map that the head receives, so the selection stays as it is. Without
-    flip test.
+    Tokens are deleted from the head's input, so the selection does not change. Without flip test.
 
     Args:
-        model: a `VideoTopdownPoseEstimator` whose method selects cells for each joint, as CM-Pose's
-            token enhancement does, in eval mode.
+        model: a `VideoTopdownPoseEstimator` in eval mode, whose method selects cells for each
+            joint, as CM-Pose's token enhancement does.
         batches: of its test data, with ground-truth boxes.
         labels: of that data; head sizes come from them.
-        draws: random selections, and random deletions of each kind.
+        draws: number of random selections, and of random deletions of each kind.
         seed: of both.
 
     Raises:
@@ -146,7 +146,7 @@ def measure_tokens(
         )
         for _ in range(draws)
     ]
-    # Neighbors in the data show the same scene; those at half the data's length do not.
+    # Neighbors in the data show the same scene; clips half the data's length apart do not.
     half = len(sums.selections) // 2
     others = sums.selections[half:] + sums.selections[:half]
     return TokenEvidence(
@@ -193,9 +193,10 @@ def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
 
 
 def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints (K, 2) in pixels of the input, which are labeled (K,), and the head size there.
+    """Joints (K, 2) in pixels of the input, whether they are labeled (K,), and the head size (2,).
 
-    The head size is (2,), along x and y: UDP's pixels are not quite square.
+    The head size, in pixels of the input, is given along x and y, as UDP's pixels are not quite
+    square.
     """
     info = sample.metainfo
     key = info['img_id'], info['id']
@@ -213,7 +214,7 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _add_effects(sums, model, out, control, truth, regions, draws, generator) -> None:
-    """Deletes in one batch; adds (3, J) movement, found before and after for each deletion."""
+    """Deletes tokens in one batch; adds (3, J) movement, found before and after, per deletion."""
     features = out.key_features
     joints, labeled = (np.stack(values) for values in list(zip(*truth))[:2])
     head_sizes = np.stack([size for *_, size in truth])[:, None]
@@ -263,7 +264,7 @@ def _predict(model, features: Tensor) -> np.ndarray:
 
 
 def _predict_one_by_one(model, features: Tensor, deleted: Tensor) -> np.ndarray:
-    """(B, K, 2): joint k as predicted without the cells ``deleted[:, k]``, (B, K, N) bool."""
+    """(B, K, 2): joint k predicted without the cells ``deleted[:, k]``, (B, K, N) bool."""
     maps = features.repeat_interleave(deleted.shape[1], 0)
     heatmaps = model.head.forward((delete_tokens(maps, deleted.flatten(0, 1)),))
     heatmaps = heatmaps.unflatten(0, deleted.shape[:2])
@@ -271,7 +272,7 @@ def _predict_one_by_one(model, features: Tensor, deleted: Tensor) -> np.ndarray:
 
 
 def _decode(model, heatmaps: Tensor) -> np.ndarray:
-    """(B, K, 2) in pixels of the input, from 0 to size - 1; MMPose's UDP decoder has 0 to size."""
+    """(B, K, 2) in pixels of the input, 0 to size - 1; MMPose's UDP decoder gives 0 to size."""
     size = np.array(model.head.decoder.input_size)
     points = np.concatenate([pose.keypoints for pose in model.head.decode(heatmaps)])
     return points * ((size - 1) / size)

@@ -1,7 +1,7 @@
-"""What becomes of predictions without some tokens.
+"""Deletion of tokens, to see how predictions change without them.
 
-Shapes: B clips, N = h * w cells, cell (y, x) at y * w + x, D channels, K joints, n causal tokens a
-joint.
+Shapes: B clips, N = h * w cells, cell (y, x) at y * w + x, D channels, K joints, n causal tokens
+per joint.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 def delete_tokens(features: Tensor, deleted: Tensor) -> Tensor:
     """Replaces tokens by the mean token of their map.
 
-    The mean is over all cells before the deletion: it is the same whichever are deleted, and it is
-    a token among others for the head, which zero would not be.
+    The mean is over all cells before the deletion, so it does not depend on which are deleted.
+    Unlike zero, it is a plausible token for the head.
 
     Args:
         features: (B, D, h, w), the head's input.
@@ -28,12 +28,12 @@ def delete_tokens(features: Tensor, deleted: Tensor) -> Tensor:
 
 
 def draw_cells(allowed: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
-    """Cells at random.
+    """Draws cells at random.
 
     Args:
-        allowed: (..., N) bool, from which to draw.
-        numbers: (...) how many; where fewer are allowed, all of them are drawn.
-        generator: of the random numbers, on the CPU.
+        allowed: (..., N) bool, the cells to draw from.
+        numbers: (...) how many to draw; where fewer are allowed, all of them are drawn.
+        generator: source of the random numbers, on the CPU.
 
     Returns:
         (..., N) bool.
@@ -44,7 +44,7 @@ def draw_cells(allowed: Tensor, numbers: Tensor, generator: torch.Generator) -> 
 
 
 def selected_cells(causal_tokens: Tensor, num_cells: int) -> Tensor:
-    """(B, K, N) bool, which joint selected which cell; from (B, K, n) indices."""
+    """(B, K, N) bool, which joint selected which cell, from (B, K, n) indices."""
     shape = (*causal_tokens.shape[:2], num_cells)
     selected = torch.zeros(shape, dtype=torch.bool, device=causal_tokens.device)
     return selected.scatter(2, causal_tokens, True)

@@ -1,7 +1,7 @@
-"""Where causal tokens lie: near their joint, near any joint, on the body.
+"""Shares of causal tokens that lie near their joint, near any joint, and on the body.
 
 Shapes: K = 15 joints in the order of `JOINT_NAMES`, N = h * w cells of the feature map, cell (y, x)
-at y * w + x, n causal tokens a joint. Coordinates are pixels of the model's input.
+at y * w + x, n causal tokens per joint. Coordinates are pixels of the model's input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..posetrack.joints import BODY_LIMBS, JOINT_NAMES
+from cmpose_mm.posetrack.joints import BODY_LIMBS, JOINT_NAMES
 
 BONES = (
     *BODY_LIMBS,
@@ -25,13 +25,13 @@ BONE_RADIUS = 0.5  # head sizes, about that of a thigh
 
 @dataclass
 class TokenRegions:
-    """Which cells of one clip are where.
+    """Regions of one clip's cells.
 
     Attributes:
-        near: (K, N) bool, the cell's center is at most a head size from the joint; all False if
-            the joint is not labeled.
-        body: (N,) bool, the cell's center is at most half a head size from a bone between two
-            labeled joints (`BONES`): the body's mask where labels have none.
+        near: (K, N) bool, whether the cell's center is at most a head size from the joint; all
+            False if the joint is not labeled.
+        body: (N,) bool, whether the cell's center is at most half a head size from a bone between
+            two labeled joints (`BONES`); it replaces a mask of the body, which labels lack.
         labeled: (K,) bool.
     """
 
@@ -52,7 +52,7 @@ def token_regions(
     Args:
         joints: (K, 2).
         labeled: (K,) bool.
-        head_size: pixels of the input, above 0; (2,) if they differ along x and y.
+        head_size: pixels of the input, above 0; (2,) if it differs along x and y.
         grid: (h, w).
         input_size: (width, height).
     """
@@ -68,7 +68,7 @@ def token_regions(
 
 
 def cell_centers(grid: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:
-    """(N, 2) x and y of the cells' centers; pixel centers have whole numbers."""
+    """(N, 2) x and y of the cells' centers; pixel centers have integer coordinates."""
     (height, width), (input_width, input_height) = grid, input_size
     x = (np.arange(width) + 0.5) * input_width / width - 0.5
     y = (np.arange(height) + 0.5) * input_height / height - 0.5
@@ -86,12 +86,13 @@ def distances_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray
 
 @dataclass
 class TokenShares:
-    """Shares of selected cells, in percent; None without cells to count.
+    """Shares of selected cells, in percent; None if there are no cells to count.
 
     Attributes:
-        own_joint: within a head size of the joint that chose them, of labeled joints' cells.
-        any_joint: within a head size of any labeled joint, of all cells.
-        body: on the body, of all cells.
+        own_joint: cells within a head size of the joint that chose them, among the cells of labeled
+            joints.
+        any_joint: cells within a head size of any labeled joint, among all cells.
+        body: cells on the body, among all cells.
     """
 
     own_joint: float | None
@@ -103,7 +104,7 @@ def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> T
     """Shares over all clips.
 
     Args:
-        selections: for each clip (K, n) cells that the joints selected.
+        selections: for each clip, the cells (K, n) that the joints selected.
         regions: of the clips.
     """
     hits, totals = np.zeros(3), np.zeros(3)
@@ -117,7 +118,7 @@ def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> T
 
 
 def chance_shares(regions: list[TokenRegions]) -> TokenShares:
-    """Shares of all cells, which is what cells drawn at random have in the mean."""
+    """Shares of all cells, the mean shares of random cells."""
     everything = [np.tile(np.arange(r.near.shape[1]), (r.near.shape[0], 1)) for r in regions]
     return token_shares(everything, regions)
 
@@ -125,6 +126,6 @@ def chance_shares(regions: list[TokenRegions]) -> TokenShares:
 def random_selection(
     num_joints: int, num_causal: int, num_cells: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """(K, n) cells at random, no cell twice."""
+    """(K, n) random cells, no cell twice."""
     cells = generator.permutation(num_cells)[: num_joints * num_causal]
     return cells.reshape(num_joints, num_causal)

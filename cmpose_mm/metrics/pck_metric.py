@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 
-from ..evaluation.pck import PCK_THRESHOLDS, check_pck, correct_keypoints
-from ..evaluation.protocol import Protocol
-from ..evaluation.report import format_pck, pck_to_dict
-from ..evaluation.scored_frames import ScoredSet
+from cmpose_mm.evaluation.pck import PCK_THRESHOLDS, check_pck, correct_keypoints
+from cmpose_mm.evaluation.protocol import Protocol
+from cmpose_mm.evaluation.report import format_pck, pck_to_dict
+from cmpose_mm.evaluation.scored_frames import ScoredSet
+
 from .posetrack_metric import PoseTrackMetric
 
 _MEANS = {'Total': '', 'mean13': ' mean13', 'mean7': ' mean7'}

@@ -1,6 +1,6 @@
-"""The video pose estimator and the methods that stand in it: a folder a method.
+"""The video pose estimator and its methods, one folder per method.
 
-Importing a method's module needs PyTorch only; its ``registration`` makes it known to MMPose.
+Importing a method's module needs only PyTorch; its ``registration`` registers it with MMPose.
 """
 
 from importlib import import_module

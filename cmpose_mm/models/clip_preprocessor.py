@@ -12,21 +12,21 @@ from mmpose.registry import MODELS
 
 @MODELS.register_module()
 class ClipDataPreprocessor(PoseDataPreprocessor):
-    """`PoseDataPreprocessor` for clips; single images are treated as there.
+    """`PoseDataPreprocessor` for clips; it also takes single images.
 
     The arguments are those of `PoseDataPreprocessor`. A batch is a list of clips (T, 3, H, W) of
-    one shape, or a tensor (B, T, 3, H, W); out comes a float tensor (B, T, 3, H', W'). A list of
-    images (3, H, W), as MMPose's own tools send, gives (B, 3, H', W').
+    one shape, or a tensor (B, T, 3, H, W); the result is a float tensor (B, T, 3, H', W'). A list
+    of images (3, H, W), as MMPose's own tools send, gives (B, 3, H', W').
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Normalizes a batch as `PoseDataPreprocessor.forward` does.
 
-        Without this override clips fail, or lose frames: the channels are looked for where clips
-        have their frames.
+        Without this override clips fail or lose frames, because `PoseDataPreprocessor` expects the
+        channels on the axis where clips have their frames.
 
         Raises:
-            ValueError: If the clips of the batch differ in shape.
+            ValueError: if the clips of the batch differ in shape.
         """
         clips = data['inputs']
         if clips[0].ndim == 3:
@@ -47,7 +47,7 @@ class ClipDataPreprocessor(PoseDataPreprocessor):
     def _get_pad_shape(self, data: dict) -> list[tuple[int, int]]:
         """Padded (H', W') of each input.
 
-        Without this override a batch in one tensor is measured along the wrong axes.
+        Without this override the sizes of a batch in one tensor are read from the wrong axes.
         """
         divisor = self.pad_size_divisor
         return [

@@ -1,7 +1,7 @@
-"""The slot that every video method stands in: what it is given and what it hands back.
+"""The interface of every video method: what it receives and what it returns.
 
-A *method* turns what is known of the frames of a clip into one feature map (or the heatmaps) of the
-clip's key frame. Plain torch: no MMPose here.
+A *method* turns the features of a clip's frames into one feature map (or the heatmaps) of the
+clip's key frame. Plain torch, no MMPose.
 
 Shapes: B clips, T frames, K joints, H x W input pixels, H' x W' heatmap cells, C_j channels and
 h_j x w_j cells of feature map j.
@@ -22,11 +22,13 @@ DETAIL_KINDS = ('cells', 'labels', 'heat')
 
 @dataclass
 class FrameFeatures:
-    """What is known of single frames, each seen alone. Leading axes: (N,) frames, or (B, T).
+    """Features of single frames, each computed from that frame alone.
+
+    Leading axes: (N,) frames, or (B, T).
 
     Attributes:
-        maps: Feature maps of backbone and neck, (..., C_j, h_j, w_j), early stages first.
-        heatmaps: (..., K, H', W') of the frame head; None for a method that does not need them.
+        maps: feature maps of backbone and neck, (..., C_j, h_j, w_j), early stages first.
+        heatmaps: (..., K, H', W') of the frame head; None if the model has no frame head.
     """
 
     maps: tuple[Tensor, ...]
@@ -34,7 +36,7 @@ class FrameFeatures:
 
     @property
     def features(self) -> Tensor:
-        """The last map, (..., C, h, w), which is what a single-frame head sees."""
+        """The last map, (..., C, h, w), the input of a single-frame head."""
         return self.maps[-1]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> FrameFeatures:
@@ -48,7 +50,7 @@ class FrameFeatures:
 
     @staticmethod
     def stack(parts: Sequence[FrameFeatures]) -> FrameFeatures:
-        """Puts frames side by side along a new first axis."""
+        """Stacks frames along a new first axis."""
         maps = tuple(torch.stack(same) for same in zip(*(part.maps for part in parts)))
         heatmaps = None
         if parts[0].heatmaps is not None:
@@ -58,17 +60,18 @@ class FrameFeatures:
 
 @dataclass
 class ClipInput(FrameFeatures):
-    """What a method is given of B clips; `maps` and `heatmaps` have the leading axes (B, T).
+    """What a method receives for B clips; `maps` and `heatmaps` have the leading axes (B, T).
 
     Attributes:
-        offsets: (B, T) int64 signed distance of each frame to the key frame, in frames. A frame
-            that stands in for one beyond the video's end has the distance of the missing one.
-        valid: (B, T) bool, False where a frame stands in for another.
-        poses: (B, T, K, 3) labeled poses of the same person in the neighbors: x, y in pixels of the
-            input, and 1 where given (else all three are 0). Never those of the key frame.
-        targets: (B, K, H', W') heatmaps of the labels, in training only.
+        offsets: (B, T) int64 signed distance of each frame from the key frame, in frames. A frame
+            that replaces one beyond the video's ends has the distance of the missing frame.
+        valid: (B, T) bool, False where a frame replaces a missing one.
+        poses: (B, T, K, 3) labeled poses of the same person in the neighboring frames: x, y in
+            pixels of the input, and 1 where labeled, otherwise three zeros. The pose of the key
+            frame is never given.
+        targets: (B, K, H', W') target heatmaps, in training only.
         target_weights: (B, K) weights of the joints in the loss, in training only.
-        seeds: (B,) int64 seeds of what the method draws at random in training.
+        seeds: (B,) int64 seeds for the method's random numbers in training.
         images: (B, T, 3, H, W) normalized frames, for a method with ``needs_images``.
     """
 
@@ -88,13 +91,13 @@ class ClipInput(FrameFeatures):
         stride: int = 1,
         **more: Tensor | None,
     ) -> ClipInput:
-        """Clips of frames at equal distances that all exist.
+        """Clips whose frames all exist, at equal distances.
 
         Args:
             frames: (B, T, ...) frames, or their only map (B, T, C, h, w).
-            key_index: Position of the key frame in the clip.
-            stride: Distance of two frames.
-            **more: Attributes that are known otherwise.
+            key_index: position of the key frame in the clip.
+            stride: distance between two frames.
+            **more: other attributes; ``offsets`` and ``valid`` replace those of equal distances.
         """
         if isinstance(frames, Tensor):
             frames = FrameFeatures((frames,))
@@ -113,10 +116,11 @@ class MethodOutput:
 
     Attributes:
         key_features: (B, D, h, w) feature map of the key frame, the heatmap head's input.
-        losses: Auxiliary losses by name, scalars, already weighted; empty in eval mode. Names with
-            "loss" in them are summed, others are only logged; none may be a name of the head's.
-        details: What the method can show about its decisions, each tensor (B, ...), detached.
-        heatmaps: (B, K, H', W') heatmaps of the key frame, in place of ``key_features``, of a
+        losses: auxiliary losses by name, scalars, already weighted; empty in eval mode. Names with
+            "loss" in them are summed, others are only logged. No name may be that of a loss of the
+            head.
+        details: what the method can show about its decisions, each tensor (B, ...), detached.
+        heatmaps: (B, K, H', W') heatmaps of the key frame, instead of ``key_features``, from a
             method that needs no layers of a head.
     """
 
@@ -127,33 +131,33 @@ class MethodOutput:
 
     @property
     def head_input(self) -> tuple[Tensor]:
-        """What the head is given."""
+        """The head's input."""
         return (self.key_features if self.heatmaps is None else self.heatmaps,)
 
 
 class VideoMethod(nn.Module):
-    """Base class of the video methods: the clips that a method is built for, and what it needs.
+    """Base class of video methods: the clips that a method expects, and what it needs.
 
-    A subclass has ``forward(clip: ClipInput) -> MethodOutput``.
+    A subclass implements ``forward(clip: ClipInput) -> MethodOutput``.
 
     Attributes:
-        needs_heatmaps: The method reads ``clip.heatmaps``: the model needs a ``frame_head``.
-        needs_poses: It reads ``clip.poses``: the dataset needs ``neighbor_poses=True``.
-        needs_images: It reads ``clip.images``, as optical flow does. Track crops are then refused,
-            whose frames are cut by different boxes.
-        detail_kinds: Name of each detail that it can give -> how to draw it: ``'cells'`` (B, K, n)
-            indices of cells that belong to a joint, ``'labels'`` (B, N) a number for each cell
-            (equal ones belong together, -1 to nothing), ``'heat'`` (B, N) or (B, K, N) a value for
-            each cell. N = h * w cells, cell (y, x) is y * w + x.
-        num_training_frames: T in training, where that is not ``num_frames``.
+        needs_heatmaps: the method reads ``clip.heatmaps``, so the model needs a ``frame_head``.
+        needs_poses: it reads ``clip.poses``, so the dataset needs ``neighbor_poses=True``.
+        needs_images: it reads ``clip.images``, for example for optical flow. It then cannot use
+            track crops, which crop each frame with a box of its own.
+        detail_kinds: name of each detail that the method can return -> how to draw it. ``'cells'``
+            (B, K, n): indices of the cells that belong to each joint. ``'labels'`` (B, N): a number
+            for each cell, equal for cells that belong together, -1 for none. ``'heat'`` (B, N) or
+            (B, K, N): a value for each cell. N = h * w; cell (y, x) has the index y * w + x.
+        num_training_frames: T in training, if it differs from ``num_frames``.
 
     Args:
         num_frames: T, frames of a clip.
-        key_index: Position of the key frame in the clip; None for the middle, T // 2. Clips without
-            future frames (``causal=True`` in the dataset) have it at T - 1.
+        key_index: position of the key frame in the clip; None for the middle, T // 2. In clips
+            without future frames (``causal=True`` in the dataset) it is T - 1.
 
     Raises:
-        ValueError: If ``key_index`` is no position in the clip.
+        ValueError: if ``key_index`` is outside the clip.
     """
 
     needs_heatmaps = False
@@ -177,16 +181,16 @@ class VideoMethod(nn.Module):
         return self.num_frames
 
     def forward(self, clip: ClipInput) -> MethodOutput:
-        """The key frame's features of B clips."""
+        """Computes the key frames' features of B clips."""
         raise NotImplementedError
 
     def selecting_at_random(self, generator: torch.Generator) -> AbstractContextManager:
-        """A context in which the method selects cells at random, as a control for what it selects.
+        """Context in which the method selects random cells, as a control for its own selection.
 
         Only for methods with a detail of the kind ``'cells'``.
 
         Args:
-            generator: Of the random numbers, on the CPU.
+            generator: source of the random numbers, on the CPU.
         """
         raise NotImplementedError(
             f'{type(self).__name__} can not select at random, which this measurement needs as a '

@@ -1,4 +1,4 @@
-"""The estimator for clips: frames in, the key frame's poses out, with any video method.
+"""The estimator for clips: it takes frames and any video method, and predicts the key frame's pose.
 
 Shapes: B clips, T frames, H x W input pixels, C feature channels, h x w feature cells, K joints.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .method import ClipInput, FrameFeatures, MethodOutput, VideoMethod
 
 FINAL_HEAD = 'head'
-"""As ``frame_head``: the final head serves."""
+"""Value of ``frame_head`` that uses the final head."""
 
 
 @MODELS.register_module()
@@ -28,9 +28,9 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     ::
 
         clip (B,T,3,H,W)
-          | backbone, neck and frame head on B*T images        what is known of single frames
+          | backbone, neck and frame head on B*T images
         FrameFeatures (B,T,...)
-          | with offsets, validity, in training targets and seeds      what a method is given
+          | with offsets, validity, in training also targets and seeds
         ClipInput
           | method: any `VideoMethod`
         key-frame features (B,D,h,w) ---- losses by name, in training
@@ -41,21 +41,22 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     tools for images work.
 
     Args:
-        method: Config of the video method, for example ``dict(type='CMPose', ...)``.
-        frame_head: For methods that need the heatmaps of every frame: config of a ``HeatmapHead``.
-            Its weights are those of the single-frame model that training starts from, see
-            `FrameHeadHook`. ``'head'``: the final head also serves every frame.
-        frame_head_frozen: Whether the frame head keeps its weights. If not, ``loss_frame`` is its
-            loss on the key frame. Has no meaning for ``frame_head='head'``.
-        freeze_backbone: No gradient for backbone and neck, and eval mode for them also in training,
-            so that no batch statistics drift.
-        test_cfg: As in `TopdownPoseEstimator`; in addition ``output_details=True`` copies the
-            method's details of each clip into ``pred_instances``, with a leading length of 1, and
-            how to draw them into the metainfo, ``detail_kinds`` and ``detail_grid`` (h, w).
-        **kwargs: The other arguments of `TopdownPoseEstimator`.
+        method: config of the video method, for example ``dict(type='CMPose', ...)``.
+        frame_head: config of a ``HeatmapHead``, for methods that need the heatmaps of every frame.
+            Its weights come from the single-frame model that training starts from, see
+            `FrameHeadHook`. ``'head'`` uses the final head for every frame, too.
+        frame_head_frozen: whether the frame head keeps its weights. If not, ``loss_frame`` is its
+            loss on the key frame. Ignored with ``frame_head='head'``.
+        freeze_backbone: no gradients for backbone and neck, and eval mode for them even in
+            training, so that their batch statistics do not change.
+        test_cfg: as in `TopdownPoseEstimator`. In addition, ``output_details=True`` copies the
+            method's details of each clip into ``pred_instances``, with a leading axis of length 1,
+            and puts ``detail_kinds`` and ``detail_grid`` (h, w), which say how to draw them, into
+            the metainfo.
+        **kwargs: the other arguments of `TopdownPoseEstimator`.
 
     Raises:
-        ValueError: If the method needs heatmaps and there is no ``frame_head``.
+        ValueError: if the method needs heatmaps and there is no ``frame_head``.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         super().__init__(**kwargs)
         self.method = MODELS.build(method)
         self.freeze_backbone = freeze_backbone
-        self.frame_stride = 1  # where no sample tells how far apart the frames are
+        self.frame_stride = 1  # used if no sample says how far apart the frames are
         self.shares_head = frame_head == FINAL_HEAD
         self.frame_head_frozen = frame_head_frozen and not self.shares_head
         self.frame_head = None
@@ -91,7 +92,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             )
         for module in self._frozen_modules():
             module.requires_grad_(False)
-        # MMPretrain's ViT gives them as NumPy numbers, which torch.compile and torch.export refuse.
+        # In MMPretrain's ViT drop_prob is a NumPy number, which torch.compile and export reject.
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.drop_prob = float(module.drop_prob)
@@ -103,7 +104,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         return [module for module in modules if module is not None]
 
     def train(self, mode: bool = True) -> VideoTopdownPoseEstimator:
-        """As in torch, but what is frozen stays in eval mode."""
+        """As in torch, but frozen modules stay in eval mode."""
         super().train(mode)
         for module in self._frozen_modules():
             module.eval()
@@ -136,7 +137,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
 
         Raises:
-            ValueError: If a clip has another length than the method is built for.
+            ValueError: if the clips do not have the length that the method expects.
         """
         num_frames = self._num_frames()
         if inputs.ndim == 4:
@@ -169,19 +170,20 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         images: Tensor | None = None,
         mirrored: bool = False,
     ) -> ClipInput:
-        """Joins what is known of the frames with what the data samples say of the clips.
+        """Combines the frames' features with what the data samples say about the clips.
 
         Args:
-            frames: of the clips, see `extract_clips`.
-            data_samples: B samples; ``frame_offsets``, ``frame_valid``, ``neighbor_poses`` and
+            frames: features of the clips' frames, see `extract_clips`.
+            data_samples: B samples. ``frame_offsets``, ``frame_valid``, ``neighbor_poses`` and
                 ``clip_seed`` of their metainfo are used, and in training their targets. Without
-                samples all frames exist, ``frame_stride`` apart.
+                samples, all frames are assumed to exist, ``frame_stride`` apart.
             images: (B, T, 3, H, W) normalized frames.
-            mirrored: The frames are mirrored, as in the flip test, and so must be the poses.
+            mirrored: whether the frames are mirrored, as in the flip test; then the poses are
+                mirrored, too.
 
         Raises:
-            ValueError: If a sample's key frame is not the method's, or the method needs what the
-                samples do not have.
+            ValueError: if a sample's key frame is at another position than the method's, or the
+                samples lack something that the method needs.
         """
         samples = data_samples or []
         num_frames = frames.features.shape[1]
@@ -196,7 +198,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 )
         device = frames.features.device
         valid = None
-        if images is not None and images.ndim == 4:  # of one image, see `extract_clips`
+        if images is not None and images.ndim == 4:  # single images, see `extract_clips`
             valid = (torch.arange(num_frames, device=device) == key_index).expand(len(images), -1)
             images = images.unsqueeze(1).expand(-1, num_frames, -1, -1, -1)
 
@@ -233,13 +235,13 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         )
 
     def call_method(self, clip: ClipInput) -> MethodOutput:
-        """The method on clips; one in the style of earlier versions gets what it knows."""
+        """Runs the method on clips; one with the old interface gets only features and seeds."""
         if isinstance(self.method, VideoMethod):
             return self.method(clip)
         return self.method(clip.features, clip_seeds=clip.seeds)
 
     def run_method(self, inputs: Tensor, data_samples: list | None = None) -> MethodOutput:
-        """Backbone and method on clips.
+        """Runs backbone and method on clips.
 
         Args:
             inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
@@ -256,12 +258,12 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         return self.run_method(inputs).head_input
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Losses of the head, of the method and of a frame head that learns.
+        """Losses of the head, of the method and of a trained frame head.
 
         Without this override the method's losses and the clips' seeds would be lost.
 
         Raises:
-            ValueError: If a loss of the method has the name of another.
+            ValueError: if a loss of the method has the name of another loss.
         """
         clip = self.clip_input(self.extract_clips(inputs), data_samples, images=inputs)
         out = self.call_method(clip)
@@ -283,8 +285,8 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     def predict(self, inputs: Tensor, data_samples: list) -> list:
         """Poses of the key frames, in pixels of the image.
 
-        Without this override the method's details would be lost, or the model would have to run
-        twice or keep them as state. With flip test they are those of the clip as it is.
+        Without this override the method's details would be lost, unless the model ran twice or kept
+        them as state. With the flip test, the details are those of the unflipped clip.
         """
         frames = self.extract_clips(inputs)
         flipped_inputs = flipped = None
@@ -301,13 +303,13 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         images: Tensor | None = None,
         flipped_images: Tensor | None = None,
     ) -> list:
-        """`predict` from frames, for callers that make the frames' features once.
+        """`predict` from features, for callers that compute each frame's features only once.
 
         Args:
-            frames: of the clips, see `extract_clips`.
-            flipped: the same of the mirrored clips; None without ``test_cfg.flip_test``.
-            data_samples: one `PoseDataSample` a clip; its input_center, input_scale and input_size
-                are those of the key frame's crop.
+            frames: features of the clips' frames, see `extract_clips`.
+            flipped: the same for the mirrored clips; None without ``test_cfg.flip_test``.
+            data_samples: one `PoseDataSample` per clip; its input_center, input_scale and
+                input_size are those of the key frame's crop.
             images, flipped_images: (B, T, 3, H, W), for methods that need them.
         """
         out = self.call_method(self.clip_input(frames, data_samples, images=images))
@@ -335,12 +337,12 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
 
 
 def mirror_poses(poses: Tensor, width: int, flip_indices: list[int]) -> Tensor:
-    """Poses in mirrored pictures: x becomes width - 1 - x, and left and right joints change places.
+    """Mirrors poses: x becomes width - 1 - x, and left and right joints are swapped.
 
     Args:
-        poses: (B, T, K, 3) x, y in pixels of the input, and 1 where given, else all 0.
+        poses: (B, T, K, 3) x, y in pixels of the input, and 1 where labeled, otherwise zeros.
         width: of the input in pixels.
-        flip_indices: joint of the other side, for each of the K.
+        flip_indices: for each of the K joints, the index of the joint on the other side.
     """
     x, y, given = poses[:, :, list(flip_indices)].unbind(-1)
     return torch.stack([(width - 1 - x) * given, y, given], dim=-1)

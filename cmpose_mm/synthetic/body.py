@@ -1,7 +1,8 @@
-"""A stick figure with volume: closed-form joint motion and the solids that give it a surface.
+"""A stick figure with volume: closed-form joint motion, and solids that give it a surface.
 
-Camera frame throughout, in meters: x to the right, y down, z away from the camera. All motion is a
-closed-form function of time, so frames can be rendered in any order and at any sub-frame time.
+All coordinates are in the camera frame, in meters: x to the right, y down, z away from the camera.
+All motion is a closed-form function of time, so frames can be rendered in any order and at any
+time between frames.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ class Build:
 class Motion:
     """Every joint angle is ``mean + amplitude * sin(2 pi (frequency * t + phase))``, clipped.
 
-    The four arrays are (20,), ordered as `ANGLE_NAMES`; frequency in hertz. ``root`` (2,) is the
-    ground position (x, z) at ``t = 0``, ``velocity`` (2,) in meters a second, ``heading`` the yaw
-    at ``t = 0`` (0 faces the camera, positive turns to the person's left) and ``turn`` its rate.
+    The four arrays are (20,), ordered as `ANGLE_NAMES`; frequency is in hertz. ``root`` (2,) is the
+    ground position (x, z) at ``t = 0``, ``velocity`` (2,) is in meters per second, ``heading`` is
+    the yaw at ``t = 0`` (0 faces the camera, positive turns to the person's left), and ``turn`` is
+    its rate of change.
     """
 
     mean: np.ndarray
@@ -99,7 +101,7 @@ def sample_build(rng: np.random.Generator) -> Build:
     )
 
 
-_ANY_DIRECTION = 0.15  # share of the people who turn no particular way
+_ANY_DIRECTION = 0.15  # share of the people who face in a uniformly random direction
 
 
 def sample_motion(
@@ -110,8 +112,9 @@ def sample_motion(
     Args:
         rng: source of all randomness.
         speed: factor on every rate of change (1 is natural).
-        facing_away: probability of being seen from behind, within 40 degrees; a fixed 0.15 turn
-            any way and the rest faces the camera, within 40 degrees. Unused with ``heading``.
+        facing_away: probability of facing away from the camera, within 40 degrees. A fixed share of
+            0.15 faces any direction; the rest faces the camera, within 40 degrees. Unused with
+            ``heading``.
         heading: walk or run in this direction; None for any action.
 
     Returns:
@@ -221,7 +224,7 @@ def sample_motion(
 
 
 def _frame(heading: float, lean: float, roll: float) -> np.ndarray:
-    """(3, 3) rows left, up, front of a body part that leans forward and rolls to its left."""
+    """(3, 3) with rows left, up, front: a body part that leans forward and rolls to its left."""
     s, c = np.sin(heading), np.cos(heading)
     left, up, front = np.array([c, 0.0, s]), np.array([0.0, -1.0, 0.0]), np.array([s, 0.0, -c])
     up, front = up * np.cos(lean) + front * np.sin(lean), front * np.cos(lean) - up * np.sin(lean)
@@ -236,7 +239,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _limb(frame: np.ndarray, outward: float, flex: float, abd: float, turn: float):
-    """Direction of an upper limb and the unit vector, across it, toward which its end bends."""
+    """Direction of an upper limb, and the unit vector perpendicular to it toward which it bends."""
     left, up, front = frame
     direction = np.cos(abd) * (front * np.sin(flex) - up * np.cos(flex)) + (
         outward * np.sin(abd) * left
@@ -252,12 +255,12 @@ def pose_points(build: Build, motion: Motion, t: float, ground: float) -> dict[s
         build: proportions.
         motion: closed-form motion.
         t: time in seconds.
-        ground: y of the floor; the lowest foot stands on it (plus the hop).
+        ground: y of the floor; the lower foot stands on it, or above it during a hop.
 
     Returns:
-        Points (3,) by name: the 15 joints of `cmpose_mm.posetrack.joints.JOINT_NAMES` and
-        ``pelvis``, ``chest``, ``left_hand``, ``right_hand``, ``left_toe``, ``right_toe``; and the
-        (3, 3) frames ``hip_frame``, ``torso_frame``, ``head_frame`` with rows left, up, front.
+        Points (3,) by name: the 15 joints of `cmpose_mm.posetrack.joints.JOINT_NAMES`, and
+        ``pelvis``, ``chest``, ``left_hand``, ``right_hand``, ``left_toe``, ``right_toe``. Also the
+        (3, 3) frames ``hip_frame``, ``torso_frame``, ``head_frame``, with rows left, up, front.
     """
     a = motion.angles(t)
     heading = motion.heading + motion.turn * t
@@ -309,7 +312,7 @@ class Solid:
     """A tapered, elliptic capsule from ``start`` to ``end`` (points by name).
 
     ``radii`` holds (side, front) at the start and (side, front) at the end, in meters. ``frame``
-    names the body frame that orients texture and ellipse, ``cloth`` the texture to wear.
+    names the body frame that orients texture and ellipse, ``cloth`` the texture.
     """
 
     start: str

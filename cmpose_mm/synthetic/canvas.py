@@ -34,7 +34,7 @@ class Capsule:
     """A tapered capsule, elliptic across.
 
     Attributes:
-        start, end: (3,) centers of its ends, camera frame, meters; may be equal (a ball).
+        start, end: (3,) centers of its ends, camera frame, meters; equal for a ball.
         radii: (side, front) at the start, then (side, front) at the end, meters.
         frame: (3, 3) unit rows left, up, front of the body part; orients ellipse and texture.
         texture: (S, S, 3) uint8; rows run along the capsule, columns once around from the front.
@@ -50,12 +50,12 @@ class Capsule:
 
 
 class Canvas:
-    """Image, depth and owner of every pixel; draw far things first for clean edges.
+    """Image, depth and owner of every pixel. Draw far objects first, for clean edges.
 
     Attributes:
         image: (H, W, 3) float32 BGR.
         depth: (H, W) float32 meters, infinite on the background.
-        owner: (H, W) int16, index of the person seen at the pixel, BACKGROUND or OCCLUDER.
+        owner: (H, W) int16, index of the person at the pixel, BACKGROUND or OCCLUDER.
     """
 
     def __init__(self, background: np.ndarray) -> None:
@@ -64,7 +64,7 @@ class Canvas:
         self.owner = np.full(background.shape[:2], BACKGROUND, np.int16)
 
     def _paint(self, at, alpha, depth, color, owner: int) -> None:
-        """Blends flat pixels where they are nearer; who covers half a pixel owns it."""
+        """Blends a flat list of pixels where they are nearer; half coverage decides the owner."""
         alpha = np.where(depth < self.depth[at], alpha, _F(0))
         image = self.image[at]
         self.image[at] = image + alpha[:, None] * (color - image)
@@ -79,10 +79,10 @@ class Canvas:
         """Draws a flat occluder that faces the camera.
 
         Args:
-            corner: (2,) position of its top left pixel in pixels, image; any real number.
+            corner: (2,) position of its top left pixel in pixels of the image, real numbers.
             depth: its distance in meters.
             texture: (h, w, 3) uint8.
-            coverage: (h, w) float32 in 0..1.
+            coverage: (h, w) float32, 0 to 1.
         """
         height, width = self.depth.shape
         low = np.floor(corner).astype(int)
@@ -111,7 +111,7 @@ class Canvas:
         wide, deep = _apparent_radii(solid, x1 - x0, y1 - y0)
         r0, r1 = camera.focal * wide[0] / z0, camera.focal * wide[1] / z1
 
-        # Window of the image that holds the silhouette.
+        # Window of the image that contains the silhouette.
         height, width = self.depth.shape
         pad = max(r0, r1) + 1
         left, right = int(max(min(x0, x1) - pad, 0)), int(min(max(x0, x1) + pad + 1, width))
@@ -157,8 +157,8 @@ def _apparent_radii(solid: Capsule, dx: float, dy: float) -> tuple[np.ndarray, n
 def _texels(solid: Capsule, t: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """(M, 3) texture colors at ``t`` (M,) along the axis where the surface has ``normal`` (3, M).
 
-    The position around is the normal's angle in the body frame, so that a texture stays on its
-    side of the body: a face seen from behind is hair.
+    The position around the axis is the normal's angle in the body frame, so a texture stays on its
+    side of the body: from behind, a head shows hair, not the face.
     """
     axis = solid.end - solid.start
     length, thick = float(np.linalg.norm(axis)), max(solid.radii)

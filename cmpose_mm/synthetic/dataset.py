@@ -26,7 +26,7 @@ from .scene import (
 )
 
 VERSION = 4
-"""Raised whenever the same settings give other files."""
+"""Increased whenever the same settings give different files."""
 MANIFEST = 'synthetic.json'
 _MIN_JOINTS = 3
 _JPEG_QUALITY = 90
@@ -43,16 +43,16 @@ CATEGORIES = [
 
 @dataclass
 class Settings:
-    """What a synthetic dataset is a function of (besides `VERSION` and OpenCV's JPEG encoder).
+    """Settings that determine a synthetic dataset, with `VERSION` and OpenCV's JPEG encoder.
 
     Attributes:
-        videos: number of videos by split; splits share no random stream, so their textures,
+        videos: number of videos by split; splits share no random numbers, so their textures,
             colors, backgrounds, bodies and motions differ.
-        frames: frames a video; every one is labeled.
-        seed: of everything.
+        frames: frames per video, all labeled.
+        seed: of all random numbers.
         height, width: of the images in pixels.
-        difficulty: of all scenes but those of `by_split` splits.
-        by_split: difficulties by split, which the split's videos take in turn.
+        difficulty: of all scenes, except those of the splits in `by_split`.
+        by_split: split -> difficulties, which the split's videos take in turn.
     """
 
     videos: dict[str, int] = field(default_factory=lambda: {'train': 300, 'val': 40})
@@ -82,7 +82,7 @@ class Settings:
 
 
 def video_scene(settings: Settings, split: str, index: int) -> Scene:
-    """The scene of one video, a function of seed, split and index alone."""
+    """The scene of one video, which depends only on the settings, the split and the index."""
     appearance, motion = (
         np.random.default_rng([settings.seed, crc32(split.encode()), index, stream])
         for stream in (0, 1)
@@ -102,19 +102,19 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
     """Writes all splits below ``root``, in PoseTrack18's layout.
 
     ``annotations/SPLIT/NAME.json`` holds a video's labels, ``images/SPLIT/NAME/%06d.jpg`` its
-    frames and ``synthetic.json`` the settings. If the folder already holds the finished dataset of
-    the same settings and version, nothing is done; an unfinished one is written again.
+    frames, and ``synthetic.json`` the settings. If the folder already holds the finished dataset
+    with the same settings and version, nothing is done; an unfinished one is written again.
 
     Args:
-        root: folder to write to, made if absent.
+        root: folder to write to, created if it does not exist.
         settings: what to write.
-        workers: processes; the files do not depend on it.
+        workers: number of processes; the files do not depend on it.
 
     Returns:
         ``root``.
 
     Raises:
-        FileExistsError: the folder holds something else.
+        FileExistsError: if the folder holds something else.
     """
     root = Path(root)
     manifest = root / MANIFEST
@@ -153,7 +153,7 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
 
 
 def _with_later_settings(manifest: dict) -> dict:
-    """A manifest with the settings that did not exist when it was written, at their defaults."""
+    """A manifest, with later settings that it does not have added at their defaults."""
     old = json.loads(json.dumps(asdict(Difficulty())))
     return {'by_split': {}, **manifest, 'difficulty': {**old, **manifest.get('difficulty', {})}}
 
@@ -191,7 +191,7 @@ def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> N
 def person_annotations(labels: FrameLabels, image: dict) -> list[dict]:
     """The persons of one frame as PoseTrack18 annotations.
 
-    A person is labeled if at least three joints are inside the image and one is visible.
+    A person is labeled if at least three joints are inside the image and at least one is visible.
 
     Args:
         labels: truth about the frame.
@@ -203,7 +203,7 @@ def person_annotations(labels: FrameLabels, image: dict) -> list[dict]:
         if inside.sum() < _MIN_JOINTS or not keypoints[:, 2].any():
             continue
         low, high = keypoints[inside, :2].min(0), keypoints[inside, :2].max(0)
-        # The joints' extent times 1.3, cut to the image.
+        # The joints' extent times 1.3, clipped to the image.
         grow = 0.15 * (high - low)
         low = np.maximum(low - grow, 0)
         high = np.minimum(high + grow, [image['width'], image['height']])

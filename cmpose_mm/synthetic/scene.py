@@ -1,4 +1,4 @@
-"""Scenes: people, occluders, camera and light, and what a frame of one looks like and contains."""
+"""Scenes of people, occluders, camera and light, with the image and labels of their frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .textures import (
 )
 
 FRAME_RATE = 25.0
-_SUBFRAMES = 5  # odd, so that the middle one is the labeled instant
+_SUBFRAMES = 5  # odd, so that the middle one is at the labeled time
 
 
 @dataclass
@@ -31,20 +31,21 @@ class Difficulty:
 
     Attributes:
         people: smallest and largest number of persons in a scene.
-        occluder_coverage: summed area of the occluders as a share of the image.
+        occluder_coverage: total area of the occluders as a share of the image.
         occluder_size: smallest and largest area of one occluder as a share of the image.
         moving_occluders: share of the occluders that move.
         occluder_speed: factor on the motion of occluders, on top of `speed`.
         crossing: probability that a person's path crosses another's in front of the camera.
-        motion_blur: share of the videos with an open shutter (up to a full frame interval).
+        motion_blur: share of the videos with motion blur (exposures of up to a frame interval).
         defocus: share of the videos that go out of focus and back.
         max_defocus: largest standard deviation of defocus in pixels.
         low_light: share of the videos in low light.
-        max_darkness: largest share of the light that is lost in them. The sensor amplifies what is
-            left: its noise grows by one over the root of the light.
-        speed: factor on all motion of people and occluders (1 is natural at 25 frames a second).
-        facing_away: share of the people seen from behind, at most 0.85; a fixed 0.15 turn any way
-            and the rest faces the camera. From behind, left and right are hard to tell apart.
+        max_darkness: largest share of the light that these videos lose. The noise grows with one
+            over the square root of the remaining light.
+        speed: factor on all motion of people and occluders (1 is natural at 25 frames per second).
+        facing_away: share of the people seen from behind, at most 0.85. A fixed share of 0.15 faces
+            any direction; the rest faces the camera. From behind, left and right are hard to tell
+            apart.
     """
 
     people: tuple[int, int] = (1, 3)
@@ -93,7 +94,7 @@ class Difficulty:
 
 @dataclass
 class Person:
-    """One body, how it moves and what it wears (texture by the names that `body.Solid` uses)."""
+    """One body, its motion and its clothes (textures, by the names that `body.Solid` uses)."""
 
     build: body.Build
     motion: body.Motion
@@ -102,12 +103,12 @@ class Person:
 
 @dataclass
 class Occluder:
-    """A flat thing between camera and people.
+    """A flat object between camera and people.
 
     Attributes:
         texture, coverage: (h, w, 3) uint8 and (h, w) float32.
-        corner: (2,) top left in pixels at time 0.
-        velocity: (2,) pixels a second.
+        corner: (2,) top left corner in pixels at time 0.
+        velocity: (2,) pixels per second.
         depth: distance in meters.
     """
 
@@ -120,7 +121,7 @@ class Occluder:
 
 @dataclass
 class Scene:
-    """Everything a frame is a function of, besides time. Times are in seconds around 0."""
+    """Everything that determines a frame, except its time. Times are in seconds around 0."""
 
     height: int
     width: int
@@ -139,7 +140,7 @@ class Scene:
     shutter: float = 0.0
     """Exposure as a share of the frame interval."""
     defocus: float = 0.0
-    """Largest standard deviation in pixels, reached once in the video."""
+    """Largest standard deviation in pixels, at ``defocus_time``."""
     defocus_time: float = 0.0
     gain: np.ndarray = field(default_factory=lambda: np.ones(3))
     noise: float = 0.0
@@ -156,11 +157,11 @@ class Scene:
 
 @dataclass
 class FrameLabels:
-    """Truth about the persons of one frame, pixels of the image.
+    """True labels of the persons in one frame, in pixels of the image.
 
     Attributes:
-        keypoints: (P, 15, 3) x, y and 1 (visible), 0 (hidden); all zero outside the image.
-        head_boxes: (P, 4) xywh around the whole head, also where it leaves the image.
+        keypoints: (P, 15, 3) x, y, and 1 if visible or 0 if hidden; all zero outside the image.
+        head_boxes: (P, 4) xywh around the whole head, even where it leaves the image.
     """
 
     keypoints: np.ndarray
@@ -173,11 +174,11 @@ def render_frame(scene: Scene, t: float, rng: np.random.Generator) -> tuple[np.n
     Args:
         scene: what to render.
         t: middle of the exposure.
-        rng: source of the sensor's noise, nothing else.
+        rng: source of the sensor's noise.
 
     Returns:
-        (H, W, 3) uint8 BGR image with blur and noise, and the sharp canvas at ``t`` itself (depth
-        and owners of the pixels).
+        (H, W, 3) uint8 BGR image with blur and noise, and the sharp canvas at time ``t``, with
+        depth and owners of the pixels.
     """
     if scene.shutter > 0:
         offsets = (np.arange(_SUBFRAMES) / (_SUBFRAMES - 1) - 0.5) * scene.shutter / FRAME_RATE
@@ -244,16 +245,16 @@ def _shadow(canvas: Canvas, camera: Camera, points: dict[str, np.ndarray], groun
     canvas.image[low[1] : high[1], low[0] : high[0]] *= 1 - share[..., None]
 
 
-# How far behind the surface a joint may lie and still count as seen, in meters: the thickest body
-# part around it plus a little, so that only a surface of something else hides it.
+# How far behind the surface a joint may lie and still count as visible, in meters: a little more
+# than the thickest body part around it, so that only other surfaces hide it.
 _SKIN_DEPTH = {'hip': 0.16, 'shoulder': 0.13, 'head_bottom': 0.13, 'head_top': 0.14}
 
 
 def frame_labels(scene: Scene, t: float, canvas: Canvas) -> FrameLabels:
     """Joints and head boxes of every person of the scene at time ``t``.
 
-    A joint is visible if the pixel on it shows its own person at the joint's depth, so a joint is
-    hidden by an occluder, by another person or by its own body (a nose seen from behind).
+    A joint is visible if its pixel shows its own person at the joint's depth. So occluders, other
+    persons and the person's own body can hide it, as in the case of a nose seen from behind.
 
     Args:
         scene: the scene.
@@ -261,7 +262,7 @@ def frame_labels(scene: Scene, t: float, canvas: Canvas) -> FrameLabels:
         canvas: sharp rendering of the scene at ``t``.
 
     Returns:
-        Labels of all persons, also of those outside the image.
+        Labels of all persons, including those outside the image.
     """
     camera = scene.camera_at(t)
     keypoints = np.zeros((len(scene.people), len(JOINT_NAMES), 3))
@@ -306,8 +307,8 @@ def sample_scene(
     Args:
         appearance: source of textures, colors, bodies, background and light.
         motion: source of actions, paths, occluders' positions, camera motion and blur.
-        difficulty: how hard it shall be.
-        duration: length in seconds; the scene is staged for times within half of it around 0.
+        difficulty: how hard the scene is.
+        duration: length in seconds; the scene is made for the times -duration / 2 to duration / 2.
         height, width: image size in pixels.
     """
     focal = height * motion.uniform(1.15, 1.45)
@@ -387,7 +388,7 @@ def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> lis
     slots = motion.permutation((np.arange(count) + 0.5) / count - 0.5)
     for i, depth in enumerate(depths):
         if i > 0 and motion.random() < difficulty.crossing:
-            # Walks across and meets the previous person on the image at some time.
+            # Walks across and meets the previous person in the image at some time.
             other = people[-1].motion
             when = motion.uniform(-0.4, 0.4) * duration
             where = (other.root + other.velocity * when)[0] / depths[i - 1]
@@ -407,7 +408,7 @@ def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> lis
 def _sample_occluders(
     appearance, motion, difficulty, scene: Scene, nearest: float, duration: float
 ) -> list[Occluder]:
-    """Occluders in front of people until their summed area is the wanted share of the image."""
+    """Occluders in front of people, until their total area is the wanted share of the image."""
     left = difficulty.occluder_coverage * scene.height * scene.width
     occluders = []
     while left > 50:
@@ -416,7 +417,7 @@ def _sample_occluders(
         h = int(np.clip((area * aspect) ** 0.5, 5, scene.height))
         w = int(np.clip(area / h, 5, scene.width))
         texture = tiled(random_texture(appearance), h, w)
-        # In front of some person at some time of the video.
+        # In front of a random person at a random time of the video.
         target = scene.people[motion.integers(len(scene.people))]
         when = motion.uniform(-0.5, 0.5) * duration
         points = body.pose_points(target.build, target.motion, when, scene.ground)

@@ -1,7 +1,7 @@
-"""The test bed: one fixed synthetic dataset that asks what temporal context is worth.
+"""The test bed: one fixed synthetic dataset for measuring what temporal context is worth.
 
-Results on it compare only if the files are the same, so nothing in it can be set, and checksums
-tell whether two copies are equal. `docs/synthetic.md` describes it.
+Results can be compared only if the files are the same. So it has no settings, and checksums show
+whether two copies are equal. `docs/synthetic.md` describes it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ CLEAN = Difficulty(
     defocus=0.0,
     speed=2.0,
 )
-"""Fast people, nothing in front of them. The other splits change this in what they are named for.
+"""Fast people with nothing in front of them. The other splits change what they are named after.
 
-Occluders are small and cross their own width within a frame or two, so that a neighboring frame
-shows most of what they hide.
+Occluders are small and move by their own width within a frame or two, so a neighboring frame shows
+most of what they hide.
 """
 SPLITS = {
     'clean': CLEAN,
@@ -37,7 +37,7 @@ SPLITS = {
     'blurred': replace(
         CLEAN,
         occluder_coverage=0.06,
-        occluder_speed=1.5,  # per exposure five renderings are averaged: faster would show them
+        occluder_speed=1.5,  # faster ones would show the five renderings averaged per exposure
         motion_blur=1.0,
         defocus=0.5,
         max_defocus=3.0,
@@ -54,10 +54,10 @@ TEST_BED = Settings(
     seed=2026,
     by_split={'train': tuple(SPLITS.values()), **{s: (d,) for s, d in SPLITS.items()}},
 )
-"""Version 1 of the test bed. Whoever changes it gives it another number."""
+"""Version 1 of the test bed. A change of the test bed needs another number."""
 
 OPENCV_VERSIONS = ('4.11.0', '4.12.0')
-"""With which images are known to have these checksums; others may draw or compress differently."""
+"""Versions whose images have these checksums; others may draw or compress differently."""
 SHA256 = {
     'annotations': {
         'train': 'f83543007f909f0fcbb525230f0737c89cbb47c1e31f3190a687ea7bbf637692',
@@ -78,7 +78,7 @@ SHA256 = {
 
 
 def folder_sha256(folder: str | Path) -> str:
-    """Checksum over the names and bytes of all files in a folder, in the order of their names."""
+    """Checksum over the names and bytes of all files in a folder, sorted by name."""
     folder = Path(folder)
     total = hashlib.sha256()
     for name in sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()):
@@ -87,7 +87,7 @@ def folder_sha256(folder: str | Path) -> str:
 
 
 def differences(root: str | Path, expected: dict[str, dict[str, str]] = SHA256) -> list[str]:
-    """One sentence for each folder of a test bed that is not as its checksums say.
+    """One sentence for each folder of a test bed that does not match its checksum.
 
     Args:
         root: of the dataset.

@@ -1,4 +1,4 @@
-"""Procedural textures and backgrounds: BGR uint8 images made from a random generator alone."""
+"""Procedural textures and backgrounds: BGR uint8 images that depend only on a random generator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def skin_color(rng: np.random.Generator) -> np.ndarray:
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, octaves=(3, 6, 12, 24)):
-    """(height, width) float32 noise in 0..1 from several scales of white noise; it tiles."""
+    """(height, width) float32 noise, 0 to 1, from several scales of white noise; it tiles."""
     total = np.zeros((height, width), np.float32)
     for cells in octaves:
         grid = rng.random((cells, max(cells * width // height, 1)), dtype=np.float32)
@@ -48,7 +48,7 @@ def random_texture(
         rng: source of all randomness.
         size: side in texels.
         saturation: range of its two colors' saturation.
-        contrast: range of the pattern's strength, 1 for the second color in full.
+        contrast: range of the pattern's strength; with 1 it has the full second color.
     """
     first, second = random_color(rng, saturation), random_color(rng, saturation)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
@@ -80,7 +80,7 @@ def random_texture(
 def shirt_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> np.ndarray:
     """A (size, size, 3) uint8 shirt: rows from hem to neck, columns once around, front at 0.
 
-    The back is plain cloth. In front there may be an open jacket, a row of buttons or a print.
+    The back is plain cloth. The front may have an open jacket, a row of buttons or a print.
     """
     image = random_texture(rng, size, contrast=(0.0, 0.6)).astype(np.float32)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
@@ -100,10 +100,10 @@ def shirt_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) ->
 def head_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> np.ndarray:
     """A (size, size, 3) uint8 head: rows from chin to crown, columns once around, face at 0.
 
-    The face looks from column 0 (and wraps around); hair covers back and crown.
+    The face is centered on column 0 and wraps around; hair covers back and crown.
     """
     hair = random_color(rng, (0.0, 0.7), (0.05, 0.75))
-    if np.abs(hair - skin).sum() < 120:  # a face must differ from a back of a head
+    if np.abs(hair - skin).sum() < 120:  # a face must differ from the back of a head
         hair = hair * 0.3
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     x = (x + 0.5) % 1 - 0.5  # -0.5..0.5, face at 0
@@ -124,13 +124,13 @@ def head_texture(rng: np.random.Generator, skin: np.ndarray, size: int = 64) -> 
 def render_background(
     rng: np.random.Generator, height: int, width: int, horizon: float, focal: float, depth: float
 ) -> np.ndarray:
-    """A room or yard: a textured floor in perspective before a wall with pictures and furniture.
+    """A room or yard: a textured floor in perspective, and a wall with pictures and furniture.
 
     Args:
         rng: source of all randomness.
         height, width: size in pixels.
         horizon: row of the horizon in pixels.
-        focal: focal length in pixels, times the camera's height over the floor in meters.
+        focal: focal length in pixels, multiplied by the camera's height above the floor in meters.
         depth: distance of the wall in meters.
 
     Returns:
@@ -163,14 +163,14 @@ def _floor_and_wall(rng, height, width, horizon, focal, depth) -> np.ndarray:
         cv2.remap(floor, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
         cv2.remap(wall, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
     ).astype(np.float32)
-    # A far floor's texture aliases: fade it into its mean color.
+    # A distant floor's texture aliases, so fade it into its mean color.
     fade = np.where(is_floor, 0.8 * np.clip(distance / np.float32(depth), 0, 1) ** 1.5, 0)
     image += fade[..., None].astype(np.float32) * (floor.mean((0, 1), dtype=np.float32) - image)
     return image
 
 
 def _blend(image: np.ndarray, patch: np.ndarray, coverage: np.ndarray, x: int, y: int) -> None:
-    """Draws a patch (h, w, 3) of given coverage (h, w) into the image, top left at (x, y)."""
+    """Draws a patch (h, w, 3) with coverage (h, w) into the image, its top left at (x, y)."""
     top, left = max(-y, 0), max(-x, 0)
     window = image[max(y, 0) : max(y + len(patch), 0), max(x, 0) : max(x + patch.shape[1], 0)]
     end = (slice(top, top + window.shape[0]), slice(left, left + window.shape[1]))
@@ -184,7 +184,7 @@ def tiled(texture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def random_outline(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(height, width) float32 coverage in 0..1 of a box, a post, a bush or an ellipse."""
+    """(height, width) float32 coverage, 0 to 1, of a box, a post, a bush or an ellipse."""
     mask = np.zeros((height, width), np.uint8)
     kind = rng.choice(['box', 'bush', 'ellipse'])
     if kind == 'box':

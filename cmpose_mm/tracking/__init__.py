@@ -1,6 +1,6 @@
-"""Track ids for persons in video: an online tracker, and one for prediction files.
+"""Track ids for persons in video: an online tracker, and a function for whole videos.
 
-Needs NumPy and SciPy only.
+Needs only NumPy and SciPy.
 """
 
 from .box_smoother import BoxSmoother

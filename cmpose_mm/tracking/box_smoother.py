@@ -7,19 +7,19 @@ import numpy as np
 from .checks import finite_array, valid_boxes
 
 _ONE_FRAME = np.array([[1.0, 0.0], [-1.0, 1.0]])  # (1, u) -> (1, u - 1)
-_FORGOTTEN = 1e-6  # summed weight of a track that no longer matters
+_FORGOTTEN = 1e-6  # tracks whose weights sum to less no longer matter
 
 
 class BoxSmoother:
-    """Takes the jitter out of the boxes of each track, online.
+    """Removes the jitter from the boxes of each track, online.
 
-    A smoothed box is the present value of straight lines through all boxes of the track so far, for
-    center x and y and the logarithms of width and height, fitted by least squares. A box that
-    is n frames old has weight decay^n. So a person who moves evenly is not lagged behind, and a
-    person who was not seen for a while starts anew.
+    Straight lines are fitted by least squares to the boxes of the track so far: to center x and y
+    and the logarithms of width and height. A box that is n frames old has weight decay^n. The
+    smoothed box is the value of these lines at the current frame. So boxes do not lag behind a
+    person who moves steadily, and a person who was not seen for a while starts anew.
 
     Args:
-        decay: from 0, which leaves boxes as they are, to below 1.
+        decay: from 0, which leaves boxes unchanged, to below 1.
 
     Raises:
         ValueError: if `decay` is out of range.
@@ -34,7 +34,7 @@ class BoxSmoother:
         self._sums: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def update(self, ids: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """Takes the boxes of the next frame. A frame without persons counts, too.
+        """Smooths the boxes of the next frame. Call it for frames without persons, too.
 
         Args:
             ids: (P,) track ids; persons with a negative id keep their boxes.
@@ -44,8 +44,8 @@ class BoxSmoother:
             (P, 4) smoothed boxes.
 
         Raises:
-            ValueError: one sentence about a repeated id or a box that is not finite or has no
-                extent. The smoother is then as before the call.
+            ValueError: one sentence about a repeated id, or a box that is not finite or has no
+                area. The smoother is then unchanged.
         """
         ids = finite_array('ids', ids, (len(boxes),)).astype(np.int64)
         smoothed = valid_boxes(boxes, len(ids))

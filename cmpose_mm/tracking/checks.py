@@ -1,4 +1,4 @@
-"""What trackers accept."""
+"""Checks of the trackers' input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def finite_array(name: str, values: object, shape: tuple[int, ...]) -> np.ndarray:
-    """A float64 copy of `values`, of this shape and finite.
+    """A float64 copy of `values`, checked to be finite and of this shape.
 
     Raises:
         ValueError: one sentence about the first value that is wrong.
@@ -25,7 +25,7 @@ def valid_boxes(boxes: object, count: int) -> np.ndarray:
     """A float64 copy of (count, 4) boxes x1, y1, x2, y2.
 
     Raises:
-        ValueError: one sentence about the first box that is not finite or has no extent.
+        ValueError: one sentence about the first box that is not finite or has no area.
     """
     array = finite_array('boxes', boxes, (count, 4))
     bad = np.flatnonzero((array[:, 2:] <= array[:, :2]).any(axis=1))

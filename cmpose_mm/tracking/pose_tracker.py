@@ -1,6 +1,6 @@
 """Online tracking of persons by their poses and boxes.
 
-Shapes: P persons of a frame, M tracks, J = 15 joints in the order of `JOINT_NAMES`. Positions are
+Shapes: P persons in a frame, M tracks, J = 15 joints in the order of `JOINT_NAMES`. Positions are
 in pixels of the image, boxes are x1, y1, x2, y2.
 """
 
@@ -11,21 +11,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
 from .checks import finite_array, valid_boxes
 from .similarity import box_area, box_iou, object_keypoint_similarity
 
-_VELOCITY_GAIN = 0.5  # share of a new measurement
+_VELOCITY_GAIN = 0.5  # weight of a new measurement
 
 
 @dataclass
 class TrackBoxes:
-    """Where tracks are expected.
+    """Boxes where tracks are expected.
 
     Attributes:
         ids: (M,) int64 track ids, ascending.
         boxes: (M, 4) x1, y1, x2, y2 in pixels of the image.
-        scores: (M,) box score of the person that was last seen.
+        scores: (M,) box score of the person when last seen.
     """
 
     ids: np.ndarray
@@ -46,10 +47,10 @@ class _Track:
     def see(
         self, joints: np.ndarray, joint_seen: np.ndarray, box: np.ndarray, score: float
     ) -> None:
-        """Takes over where the person is now, and how fast it has moved since last seen.
+        """Updates the position, and the velocity since the person was last seen.
 
-        Joints tell the motion better than boxes, whose edges jitter with every raised arm. They
-        also tell it where the box itself was only predicted.
+        Joints measure the motion better than boxes, whose edges jump with every raised arm. They
+        also measure it where the box itself was only predicted.
         """
         both = self.joint_seen & joint_seen
         if both.any():
@@ -64,14 +65,14 @@ class _Track:
 class PoseTracker:
     """Gives persons the same id in all frames of a video, one frame at a time.
 
-    In each frame, tracks are assigned to persons so that the summed similarity is largest
-    (Hungarian method). Similarity mixes the similarity of joints (OKS) and of boxes (IoU), both
-    with the track moved on at constant velocity. A person without track starts a new one. A track
-    without person is kept for some frames, and also looked for where it was last seen: a person
-    who left the image often comes back there.
+    In each frame, tracks are assigned to persons so that the sum of their similarities is largest
+    (Hungarian method). The similarity combines that of joints (OKS) and of boxes (IoU), after the
+    track is moved on at constant velocity. A person without a track starts a new one. A track
+    without a person is kept for some frames, and is also looked for where it was last seen, since a
+    person who left the image often comes back there.
 
-    Ids count from 0 and are never used again. They depend on what the persons are, not on their
-    order in a frame. A new video needs a new tracker.
+    Ids count from 0 and are never reused. They do not depend on the order of the persons in a
+    frame. A new video needs a new tracker.
 
         >>> tracker = PoseTracker()
         >>> for frame in frames:
@@ -79,11 +80,11 @@ class PoseTracker:
 
     Args:
         min_score: persons with a smaller box score get no id and start no track.
-        min_joint_score: joints with this score or less do not count. A pair of persons without a
-            common joint is compared by boxes alone.
-        min_similarity: a track and a person that are no more similar than this are never paired.
-        oks_weight: share of OKS in the similarity, the rest is IoU; 0 and 1 use one of them.
-        memory: frames for which a track that is not seen is kept.
+        min_joint_score: joints with this score or less do not count. A track and a person without
+            common joints are compared by boxes alone.
+        min_similarity: a track and a person with this similarity or less are never matched.
+        oks_weight: weight of OKS in the similarity; IoU has the rest. 0 and 1 use only one of them.
+        memory: number of frames for which a track that is not seen is kept.
 
     Raises:
         ValueError: if an option is out of range.
@@ -118,11 +119,11 @@ class PoseTracker:
         boxes: np.ndarray,
         box_scores: np.ndarray,
     ) -> np.ndarray:
-        """Takes the next frame and tells who is in it. A frame without persons counts, too.
+        """Returns the ids of the next frame's persons. Call it for frames without persons, too.
 
         Args:
             keypoints: (P, J, 2) pixels of the image.
-            keypoint_scores: (P, J), 0 for a joint that is absent.
+            keypoint_scores: (P, J), 0 for absent joints.
             boxes: (P, 4) x1, y1, x2, y2 in pixels of the image.
             box_scores: (P,).
 
@@ -130,8 +131,8 @@ class PoseTracker:
             (P,) int64 track ids, -1 for persons with a box score below `min_score`.
 
         Raises:
-            ValueError: one sentence about the first value that is not finite, box without extent
-                or array of another shape. The tracker is then as before the call.
+            ValueError: one sentence about the first value that is not finite, box without area or
+                array of another shape. The tracker is then unchanged.
         """
         count, num_joints = len(boxes), len(JOINT_NAMES)
         keypoints = finite_array('keypoints', keypoints, (count, num_joints, 2))
@@ -139,7 +140,7 @@ class PoseTracker:
         boxes = valid_boxes(boxes, count)
         box_scores = finite_array('box_scores', box_scores, (count,))
 
-        # sorted by value, so that neither ties nor new ids depend on the order in the frame
+        # Sorted by value, so that neither ties nor new ids depend on the order in the frame.
         values = np.column_stack(
             [boxes, box_scores, keypoints.reshape(count, 2 * num_joints), keypoint_scores]
         )
@@ -165,11 +166,11 @@ class PoseTracker:
         return ids
 
     def predict_boxes(self) -> TrackBoxes:
-        """Where the persons of the last frame are expected in the next one.
+        """Boxes where the persons of the last frame are expected in the next one.
 
         For frames on which no detector runs: estimate poses in these boxes and pass both to
-        `update`. Tracks without person in the last frame are left out, as nothing tells that they
-        are in the image.
+        `update`. Tracks without a person in the last frame are left out, since they may not be in
+        the image.
         """
         tracks = [track for track in self._tracks if track.age == 0]
         return TrackBoxes(
@@ -181,7 +182,7 @@ class PoseTracker:
     def _assign(
         self, joints: np.ndarray, joint_seen: np.ndarray, boxes: np.ndarray
     ) -> dict[int, _Track]:
-        """The track of each person that has one, by place of the person."""
+        """The track of each person that has one, by the person's index."""
         if not self._tracks or not len(boxes):
             return {}
         ages = np.array([track.age for track in self._tracks])
@@ -189,7 +190,7 @@ class PoseTracker:
         moved = self._similarity(shifts, joints, joint_seen, boxes)
         stayed = self._similarity(np.zeros_like(shifts), joints, joint_seen, boxes)
         similarity = np.where(ages[:, None] > 1, np.maximum(moved, stayed), moved)
-        # a pair that may not be is worth nothing, like no pair
+        # A forbidden pair is worth nothing, just like no pair.
         worth = np.maximum(similarity - self.min_similarity, 0)
         pairs = zip(*linear_sum_assignment(worth, maximize=True))
         return {person: self._tracks[row] for row, person in pairs if worth[row, person] > 0}
@@ -197,7 +198,7 @@ class PoseTracker:
     def _similarity(
         self, shifts: np.ndarray, joints: np.ndarray, joint_seen: np.ndarray, boxes: np.ndarray
     ) -> np.ndarray:
-        """(M, P) similarity of all tracks, moved by `shifts` (M, 2), to persons."""
+        """(M, P) similarity of all tracks, moved by `shifts` (M, 2), to the persons."""
         track_boxes = np.stack([t.box for t in self._tracks]) + np.tile(shifts, 2)
         iou = box_iou(track_boxes, boxes)
         oks = object_keypoint_similarity(

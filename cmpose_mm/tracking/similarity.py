@@ -1,4 +1,4 @@
-"""How alike persons of two frames are: by their boxes, and by their joints.
+"""Similarity of persons in two frames, by their boxes and by their joints.
 
 Shapes: A and B persons, J = 15 joints in the order of `JOINT_NAMES`. Positions are in pixels of
 the image.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..posetrack.joints import JOINT_SIGMAS
+from cmpose_mm.posetrack.joints import JOINT_SIGMAS
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def box_area(boxes: np.ndarray) -> np.ndarray:
-    """(A,) square pixels of boxes (A, 4) x1, y1, x2, y2."""
+    """(A,) areas in square pixels of boxes (A, 4) x1, y1, x2, y2."""
     return np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
 
@@ -40,14 +40,14 @@ def object_keypoint_similarity(
     first_areas: np.ndarray,
     second_areas: np.ndarray,
 ) -> np.ndarray:
-    """OKS: mean of exp(-d^2 / (2 area (2 sigma)^2)) over the joints that both persons show.
+    """OKS: mean of exp(-d^2 / (2 area (2 sigma)^2)) over the joints that count in both persons.
 
     Args:
         first: (A, J, 2) joints.
         second: (B, J, 2) joints.
         first_seen: (A, J) bool, joints that count.
         second_seen: (B, J) bool.
-        first_areas: (A,) sizes of the persons in square pixels; a pair's is the mean of both.
+        first_areas: (A,) areas of the persons in square pixels; a pair has the mean of both.
         second_areas: (B,).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Track ids for whole videos in PoseTrack's form."""
+"""Track ids for whole videos in PoseTrack's format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..posetrack.annotations import MISSING_SCORE, AnnotationError, Frame, Video
-from ..posetrack.persons import person_boxes
+from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError, Frame, Video
+from cmpose_mm.posetrack.persons import person_boxes
+
 from .pose_tracker import PoseTracker
 
 
@@ -18,11 +19,11 @@ def assign_track_ids(
     progress: Callable[[list[Video]], Iterable[Video]] = iter,
     **options: float,
 ) -> list[Video]:
-    """Tracks the persons of each video; track ids that are there already play no role.
+    """Tracks the persons of each video; existing track ids are ignored.
 
-    The score of a person is the mean over its joints. A joint without score counts as sure, a joint
-    that is absent not at all. A person without box gets the extent of the joints that count times
-    1.3. Each frame that a video lists is one step in time.
+    The score of a person is the mean score of the joints. A joint without a score counts as 1, and
+    absent joints are left out. A person without a box gets the extent of the joints that count,
+    enlarged by 1.3. Each frame that a video lists is one step in time.
 
     Args:
         videos: from `read_videos`.
@@ -30,11 +31,11 @@ def assign_track_ids(
         **options: of `PoseTracker`.
 
     Returns:
-        The videos with ids that count from 0 in each, -1 for a person that is too unsure, or that
-        has no box and fewer than two joints that count.
+        The videos with ids that count from 0 in each video. Persons whose score is too low, or who
+        have no box and fewer than two joints that count, get -1.
 
     Raises:
-        AnnotationError: one sentence for a box without extent.
+        AnnotationError: one sentence about a box without area.
     """
     return [_track(video, PoseTracker(**options)) for video in progress(videos)]
 

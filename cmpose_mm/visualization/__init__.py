@@ -1,6 +1,7 @@
-"""Pictures: poses over frames, and what CM-Pose's token enhancement selected and merged."""
+"""Pictures of poses over frames, and of the details of a method's decisions."""
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
+
 from .causal_tokens import (
     crop_person,
     crop_points,

@@ -1,6 +1,6 @@
-"""What CM-Pose looked at: causal tokens, clusters and similarity, drawn on the person's crop.
+"""Causal tokens, clusters and similarity, drawn on the person's crop.
 
-Images are BGR uint8. K joints, n causal tokens a joint, N = h * w cells of the token grid; cell
+Images are BGR uint8. K joints, n causal tokens per joint, N = h * w cells of the token grid; cell
 (y, x) is token y * w + x and covers row y of h equal rows, column x of w equal columns of the crop.
 """
 
@@ -24,7 +24,7 @@ def joint_colors() -> np.ndarray:
 def crop_person(
     image: np.ndarray, center: np.ndarray, scale: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """Cuts out what the model saw of a person, at any resolution.
+    """Crops what the model saw of a person, at any resolution.
 
     Args:
         image: (H, W, 3) uint8, the frame.
@@ -39,16 +39,16 @@ def crop_person(
 def crop_points(
     points: np.ndarray, center: np.ndarray, scale: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """(..., 2) points from pixels of the image to those of `crop_person`'s result."""
+    """(..., 2) points, converted from pixels of the image to pixels of `crop_person`'s result."""
     warp = get_udp_warp_matrix(np.asarray(center), np.asarray(scale), 0, output_size=size)
     return np.asarray(points) @ warp[:, :2].T + warp[:, 2]
 
 
 def token_grid(num_tokens: int, aspect: float) -> tuple[int, int]:
-    """(h, w) of ``num_tokens`` cells in a grid whose height is ``aspect`` times its width.
+    """(h, w) of a grid with ``num_tokens`` cells whose height is ``aspect`` times its width.
 
     Raises:
-        ValueError: if no such grid has that many cells.
+        ValueError: if there is no such grid.
     """
     height = round((num_tokens * aspect) ** 0.5)
     width = num_tokens // max(height, 1)
@@ -79,12 +79,12 @@ def _check_one_value_a_cell(name: str, values: np.ndarray, grid: tuple[int, int]
 def draw_causal_tokens(
     crop: np.ndarray, causal_tokens: np.ndarray, grid: tuple[int, int]
 ) -> np.ndarray:
-    """The cells that the joints selected, each in its joint's color; the rest is darkened.
+    """Draws the cells that the joints selected, in the joints' colors; the rest is darkened.
 
     Args:
         crop: (H, W, 3) uint8 BGR.
-        causal_tokens: (15, n) int cells, best first; a cell that several joints selected shows the
-            last one's color.
+        causal_tokens: (15, n) int cells, best first; a cell that several joints selected has the
+            color of the last.
         grid: (h, w) of the tokens.
 
     Raises:
@@ -103,9 +103,9 @@ def draw_causal_tokens(
 
 
 def draw_clusters(crop: np.ndarray, cluster_ids: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """The clusters of the other cells: each filled with its mean color and outlined.
+    """Draws the clusters of the other cells, each filled with its mean color and outlined.
 
-    So the picture shows what merging leaves over; causal cells keep their pixels.
+    The picture shows what is left after merging; causal cells keep their pixels.
 
     Args:
         crop: (H, W, 3) uint8 BGR.
@@ -135,11 +135,11 @@ def draw_similarity(
     grid: tuple[int, int],
     marked: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One joint's similarity to each cell as heat over the crop, from its least to its largest.
+    """Draws a joint's similarity to each cell as heat over the crop, from smallest to largest.
 
     Args:
         crop: (H, W, 3) uint8 BGR.
-        similarity: (N,) values; a row of S.
+        similarity: (N,) values, a row of S.
         grid: (h, w) of the tokens.
         marked: (n,) int cells to outline in cyan, usually the joint's causal tokens.
 
@@ -162,11 +162,11 @@ def draw_similarity(
 
 
 def blend_heat(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """The image at half brightness under heat: red, yellow, white, the stronger the less image.
+    """The image at half brightness, covered by heat colors from red over yellow to white.
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        strength: (H, W) float in 0..1.
+        strength: (H, W) float, 0 to 1, which is also the opacity of the colors.
     """
     color = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_HOT)
     weight = strength[..., None]
@@ -174,7 +174,7 @@ def blend_heat(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 
 def heat_colors() -> np.ndarray:
-    """(256, 3) uint8 BGR, what `blend_heat` makes of mid-gray for strengths 0 to 1."""
+    """(256, 3) uint8 BGR, the result of `blend_heat` on mid-gray for strengths 0 to 1."""
     gray = np.full((1, 256, 3), 128, np.uint8)
     return blend_heat(gray, np.linspace(0, 1, 256, dtype=np.float32)[None])[0]
 
@@ -185,7 +185,7 @@ def _draw_borders(
     where: np.ndarray,
     color: tuple[int, int, int] = (255, 255, 255),
 ) -> np.ndarray:
-    """Lines between neighboring pixels of different ids, next to ``where``."""
+    """Draws lines between neighboring pixels of different ids, of which one is in ``where``."""
     border = np.zeros(ids.shape, bool)
     border[:, 1:] |= (ids[:, 1:] != ids[:, :-1]) & (where[:, 1:] | where[:, :-1])
     border[1:] |= (ids[1:] != ids[:-1]) & (where[1:] | where[:-1])
@@ -194,7 +194,7 @@ def _draw_borders(
 
 
 def joint_legend(height: int) -> np.ndarray:
-    """(height, W, 3) strip with the joints' colors and names, as in `draw_causal_tokens`."""
+    """(height, W, 3) strip with the joints' names and their colors in `draw_causal_tokens`."""
     row = height / len(JOINT_NAMES)
     size = row / 50
     strip = np.full((height, int(11 * row * 0.55) + 24, 3), 30, np.uint8)
@@ -207,7 +207,7 @@ def joint_legend(height: int) -> np.ndarray:
 
 
 def heat_legend(height: int, least: float, largest: float) -> np.ndarray:
-    """(height, W, 3) strip with `heat_colors` from the least value, below, to the largest."""
+    """(height, W, 3) strip with `heat_colors`, from the smallest value (below) to the largest."""
     strip = np.full((height, 74, 3), 30, np.uint8)
     bar = cv2.resize(heat_colors()[::-1, None], (14, height - 12), interpolation=cv2.INTER_LINEAR)
     strip[6:-6, 6:20] = bar

@@ -1,4 +1,4 @@
-"""Sheets of clips as the model gets them, so that a person sees that frames and labels agree.
+"""Sheets of clips as the model gets them, for checking by eye that frames and labels agree.
 
 T: frames of a clip, K: joints, H, W: height and width of the input in pixels.
 """
@@ -23,14 +23,14 @@ _WHITE, _GRAY, _YELLOW = (255, 255, 255), (170, 170, 170), (0, 220, 255)
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
-    """The dataset of a config, with a pipeline that keeps the joints' place in the input.
+    """The dataset of a config, with a pipeline that also packs the joints' positions in the input.
 
     Args:
         config: a whole config with dataloaders.
         split: 'train', 'val' or 'test'.
 
     Raises:
-        ValueError: if the pipeline doesn't end with PackClipInputs.
+        ValueError: if the pipeline does not end with PackClipInputs.
     """
     dataset = config[f'{split}_dataloader']['dataset'].copy()
     pipeline = [dict(transform) for transform in dataset.get('pipeline', [])]
@@ -47,13 +47,13 @@ def build_dataset(config: Config, split: str) -> BaseDataset:
 def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
     """One row of a sheet: the frames of a clip, and the targets if there are any.
 
-    The key frame has a yellow rim and the skeleton of its labels. The other frames show the *key
-    frame's* joints as dots: what moved has left its dot. The last picture, in training, shows the
-    key frame under the sum of the target heatmaps.
+    The key frame has a yellow border and the skeleton of its labels. The other frames show the *key
+    frame's* joints as dots, so moving joints have moved away from their dots. In training, the last
+    picture shows the maximum of the target heatmaps over the key frame.
 
     Args:
-        sample: what `PackClipInputs(pack_transformed=True)` gives; frames are BGR.
-        metainfo: of the dataset: joint colors and limbs.
+        sample: the result of `PackClipInputs(pack_transformed=True)`; frames are BGR.
+        metainfo: of the dataset, for joint colors and limbs.
 
     Returns:
         (h, w, 3) uint8, BGR.
@@ -98,12 +98,12 @@ def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
 def draw_sheets(
     dataset: BaseDataset, indices: Sequence[int], clips_per_sheet: int
 ) -> Iterator[np.ndarray]:
-    """Sheets with one row a clip.
+    """Sheets with one row per clip.
 
     Args:
         dataset: from `build_dataset`.
-        indices: which samples.
-        clips_per_sheet: rows of a sheet.
+        indices: of the samples.
+        clips_per_sheet: rows per sheet.
 
     Yields:
         (h, w, 3) uint8, BGR; all rows of a sheet are as wide as its widest.
@@ -144,7 +144,7 @@ def _draw_pose(
 
 
 def _blend_heatmaps(image: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """The image darkened, with the maximum over the joints' heatmaps (K, h, w) in color."""
+    """The darkened image, with the maximum of the joints' heatmaps (K, h, w) in color."""
     size = image.shape[1], image.shape[0]
     strength = cv2.resize(np.clip(heatmaps.max(axis=0), 0, 1), size, interpolation=cv2.INTER_LINEAR)
     return blend_heat(image, strength)

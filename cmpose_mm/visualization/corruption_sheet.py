@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ..corruptions import IMAGE_CORRUPTIONS, NUM_SEVERITIES, corrupt_frame, frame_of
+from cmpose_mm.corruptions import IMAGE_CORRUPTIONS, NUM_SEVERITIES, corrupt_frame, frame_of
+from cmpose_mm.images import read_image
+
 from .layout import captioned, row, stack
 
 
@@ -17,24 +19,22 @@ def corruption_sheet(
     seed: int = 0,
     height: int | None = None,
 ) -> np.ndarray:
-    """A row for each corruption: the frame as it is, then severities 1 to 5.
+    """A row for each corruption: the original frame, then severities 1 to 5.
 
     Args:
-        path: of the frame; its folder and number decide on the random numbers, as in a test.
+        path: of the frame; its folder and number decide the random numbers, as in a test.
         corruptions: some of `IMAGE_CORRUPTIONS`.
         seed: of the benchmark.
-        height: of one picture in pixels; by default the frame's own. Frames are corrupted first.
+        height: of one picture in pixels, by default that of the frame. Corruption comes first.
 
     Returns:
         (H, W, 3) uint8 BGR.
 
     Raises:
-        OSError: if the image can not be read.
+        OSError: if the image can not be read, see `read_image`.
         ValueError: see `corrupt_frame` and `frame_of`.
     """
-    image = cv2.imread(path)
-    if image is None:
-        raise OSError(f'{path}: image can not be read')
+    image = read_image(path)
     sequence, number = frame_of(path)
     rows = []
     for corruption in corruptions:

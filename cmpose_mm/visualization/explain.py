@@ -1,9 +1,10 @@
-"""Why a pose is where it is: what a method tells about its decisions, for one person.
+"""Pictures of the details of a method's decisions, for one person.
 
-A prediction with details (``test_cfg.output_details=True``) carries, for each person, those that
-its method names in ``detail_kinds``: of CM-Pose what it selected, merged and compared.
+A prediction with details (``test_cfg.output_details=True``) has, for each person, those that its
+method defines in ``detail_kinds``; in CM-Pose these are the cells it selected, the clusters it
+merged, and the similarities it compared.
 
-Images are BGR uint8. P persons, K = 15 joints, n causal tokens a joint, N = h * w cells.
+Images are BGR uint8. P persons, K = 15 joints, n causal tokens per joint, N = h * w cells.
 """
 
 from __future__ import annotations
@@ -43,15 +44,15 @@ _SCORE_THR = 0.2
 
 @dataclass(frozen=True)
 class PersonDetails:
-    """One person's prediction with what the method tells about its decisions.
+    """One person's prediction with the details of the method's decisions.
 
     Attributes:
         keypoints: (15, 2) pixels of the image.
         keypoint_scores: (15,).
         input_center, input_scale: (2,) each, the crop in pixels of the image.
-        details: Name of each detail -> its values: (15, n) cells, (N,) labels, (N,) or (15, N)
-            heat. Each is also an attribute of its name.
-        kinds: Name of each detail -> ``'cells'``, ``'labels'`` or ``'heat'``, see `VideoMethod`.
+        details: name of each detail -> its values: (15, n) cells, (N,) labels, (N,) or (15, N)
+            heat. Each is also an attribute with that name.
+        kinds: name of each detail -> ``'cells'``, ``'labels'`` or ``'heat'``, see `VideoMethod`.
         grid: (h, w), h * w = N.
     """
 
@@ -77,16 +78,16 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
     """One person of a prediction.
 
     Args:
-        sample: a data sample as the model returns it; the dict that MMEngine's ``DumpResults``
-            makes of it; or a flat dict with the same fields. Fields may have a leading axis for P
-            persons; without it they belong to the only one. ``detail_kinds`` names the details;
-            predictions of version 0.1, which have none, are those of CM-Pose.
-        person: which of the P.
+        sample: a data sample as returned by the model, the dict that MMEngine's ``DumpResults``
+            makes of it, or a flat dict with the same fields. Fields may have a leading axis for P
+            persons; without it they belong to the only person. ``detail_kinds`` names the details.
+            Without it, as in version 0.1, they are assumed to be those of CM-Pose.
+        person: index of the person.
 
     Raises:
         KeyError: if the prediction lacks a field, usually because it was made without details.
-        IndexError: if it has no such person.
-        ValueError: if the shapes don't fit together.
+        IndexError: if there is no such person.
+        ValueError: if the shapes do not fit together.
     """
     fields = _fields(sample)
     kinds = fields.get('detail_kinds', CMPose.detail_kinds)
@@ -121,7 +122,7 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
 
 
 def _of_person(fields: dict, name: str, person: int, stacked: bool) -> np.ndarray:
-    """A field's values of one person; ``stacked``: it has an axis for persons."""
+    """A field's values for one person; ``stacked`` fields have an axis for persons."""
     if name not in fields:
         why = '' if name in _SHAPES else '; expected model.test_cfg.output_details=True'
         raise KeyError(f'the prediction has no {name}{why}')
@@ -150,12 +151,12 @@ def _array(value) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Panel:
-    """An image (H, W, 3) uint8 BGR and what it shows.
+    """A picture with its caption.
 
     Attributes:
         caption: of the picture.
-        image: the picture.
-        heat: (h, w) float, the values behind it; None where colors stand for no values.
+        image: (H, W, 3) uint8 BGR.
+        heat: (h, w) float, the values that the colors show; None if they show no values.
     """
 
     caption: str
@@ -171,8 +172,8 @@ class Explanation:
         pose: the predicted joints.
         details: a picture of each detail: the cells that each joint selected, in the joint's color;
             groups of cells, each in its mean color; or a value for each cell as heat. Each is also
-            an attribute of the detail's name.
-        joint_colors: whether a picture shows colors of joints.
+            an attribute with the detail's name.
+        joint_colors: whether a picture shows the joints' colors.
     """
 
     pose: Panel
@@ -196,7 +197,7 @@ class Explanation:
 
     @property
     def panels(self) -> list[Panel]:
-        """All, from left to right."""
+        """All panels, from left to right."""
         return [self.pose, *self.details.values()]
 
     def picture(self) -> np.ndarray:
@@ -213,9 +214,9 @@ class Explanation:
         return row(parts)
 
     def figure(self) -> Figure:
-        """The same as a matplotlib figure: one axes a panel, a legend of joints, color bars.
+        """The same as a matplotlib figure: one axes per panel, a legend of joints, color bars.
 
-        The figure is not registered with pyplot: it shows as the result of a notebook's cell (after
+        The figure is not registered with pyplot. It shows as the result of a notebook's cell (after
         ``%matplotlib inline``), and ``figure.savefig(path)`` works with any backend.
         """
         from matplotlib.cm import ScalarMappable
@@ -254,22 +255,22 @@ def explain(
     height: int = 384,
     score_thr: float = _SCORE_THR,
 ) -> Explanation:
-    """Draws what the method tells about its decisions for one person.
+    """Draws the details of the method's decisions for one person.
 
-    In a notebook, ``explain(sample).figure()``.
+    In a notebook, use ``explain(sample).figure()``.
 
     Args:
         sample: a prediction with details, see `person_details`.
         image: (H, W, 3) uint8 BGR, the frame; read from the sample's ``img_path`` by default.
-        person: which person of the prediction.
-        joint: whose heat is shown, of details with heat for each joint; one of `JOINT_NAMES`.
+        person: index of the person in the prediction.
+        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
         height: of the panels in pixels; the width follows from the crop.
         score_thr: joints below this score are left out of the pose.
 
     Raises:
         KeyError: if the prediction has no details.
-        OSError: if the frame can't be read.
-        ValueError: if there is no such joint, or shapes don't fit together.
+        OSError: if the frame cannot be read.
+        ValueError: if there is no such joint, or the shapes do not fit together.
     """
     if joint not in JOINT_NAMES:
         raise ValueError(f'joint is {joint!r}, expected one of {", ".join(JOINT_NAMES)}')
@@ -290,7 +291,7 @@ def explain(
 
 
 def _detail_panel(person: PersonDetails, name: str, crop: np.ndarray, joint: str) -> Panel:
-    """The picture of one detail over the crop; of heat a joint, that of ``joint``."""
+    """The picture of one detail over the crop; if it has heat for each joint, that of ``joint``."""
     values, kind, caption = person.details[name], person.kinds[name], name.replace('_', ' ')
     if kind == 'cells':
         return Panel(caption, draw_causal_tokens(crop, values, person.grid))
@@ -332,22 +333,22 @@ def explanation_frame(
     title: str = '',
     score_thr: float = _SCORE_THR,
 ) -> np.ndarray:
-    """One person's explanation in one frame of a video: always a picture of the same size.
+    """One person's explanation in one frame of a video, in a picture of fixed size.
 
-    A frame without the person shows the frame, dark, and says that they are not in it.
+    If the person is not in the frame, the picture shows the darkened frame and says so.
 
     Args:
         image: (H, W, 3) uint8 BGR, the frame.
-        sample: the frame's predictions: all persons, with ``track_ids`` (P,) and details.
-        track_id: whom to show; a negative one is nobody, as in ``track_ids``.
-        joint: whose heat is shown, of details with heat for each joint; one of `JOINT_NAMES`.
+        sample: the frame's predictions of all persons, with ``track_ids`` (P,) and details.
+        track_id: of the person to show; negative for nobody, as in ``track_ids``.
+        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
         size: (width, height) of the picture, at least 320 x 160.
-        title: what else to say above it, for example the frame's number.
+        title: further text above the picture, for example the frame's number.
         score_thr: joints below this score are left out of the pose.
 
     Raises:
-        KeyError: if the predictions have no ``track_ids``, or those of the person no details.
-        ValueError: if ``size`` is too small, there is no such joint, or shapes don't fit together.
+        KeyError: if the predictions have no ``track_ids``, or the person has no details.
+        ValueError: if ``size`` is too small, there is no such joint, or shapes do not fit together.
     """
     width, height = size
     if width < 320 or height < 160:
@@ -373,7 +374,7 @@ def explanation_frame(
 
 
 def _fit(image: np.ndarray, room: tuple[int, int]) -> np.ndarray:
-    """The image as large as the room (width, height) allows, not distorted."""
+    """The image, resized to fit into the room (width, height) without distortion."""
     zoom = min(room[0] / image.shape[1], room[1] / image.shape[0])
     if zoom == 1:
         return image

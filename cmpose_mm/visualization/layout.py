@@ -1,4 +1,4 @@
-"""Lines of text, rows and stacks: how pictures are put together. Images are BGR uint8."""
+"""Puts pictures together from lines of text, rows and stacks. Images are BGR uint8."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def captioned(image: np.ndarray, caption: str) -> np.ndarray:
 
 
 def row(images: list[np.ndarray]) -> np.ndarray:
-    """Images of one height side by side."""
+    """Images of the same height side by side."""
     gap = np.full((images[0].shape[0], GAP, 3), _DARK, np.uint8)
     return np.hstack([part for image in images for part in (image, gap)][:-1])
 

@@ -1,7 +1,7 @@
-"""One picture of a model's predictions: poses over frames, and what the method looked at.
+"""One picture of a model's predictions: poses over frames, and details of the method's decisions.
 
 Predictions are samples as MMEngine's ``DumpResults`` writes them (``mim test ... --dump``): dicts
-with the metainfo and ``pred_instances``, which needs ``test_cfg.output_details`` for the tokens.
+with the metainfo and ``pred_instances``. The details need ``test_cfg.output_details``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ def prediction_sheet(
     frame_size: tuple[int, int] = (400, 300),
     score_thr: float = 0.2,
 ) -> np.ndarray:
-    """Frames with poses above; below, persons with the first two details of the method.
+    """Frames with poses above; below, persons with the method's first two details.
 
-    Shown are the frames with most persons, one of each video, and the largest persons in them.
+    The frames are those with the most persons, one from each video; the persons are the largest in
+    these frames.
 
     Args:
         samples: predictions, one person each.
         num_frames: frames in the upper row.
-        num_persons: persons in the lower row, at most one of each frame.
+        num_persons: persons in the lower row, at most one from each frame.
         frame_size: (width, height) of a frame in the picture.
         score_thr: joints below this score are left out.
 
@@ -39,8 +40,8 @@ def prediction_sheet(
         (H, W, 3) uint8 BGR.
 
     Raises:
-        KeyError: if a prediction carries no details.
-        OSError: if a frame can't be read.
+        KeyError: if a prediction has no details.
+        OSError: if a frame cannot be read.
     """
     by_frame = defaultdict(list)
     for sample in samples:
@@ -62,7 +63,7 @@ def prediction_sheet(
 
 
 def _busiest_frames(by_frame: dict, count: int) -> list[list[dict]]:
-    """The frame with most persons of each video; of those, the ``count`` with most."""
+    """The frame with the most persons in each video; of those, the ``count`` with the most."""
     best = {}
     for (video, _), persons in sorted(by_frame.items(), key=lambda item: item[0]):
         if video not in best or len(persons) > len(best[video]):

@@ -11,15 +11,15 @@ import numpy as np
 from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
 
 LEFT, RIGHT, MIDDLE = (0, 255, 0), (0, 128, 255), (255, 153, 51)
-"""BGR colors of the person's own left and right side, and of what is between."""
+"""BGR colors of the person's own left and right side, and of the middle."""
 
-# From the head down: where limbs cross, the later one lies on top. Without the line from shoulder
-# to shoulder, which the neck's two lines make needless.
+# From the head down: where limbs cross, the later one lies on top. The line between the shoulders
+# is left out, since the neck's two lines replace it.
 _DRAWN_LIMBS = [LIMBS[place] for place in (13, 12, 14, 15, 8, 10, 9, 11, 5, 6, 4, 1, 0, 3, 2)]
 
 
 def side_color(*joints: str) -> tuple[int, int, int]:
-    """Color of a joint, or of the limb between two: `LEFT`, `RIGHT` or `MIDDLE`."""
+    """Color of a joint, or of the limb between two joints: `LEFT`, `RIGHT` or `MIDDLE`."""
     for side, color in (('left', LEFT), ('right', RIGHT)):
         if any(j.startswith(side) for j in joints) and not any(
             j.startswith(('left', 'right')) and not j.startswith(side) for j in joints
@@ -36,19 +36,19 @@ def draw_poses(
     ids: np.ndarray | None = None,
     scores: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draws skeletons, the left side green and the right side orange.
+    """Draws skeletons, the left side in green and the right side in orange.
 
-    A label like "id 3  0.87" stands above the highest joint that is drawn, inside the image. A
-    person of whom no joint is drawn has none.
+    A label like "id 3  0.87" is written above the highest joint that is drawn, inside the image.
+    Persons without a drawn joint have no label.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         keypoints: (P, 15, 2) x, y in pixels of the image, joints as in `JOINT_NAMES`.
         shown: (P, 15) bool, the joints to draw; all by default. A limb needs both its ends.
-        thickness: of the limbs in pixels; the size of the text follows it. By default it follows
-            the image: 2 up to 400 rows (or columns), 4 for full HD, 8 for 4K.
-        ids: (P,) int track of each person, written above it; a negative one is left out.
-        scores: (P,) of the persons, written above them.
+        thickness: of the limbs in pixels; the text size is proportional to it. The default depends
+            on the image: 2 for up to 400 rows (or columns), 4 for full HD, 8 for 4K.
+        ids: (P,) int track id of each person, for the label; negative ids are left out.
+        scores: (P,) score of each person, for the label.
 
     Returns:
         A new image.
@@ -91,11 +91,11 @@ def draw_poses(
 
 
 def _write_above(image: np.ndarray, text: str, points: np.ndarray, thickness: int) -> None:
-    """White text on dark ground above the points (n, 2), moved to where the image has room."""
+    """Writes white text on a dark background above the points (n, 2), but inside the image."""
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.2 * thickness
     weight = max(1, thickness // 2)
     (width, height), below = cv2.getTextSize(text, font, size, weight)
-    # Text lies on its baseline: y is the lower edge but for the descenders.
+    # OpenCV places text by its baseline: only descenders are below y.
     x = np.mean([points[:, 0].min(), points[:, 0].max()]) - width / 2
     y = points[:, 1].min() - 4 * thickness - below
     x = int(np.clip(x, 0, max(0, image.shape[1] - width)))

@@ -1,4 +1,4 @@
-"""One picture of a dataset's splits: consecutive frames with joints colored by visibility."""
+"""A picture of a dataset's splits: consecutive frames with joints colored by visibility."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.scored_frames import ScoredVideo, select_scored
-from ..evaluation.visibility import VISIBILITY_CLASSES, visibility_classes
-from ..posetrack.annotations import read_videos
+from cmpose_mm.evaluation.scored_frames import ScoredVideo, select_scored
+from cmpose_mm.evaluation.visibility import VISIBILITY_CLASSES, visibility_classes
+from cmpose_mm.posetrack.annotations import read_videos
+
 from .explain import read_image
 from .layout import captioned, row, stack, text_line
 
 COLORS = {'visible': (80, 220, 80), 'recoverable': (0, 170, 255), 'lost': (60, 60, 255)}
-"""BGR of joints that are visible, hidden but visible in a neighboring frame, and hidden there."""
+"""BGR of joints that are visible, hidden but visible in a neighboring frame, or hidden in all."""
 _LEGEND = 'green: visible; orange: hidden, but visible a frame before or after; red: hidden'
 
 
 def visibility_sheet(
     root: str | Path, splits: list[str], video: int = 0, num_frames: int = 5, height: int = 180
 ) -> np.ndarray:
-    """Frames of one video of each split, a row a split.
+    """Frames of one video from each split, one row per split.
 
     Args:
         root: of a dataset in PoseTrack18's layout.
-        splits: folders of ``annotations/``.
-        video: which of a split's videos.
-        num_frames: shown, from the start of the video.
+        splits: folders in ``annotations/``.
+        video: index of the video in each split.
+        num_frames: number of frames, from the start of the video.
         height: of a frame in the picture, in pixels.
 
     Returns:
         (H, W, 3) uint8 BGR.
 
     Raises:
-        OSError: if a frame can't be read.
+        OSError: if a frame cannot be read.
         ValueError: if a split has no such video.
     """
     rows = []

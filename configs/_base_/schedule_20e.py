@@ -1,3 +1,3 @@
-"""Name of an earlier version."""
+"""Old path of `schedules/adamw_20e.py`."""
 
 _base_ = ['./schedules/adamw_20e.py']

@@ -1,7 +1,7 @@
-"""A model small enough for tests, on ViT of width 32 and crops of 96x128: 6x8 cells.
+"""A model small enough for tests: a ViT of width 32 and crops of 96x128, which give 6x8 cells.
 
-Each method's `<method>_tiny.py` adds the method; `tests/models/test_methods.py` runs over all of
-them. Trains on any small set, for example one that `tools/make_synthetic_posetrack.py` renders.
+Each method's `<method>_tiny.py` adds the method; `tests/models/test_methods.py` tests all of them.
+It trains on any small dataset, for example one that `tools/make_synthetic_posetrack.py` renders.
 """
 
 _base_ = ['./models/vit-s.py', './datasets/posetrack18_clips.py', './schedules/adamw_20e.py']
@@ -19,7 +19,7 @@ model = dict(
 )
 
 changes = dict(
-    LoadClip=dict(cache_size_mb=1),
+    LoadClip=dict(cache_clips=2),
     TopdownAffine=dict(input_size=codec['input_size']),
     GenerateTarget=dict(encoder=codec),
 )

@@ -1,6 +1,6 @@
 """The demo's second stage: CM-Pose with all its parts, on the small backbone of the first.
 
-Inherit from this for quick experiments on a CPU: the modules and the code path are those of
+Inherit from it for quick experiments on a CPU; its modules and code paths are those of
 `cmpose_vit_posetrack18.py`.
 """
 
@@ -14,10 +14,10 @@ model = dict(
         embed_dims=192,
         num_keypoints=15,
         num_frames=3,
-        # A third of the tokens' width and two heads: most of a step's time would go here.
+        # Narrow, a third of the tokens' width, since most of a step's time would go here.
         neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=2, attention_dims=64),
         fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
-        # The demo's numbers in README and docs are of this lambda. On harder videos 0.1 was better
+        # The demo's numbers in README and docs have this lambda. On harder videos, 0.1 was better
         # after 120 steps, and no tasks after 360 (docs/evidence.md).
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.001),
     ),
@@ -25,7 +25,7 @@ model = dict(
 )
 load_from = 'work_dirs/demo/single_frame/epoch_5.pth'
 
-# As the first stage, with clips in place of images.
+# As in the first stage, with clips instead of images.
 train_pipeline = [dict(type='LoadClip'), *_base_.train_pipeline[1:]]
 val_pipeline = [dict(type='LoadClip'), *_base_.val_pipeline[1:]]
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
@@ -37,8 +37,8 @@ max_iters = 50
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
-# The new parts learn fast; what the first stage has learned moves little, and its batch statistics
-# not at all.
+# The new parts learn fast. The weights of the first stage change little, and its batch statistics
+# do not change.
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.05), head=dict(lr_mult=0.1))),

@@ -1,7 +1,7 @@
 """The demo's first stage: a small single-frame model, for CM-Pose to start from.
 
-CM-Pose starts from a backbone that knows poses (in the paper: ViTPose's, trained on COCO). From
-scratch on a CPU, a convolutional backbone gets there fastest. Trains on the data of
+CM-Pose starts from a backbone that was trained on poses (in the paper ViTPose's, on COCO). From
+scratch on a CPU, a convolutional backbone learns fastest. It trains on data of
 `tools/make_synthetic_posetrack.py` (`make demo` does everything).
 """
 
@@ -29,7 +29,7 @@ model = dict(
         base_channels=32,
         num_stages=3,
         strides=(1, 2, 2),
-        dilations=(1, 1, 2),  # left or right leg? The face tells, far above
+        dilations=(1, 1, 2),  # wide view: the face tells the left leg from the right
         out_indices=(1, 2),
     ),
     neck=dict(type='FeatureMapProcessor', select_index=(0, 1), concat=True),
@@ -46,7 +46,7 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False),
 )
 
-# Boxes in the data are 1.3 times the extent of the joints: room enough.
+# Boxes in the data are already 1.3 times the extent of the joints.
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.0),
@@ -70,13 +70,13 @@ val_pipeline = [
     dict(type='PackClipInputs'),
 ]
 
-# No workers: on two cores they take more from the computation than they give.
+# No workers: on two cores they slow down the computation more than they help.
 train_dataloader = dict(
     batch_size=32,
     num_workers=0,
     persistent_workers=False,
     drop_last=True,
-    # Frames this small are decoded in no time.
+    # Frames this small decode fast enough.
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
@@ -90,7 +90,7 @@ val_evaluator = dict(ann_file=data_root + 'annotations/val')
 test_evaluator = val_evaluator
 
 train_cfg = dict(by_epoch=True, max_epochs=5, val_interval=5)
-# bfloat16 halves the time of a step on CPUs that compute in it.
+# bfloat16 halves the time of a step on CPUs that support it.
 optim_wrapper = dict(
     type='BFloat16OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),

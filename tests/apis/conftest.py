@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
@@ -41,3 +43,12 @@ def clip_folder(synthetic_root) -> str:
 def clip_labels(synthetic_root) -> str:
     """The labels of the validation video."""
     return str(next((Path(synthetic_root) / 'annotations' / 'val').iterdir()))
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """A function that gives what MMEngine's logger was given as a warning."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    logger.removeHandler(caplog.handler)

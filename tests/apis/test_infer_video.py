@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import runpy
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sample_videos import decode, join, make_video, noise_frames
 
 from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
 from cmpose_mm.evaluation import evaluate_files
@@ -78,6 +80,46 @@ def test_default_outputs(tiny_model, clip_folder, tmp_path):
     (video,) = read_videos(tmp_path / 'one_poses.json')
     assert len(video.frames) == 1 and len(video.frames[0].keypoints) == 1
     assert len(list(open_frames(str(tmp_path / 'one_poses.mp4')))) == 1
+
+
+def test_what_is_dropped_is_told(tiny_model, tmp_path):
+    """Also: a name that FFmpeg would take for a protocol, as input and as default output."""
+    config, checkpoint = tiny_model()
+    name = '2024-05-01T12:30:05'
+    (tmp_path / 'in').mkdir()
+    parts = []
+    for number, size in enumerate([(48, 64), (72, 96)]):
+        images = noise_frames(3, *size)
+        parts.append(make_video(tmp_path / f'{number}.ts', images))
+    join(tmp_path / 'in' / f'{name}.ts', *parts)
+    record = dict(category_id=1, bbox=[5, 5, 40, 35], score=0.9)
+    records = [dict(record, image_id=number) for number in (0, 1.0, 2.0, 3, 3.5, 'x', 99)]
+    records += [dict(record, image_id=5, category_id=2)]
+    records += [dict(record, image_id=4, bbox=[500, 5, 40, 35])]
+    (tmp_path / 'boxes.json').write_text(json.dumps(records))
+    result = infer(
+        f'in/{name}.ts', '--config', config, '--checkpoint', checkpoint, '--boxes', 'boxes.json',
+        '--out-csv', 'x.csv', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / 'x.csv', newline='') as file:
+        assert [row['frame'] for row in csv.DictReader(file)] == ['0', '1', '2', '3']
+    told = [line for line in result.stderr.splitlines() if line.startswith('warning: ')]
+    for sentence in (
+        rf'^warning: in/{name}.ts: frame 3 is 96 x 72 pixels, the first 64 x 48',
+        rf'^warning: {name}: boxes.json: 2 detections dropped: its image .*image_id 3.5',
+        rf'^warning: {name}: boxes.json: 1 detections dropped: category_id is not 1',
+        rf'^warning: {name}: 1 persons dropped, the first for .* in frame 4',
+        rf'^warning: {name}: boxes of 1 frames are not used, the first of frame 99',
+    ):
+        assert sum(re.search(sentence, line) is not None for line in told) == 1, result.stderr
+    result = infer(
+        f'in/{name}.ts', '--config', config, '--checkpoint', checkpoint, '--out-video', '12:30.mp4',
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    os.rename(tmp_path / '12:30.mp4', tmp_path / 'plain.mp4')
+    assert len(decode(str(tmp_path / 'plain.mp4'))[0]) == 6
 
 
 def test_interrupted(tiny_model, tmp_path):

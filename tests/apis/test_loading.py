@@ -18,7 +18,7 @@ from cmpose_mm.apis.loading import (
     read_checkpoint,
 )
 
-RTMDET = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
+RESNET = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'
 
 
 @pytest.fixture
@@ -38,19 +38,19 @@ def test_configs_by_path_package_and_name(tmp_path):
     own.write_text('a = 1')
     assert find_config(own) == str(own)
     assert find_config('cmpose_demo.py') == config_path('cmpose_demo.py')
-    assert os.path.isfile(find_config(RTMDET))
+    assert os.path.isfile(find_config(RESNET))
     with pytest.raises(FileNotFoundError, match=r'no such config file.*cmpose_vit_posetrack18.py'):
         find_config('cmpose_vit_posetrack.py')
-    with pytest.raises(FileNotFoundError, match='config not found, expected it at .*rtmdet.*no.py'):
-        find_config('mmdet::rtmdet/no.py')
+    with pytest.raises(FileNotFoundError, match='config not found, expected it at .*mmpose.*no.py'):
+        find_config('mmpose::body_2d_keypoint/no.py')
     with pytest.raises(FileNotFoundError, match='package nowhere is not installed'):
         find_config('nowhere::a.py')
 
 
 def test_the_message_names_the_published_weights():
-    config = find_config(RTMDET)
+    config = find_config(RESNET)
     url = published_weights(config)
-    assert url.startswith('https://download.openmmlab.com/mmdetection/') and 'rtmdet_tiny' in url
+    assert url.startswith('https://download.openmmlab.com/mmpose/') and 'td-hm_res50' in url
     with pytest.raises(FileNotFoundError) as error:
         find_checkpoint('missing.pth', config)
     name = url.rsplit('/', 1)[-1]
@@ -101,6 +101,17 @@ def test_loads_all_weights(tiny_model):
     assert not model.training
     assert set(weights) == set(model.state_dict())
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_without_a_place_are_told(tiny_model, logged):
+    config, checkpoint = tiny_model()
+    content = torch.load(checkpoint)
+    content['state_dict']['extra.weight'] = torch.zeros(1)
+    torch.save(content, checkpoint)
+    load_pose_model(config, checkpoint)
+    assert logged() == [
+        '1 weights of the checkpoint have no place in the model (first extra.weight)'
+    ]
 
 
 @pytest.mark.parametrize('damage', ['missing', 'shape', 'text', 'list', 'code'])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -10,15 +11,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from cmpose_mm.apis import VideoFrame, VideoPoseInferencer, open_frames
+from cmpose_mm.apis import FrameReader, VideoFrame, VideoPoseInferencer, open_frames
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.apis.person_boxes import PersonDetector, read_boxes
 from cmpose_mm.compat import import_mmdet
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.detections import read_detections
-
-import_mmdet()
-from mmdet.apis import inference_detector, init_detector  # noqa: E402
+from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 TINY_FASTER_RCNN = """
 _base_ = [{base!r}]
@@ -39,6 +38,9 @@ FRAME = VideoFrame(np.full((90, 120, 3), 100, np.uint8), 0)
 
 def write_detector(config, path, **meta):
     """A checkpoint of drawn weights."""
+    import_mmdet()
+    from mmdet.apis import init_detector
+
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = init_detector(config, None, device='cpu')
@@ -58,7 +60,10 @@ def tiny_detector(tmp_path):
 # ---- detectors ------------------------------------------------------------------------------
 
 
+@pytest.mark.full_stack
 def test_persons_of_a_detector(tiny_detector):
+    from mmdet.apis import inference_detector, init_detector
+
     image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
     boxes, scores = PersonDetector(*tiny_detector, score_thr=THRESHOLD)(VideoFrame(image, 0))
     found = inference_detector(init_detector(*tiny_detector, device='cpu'), image).pred_instances
@@ -74,6 +79,7 @@ def test_persons_of_a_detector(tiny_detector):
     assert boxes.shape == (0, 4) and scores.shape == (0,)
 
 
+@pytest.mark.full_stack
 def test_video_with_a_detector(tiny_detector, tiny_model, clip_folder):
     config, checkpoint = tiny_model()
     detector = PersonDetector(*tiny_detector, score_thr=0.45)
@@ -89,6 +95,7 @@ def test_video_with_a_detector(tiny_detector, tiny_model, clip_folder):
     assert isinstance(pair.detector, PersonDetector) and pair.detector.score_thr == 0.3
 
 
+@pytest.mark.full_stack
 @pytest.mark.parametrize(
     'config',
     [
@@ -103,6 +110,7 @@ def test_shipped_detectors_build_without_network(config, tmp_path, monkeypatch):
     assert boxes.shape == (len(scores), 4)
 
 
+@pytest.mark.full_stack
 @pytest.mark.parametrize(
     'meta, label',
     [
@@ -118,6 +126,7 @@ def test_which_class_is_a_person(tiny_detector, meta, label):
     assert PersonDetector(config, path).label == label
 
 
+@pytest.mark.full_stack
 def test_detector_without_persons(tiny_detector):
     config, path = tiny_detector
     torch.save(dict(torch.load(path), meta=dict(dataset_meta=dict(classes=('cat', 'dog')))), path)
@@ -125,11 +134,13 @@ def test_detector_without_persons(tiny_detector):
         PersonDetector(config, path)
 
 
+@pytest.mark.full_stack
 def test_detector_without_checkpoint():
     with pytest.raises(FileNotFoundError, match=r'no checkpoint given .*download https://download'):
         PersonDetector('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', None)
 
 
+@pytest.mark.full_stack
 def test_detector_checkpoint_of_another_model(tiny_detector, tmp_path):
     config = Config.fromfile(tiny_detector[0])
     config.model.backbone.depth = 34
@@ -160,9 +171,20 @@ def test_csv(tmp_path):
     }
 
 
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_csv_as_other_programs_write_it(tmp_path, encoding):
+    file = tmp_path / 'boxes.csv'
+    text = 'frame, x1, y1, x2, y2, name\r\n2.0, 1, 2, 3.5, 4, "Jör\r\ng"\r\n'
+    file.write_bytes(text.encode(encoding))
+    source = read_boxes(file, open_frames([FRAME.image] * 3))
+    assert as_lists(source, [1, 2]) == {1: [[], []], 2: [[[1, 2, 3.5, 4]], [1]]}
+
+
 @pytest.mark.parametrize(
     'text, message',
     [
+        ('frame,x1,y1,x2,y2\n0.5,1,2,3,4\n', 'line 2: expected a frame .* found 0.5, 1'),
+        ('frame,x1,y1,x2,y2\ninf,1,2,3,4\n', 'line 2'),
         ('frame,x,y,w,h\n0,1,2,3,4\n', 'columns frame, x1, y1, x2, y2, found frame, x, y, w, h'),
         ('', 'found an empty file'),
         ('frame,x1,y1,x2,y2\n0,1,2,3,4\na,1,2,3,4\n', 'line 3: expected a frame .* found a, 1'),
@@ -204,6 +226,63 @@ def test_labels_by_the_names_of_the_files(tmp_path, clip_folder, clip_labels):
     frames = open_frames(images)
     boxes, _ = read_boxes(clip_labels, frames)(VideoFrame(images[2], 2))
     assert boxes[0, 0] == pytest.approx(first)
+
+
+def posetrack_labels(names, boxes):
+    """PoseTrack18 labels with one person a frame, or none where the box is None."""
+    category = dict(id=1, name='person', keypoints=list(JOINT_NAMES))
+    images = [dict(id=n, file_name=f'walk/{name}') for n, name in enumerate(names)]
+    annotations = [
+        dict(id=n, image_id=n, category_id=1, keypoints=[0] * 45, **box)
+        for n, box in enumerate(boxes)
+        if box is not None
+    ]
+    return dict(images=images, annotations=annotations, categories=[category])
+
+
+def test_persons_of_labels_that_are_left_out_are_told(tmp_path, logged):
+    folder = tmp_path / 'walk'
+    folder.mkdir()
+    for number in (0, 1, 2):
+        cv2.imwrite(str(folder / f'{number:06d}.jpg'), FRAME.image)
+    names = [f'{number:06d}.jpg' for number in (0, 1, 2, 7, 8, 9)]
+    boxes = [dict(bbox=[1, 2, 10, 20]), {}, None, dict(bbox=[1, 2, 3, 4]), {}, None]
+    file = tmp_path / 'labels.json'
+    file.write_text(json.dumps(posetrack_labels(names, boxes)))
+    source = read_boxes(file, open_frames(folder))
+    assert as_lists(source, [0, 1, 2]) == {0: [[[1, 2, 11, 22]], [1]], 1: [[], []], 2: [[], []]}
+    assert logged() == [
+        f'walk: {file}: the persons of 2 frames are left out, whose images are not in the folder '
+        '(first: walk/000007.jpg)',
+        f'walk: {file}: 1 persons are left out, who have no box and no joint',
+    ]
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_encodings_of_json(tmp_path, encoding):
+    frames = open_frames([FRAME.image] * 3)
+    file = tmp_path / 'boxes.json'
+    labels = posetrack_labels(['000002.jpg'], [dict(bbox=[1, 2, 10, 20])])
+    for content, score in (([dict(RECORD, image_id=2)], 0.5), (labels, 1)):
+        file.write_bytes(json.dumps(content).encode(encoding))
+        assert as_lists(read_boxes(file, frames), [1, 2]) == {1: [[], []], 2: [BOX[0], [score]]}
+
+
+def test_posetrack17_counts_the_frames_of_a_video_from_1(tmp_path):
+    points = [dict(id=[n], x=[10 + 5 * n], y=[20 + n], is_visible=[1]) for n in range(15)]
+    rect = dict(x1=[1], y1=[2], x2=[3], y2=[4], track_id=[0], annopoints=[dict(point=points)])
+    annolist = [
+        dict(
+            image=[dict(name=f'walk/{number:08d}.jpg')],
+            imgnum=[number],
+            annorect=[rect] if number == 3 else [],
+        )
+        for number in (1, 2, 3)
+    ]
+    file = tmp_path / 'labels.json'
+    file.write_text(json.dumps(dict(annolist=annolist)))
+    boxes = as_lists(read_boxes(file, open_frames([FRAME.image] * 3)), [0, 1, 2])
+    assert [len(boxes[number][0]) for number in range(3)] == [0, 0, 1]
 
 
 def test_merged_labels(tmp_path, clip_folder, synthetic_root):
@@ -250,13 +329,37 @@ def test_detections_by_name_id_and_video(tmp_path):
         read_boxes(file, frames)
 
 
-def test_detections_of_a_video_by_number(tmp_path):
+def test_detections_of_a_video_by_number(tmp_path, logged):
+    """The length of a video may be unknown, or be given wrongly by its header."""
     file = tmp_path / 'boxes.json'
-    file.write_text(json.dumps([dict(RECORD, image_id=2)]))
-    source = read_boxes(file, open_frames([FRAME.image] * 3))
-    assert as_lists(source, [1, 2]) == {1: [[], []], 2: BOX}
-    with pytest.raises(ValueError, match='expected a CSV file'):
-        read_boxes(file, open_frames(iter([FRAME.image])))
+    records = [dict(RECORD, image_id=image_id) for image_id in (2, 700.0, 2.5, -1, 'x', 10**10 + 7)]
+    records += [dict(RECORD, image_name='walk/img_3.png'), dict(RECORD, image_name='run/img_3.png')]
+    file.write_text(json.dumps(records))
+    readers = [
+        FrameReader('walk', lambda: iter([(FRAME.image, None, None)] * 3), num_frames)
+        for num_frames in (None, 3, 10**9)
+    ]
+    for reader in readers:
+        source = read_boxes(file, reader)
+        assert as_lists(source, [1, 2, 3, 700]) == {1: [[], []], 2: BOX, 3: BOX, 700: BOX}
+        (told,) = logged()[-1:]
+        assert re.fullmatch(
+            rf'walk: {file}: 5 detections dropped: .* \(first: detection 2, image_id 2\.5\)', told
+        )
+    file.write_text(json.dumps({'walk.json': {'3': [[1, 2, 11, 22, 0.5]]}}))
+    assert as_lists(read_boxes(file, readers[0]), [1, 2]) == {1: [[], []], 2: BOX}
+    file.write_text(json.dumps([dict(RECORD, image_id=10003420001)]))  # of another video
+    with pytest.raises(ValueError, match='no detection can be used'):
+        read_boxes(file, readers[0])
+
+
+def test_detections_of_a_video_with_a_name_of_posetrack(tmp_path):
+    file = tmp_path / 'boxes.json'
+    ids = [10003420000, 10003420007, 10003430001, 10003410001]
+    file.write_text(json.dumps([dict(RECORD, image_id=image_id) for image_id in ids]))
+    reader = FrameReader('000342_mpii_test', lambda: iter([]), 9)
+    source = read_boxes(file, reader)
+    assert sorted(source.boxes) == [0, 7]
 
 
 def test_published_detections(real_data, tmp_path):
@@ -284,5 +387,5 @@ def test_published_detections(real_data, tmp_path):
 def test_no_json(tmp_path):
     file = tmp_path / 'boxes.txt'
     file.write_text('nothing')
-    with pytest.raises(ValueError, match='neither .csv nor readable as JSON'):
+    with pytest.raises(ValueError, match=r'boxes\.txt: not valid JSON'):
         read_boxes(file, open_frames([FRAME.image]))

@@ -142,11 +142,15 @@ def test_sliding_clips(length, offsets):
             yield item
 
     clips = []
-    for key, clip in sliding_clips(stream(), np.array(offsets)):
+    for key, clip, exists in sliding_clips(stream(), np.array(offsets)):
         assert len(read) <= key + max(offsets) + 1  # reads no further ahead than it must
-        clips.append((key, clip))
+        clips.append((key, clip, exists.tolist()))
     expected = [
-        (key, [min(max(key + offset, 0), length - 1) for offset in offsets])
+        (
+            key,
+            [min(max(key + offset, 0), length - 1) for offset in offsets],
+            [0 <= key + offset < length for offset in offsets],
+        )
         for key in range(length)
     ]
     assert clips == expected
@@ -364,6 +368,15 @@ def test_boxes_that_nothing_can_be_cut_by(tiny_model, caplog):
     assert (
         '3 persons dropped, the first for a box of zero or negative size in frame 0' in caplog.text
     )
+
+
+def test_dropped_persons_are_told_also_if_the_caller_has_enough(tiny_model, logged):
+    boxes = {0: (np.array([[30, 10, 30, 85]]), np.ones(1)), 99: one_box(1)[0]}
+    results = VideoPoseInferencer(*tiny_model(), causal=True)(noise_frames(3), boxes)
+    next(results)
+    results.close()
+    (told,) = logged()  # nothing of frame 99: the video might have it
+    assert told.startswith('frames: 1 persons dropped, the first for a box of zero')
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,28 @@ class TestLoadClip:
                 load(dict(frame_paths=paths[first : first + T]))
             assert len(decoded) == count
 
+    @pytest.mark.parametrize('num_frames, stride', [(3, 1), (5, 1), (5, 2)])
+    def test_the_cache_grows_with_the_clips(self, tmp_path, monkeypatch, num_frames, stride):
+        """Two videos are read in turn: no frame is decoded twice but those of the first clip."""
+        videos = []
+        for name in 'ab':
+            (tmp_path / name).mkdir()
+            videos.append(write_clip(tmp_path / name, 12))
+        decoded = []
+        monkeypatch.setattr(
+            mmcv, 'imfrombytes', lambda *a, f=mmcv.imfrombytes, **k: decoded.append(1) or f(*a, **k)
+        )
+        load = LoadClip(cache_clips=2)
+        offsets = (np.arange(num_frames) - num_frames // 2) * stride
+        for key in range(12):
+            for paths in videos:
+                clip = [paths[position] for position in np.clip(key + offsets, 0, 11)]
+                load(dict(frame_paths=clip, frame_offsets=offsets))
+        first = len(set(np.clip(offsets, 0, 11)))  # before the frames' size is known
+        assert 24 <= len(decoded) <= 24 + first
+        room = 2 * ((num_frames - 1) * stride + 2)
+        assert load.cache.max_bytes == room * HEIGHT * WIDTH * 3
+
 
 class TestClipRandomFlip:
     @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])

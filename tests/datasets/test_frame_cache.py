@@ -55,6 +55,22 @@ def test_keeps_what_the_obvious_cache_keeps(requests, max_bytes):
         assert cache.num_bytes == sum(image(p).nbytes for p in slow.paths) <= max_bytes
 
 
+def test_room_is_made_and_images_stay():
+    cache, reads = FrameCache(4), []
+
+    def read(path):
+        reads.append(path)
+        return image(path)
+
+    for path in ('a2', 'b2'):
+        cache.get(path, read)
+    cache.make_room(6)
+    cache.make_room(5)  # there is more already
+    for path in ('a2', 'b2', 'c2', 'd2', 'b2', 'a2'):  # a is the one that goes for d
+        cache.get(path, read)
+    assert reads == ['a2', 'b2', 'c2', 'd2', 'a2'] and cache.num_bytes == cache.max_bytes == 6
+
+
 def test_an_image_can_not_be_changed():
     cache = FrameCache(100)
     for _ in range(2):

@@ -17,6 +17,7 @@ from cmpose_mm.evaluation import (
     VISIBILITY_CLASSES,
     evaluate_files,
     recall_by_visibility,
+    scored_frames,
     select_scored,
 )
 from cmpose_mm.posetrack.annotations import read_videos
@@ -356,3 +357,18 @@ def test_evaluate_files_adds_it_and_changes_nothing_else(tmp_path) -> None:
     assert added['per_joint']['visible']['nose'] == expected.recall()[0, JOINT_NAMES.index('nose')]
     assert added['joints']['visible'] + added['joints']['occluded'] == plain['counts']['joints']
     assert added['persons'] == plain['counts']['persons']
+
+
+def test_persons_are_paired_once(tmp_path, monkeypatch) -> None:
+    """For average precision of all and of each video, and for recall."""
+    rng = random.Random(3)
+    for video in range(3):
+        gt, pred = random_video(rng, f'{video:06d}', 100 * video)
+        write(tmp_path / 'gt' / f'{video:06d}.json', gt)
+        write(tmp_path / 'pred' / f'{video:06d}.json', pred)
+    calls, assign_persons = [], scored_frames.assign_persons
+    monkeypatch.setattr(
+        scored_frames, 'assign_persons', lambda *args: calls.append(0) or assign_persons(*args)
+    )
+    evaluate_files(tmp_path / 'gt', tmp_path / 'pred', visibility=True, per_video=True)
+    assert len(calls) == 3

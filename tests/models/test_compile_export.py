@@ -1,5 +1,7 @@
 """torch.compile and torch.export accept the inference path, without a graph break."""
 
+import shutil
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -67,6 +69,7 @@ def test_compile_in_one_graph(size, fte):
 
 @pytest.mark.slow
 @needs_compile
+@pytest.mark.skipif(not shutil.which('g++'), reason='torch.compile wants a C++ compiler on a CPU')
 def test_compile_to_machine_code():
     """The method alone: generating code for the backbone too takes minutes."""
     model, _ = tiny()

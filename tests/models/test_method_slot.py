@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import PixelData
 from mmpose.registry import MODELS
 from tiny_models import clip_samples, randomize, tiny_config
 
@@ -149,6 +150,19 @@ def test_samples_with_another_key_frame_are_refused():
         model.eval()(clips(), samples, mode='predict')
 
 
+def test_vit_hands_out_several_stages():
+    config = probe_config()
+    config.backbone.out_indices = [0, 1]  # of two layers
+    model = randomize(MODELS.build(config), std=0.1).eval()
+    model(clips(), None, mode='tensor')
+    (clip,) = model.method.clips
+    assert [features.shape for features in clip.maps] == [(2, 3, 32, 8, 6)] * 2
+    assert not torch.equal(*clip.maps)
+    last = build().eval()
+    last(clips(), None, mode='tensor')
+    assert torch.equal(last.method.clips[0].features, clip.features)
+
+
 # ---- details -------------------------------------------------------------------------------------
 
 
@@ -264,7 +278,7 @@ def test_a_frozen_backbone_neither_learns_nor_drifts():
     before = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     samples = posed_samples()
     for sample in samples:  # maps of 4 x 3 cells, two deconvolutions
-        sample.gt_fields.set_data(dict(heatmaps=sample.gt_fields.heatmaps[:, ::2, ::2]))
+        sample.gt_fields = PixelData(heatmaps=sample.gt_fields.heatmaps[:, ::2, ::2])
     losses = model(clips(), samples, mode='loss')
     losses['loss_kpt'].backward()
     assert len(model.method.clips[0].maps) == 4

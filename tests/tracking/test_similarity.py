@@ -9,9 +9,7 @@ import pytest
 import slow_tracker
 from hypothesis import given
 from hypothesis import strategies as st
-from mmengine.hub import get_config
 
-from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 from cmpose_mm.tracking import box_iou, object_keypoint_similarity
 
@@ -22,6 +20,11 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def test_sigmas_are_those_of_mmpose() -> None:
+    pytest.importorskip('mmpose')
+    from mmengine.hub import get_config
+
+    from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
+
     info = get_config('mmpose::_base_/datasets/posetrack18.py').dataset_info
     by_name = {info.keypoint_info[i].name: sigma for i, sigma in enumerate(info.sigmas)}
     assert list(JOINT_SIGMAS) == [by_name[name] for name in JOINT_NAMES]

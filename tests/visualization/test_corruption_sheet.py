@@ -42,4 +42,4 @@ def test_command(frame, tmp_path):
     assert np.array_equal(cv2.imread(str(out)), corruption_sheet(str(frame), height=60))
     command[2] = str(tmp_path / '1.jpg')
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.endswith('1.jpg: image can not be read\n')
+    assert done.returncode == 1 and '1.jpg: image can not be read: ' in done.stderr.splitlines()[-1]

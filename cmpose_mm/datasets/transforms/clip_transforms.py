@@ -22,7 +22,7 @@ from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix
 from mmpose.structures.keypoint import flip_keypoints
 
 from cmpose_mm.datasets.frame_cache import FrameCache
-from cmpose_mm.posetrack.frames import is_truncated
+from cmpose_mm.images import read_image
 
 
 @TRANSFORMS.register_module()
@@ -42,8 +42,10 @@ class LoadClip(BaseTransform):
         num_frames: T for a single image. None leaves it single, and it is up to the model to
             repeat it (`VideoTopdownPoseEstimator` does).
         cache_size_mb: megabytes (10^6 bytes) of decoded frames that are kept, in each process that
-            loads data, for the next samples that use them. They are read-only. 0 keeps none. What
-            it takes for every frame to be decoded once: see `GroupedFrameSampler`.
+            loads data, for the next samples that use them. They are read-only. 0 keeps none.
+        cache_clips: room for the frames of this many clips at once, whatever their length, stride
+            and size; the cache grows to it, from ``cache_size_mb`` on. `GroupedFrameSampler` tells
+            how many it takes for every frame to be decoded once.
         color_type: as in MMCV's ``LoadImageFromFile``.
         imdecode_backend: as in MMCV's ``LoadImageFromFile``.
         backend_args: as in MMCV's ``LoadImageFromFile``.
@@ -57,12 +59,14 @@ class LoadClip(BaseTransform):
         self,
         num_frames: int | None = None,
         cache_size_mb: float = 0,
+        cache_clips: int = 0,
         color_type: str = 'color',
         imdecode_backend: str = 'cv2',
         backend_args: dict | None = None,
     ) -> None:
         self.num_frames = num_frames
         self.cache = FrameCache(int(cache_size_mb * 1e6))
+        self.cache_clips = cache_clips
         self.color_type = color_type
         self.imdecode_backend = imdecode_backend
         self.backend_args = backend_args
@@ -77,6 +81,12 @@ class LoadClip(BaseTransform):
             read = partial(self._read, video=results.get('video'))
             decoded = {path: self.cache.get(path, read) for path in dict.fromkeys(paths)}
             frames = [decoded[path] for path in paths]
+            if self.cache_clips:
+                offsets = results['frame_offsets']
+                # A clip's frames, and the next one of its video.
+                count = int(max(offsets) - min(offsets)) + 2
+                largest = max(frame.nbytes for frame in frames)
+                self.cache.make_room(self.cache_clips * count * largest)
         else:
             frames = self._read(results['img_path'], results.get('video'))
 
@@ -93,22 +103,18 @@ class LoadClip(BaseTransform):
 
     def _read(self, path: str, video: str | None) -> np.ndarray:
         """Decodes one image, (H, W, 3)."""
-        where = path if video is None else f'{path} (video {video})'
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except Exception as error:  # each storage backend has its own
-            raise OSError(f'{where}: image can not be read: {error}') from error
-        if is_truncated(content):
-            raise OSError(f'{where}: image is truncated or broken ({len(content)} bytes)')
-        image = mmcv.imfrombytes(content, self.color_type, backend=self.imdecode_backend)
-        if image is None:
-            raise OSError(f'{where}: image can not be decoded')
-        return image
+        return read_image(
+            path,
+            path if video is None else f'{path} (video {video})',
+            read=partial(fileio.get, backend_args=self.backend_args),
+            decode=partial(mmcv.imfrombytes, flag=self.color_type, backend=self.imdecode_backend),
+        )
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(num_frames={self.num_frames}, '
-            f'cache_size_mb={self.cache.max_bytes / 1e6:g}, color_type={self.color_type!r}, '
+            f'cache_size_mb={self.cache.max_bytes / 1e6:g}, cache_clips={self.cache_clips}, '
+            f'color_type={self.color_type!r}, '
             f'imdecode_backend={self.imdecode_backend!r}, backend_args={self.backend_args})'
         )
 

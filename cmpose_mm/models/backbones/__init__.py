@@ -1,4 +1,4 @@
-"""Backbones that hand out the maps of several stages, where MMPose's own hand out the last."""
+"""Backbones that return the maps of several stages, where MMPose's own return only the last."""
 
 from .hrnet_stages import HRNetStages
 

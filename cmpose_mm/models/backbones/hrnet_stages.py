@@ -14,8 +14,8 @@ from torch import Tensor
 class HRNetStages(HRNet):
     """MMPose's HRNet that also returns the finest branch of its earlier stages.
 
-    The arguments and the names of the weights are those of ``HRNet``: its checkpoints fit. The last
-    map is the one that ``HRNet`` returns, so a head finds what it found there.
+    The arguments and the names of the weights are those of ``HRNet``, so its checkpoints fit. The
+    last map is the one that ``HRNet`` returns, so heads work unchanged.
     """
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -25,14 +25,14 @@ class HRNetStages(HRNet):
             x: (N, 3, H, W).
 
         Returns:
-            Four maps (N, C, H / 4, W / 4); with ``multiscale_output`` in stage 4 its coarser
-            branches follow.
+            Four maps (N, C, H / 4, W / 4), followed by the coarser branches of stage 4 if it has
+            ``multiscale_output``.
         """
         x = self.relu(self.norm1(self.conv1(x)))
         x = self.relu(self.norm2(self.conv2(x)))
         branches, maps = [self.layer1(x)], []
         for stage in (2, 3, 4):
-            # An entry without layers hands a branch on, the others start from the coarsest branch.
+            # An entry without layers keeps its branch, the others start from the coarsest branch.
             branches = [
                 branches[index] if layers is None else layers(branches[-1])
                 for index, layers in enumerate(getattr(self, f'transition{stage - 1}'))

@@ -1,4 +1,4 @@
-"""Simple methods that a video method has to beat; `registration` makes them known to MMPose."""
+"""Simple methods that a video method has to beat; `registration` registers them with MMPose."""
 
 from .frame_concat import FrameConcat
 from .key_frame_only import KeyFrameOnly

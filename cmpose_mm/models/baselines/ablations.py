@@ -9,16 +9,16 @@ from cmpose_mm.ablation.variants import Overrides, Variant
 CLIP_LENGTHS: Overrides = {
     f'{loader}_dataloader.dataset.num_frames': None for loader in ('train', 'val', 'test')
 }
-"""Clips as long as the method wants them, whatever the config says."""
+"""Makes clips as long as the method expects, whatever the config says."""
 
 
 def single_frame(config: Config) -> Overrides:
-    """The single-frame model on the same samples; its step is shorter."""
+    """The single-frame model on the same samples; its training steps take less time."""
     return {**CLIP_LENGTHS, 'model.method': dict(_delete_=True, type='KeyFrameOnly')}
 
 
 def averaged_heatmaps(config: Config) -> Overrides:
-    """The single-frame model, tested with the mean of the heatmaps of the clip's frames."""
+    """The single-frame model, tested with the heatmaps averaged over the clip's frames."""
     num_frames = config.model.method.num_frames
     return {
         **CLIP_LENGTHS,

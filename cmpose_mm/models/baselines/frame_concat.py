@@ -8,22 +8,22 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 
 class FrameConcat(VideoMethod):
-    """Concatenates the features of the frames along the channels; one convolution T * D -> D.
+    """One convolution T * D -> D over the frames' features, concatenated along the channels.
 
-    It starts as the identity on the key frame, as `CMPose` without token enhancement does: training
-    from a single-frame model begins where that model ended.
+    It starts as the identity on the key frame, as `CMPose` without token enhancement does, so
+    training starts with the outputs of the single-frame model.
 
     Args:
         embed_dims: D.
-        num_frames, key_index: See `VideoMethod`.
-        kernel_size: Of the convolution, odd; from 3 on, cells can look for what has moved.
+        num_frames, key_index: see `VideoMethod`.
+        kernel_size: of the convolution, odd; from 3 on, a cell also sees what has moved nearby.
 
     Raises:
-        ValueError: If ``kernel_size`` is even.
+        ValueError: if ``kernel_size`` is even.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Makes the baselines buildable from MMPose configs, and the head that one of them needs."""
+"""Registers the baselines, and the head that one of them needs, with MMPose."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MODELS.register_module(module=StackedFrames)
 
 @MODELS.register_module()
 class HeatmapAverageHead(HeatmapHead):
-    """`HeatmapHead` on every frame of `StackedFrames`; the heatmaps are averaged.
+    """`HeatmapHead` on every frame of `StackedFrames`, with the heatmaps averaged.
 
-    The arguments are those of `HeatmapHead`, with ``in_channels`` of one frame. Weights are the
-    same, so a single-frame model's checkpoint fits.
+    The arguments are those of `HeatmapHead`, with the ``in_channels`` of one frame. The weights are
+    the same, so a single-frame model's checkpoint fits.
     """
 
     def forward(self, feats: tuple[Tensor]) -> Tensor:
         """Mean heatmaps.
 
         Args:
-            feats: the last is (B, T * D, h, w), D the head's ``in_channels``.
+            feats: the last map is (B, T * D, h, w), where D is the head's ``in_channels``.
 
         Returns:
             (B, K, H, W).

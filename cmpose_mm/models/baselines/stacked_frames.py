@@ -1,18 +1,18 @@
-"""All frames handed to the head, for `HeatmapAverageHead`."""
+"""Passes all frames to the head, for `HeatmapAverageHead`."""
 
 from __future__ import annotations
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 
 class StackedFrames(VideoMethod):
-    """Puts the features of the frames side by side along the channels, for `HeatmapAverageHead`.
+    """Concatenates the frames' features along the channels, for `HeatmapAverageHead`.
 
-    In training a clip has one frame: what is trained is the single-frame model, whose heatmaps are
+    In training a clip has one frame, so the single-frame model is trained; its heatmaps are
     averaged in tests.
 
     Args:
-        num_frames, key_index: Of clips in tests, see `VideoMethod`.
+        num_frames, key_index: of the clips in tests, see `VideoMethod`.
     """
 
     @property
@@ -20,5 +20,5 @@ class StackedFrames(VideoMethod):
         return 1
 
     def forward(self, clip: ClipInput) -> MethodOutput:
-        """(B, T, D, h, w) as (B, T * D, h, w); nothing is random."""
+        """Reshapes (B, T, D, h, w) to (B, T * D, h, w); nothing is random."""
         return MethodOutput(clip.features.flatten(1, 2))

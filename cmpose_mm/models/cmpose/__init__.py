@@ -1,4 +1,4 @@
-"""CM-Pose in plain torch; `registration` makes it known to MMPose."""
+"""CM-Pose in plain torch; `registration` registers it with MMPose."""
 
 from .aux_recon_loss import AuxReconLoss
 from .causal_token_fte import CausalTokenFTE, FTEOutput

@@ -1,25 +1,24 @@
-"""The sets of variants of CM-Pose: the paper's ablations, baselines, what the paper leaves open."""
+"""CM-Pose's sets of variants: the paper's ablations, baselines, and what the paper leaves open."""
 
 from __future__ import annotations
 
 from mmengine import Config
 
 from cmpose_mm.ablation.variants import Overrides, Variant, equal_time, longer, other_rate
-
-from ..baselines.ablations import averaged_heatmaps, concatenation, single_frame
+from cmpose_mm.models.baselines.ablations import averaged_heatmaps, concatenation, single_frame
 
 RATIOS = (0.0, 0.2, 0.7, 0.9)  # 0.45 is the default
 
 STEP_TIMES = {'single frame': 0.118, 'concatenation 3x3': 0.306}
-"""Time of a training step over CM-Pose's in `configs/experiments/cmpose.py`, by
-`benchmarks/step_time.py`. Other models and machines have others."""
+"""Time of a training step divided by that of CM-Pose in `configs/experiments/cmpose.py`, measured
+by `benchmarks/step_time.py`. It differs between models and machines."""
 
 
 def neck(num_blocks: int, divisor: int) -> Variant:
-    """Another depth of the neck, and width of its attention: tokens' width over ``divisor``.
+    """The neck with another depth, and attention as wide as the tokens' width over ``divisor``.
 
-    Heads have 32 channels, as in the configs, rounded down to whole heads; an attention narrower
-    than two is one head.
+    Heads have 32 channels, as in the configs, and their number is rounded down. An attention
+    narrower than two heads has a single head.
     """
 
     def overrides(config: Config) -> Overrides:
@@ -34,7 +33,7 @@ def neck(num_blocks: int, divisor: int) -> Variant:
 
 
 SETS: dict[str, dict[str, Variant]] = {
-    # Does it help? Everybody sees the same samples.
+    # Does it help? All variants see the same samples.
     'baselines': {
         'CM-Pose': {},
         'single frame': single_frame,
@@ -43,7 +42,7 @@ SETS: dict[str, dict[str, Variant]] = {
         'concatenation 1x1': concatenation(1),
         'concatenation 3x3': concatenation(3),
     },
-    # Everybody trains for the same time.
+    # All variants train for the same time.
     'equal_time': {
         'CM-Pose': {},
         'single frame, equal time': equal_time(single_frame, STEP_TIMES['single frame']),
@@ -54,7 +53,7 @@ SETS: dict[str, dict[str, Variant]] = {
             concatenation(3), STEP_TIMES['concatenation 3x3']
         ),
     },
-    # Are the others so short that they favor whoever adds the least?
+    # Do the shorter trainings favor the variants that add the least?
     'budget': {
         'CM-Pose, 3x steps': longer({}, 3),
         'single frame, 3x steps': longer(single_frame, 3),

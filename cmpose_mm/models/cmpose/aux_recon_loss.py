@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..layers import draw_seeds, gather_tokens
+from cmpose_mm.models.layers import draw_seeds, gather_tokens
+
 from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
 
 def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool = True) -> Tensor:
     """Mean squared L2 distance of the corrupted tokens to the clean ones (eq. 2 and 3).
 
-    Computed in float32. Every clip has equally many corrupted tokens, so the mean over a batch is
-    the mean over its parts, however it is split over processes.
+    Computed in float32. Every clip has the same number of corrupted tokens, so the mean over a
+    batch is the mean over its parts, however it is split over processes.
 
     Args:
         restored: (B, M, D) corrupted tokens after the shared network.
         target: (B, M, D) the same tokens, clean.
-        divide_by_width: Divide the distances by D.
+        divide_by_width: divide the distances by D.
 
     Returns:
         Scalar.
@@ -32,21 +33,21 @@ def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool 
 class AuxReconLoss(nn.Module):
     """Corrupts clean tokens and scores how well the shared network restores them (eq. 1-3, 14).
 
-    It has no parameters: a model with it and one without have the same weights and the same
-    inference. The paper leaves open, chosen here: noise of half the clip's standard deviation,
+    It has no parameters: models with and without it have the same weights and the same inference.
+    Chosen here, since the paper leaves it open: noise of half the clip's standard deviation,
     distances divided by D, a detached target (otherwise the backbone can satisfy the loss by making
-    all features equal), and the weight, by a search on rendered videos (docs/evidence.md).
+    all features equal), and the weight, found by a search on rendered videos (docs/evidence.md).
 
     Args:
-        mask_ratio: Part of the tokens that the masking task sets to zero; 0 turns the task off.
-        noise_ratio: Part of the tokens that the denoising task adds noise to; 0 turns the task off.
-        noise_std: Standard deviation of the noise, relative to that of the clip's tokens.
-        loss_weight: Lambda of eq. 14, applied to both losses.
-        divide_by_width: Divide squared distances by D; False is the literal sum of eq. 2 and 3.
-        detach_target: No gradient into the clean tokens as targets.
+        mask_ratio: share of the tokens that the masking task sets to zero; 0 turns the task off.
+        noise_ratio: share of the tokens that the denoising task adds noise to; 0 turns it off.
+        noise_std: standard deviation of the noise, relative to that of the clip's tokens.
+        loss_weight: lambda of eq. 14, applied to both losses.
+        divide_by_width: divide squared distances by D; False is the literal sum of eq. 2 and 3.
+        detach_target: no gradient flows into the clean tokens when they serve as targets.
 
     Raises:
-        ValueError: If a ratio is outside [0, 1] or both are 0.
+        ValueError: if a ratio is outside [0, 1] or both are 0.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class AuxReconLoss(nn.Module):
         self.detach_target = detach_target
 
     def corrupt(self, tokens: Tensor, clip_seeds: Tensor | None) -> dict[str, CorruptedTokens]:
-        """The inputs of the tasks that are on, by the name of their loss.
+        """The inputs of the active tasks, by the name of their loss.
 
         Args:
             tokens: (B, T, N, D) clean tokens.
@@ -97,7 +98,7 @@ class AuxReconLoss(nn.Module):
         Args:
             restored: (B, M, D) its corrupted tokens after the shared network.
             tokens: (B, T, N, D) clean tokens.
-            indices: (B, M) int64 the corrupted tokens, t * N + cell.
+            indices: (B, M) int64 indices t * N + cell of the corrupted tokens.
         """
         if self.detach_target:
             tokens = tokens.detach()

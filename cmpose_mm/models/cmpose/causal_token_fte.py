@@ -1,6 +1,6 @@
 """CM-Pose's fine token enhancement (eq. 8-12).
 
-Shapes: B clips, K joints, N tokens (cells of the key frame), D token width, n causal tokens a
+Shapes: B clips, K joints, N tokens (cells of the key frame), D token width, n causal tokens per
 joint, L clusters.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..layers import SELECTIONS, cluster_tokens, merge_tokens, restore_tokens
+from cmpose_mm.models.layers import SELECTIONS, cluster_tokens, merge_tokens, restore_tokens
 
 
 @dataclass
@@ -23,7 +23,7 @@ class FTEOutput:
         causal_tokens: (B, K, n) int64 cells that each joint selected, best first.
         cluster_ids: (B, N) int64 cluster of each non-causal cell, -1 at causal cells (and
             everywhere if nothing is clustered).
-        similarity: (B, K, N) float32, S of eq. 8, sums to one over the cells.
+        similarity: (B, K, N) float32, S of eq. 8; it sums to one over the cells.
     """
 
     tokens: Tensor
@@ -33,7 +33,7 @@ class FTEOutput:
 
 
 class CausalTokenFTE(nn.Module):
-    """Keeps the tokens that matter to the joints and merges similar ones among the others.
+    """Keeps the tokens that matter to the joints and merges similar tokens among the others.
 
     ::
 
@@ -52,29 +52,29 @@ class CausalTokenFTE(nn.Module):
             own cells keep their token    cells get their cluster's token
                        '----------- (B,N,D) --------'
 
-    Selection and clustering are not differentiable: Q and K learn through the weights s of the
-    merging alone. All computation from S to the merged tokens is in float32, also under autocast.
-    Chosen, since the paper is silent: single-head learned projections without a bias in K (it
+    Selection and clustering are not differentiable: Q and K learn only through the weights s of the
+    merging. Everything from S to the merged tokens is computed in float32, even under autocast.
+    Chosen, since the paper leaves it open: single-head learned projections without a bias in K (it
     would cancel in the softmax), n, k and L, exclusive selection, normalized merging weights, and
     restoring the merged tokens to the grid for a convolutional head.
 
-    All parameters receive gradients, except with ``causal_only``: then no differentiable path
-    leads to Q and K, so they stay frozen at their initial values.
+    All parameters receive gradients, except with ``causal_only``: no differentiable path then leads
+    to Q and K, so they stay frozen at their initial values.
 
     Args:
         embed_dims: D.
         num_keypoints: K.
-        num_causal: n; None scales with the grid, round(N / 48) and at least 1: 4 for 16 x 12 cells.
+        num_causal: n; None scales with the grid: round(N / 48), at least 1; 4 for 16 x 12 cells.
         num_neighbors: k of the density estimate.
         num_clusters: L; None for a quarter of the N - n * K cells: 33 for 16 x 12 cells.
-        selection: ``'exclusive'``: joints choose in order, no cell is chosen twice. ``'union'``:
-            each joint's n best cells, cells chosen twice count once.
-        normalize_merge: Scale the merging weights to sum to one in each cluster; False is the
+        selection: ``'exclusive'``: joints choose in order, and no cell is chosen twice.
+            ``'union'``: each joint takes its n best cells; a cell can be chosen by several joints.
+        normalize_merge: scale the merging weights to sum to one in each cluster; False is the
             literal sum of eq. 11.
-        causal_only: Ablation: non-causal cells become zero instead of being merged.
+        causal_only: ablation: sets non-causal cells to zero instead of merging them.
 
     Raises:
-        ValueError: If an argument is outside these ranges.
+        ValueError: if an argument is outside these ranges.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CausalTokenFTE(nn.Module):
             keypoint_tokens: (B, K, D) of the key frame.
 
         Raises:
-            ValueError: If the grid is too small for the numbers of causal tokens, clusters or
+            ValueError: if the grid is too small for the number of causal tokens, clusters or
                 neighbors.
         """
         num_causal, num_clusters = self.sizes(tokens.shape[1])
@@ -133,7 +133,7 @@ class CausalTokenFTE(nn.Module):
             similarity = log_similarity.detach().exp()
             causal_tokens = self.select(similarity, num_causal)
             causal = torch.zeros_like(similarity[:, 0], dtype=torch.bool)
-            # 1, not True: ONNX export knows no boolean scalar.
+            # 1, not True: ONNX export does not support boolean scalars.
             causal = causal.scatter(1, causal_tokens.flatten(1), 1)
             if self.causal_only:
                 cluster_ids = torch.full_like(causal, -1, dtype=torch.int64)
@@ -149,7 +149,7 @@ class CausalTokenFTE(nn.Module):
 
     def log_similarity(self, tokens: Tensor, keypoint_tokens: Tensor) -> Tensor:
         """Log of S in eq. 8, (B, K, N) float32; arguments as in `forward`."""
-        # q (W f) is computed as (q W) f: K instead of N tokens go through W.
+        # q (W f) is computed as (q W) f, so that K instead of N tokens are multiplied by W.
         queries = self.query(keypoint_tokens.to(self.query.weight.dtype)) @ self.key.weight
         logits = queries.float() @ tokens.float().transpose(1, 2)
         return (logits * tokens.shape[2] ** -0.5).log_softmax(dim=2)

@@ -1,4 +1,4 @@
-"""CM-Pose: from the features of a clip's frames to a feature map of its key frame.
+"""CM-Pose: turns the features of a clip's frames into a feature map of its key frame.
 
 Source: Chen et al., "Causal-Inspired Multitask Learning for Video-Based Human Pose Estimation",
 AAAI 2025.
@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
+
 from .aux_recon_loss import AuxReconLoss
 from .causal_token_fte import CausalTokenFTE
 from .criss_cross_st_neck import CrissCrossSTNeck
@@ -43,20 +44,20 @@ class CMPose(VideoMethod):
           |
         key-frame map (B,D,h,w)
 
-    With ``fte=None`` and untrained, the map is the key frame's own features: see the
-    initializations of `CrissCrossSTNeck` and `ConcatTemporalFusion`. All parameters receive
-    gradients in training, but for those that `CausalTokenFTE` names.
+    Before training and with ``fte=None``, the map equals the key frame's own features: see the
+    initialization of `CrissCrossSTNeck` and `ConcatTemporalFusion`. All parameters receive
+    gradients in training, except those that `CausalTokenFTE` names.
 
     Args:
-        neck: The multitask learning network.
-        fte: The fine token enhancement; None feeds the fused tokens to the head (an ablation).
-        aux: The auxiliary tasks; None for none.
+        neck: the multitask learning network.
+        fte: the fine token enhancement; None feeds the fused tokens to the head (an ablation).
+        aux: the auxiliary tasks; None for no tasks.
         embed_dims: D.
-        num_frames, key_index: See `VideoMethod`.
-        temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight a frame.
+        num_frames, key_index: see `VideoMethod`.
+        temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight per frame.
 
     Raises:
-        ValueError: If ``key_index`` or ``temporal_fusion`` is not one of these.
+        ValueError: if ``key_index`` is outside the clip or ``temporal_fusion`` is unknown.
     """
 
     detail_kinds = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
@@ -88,8 +89,8 @@ class CMPose(VideoMethod):
         """Computes the key frame's features of B clips.
 
         Args:
-            clip: Its last map (B, T, D, h, w) is used, and in training its seeds, for the
-                corruption; without them torch's generator draws some.
+            clip: its last map (B, T, D, h, w) is used, and in training its seeds for the
+                corruption; without seeds, torch's global generator draws them.
 
         Returns:
             Losses ``loss_mask`` and ``loss_denoise`` in training with ``aux``; details
@@ -122,10 +123,10 @@ class CMPose(VideoMethod):
 
     @contextmanager
     def selecting_at_random(self, generator: torch.Generator) -> Iterator[None]:
-        """Within it, the joints choose any cells, none twice; the rest of the method is the same.
+        """Context in which the joints choose random cells, no cell twice; all else is unchanged.
 
         Raises:
-            ValueError: If there is no token enhancement, which selects.
+            ValueError: if there is no token enhancement, and so no selection.
         """
         if self.fte is None:
             raise ValueError('CMPose: nothing is selected without token enhancement (fte is None)')

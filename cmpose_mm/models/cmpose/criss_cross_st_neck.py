@@ -1,7 +1,7 @@
 """CM-Pose's multitask learning network: criss-cross spatio-temporal attention (eq. 4-7).
 
-Shapes: B clips, T frames, N feature tokens a frame, K keypoint tokens, P = N + K slots a frame,
-D token width, A attention width, M corrupted tokens of a clip.
+Shapes: B clips, T frames, N feature tokens per frame, K keypoint tokens, P = N + K slots per frame,
+D token width, A attention width, M corrupted tokens per clip.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..layers import SpatialAttention, TemporalAttention, gather_tokens
+from cmpose_mm.models.layers import SpatialAttention, TemporalAttention, gather_tokens
+
 from .token_corruption import CorruptedTokens
 
 
@@ -23,7 +24,7 @@ class NeckOutput:
     Attributes:
         tokens: (B, T, N, D) feature tokens.
         keypoint_tokens: (B, T, K, D) keypoint tokens of every frame.
-        restored: (B, M, D) for each auxiliary task: its corrupted tokens, refined.
+        restored: for each auxiliary task, its corrupted tokens (B, M, D), refined.
     """
 
     tokens: Tensor
@@ -47,9 +48,9 @@ class ConcatFusion(nn.Module):
 
 
 class WeightedSumFusion(nn.Module):
-    """Sum of two token sets with weights computed from both, token by token; starts as their mean.
+    """Weighted sum of two token sets, with weights for each token; starts as their mean.
 
-    The weights are a softmax over the two, of a linear function of the concatenated channels.
+    The two weights are the softmax of a linear function of the concatenated channels.
     """
 
     def __init__(self, embed_dims: int):
@@ -100,7 +101,7 @@ class CrissCrossBlock(nn.Module):
 
 
 class CrissCrossSTNeck(nn.Module):
-    """Relates the tokens of a clip in space and time, along two crossing pathways (eq. 4-7).
+    """Relates the tokens of a clip in space and time along two crossing pathways (eq. 4-7).
 
     ::
 
@@ -119,11 +120,11 @@ class CrissCrossSTNeck(nn.Module):
                                   |
              tokens (B,T,N,D), keypoint_tokens (B,T,K,D)
 
-    Paper: the two pathways, the keypoint tokens, the shared D_S and D_T. Chosen, since the paper is
-    silent: pre-norm residual attention modules, 1 block, concatenation projected back to D, and
-    an initialization at which the neck is *the identity*: the attention modules' output projections
-    and the temporal embedding start at zero, the fusion as the mean of the two pathways.
-    Fine-tuning a single-frame model thus begins where the single-frame model ended.
+    Paper: the two pathways, the keypoint tokens, the shared D_S and D_T. Chosen, since the paper
+    leaves it open: pre-norm residual attention modules, 1 block, concatenation projected back to D,
+    and an initialization that makes the neck *the identity*: the attention modules' output
+    projections and the temporal embedding start at zero, and the fusion as the mean of the two
+    pathways. So fine-tuning starts with the outputs of the single-frame model.
 
     All parameters receive gradients in every configuration.
 
@@ -131,15 +132,15 @@ class CrissCrossSTNeck(nn.Module):
         embed_dims: D, width of the feature tokens.
         num_keypoints: K.
         num_frames: T.
-        num_blocks: Number of blocks, at least 1.
-        num_heads: Attention heads; divides ``attention_dims``.
+        num_blocks: number of blocks, at least 1.
+        num_heads: attention heads; divides ``attention_dims``.
         attention_dims: A, width of queries, keys and values, all heads together; None for
-            ``embed_dims``. A token costs about 16 D A + 2 D^2 multiply-adds a block.
-        shared_pathways: The same D_S and D_T serve both pathways of a block.
+            ``embed_dims``. A block costs about 16 D A + 2 D^2 multiply-adds per token.
+        shared_pathways: both pathways of a block use the same D_S and D_T.
         fusion: ``'concat'``, or ``'weighted_sum'`` for weights computed for each token.
 
     Raises:
-        ValueError: If an argument is outside these ranges.
+        ValueError: if an argument is outside these ranges.
     """
 
     def __init__(
@@ -175,12 +176,12 @@ class CrissCrossSTNeck(nn.Module):
     def forward(self, tokens: Tensor, corrupted: Sequence[CorruptedTokens] = ()) -> NeckOutput:
         """Refines the tokens of B clips, and those of the auxiliary tasks in the same batch.
 
-        The tasks need their corrupted tokens only, so the last fusion, which works token by token,
-        leaves out their other ones.
+        The tasks need only their corrupted tokens. The last fusion works on each token alone, so it
+        leaves out the other tokens of the tasks.
 
         Args:
             tokens: (B, T, N, D) feature tokens, cell (y, x) at y * w + x.
-            corrupted: The same clips' tokens as each auxiliary task has corrupted them.
+            corrupted: for each auxiliary task, the same clips' tokens after corruption.
         """
         num_clips, num_frames, num_tokens, _ = tokens.shape
         num_keypoints = len(self.keypoint_tokens)

@@ -1,4 +1,4 @@
-"""Makes CM-Pose's modules buildable from MMPose configs."""
+"""Registers CM-Pose's modules with MMPose, so that configs can build them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def build_cmpose(
 ) -> CMPose:
     """Builds `CMPose` from the configs of its parts.
 
-    What the parts share is given once and handed on.
+    Arguments that several parts share are given only once.
 
     Args:
-        neck: Config of the neck, without ``embed_dims``, ``num_keypoints`` and ``num_frames``.
-        embed_dims: Channels of the feature map that comes in.
-        fte: Config of the token enhancement, without ``embed_dims`` and ``num_keypoints``.
-        aux: Config of the auxiliary tasks.
-        num_keypoints: Joints of the dataset.
+        neck: config of the neck, without ``embed_dims``, ``num_keypoints`` and ``num_frames``.
+        embed_dims: channels of the input feature map.
+        fte: config of the token enhancement, without ``embed_dims`` and ``num_keypoints``.
+        aux: config of the auxiliary tasks.
+        num_keypoints: joints of the dataset.
         num_frames: T, frames of a clip.
-        **kwargs: The other arguments of `CMPose`.
+        **kwargs: the other arguments of `CMPose`.
     """
     shared = dict(embed_dims=embed_dims, num_keypoints=num_keypoints)
     return CMPose(

@@ -1,6 +1,6 @@
 """Fusion of a clip's tokens into those of the key frame.
 
-Shapes: B clips, T frames, N tokens a frame, D token width.
+Shapes: B clips, T frames, N tokens per frame, D token width.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 class ConcatTemporalFusion(nn.Module):
     """Concatenates the T tokens of a cell along the channels and projects T * D -> D.
 
-    The paper names a temporal fusion layer without describing it; this one is chosen. It starts as
-    the identity on the key frame.
+    The paper names a temporal fusion layer but does not describe it; this one is chosen here. It
+    starts as the identity on the key frame.
 
     Args:
         embed_dims: D.
         num_frames: T.
-        key_index: Position of the key frame in the clip.
+        key_index: position of the key frame in the clip.
     """
 
     def __init__(self, embed_dims: int, num_frames: int, key_index: int):
@@ -36,9 +36,9 @@ class ConcatTemporalFusion(nn.Module):
 
 
 class WeightedSumTemporalFusion(nn.Module):
-    """Sum over the frames with one learned weight each, starting as the key frame alone.
+    """Sum over the frames with one learned weight per frame; starts as the key frame alone.
 
-    Args: as `ConcatTemporalFusion`.
+    The arguments are those of `ConcatTemporalFusion`.
     """
 
     def __init__(self, embed_dims: int, num_frames: int, key_index: int):

@@ -1,4 +1,4 @@
-"""What several methods use: plain torch, one concept a file."""
+"""Layers that several methods use: plain torch, one concept per file."""
 
 from .attention import SpatialAttention, TemporalAttention
 from .stateless_random import draw_seeds, hash_rows, standard_normals

@@ -1,6 +1,6 @@
 """Self-attention along one axis of a clip's tokens.
 
-Shapes: B clips, T frames, P slots a frame, D token width, A attention width, h heads.
+Shapes: B clips, T frames, P slots per frame, D token width, A attention width, h heads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class _ResidualAttention(nn.Module):
-    """Pre-norm residual multi-head self-attention over (B, T, P, D); subclasses say along what.
+    """Pre-norm residual multi-head self-attention over (B, T, P, D); subclasses choose the axis.
 
     The output projection starts at zero: the module starts as the identity (chosen).
 
@@ -20,7 +20,7 @@ class _ResidualAttention(nn.Module):
         num_heads: h, divides A.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: if h does not divide A.
     """
 
     def __init__(self, embed_dims: int, attention_dims: int, num_heads: int):
@@ -54,7 +54,7 @@ class SpatialAttention(_ResidualAttention):
     """D_S: every slot attends to the P slots of its own frame."""
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        # Four axes: with five, no fused kernel takes them, neither on the CPU nor on CUDA.
+        # Four axes: no fused kernel accepts five, neither on the CPU nor on CUDA.
         num_frames = queries.shape[1]
         queries, keys, values = (x.flatten(0, 1).transpose(1, 2) for x in (queries, keys, values))
         out = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2)

@@ -1,9 +1,9 @@
-"""Random numbers that depend on a seed and a counter only.
+"""Random numbers that depend only on a seed and a counter.
 
 Torch's generators have a state: what a clip draws from them depends on the clips before it, on the
 process and on the device. Here every number is a hash of (seed, stream, row, column), so a clip
-gets the same numbers in any batch, on any rank and device (normals up to the rounding of log and
-cos), and numbers that nobody needs are never drawn.
+gets the same numbers in any batch and on any rank and device (normals up to the rounding of log and
+cos), and unused numbers are never drawn.
 
 The hash is SplitMix64's output function (Steele, Lea and Flood, "Fast splittable pseudorandom
 number generators", OOPSLA 2014), applied along the chain seed, stream, row, column. It is a
@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-# The paper's unsigned constants as the signed integers that torch has; arithmetic wraps around.
+# The paper's unsigned constants as torch's signed integers; arithmetic wraps around.
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
@@ -30,7 +30,7 @@ def hash_rows(seeds: Tensor, stream: int, rows: Tensor) -> Tensor:
 
     Args:
         seeds: (B,) int64, any values.
-        stream: Names the purpose; different streams of one seed are independent.
+        stream: number of the purpose; different streams of one seed are independent.
         rows: (B, M) or (M,) int64 counters.
 
     Returns:
@@ -45,12 +45,12 @@ def standard_normals(seeds: Tensor, stream: int, rows: Tensor, num_columns: int)
 
     Args:
         seeds: (B,) int64.
-        stream: Names the purpose.
+        stream: number of the purpose.
         rows: (B, M) or (M,) int64 counters.
-        num_columns: C, numbers wanted for a row.
+        num_columns: C, numbers per row.
 
     Returns:
-        (B, M, C) float32, of absolute value below 5.8: the uniform numbers have 23 bits.
+        (B, M, C) float32, with absolute values below 5.8, as the uniform numbers have 23 bits.
     """
     row_keys = hash_rows(seeds, stream, rows)
     pairs = torch.arange((num_columns + 1) // 2, device=row_keys.device)
@@ -63,7 +63,7 @@ def standard_normals(seeds: Tensor, stream: int, rows: Tensor, num_columns: int)
 
 
 def draw_seeds(num_clips: int, device: torch.device) -> Tensor:
-    """(B,) int64 seeds from torch's global generator, the same ones on every device."""
+    """(B,) int64 seeds from torch's global generator, the same on every device."""
     return torch.randint(2**63 - 1, (num_clips,), dtype=torch.int64).to(device)
 
 

@@ -1,7 +1,7 @@
-"""Density-peak clustering of tokens, merging of clusters and restoring of the grid (eq. 9-12).
+"""Density-peak clustering of tokens, merging of clusters, and restoring of the grid (eq. 9-12).
 
-The functions work on the full grid of N cells with a mask of the cells that take part (the
-non-causal ones), so that shapes never depend on the data. All compute in float32.
+The functions work on the full grid of N cells, with a mask of the cells to cluster (the non-causal
+ones), so that shapes never depend on the data. All compute in float32.
 
 Source: eq. 9-12 of CM-Pose; the clustering is DPC-KNN as in TCFormer (Zeng et al., CVPR 2022).
 
@@ -24,12 +24,12 @@ def pairwise_squared_distances(tokens: Tensor) -> Tensor:
         (B, N, N) float32, >= 0, zero between equal tokens.
     """
     tokens = tokens.float() * tokens.shape[-1] ** -0.5
-    # The distances come from inner products, which is 30 times faster on a CPU than differences;
-    # a common offset would only cost precision.
+    # Computing distances from inner products is 30 times faster on a CPU than from differences.
+    # A common offset would cost precision.
     tokens = tokens - tokens.mean(dim=1, keepdim=True)
     products = tokens @ tokens.transpose(1, 2)
     squares = products.diagonal(dim1=1, dim2=2)
-    # Without copies of (N, N): at small D they are as large as the tokens.
+    # In place: with small D, copies of (N, N) are as large as the tokens.
     sums = squares.unsqueeze(2) + squares.unsqueeze(1)
     return sums.sub_(products, alpha=2).clamp_(min=0)
 
@@ -37,18 +37,18 @@ def pairwise_squared_distances(tokens: Tensor) -> Tensor:
 def log_density(squared_distances: Tensor, valid: Tensor, num_neighbors: int) -> Tensor:
     """Log of the local density rho of eq. 9: minus the mean squared distance to the k nearest.
 
-    In log space, because exp(-d^2) underflows to zero for wide tokens and would make all densities
-    equal.
+    In log space, because exp(-d^2) underflows to zero for wide tokens, which would make all
+    densities equal.
 
     Args:
         squared_distances: (B, N, N).
-        valid: (B, N) bool, the tokens that take part.
+        valid: (B, N) bool, the tokens to cluster.
         num_neighbors: k, the token itself not counted; less than the number of valid tokens.
 
     Returns:
         (B, N) float32; meaningless where not valid.
     """
-    # Not torch.eye: onnxruntime has none for booleans.
+    # Not torch.eye: onnxruntime does not have it for booleans.
     numbers = torch.arange(valid.shape[1], device=valid.device)
     itself = numbers.unsqueeze(1) == numbers
     others = squared_distances.masked_fill(itself | ~valid.unsqueeze(1), torch.inf)
@@ -56,12 +56,12 @@ def log_density(squared_distances: Tensor, valid: Tensor, num_neighbors: int) ->
 
 
 def separation(distances: Tensor, log_density: Tensor, valid: Tensor) -> Tensor:
-    """Distance delta of eq. 10 to the nearest denser token; to the farthest one if none is denser.
+    """Distance delta of eq. 10 to the nearest denser token, or to the farthest if none is denser.
 
     Args:
         distances: (B, N, N), not squared.
         log_density: (B, N).
-        valid: (B, N) bool, the tokens that take part.
+        valid: (B, N) bool, the tokens to cluster.
 
     Returns:
         (B, N); meaningless where not valid.
@@ -76,9 +76,9 @@ def separation(distances: Tensor, log_density: Tensor, valid: Tensor) -> Tensor:
 def cluster_tokens(tokens: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int) -> Tensor:
     """Clusters tokens around density peaks.
 
-    The L tokens with the largest rho * delta are the centers, every other token joins its nearest
-    center. Ties go to the lower index, for centers and for members. Clusters are numbered in the
-    order of their centers' cells and are never empty.
+    The L tokens with the largest rho * delta are the centers; every other token joins its nearest
+    center. Ties go to the lower index, both for centers and for members. Clusters are numbered in
+    the order of their centers' cells and are never empty.
 
     Args:
         tokens: (B, N, D).
@@ -93,12 +93,12 @@ def cluster_tokens(tokens: Tensor, valid: Tensor, num_clusters: int, num_neighbo
     distances = squared_distances.sqrt()
     density = log_density(squared_distances, valid, num_neighbors)
     scores = density + separation(distances, density, valid).log()
-    # Equal tokens have delta 0 and the score -inf, and must still come before invalid ones.
+    # Equal tokens have delta 0 and so the score -inf, but must still rank above invalid ones.
     scores = scores.clamp(min=torch.finfo(scores.dtype).min).masked_fill(~valid, -torch.inf)
     best = scores.argsort(dim=1, descending=True, stable=True)[:, :num_clusters]
     centers = best.sort(dim=1).values
     to_centers = distances.gather(2, centers.unsqueeze(1).expand(-1, tokens.shape[1], -1))
-    # argmin returns the first minimum. A center is its own even if it equals an earlier center.
+    # argmin returns the first minimum. A center is in its own cluster even if it equals an earlier.
     nearest = to_centers.argmin(dim=2)
     numbers = torch.arange(num_clusters, device=tokens.device).expand_as(centers)
     return nearest.scatter(1, centers, numbers).masked_fill(~valid, -1)
@@ -118,7 +118,7 @@ def merge_tokens(
         cluster_ids: (B, N) int64, -1 for tokens in no cluster; no cluster is empty.
         log_importance: (B, N) log of the importance s.
         num_clusters: L.
-        normalize: Scale the weights to sum to one in each cluster; False is eq. 11 literally.
+        normalize: scale the weights to sum to one in each cluster; False takes eq. 11 literally.
 
     Returns:
         (B, L, D) float32.
@@ -126,7 +126,7 @@ def merge_tokens(
     numbers = torch.arange(num_clusters, device=tokens.device)
     member = cluster_ids.unsqueeze(1) == numbers.unsqueeze(1)  # (B, L, N)
     log_weights = log_importance.float().unsqueeze(1).masked_fill(~member, -torch.inf)
-    # The softmax normalizes in log space: importances that underflow give no 0 / 0.
+    # The softmax normalizes in log space, so importances that underflow do not give 0 / 0.
     weights = log_weights.softmax(dim=2) if normalize else log_weights.exp()
     return weights @ tokens.float()
 
@@ -140,7 +140,7 @@ def restore_tokens(tokens: Tensor, merged: Tensor, cluster_ids: Tensor) -> Tenso
         cluster_ids: (B, N) int64.
 
     Returns:
-        (B, N, D) in the type of ``tokens``.
+        (B, N, D) with the dtype of ``tokens``.
     """
     index = cluster_ids.clamp(min=0).unsqueeze(2).expand(-1, -1, merged.shape[2])
     restored = merged.to(tokens.dtype).gather(1, index)

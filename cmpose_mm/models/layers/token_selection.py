@@ -1,6 +1,6 @@
 """Selection of the causal tokens: the cells that matter most to each joint.
 
-Shapes: B clips, K joints, N tokens (cells of the key frame), n causal tokens a joint.
+Shapes: B clips, K joints, N tokens (cells of the key frame), n causal tokens per joint.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from torch import Tensor
 def select_exclusive(similarity: Tensor, num_causal: int) -> Tensor:
     """Each joint, in order, takes its best tokens among those not yet taken.
 
-    The paper's counts, n * K causal and N - n * K other tokens, hold only if no token is taken
-    twice; this is the reading that makes them hold.
+    The paper counts n * K causal and N - n * K other tokens, which is right only if no token is
+    taken twice.
 
     Args:
         similarity: (B, K, N) scores, larger is better; ties go to the lower index.
         num_causal: n; n * K <= N.
 
     Returns:
-        (B, K, n) int64 indices, best first, n * K different ones in each clip.
+        (B, K, n) int64 indices, best first; the n * K indices of a clip all differ.
     """
     num_tokens = int(similarity.shape[2])  # ONNX export traces sizes as tensors
     order = similarity.argsort(dim=2, descending=True, stable=True)
-    # Ranks are unique: with them topk, which does not say how it breaks ties, has none to break.
+    # Ranks are unique, so topk, whose tie-breaking is undocumented, has no ties to break.
     ranks = order.argsort(dim=2)
     taken = torch.zeros_like(ranks[:, 0])
     selected = []
@@ -38,7 +38,7 @@ def select_exclusive(similarity: Tensor, num_causal: int) -> Tensor:
 def select_union(similarity: Tensor, num_causal: int) -> Tensor:
     """Each joint takes its best tokens; several joints may take the same one.
 
-    Args and returns: as `select_exclusive`, but indices may repeat between joints.
+    Arguments and result are as in `select_exclusive`, but indices may repeat between joints.
     """
     order = similarity.argsort(dim=2, descending=True, stable=True)
     return order[..., :num_causal]

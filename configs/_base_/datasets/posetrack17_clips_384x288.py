@@ -2,7 +2,7 @@
 
 _base_ = ['./posetrack17_clips.py']
 
-# As MMPose's HRNet-W48; `unbiased` decodes and encodes by DARK.
+# As for MMPose's HRNet-W48; `unbiased` encodes and decodes by DARK.
 codec = dict(
     type='MSRAHeatmap', input_size=(288, 384), heatmap_size=(72, 96), sigma=3, unbiased=True
 )

@@ -1,4 +1,4 @@
-"""Name of an earlier version, when the model brought its schedule along."""
+"""Old path, from when the model config included the schedule."""
 
 _base_ = ['../../cmpose/models/cmpose_vit-l.py', '../schedules/adamw_20e.py']
 

@@ -1,7 +1,7 @@
-"""Clips through HRNet-W48 at 384x288; head as MMPose's top-down heatmap models have it.
+"""Clips through HRNet-W48 at 384x288, with the head of MMPose's top-down heatmap models.
 
-The backbone hands out the finest map of each of its four stages (`HRNetStages`); MMPose's COCO and
-PoseTrack18 checkpoints load unchanged, but for the head's last layer. A method is to be added.
+The backbone returns the finest map of each of its four stages (`HRNetStages`). MMPose's COCO and
+PoseTrack18 checkpoints load unchanged, except for the head's last layer. A method has to be added.
 """
 
 model = dict(
@@ -60,7 +60,7 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=True),
 )
 
-# Of COCO, for `load_from = _base_.coco_weights`; MMEngine downloads it at the first training.
+# HRNet-W48 on COCO, for `load_from = _base_.coco_weights`; MMEngine downloads it at first use.
 coco_weights = (
     'https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/'
     'td-hm_hrnet-w48_8xb32-210e_coco-384x288-c161b7de_20220915.pth'

@@ -1,7 +1,7 @@
-"""Clips through ViT-B at 256x192; backbone and head as MMPose's ViTPose-B has them.
+"""Clips through ViT-B at 256x192, with the backbone and head of MMPose's ViTPose-B.
 
-The published COCO checkpoint therefore loads unchanged; only the head's last layer is new
-(15 joints of PoseTrack in place of COCO's 17). A method is to be added.
+The published COCO checkpoint loads unchanged; only the head's last layer is new, with PoseTrack's
+15 joints instead of COCO's 17. The method has to be added.
 """
 
 model = dict(
@@ -38,7 +38,7 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False),
 )
 
-# ViTPose's, for `load_from = _base_.coco_weights`; MMEngine downloads it at the first training.
+# ViTPose on COCO, for `load_from = _base_.coco_weights`; MMEngine downloads it at first use.
 coco_weights = (
     'https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/'
     'td-hm_ViTPose-base_8xb64-210e_coco-256x192-216eae50_20230314.pth'

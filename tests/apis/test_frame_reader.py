@@ -1,9 +1,8 @@
-"""Reading and writing of real video files; what is written is read again with PyAV."""
+"""Reading of real video files, folders of images, arrays and cameras."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -14,27 +13,22 @@ import cv2
 import numpy as np
 import pytest
 from sample_videos import (
-    audio_packets,
     cut,
     decode,
     flat_frames,
+    join,
     make_video,
     noise_frames,
     set_display_matrix,
+    set_edit_list,
     tone,
 )
 
-from cmpose_mm.apis import video_io
+from cmpose_mm.apis import frame_reader
 from cmpose_mm.apis.video_io import FrameReader, VideoFrame, VideoWriter, open_frames
 
+pytestmark = pytest.mark.filterwarnings('error')  # no warning but those that a test expects
 FASTSTART = {'movflags': 'faststart'}  # the index comes first, so that a part can be read
-
-
-@pytest.fixture(autouse=True)
-def _no_unexpected_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        yield
 
 
 def levels(frames: list[VideoFrame]) -> list[int]:
@@ -86,6 +80,97 @@ def test_times_count_from_the_start_of_the_file(tmp_path):
     )
     assert decode(path)[1][0] > 1  # as broadcasts do
     assert [f.time for f in open_frames(path)] == pytest.approx(np.arange(5) / 10)
+
+
+@pytest.mark.parametrize(
+    'suffix, codec',
+    [('mkv', 'libx264'), ('webm', 'libvpx'), ('wmv', 'wmv2'), ('nut', 'libx264'),
+     ('flv', 'flv'), ('mp4', 'libx264'), ('ts', 'libx264'), ('mpg', 'mpeg2video')],
+)  # fmt: skip
+@pytest.mark.parametrize('late', ['3', '500'])  # seconds; the file has 2
+def test_a_late_first_time_stamp_is_no_damage(tmp_path, suffix, codec, late):
+    options = {'output_ts_offset': late}
+    path = make_video(
+        tmp_path / f'a.{suffix}', noise_frames(50), codec, rate=25, container_options=options
+    )
+    reader = open_frames(path)
+    assert [f.time for f in reader] == pytest.approx(np.arange(50) / 25, abs=1e-3)
+    assert abs(reader.num_frames - 50) <= 1
+
+
+@pytest.mark.parametrize('first, count', [(0, 60), (25, 35), (25, 10), (0, 20)])
+def test_what_an_edit_list_leaves_out_is_no_damage(tmp_path, first, count):
+    """Phones trim a video without encoding it again: the frames stay in the file, unseen."""
+    images = noise_frames(60)
+    path = make_video(tmp_path / 'a.mp4', images, options={'bf': '0'})
+    whole = [f.image for f in open_frames(path)]
+    set_edit_list(path, first / 10, count / 10)
+    reader = open_frames(path)
+    frames = list(reader)
+    assert len(frames) == reader.num_frames == count
+    for frame, image in zip(frames, whole[first:]):
+        np.testing.assert_array_equal(frame.image, image)
+
+
+JOINED = [('ts', 'libx264'), ('ts', 'mpeg2video'), ('mpg', 'mpeg2video'), ('mpg', 'mpeg1video')]
+
+
+@pytest.mark.parametrize('suffix, codec', JOINED)
+@pytest.mark.parametrize('late', [(0, 0), (0, 300), (300, 0)])  # seconds, of both recordings
+def test_joined_recordings_are_read_as_one(tmp_path, suffix, codec, late):
+    parts = [
+        make_video(
+            tmp_path / f'{number}.{suffix}', noise_frames(count), codec, rate=25,
+            container_options={'output_ts_offset': str(start)},
+        )
+        for number, (count, start) in enumerate(zip((25, 40), late))
+    ]  # fmt: skip
+    expected = [f.image for part in (0, 1, 0) for f in open_frames(parts[part])]
+    path = join(tmp_path / f'joined.{suffix}', parts[0], parts[1], parts[0])
+    frames = list(open_frames(path))
+    assert len(frames) == len(expected) == 90
+    for frame, image in zip(frames, expected):
+        np.testing.assert_array_equal(frame.image, image)
+    assert [f.time for f in frames] == pytest.approx(np.arange(90) / 25, abs=1e-3)
+
+
+def test_a_size_that_changes_is_scaled_to_the_first(tmp_path):
+    gray = [30, 60, 90, 120]
+    sizes = [(48, 64), (72, 96), (24, 40), (48, 64)]
+    parts = [
+        make_video(tmp_path / f'{i}.ts', flat_frames(gray, *size)) for i, size in enumerate(sizes)
+    ]
+    path = join(tmp_path / 'a.ts', *parts)
+    with pytest.warns(UserWarning, match=r'a\.ts: frame 4 is 96 x 72 pixels, .* 64 x 48') as warned:
+        frames = list(open_frames(path))
+    assert len(warned) == 1
+    assert np.abs(np.array(levels(frames)) - 4 * gray).max() <= 5
+    assert {f.image.shape for f in frames} == {(48, 64, 3)}
+    left, right = [10, 10, 10], [200, 200, 200]  # what is left stays left
+    halves = [
+        np.concatenate([np.full((h, w // 2, 3), c, np.uint8) for c in (left, right)], axis=1)
+        for h, w in sizes[:3]
+    ]
+    parts = [make_video(tmp_path / f'{i}.ts', [image] * 3) for i, image in enumerate(halves)]
+    with pytest.warns(UserWarning, match='frame 3 is'):
+        frames = list(open_frames(join(tmp_path / 'a.ts', *parts)))
+    for frame in frames:
+        assert np.abs(frame.image.astype(int) - halves[0])[:, np.r_[:28, 36:64]].max() < 12
+
+
+ODD_NAMES = [
+    '2024-05-01T12:30:05', 'concat:a', 'http:a', 'data:a', 'file:a', 'pipe:0', 'a%03d', 'a?b#c',
+    '-a', 'ä ö', "it's [a]*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ODD_NAMES)
+def test_files_with_odd_names(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = make_video(tmp_path / 'plain.mp4', noise_frames(3))
+    os.rename(path, f'{name}.mp4')
+    reader = open_frames(f'{name}.mp4')
+    assert (reader.name, len(list(reader))) == (name, 3)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +307,54 @@ def test_half_an_image_is_left_out(tmp_path):
         np.testing.assert_array_equal(frame.image, whole[frame.number])
 
 
+@pytest.mark.parametrize(
+    'suffix, codec', [('ts', 'libx264'), ('ts', 'mpeg2video'), ('mpg', 'mpeg2video'),
+                      ('avi', 'mpeg4'), ('flv', 'flv'), ('wmv', 'wmv2')]
+)  # fmt: skip
+def test_half_an_image_is_left_out_where_no_packet_is_marked(tmp_path, suffix, codec):
+    images = noise_frames(40)
+    path = make_video(tmp_path / f'a.{suffix}', images, codec, rate=25, options={'g': '5'})
+    whole = {f.time: f.image for f in open_frames(path)}
+    content, halves, told = Path(path).read_bytes(), 0, 0
+    for share in np.linspace(0.4, 0.9, 11):
+        Path(path).write_bytes(content[: int(share * len(content))])
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter('always')
+            frames = list(open_frames(path))
+        told += any('frames could be read' in str(w.message) for w in warned)
+        halves += len(decode(path)[0]) - len(frames)
+        for frame in frames:
+            np.testing.assert_array_equal(frame.image, whole[frame.time])
+    assert 3 <= halves <= told <= 11
+
+
+@pytest.mark.parametrize('codec', ['libx264', 'mpeg2video'])
+def test_a_gap_in_a_transport_stream_is_told(tmp_path, codec):
+    path = make_video(tmp_path / 'a.ts', noise_frames(60, 120, 160), codec, options={'g': '10'})
+    whole = [f.image for f in open_frames(path)]
+    content = Path(path).read_bytes()
+    packets = [content[i : i + 188] for i in range(0, len(content), 188)]
+    is_inside = [packet[1:3] == b'\x01\x00' for packet in packets]  # of a picture, not its start
+    del packets[is_inside.index(True, len(packets) // 2)]
+    Path(path).write_bytes(b''.join(packets))
+    with pytest.warns(UserWarning, match=r'frames could be read|parts of the file') as warned:
+        frames = list(open_frames(path))
+    assert len(warned) == 1
+    assert 58 <= len(frames) <= 60
+    for frame in frames[:15] + frames[-15:]:  # the groups of frames before and after the gap
+        number = round(frame.time * 10)
+        np.testing.assert_array_equal(frame.image, whole[number])
+
+
+def test_the_end_of_a_late_file_is_missed(tmp_path):
+    for suffix, codec in (('mkv', 'libx264'), ('flv', 'flv')):
+        late = {'output_ts_offset': '5'}
+        path = make_video(tmp_path / f'a.{suffix}', noise_frames(80), codec, container_options=late)
+        cut(path, 0.5)
+        with pytest.warns(UserWarning, match=r'of about (79|80|81) frames could be read'):
+            assert len(list(open_frames(path))) < 50
+
+
 def test_a_damaged_middle_is_told(tmp_path):
     path = make_video(
         tmp_path / 'a.mp4', noise_frames(60), options={'g': '10'}, container_options=FASTSTART
@@ -328,6 +461,17 @@ def test_a_folder_is_sorted_as_numbers_are(tmp_path):
     assert (reader.name, reader.num_frames, reader.frame_rate) == (tmp_path.name, 4, None)
 
 
+def test_a_folder_of_several_formats(tmp_path):
+    for number, suffix in enumerate(['jpg', 'webp', 'png', 'TIFF', 'bmp']):
+        content = cv2.imencode(f'.{suffix}', np.full((6, 8, 3), 40 * number, np.uint8))[1]
+        (tmp_path / f'{number}.{suffix}').write_bytes(content)
+    assert np.abs(np.array(levels(list(open_frames(tmp_path)))) - 40 * np.arange(5)).max() <= 3
+    (tmp_path / '2b.heic').write_bytes(b'x')
+    with pytest.warns(UserWarning, match=r'1 image files are left out \(first: 2b\.heic\)'):
+        reader = open_frames(tmp_path)
+    assert len(list(reader)) == 5
+
+
 def test_one_image_and_gray_images(tmp_path):
     path = tmp_path / 'a.png'
     cv2.imwrite(str(path), np.full((6, 8), 77, np.uint8))
@@ -344,7 +488,7 @@ def test_folders_that_can_not_be_read(tmp_path):
     cut(str(tmp_path / '1.jpg'), 0.5)
     reader = iter(open_frames(tmp_path))
     assert next(reader).number == 0
-    with pytest.raises(OSError, match=r'1\.jpg: image is cut off or broken'):
+    with pytest.raises(OSError, match=r'1\.jpg: image is truncated or broken'):
         next(reader)
     (tmp_path / '1.jpg').write_bytes(b'no image\xff\xd9')
     with pytest.raises(OSError, match=r'1\.jpg: image can not be decoded'):
@@ -406,7 +550,7 @@ def test_a_camera_gives_frames_until_it_stops(tmp_path):
     """OpenCV reads files through the same class as cameras."""
     path = make_video(tmp_path / 'a.avi', flat_frames([50, 100, 150]), 'mpeg4')
     camera = cv2.VideoCapture(path)
-    frames = list(FrameReader('camera 0', lambda: video_io._read_camera(camera)))
+    frames = list(FrameReader('camera 0', lambda: frame_reader._read_camera(camera)))
     assert np.abs(np.array(levels(frames)) - [50, 100, 150]).max() <= 5
     times = [f.time for f in frames]
     assert times == sorted(times) and times[0] >= 0
@@ -433,290 +577,3 @@ def test_reading_takes_memory_that_does_not_grow(tmp_path):
     )  # fmt: skip
     # 450 more frames of 0.22 MiB would be 99 MiB
     assert float(out.stdout.splitlines()[-1]) < 30
-
-
-# ----------------------------------------------------------------------------------- writing
-
-
-@pytest.mark.parametrize('suffix', ['mp4', 'mov', 'mkv'])
-def test_what_is_written_is_read_again(tmp_path, suffix):
-    path = str(tmp_path / 'new' / f'a.{suffix}')
-    images = noise_frames(12, 96, 128)
-    with VideoWriter(path, 10) as writer:
-        for image in images:
-            kept = image.copy()
-            writer.write(image)
-            image[:] = 0  # the caller may go on with its buffer
-            image[:] = kept
-    frames, times = decode(path)
-    assert times == pytest.approx(np.arange(12) / 10, abs=1e-3)
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        assert (stream.codec_context.name, stream.pix_fmt) == ('h264', 'yuv420p')
-        assert container.duration / av.time_base == pytest.approx(1.2, abs=0.01)
-    smooth = [cv2.GaussianBlur(i, (0, 0), 3).astype(int) for i in images]
-    for number, frame in enumerate(frames):  # each frame is nearest to its own original
-        found = cv2.GaussianBlur(frame, (0, 0), 3)
-        assert np.argmin([np.abs(found - image).mean() for image in smooth]) == number
-
-
-def test_a_buffer_that_is_used_again(tmp_path):
-    buffer = np.empty((48, 64, 3), np.uint8)
-    with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-        for level in range(0, 250, 10):
-            buffer[:] = level
-            writer.write(buffer)
-    found = [image.mean() for image in decode(str(tmp_path / 'a.mp4'))[0]]
-    assert np.abs(np.array(found) - np.arange(0, 250, 10)).max() <= 4
-
-
-@pytest.mark.parametrize('height, width', [(47, 64), (48, 63), (47, 63), (1, 1)])
-def test_odd_sizes_are_padded_not_cut(tmp_path, height, width):
-    image = np.full((height, width, 3), 40, np.uint8)
-    image[-1:], image[:, -1:] = 200, 200
-    with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-        for _ in range(5):
-            writer.write(image)
-    frame = decode(str(tmp_path / 'a.mp4'))[0][0]
-    assert frame.shape == (height + height % 2, width + width % 2, 3)
-    if height > 1:
-        assert np.abs(frame[:height, :width].astype(int) - image).max() < 60
-        assert frame[height - 1 :].mean() > 180 if height % 2 else True
-        assert frame[:, width - 1 :].mean() > 180 if width % 2 else True
-
-
-def test_one_frame_lasts_as_long_as_a_frame(tmp_path):
-    with VideoWriter(tmp_path / 'a.mp4', 4) as writer:
-        writer.write(noise_frames(1)[0])
-    with av.open(str(tmp_path / 'a.mp4')) as container:
-        assert len(list(container.decode(video=0))) == 1
-        assert container.duration / av.time_base == pytest.approx(0.25, abs=0.01)
-
-
-def test_no_frame_no_file(tmp_path):
-    with VideoWriter(tmp_path / 'a.mp4', 10):
-        pass
-    assert not (tmp_path / 'a.mp4').exists()
-
-
-def test_times_that_do_not_rise(tmp_path):
-    with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-        with pytest.warns(
-            UserWarning, match=r'time 0\.500 s, which is not after 0\.500 s'
-        ) as warned:
-            for image, time in zip(noise_frames(5), [0, 0.5, 0.5, 0.1, None]):
-                writer.write(image, time)
-    assert len(warned) == 1
-    assert decode(str(tmp_path / 'a.mp4'))[1] == pytest.approx([0, 0.5, 0.6, 0.7, 0.8], abs=1e-3)
-
-
-def test_wrong_arguments(tmp_path):
-    with pytest.raises(ValueError, match=r'a\.gif: can not write this format, expected'):
-        VideoWriter(tmp_path / 'a.gif', 10)
-    for rate in (0, -1, float('nan')):
-        with pytest.raises(ValueError, match=r'a\.mp4: frame_rate is .*expected a number above 0'):
-            VideoWriter(tmp_path / 'a.mp4', rate)
-    with pytest.raises(FileNotFoundError, match=r'gone\.mp4: not found'):
-        VideoWriter(tmp_path / 'a.mp4', 10, audio_from=tmp_path / 'gone.mp4')
-    path = make_video(tmp_path / 'b.mp4', noise_frames(3))
-    with pytest.raises(ValueError, match=r'b\.mp4: is the source of the sound'):
-        VideoWriter(path, 10, audio_from=path)
-    with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-        with pytest.raises(ValueError, match=r'a frame is 62 x 48 pixels, expected 64 x 48'):
-            writer.write(np.zeros((48, 62, 3), np.uint8))
-        with pytest.raises(ValueError, match=r'a frame has shape .* and type float64'):
-            writer.write(np.zeros((48, 64, 3)))
-    with pytest.raises(ValueError, match=r'a\.mp4: is closed'):
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    writer.close()
-
-
-def test_a_disk_that_does_not_take_it(tmp_path):
-    """What goes wrong in the writer's thread reaches the caller."""
-    if not os.path.exists('/dev/full'):
-        pytest.skip('needs /dev/full, a disk without room')
-    path = tmp_path / 'full.mkv'
-    path.symlink_to('/dev/full')
-    with pytest.raises(OSError), VideoWriter(path, 10) as writer:
-        for image in noise_frames(40, 240, 320):
-            writer.write(image)
-
-
-def test_without_x264_another_codec_is_stated(tmp_path, monkeypatch):
-    monkeypatch.setattr(video_io, '_ENCODERS', ('x264_that_is_missing', 'mpeg4'))
-    with pytest.warns(UserWarning, match='writing mpeg4 instead, which browsers do not play'):
-        with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-            for image in flat_frames([40, 80, 120]):
-                writer.write(image)
-    with av.open(str(tmp_path / 'a.mp4')) as container:
-        assert container.streams.video[0].codec_context.name == 'mpeg4'
-        found = [frame.to_ndarray(format='gray').mean() for frame in container.decode(video=0)]
-    assert len(found) == 3
-
-
-# ------------------------------------------------------------------------------------- sound
-
-
-@pytest.mark.parametrize(
-    'source, audio_codec, suffix',
-    [
-        ('a.mp4', 'aac', 'mp4'),
-        ('a.mov', 'aac', 'mp4'),
-        ('a.avi', 'libmp3lame', 'mp4'),
-        ('a.mkv', 'ac3', 'mp4'),
-        ('a.ts', 'mp2', 'mp4'),  # starts at 1.4 s
-        ('a.mkv', 'flac', 'mkv'),
-        ('a.mp4', 'aac', 'mov'),
-        ('a.avi', 'pcm_s16le', 'mp4'),  # does not say which channel it is
-    ],
-)
-def test_sound_is_copied_untouched(tmp_path, source, audio_codec, suffix):
-    codec = 'mpeg4' if source.endswith('avi') else 'libx264'
-    late = {'output_ts_offset': '1.4'} if source.endswith('ts') else {}
-    path = make_video(
-        tmp_path / source, noise_frames(40), codec, container_options=late, audio_codec=audio_codec
-    )
-    with VideoWriter(tmp_path / f'out.{suffix}', 10, audio_from=path) as writer:
-        for frame in open_frames(path):
-            writer.write(frame.image, frame.time)
-    out = str(tmp_path / f'out.{suffix}')
-    before, after = audio_packets(path), audio_packets(out)
-    assert len(before) > 40
-    assert [content for content, _ in after] == [content for content, _ in before]
-    with av.open(path) as container:
-        start = (container.start_time or 0) / av.time_base
-    was = np.array([time for _, time in before]) - start
-    assert np.abs([time for _, time in after] - was).max() < 2e-3
-    images, times = decode(out)
-    assert len(images) == 40
-    assert times == pytest.approx([f.time for f in open_frames(path)], abs=2e-3)
-    with av.open(out) as container:  # it is sound, not only bytes
-        samples = np.concatenate([f.to_ndarray().ravel() for f in container.decode(audio=0)])
-    assert np.abs(samples.astype(float)).max() > 0
-
-
-@pytest.mark.parametrize(
-    'source, audio_codec, suffix',
-    [
-        ('a.avi', 'adpcm_ms', 'mp4'),
-        ('a.ts', 'aac', 'mp4'),
-        ('a.mkv', 'flac', 'mov'),  # although FFmpeg's list for .mov has it
-    ],
-)
-def test_sound_that_a_file_can_not_hold_is_left_out_with_a_word(
-    tmp_path, source, audio_codec, suffix
-):
-    path = make_video(tmp_path / source, noise_frames(5), 'mpeg4', audio_codec=audio_codec)
-    sentence = (
-        rf'out\.{suffix}: the sound of .*{source} \({audio_codec}\) is left out, because \.{suffix}'
-    )
-    with pytest.warns(UserWarning, match=sentence) as warned:
-        with VideoWriter(tmp_path / f'out.{suffix}', 10, audio_from=path) as writer:
-            for frame in open_frames(path):
-                writer.write(frame.image, frame.time)
-    assert len(warned) == 1
-    with av.open(str(tmp_path / f'out.{suffix}')) as container:
-        assert not container.streams.audio
-        assert len(list(container.decode(video=0))) == 5
-
-
-def test_a_source_without_sound(tmp_path):
-    path = make_video(tmp_path / 'a.mp4', noise_frames(3))
-    with VideoWriter(tmp_path / 'out.mp4', 10, audio_from=path) as writer:
-        for frame in open_frames(path):
-            writer.write(frame.image, frame.time)
-    assert len(decode(str(tmp_path / 'out.mp4'))[0]) == 3
-
-
-def test_sound_goes_on_after_the_last_frame_as_in_the_source(tmp_path):
-    path = make_video(tmp_path / 'a.mp4', noise_frames(10), audio_codec='aac', audio_seconds=3)
-    with VideoWriter(tmp_path / 'out.mp4', 10, audio_from=path) as writer:
-        for frame in open_frames(path):
-            writer.write(frame.image, frame.time)
-    assert audio_packets(str(tmp_path / 'out.mp4')) == audio_packets(path)
-
-
-def test_sound_stops_where_a_part_of_the_video_stops(tmp_path):
-    path = make_video(tmp_path / 'a.mp4', noise_frames(60), audio_codec='aac')
-    with VideoWriter(tmp_path / 'out.mp4', 10, audio_from=path) as writer:
-        for frame in open_frames(path):
-            writer.write(frame.image, frame.time)
-            if frame.number == 19:
-                break
-    last = audio_packets(str(tmp_path / 'out.mp4'))[-1][1]
-    assert 1.9 < last < 2.1
-
-
-# ------------------------------------------------------------------------------ interruptions
-
-WRITES_UNTIL_STOPPED = """
-import signal
-import sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits none
-sys.modules['mmpose'] = None  # not needed, and takes seconds
-import numpy as np
-from cmpose_mm.apis.video_io import VideoWriter
-scene = np.random.default_rng(0).integers(0, 256, (120, 660, 3), dtype=np.uint8)
-with VideoWriter(sys.argv[1], 25, audio_from=sys.argv[2]) as writer:
-    number = 0
-    while True:
-        left = number % 500
-        writer.write(np.ascontiguousarray(scene[:, left : left + 160]), number / 25)
-        number += 1
-        print(number, flush=True)
-"""
-
-
-def write_and_stop(path: Path, audio_from: str, stop: int, after: int) -> tuple[int, str]:
-    """Stops a writing process after some frames; returns how many it wrote, and its errors."""
-    with subprocess.Popen(
-        [sys.executable, '-c', WRITES_UNTIL_STOPPED, str(path), audio_from],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        written = 0
-        for line in process.stdout:
-            written = int(line)
-            if written == after:
-                process.send_signal(stop)
-        return written, process.stderr.read()
-
-
-def test_ctrl_c_leaves_a_file_that_plays(tmp_path):
-    sound = make_video(tmp_path / 'a.mp4', noise_frames(200), audio_codec='aac')
-    path = tmp_path / 'out.mp4'
-    for after in (1, 7, 60, 61):
-        written, errors = write_and_stop(path, sound, signal.SIGINT, after)
-        assert 'KeyboardInterrupt' in errors
-        frames, times = decode(str(path))
-        assert written <= len(frames) <= written + 1
-        assert times == pytest.approx(np.arange(len(frames)) / 25, abs=1e-3)
-        assert audio_packets(str(path))[-1][1] <= len(frames) / 25 + 0.03
-        with av.open(str(path)) as container:
-            assert container.streams.video[0].frames == len(frames)  # a plain file: it knows
-
-
-@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
-def test_kill_leaves_what_was_done_a_few_seconds_before(tmp_path, suffix):
-    if suffix == 'mp4' and av.library_versions['libavformat'] < (61, 7):
-        pytest.skip('FFmpeg before 7.1 writes plain files only')
-    sound = make_video(tmp_path / 'a.mp4', noise_frames(200), audio_codec='aac')
-    path = tmp_path / f'out.{suffix}'
-    written, _ = write_and_stop(path, sound, signal.SIGKILL, 240)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the end may be cut off
-        frames = list(open_frames(path))
-    assert 240 <= written
-    assert written - 120 < len(frames) <= written + 1
-    frames = frames[:-5]  # the last ones may wait for one that refers to them
-    times = np.array([f.time for f in frames]) - frames[0].time
-    assert times == pytest.approx(np.arange(len(frames)) / 25, abs=2e-3)
-
-
-def test_an_exception_leaves_a_file_that_plays(tmp_path):
-    with pytest.raises(RuntimeError, match='mine'):
-        with VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-            for image in noise_frames(5):
-                writer.write(image)
-            raise RuntimeError('mine')
-    assert len(decode(str(tmp_path / 'a.mp4'))[0]) == 5

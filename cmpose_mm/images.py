@@ -1,0 +1,56 @@
+"""How an image file becomes an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cmpose_mm.posetrack.frames import is_truncated
+
+
+def _read_file(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def _decode(content: bytes) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+
+
+def read_image(
+    path: str,
+    where: str | None = None,
+    *,
+    read: Callable[[str], bytes] = _read_file,
+    decode: Callable[[bytes], np.ndarray | None] = _decode,
+) -> np.ndarray:
+    """Reads one image.
+
+    Args:
+        path: of the file.
+        where: what messages call it; the path by default.
+        read: gives the file's content, from wherever it is stored.
+        decode: makes an array of the content, None if it can not. By default OpenCV does.
+
+    Returns:
+        (H, W, 3) uint8 BGR, upright: turned and mirrored as its EXIF data ask for.
+
+    Raises:
+        OSError: if the file can not be read, is no image, or ends before the image does.
+    """
+    where = where or path
+    try:
+        content = read(path)
+    except Exception as error:  # each kind of storage has its own
+        raise OSError(f'{where}: image can not be read: {error}') from error
+    if is_truncated(content):
+        raise OSError(f'{where}: image is truncated or broken ({len(content)} bytes)')
+    try:
+        image = decode(content)
+    except cv2.error:  # for example more pixels than OpenCV takes
+        image = None
+    if image is None:
+        raise OSError(f'{where}: image can not be decoded')
+    return image
