@@ -17,9 +17,10 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
+from cmpose_mm.images import read_image
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
 from cmpose_mm.posetrack.file_names import is_hidden, split_name
-from cmpose_mm.posetrack.frames import FrameTable, is_truncated, list_images
+from cmpose_mm.posetrack.frames import FrameTable, list_images
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.mat_files import read_mat
 
@@ -69,21 +70,16 @@ def runs_of_same_frames(paths: Sequence[str | Path], threshold: float = SAME_BEL
     runs: list[int] = []
     first = None
     for index, path in enumerate(paths):
-        small = _small_gray(Path(path))
+        small = _small_gray(path)
         if first is None or np.abs(small - first).mean() >= threshold:
             first, start = small, index
         runs.append(start)
     return runs
 
 
-def _small_gray(path: Path) -> np.ndarray:
-    content = path.read_bytes()
-    image = None
-    if not is_truncated(content):
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise OSError(f'{path}: image is cut off or broken ({len(content)} bytes).')
-    return cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+def _small_gray(path: str | Path) -> np.ndarray:
+    gray = cv2.cvtColor(read_image(str(path)), cv2.COLOR_BGR2GRAY)
+    return cv2.resize(gray, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def link_frame(source: str | Path, target: str | Path) -> None:

@@ -45,7 +45,7 @@ def test_frames_are_the_same_below_half_a_gray_level(tmp_path) -> None:
 def test_broken_images_are_named(tmp_path) -> None:
     write_image(tmp_path / '0.png', 3)
     (tmp_path / '1.png').write_bytes((tmp_path / '0.png').read_bytes()[:40])
-    with pytest.raises(OSError, match='1.png: image is cut off or broken'):
+    with pytest.raises(OSError, match='1.png: image is truncated or broken'):
         runs_of_same_frames([tmp_path / '0.png', tmp_path / '1.png'])
 
 
