@@ -130,6 +130,10 @@ def convert_jhmdb(
     is_release = (root / _JOINTS).is_dir()
     sub_files = _sub_files(root)
     if is_release:
+        if sub_files:
+            report.notes.append(
+                f'{len(sub_files)} Sub*.json files are not read: the release is there'
+            )
         clips = _read_release(root, sub, report)
     elif sub_files:
         clips = _read_sub_files(root, sub_files, report)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmpose_mm.posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from cmpose_mm.posetrack.persons import person_boxes
 
 from .grouped_pairs import pairs_within
 from .scored_frames import ScoredSet, ScoredVideo
@@ -103,7 +104,8 @@ def correct_keypoints(
     """PCK of all scored videos.
 
     Persons are paired frame by frame by how much their boxes overlap (intersection over union):
-    the pair with the largest overlap first, then the next among those who are still free. With
+    the pair with the largest overlap first, then the next among those who are still free. Where
+    there is no box, the extent of the joints times 1.3 serves for this, but never as a norm. With
     labeled boxes a prediction belongs to the person from whose box it was made. Whether joints are
     right plays no role in the pairing.
 
@@ -189,13 +191,21 @@ def _norms(video: ScoredVideo, norm: str) -> np.ndarray:
     return np.where(video.gt_present[:, ends].all(axis=1), length, np.nan)
 
 
+def _filled(boxes: np.ndarray, xy: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """(n, 4) boxes x1, y1, x2, y2; those that are absent by the extent of the joints times 1.3."""
+    absent = np.isnan(boxes).any(axis=1)
+    joints = np.where(present[..., None], np.concatenate([xy, present[..., None]], axis=-1), 0)
+    return np.where(absent[:, None], person_boxes(np.full(boxes.shape, np.nan), joints), boxes)
+
+
 def _pair_by_boxes(video: ScoredVideo) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and labeled persons of the pairs, see `correct_keypoints`.
 
     Of equal overlaps, as two persons with one box have them, the pair with one track id is first.
     """
     pred, gt = pairs_within(video.num_pred, video.num_gt)
-    a, b = video.pred_boxes[pred], video.gt_boxes[gt]
+    a = _filled(video.pred_boxes, video.pred_xy, video.pred_present)[pred]
+    b = _filled(video.gt_boxes, video.gt_xy, video.gt_present)[gt]
     inner = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     shared = np.where((inner > 0).all(axis=1), inner.prod(axis=1), 0)
     both = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1)

@@ -18,7 +18,6 @@ from functools import cached_property
 import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, empty_frame
-from cmpose_mm.posetrack.persons import person_boxes
 
 from .grouped_pairs import pairs_within
 from .polygons import inside_any_polygon
@@ -72,15 +71,15 @@ class ScoredVideo:
             also counts persons without joints, unless the frame has ignore regions.
         num_gt: (F,) labeled persons of each frame.
         gt_xy: (G, J, 2) pixels of the image.
-        gt_boxes: (G, 4) x1, y1, x2, y2, see `person_boxes`; cut to the image where its size is
-            known.
+        gt_boxes: (G, 4) x1, y1, x2, y2 in pixels of the image, cut to it where its size is known;
+            NaN without a box.
         gt_present: (G, J) bool, labeled joints outside ignore regions.
         gt_visible: (G, J) bool, those of them that are labeled as visible (v > 0).
         gt_head_sizes: (G,) 0.6 x diagonal of the head box, pixels of the image; NaN without one.
         gt_track_ids: (G,) int64, -1 where missing.
         num_pred: (F,) predicted persons of each frame.
         pred_xy: (P, J, 2) pixels of the image.
-        pred_boxes: (P, 4) x1, y1, x2, y2, see `person_boxes`.
+        pred_boxes: (P, 4) likewise.
         pred_present: (P, J) bool.
         pred_scores: (P, J).
         pred_track_ids: (P,) int64, -1 where missing.
@@ -388,14 +387,14 @@ def _clean_video(
         one_sided=(seen_gt == 0) | (seen_pred == 0),
         num_gt=num_gt,
         gt_xy=gt_keypoints[..., :2],
-        gt_boxes=_boxes(labeled)[gt],
+        gt_boxes=_corners(labeled)[gt],
         gt_present=gt_present,
         gt_visible=gt_present & (gt_keypoints[..., 2] > 0),
         gt_head_sizes=HEAD_SIZE_SCALE * np.sqrt(width * width + height * height),
         gt_track_ids=_stack(labeled, 'track_ids')[gt],
         num_pred=num_pred,
         pred_xy=pred_keypoints[..., :2],
-        pred_boxes=_boxes(predicted)[pred],
+        pred_boxes=_corners(predicted)[pred],
         pred_present=pred_present,
         pred_scores=_stack(predicted, 'scores')[pred],
         pred_track_ids=_stack(predicted, 'track_ids')[pred],
@@ -424,14 +423,15 @@ def _kept_persons(
     return kept, frame_of[kept], keypoints[kept], present[kept]
 
 
-def _boxes(frames: list[Frame]) -> np.ndarray:
-    """(n, 4) x1, y1, x2, y2 of all persons, cut to the image where its size is known."""
-    boxes = person_boxes(_stack(frames, 'boxes'), _stack(frames, 'keypoints'))
+def _corners(frames: list[Frame]) -> np.ndarray:
+    """(n, 4) boxes x1, y1, x2, y2 of all persons, cut to the image where its size is known."""
+    boxes = _stack(frames, 'boxes')
     known = [(f.width, f.height) if f.width and f.height else (np.inf, np.inf) for f in frames]
     persons = [len(frame.keypoints) for frame in frames]
     sizes = np.repeat(np.array(known, dtype=float).reshape(-1, 2), persons, axis=0)
     high = np.tile(sizes - 1, 2)
-    return np.clip(boxes, np.where(np.isinf(high), -np.inf, 0), high)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    return np.clip(corners, np.where(np.isinf(high), -np.inf, 0), high)
 
 
 def _num_listed(frames: list[Frame]) -> np.ndarray:

@@ -139,6 +139,8 @@ def test_lists_of_the_real_clips(real_data, tmp_path) -> None:
     ]
     with open(root / 'clips.csv', newline='') as file:
         rows = list(csv.DictReader(file))
+    order = sorted(rows, key=lambda row: (row['action'], row['jhmdb_clip']))
+    assert order == sorted(rows, key=lambda row: row['sequence'][:6])
     film = {row['sequence']: film_of(row['jhmdb_clip'], row['action']) for row in rows}
     trained = {film[row['sequence']] for row in rows if row['split'] == 'train'}
     for row in rows:

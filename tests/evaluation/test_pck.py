@@ -115,6 +115,16 @@ def test_persons_without_a_norm_are_counted_apart(scored, lacking) -> None:
         assert (result.hits[0, 0] == result.num_joints[0]).all()
 
 
+def test_without_a_labeled_box_there_is_no_box_norm(scored) -> None:
+    """As in PoseTrack17. The person is still found by the extent of the joints."""
+    gt = [[person(FULL), person(shift(FULL, 400), bbox=[500, 100, 140, 200])]]
+    pred = [[person(shift(FULL, 400)), person(FULL)]]
+    box = correct_keypoints(scored(gt, pred))
+    assert (box.num_without_norm, box.num_joints.sum(), box.hits[0, 0].sum()) == (1, 15, 15)
+    torso = correct_keypoints(scored(gt, pred), 'torso')
+    assert (torso.num_without_norm, torso.num_joints.sum(), torso.hits[0, 0].sum()) == (0, 30, 30)
+
+
 def test_a_norm_of_no_extent_is_none(scored) -> None:
     joints = dict(FULL, right_hip=FULL['left_shoulder'])
     gt = [[person(joints, head=(5, 5, 0, 0), bbox=[5, 5, 0, 0])]]
