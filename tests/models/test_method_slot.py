@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import PixelData
 from mmpose.registry import MODELS
 from tiny_models import clip_samples, randomize, tiny_config
 
@@ -264,7 +265,7 @@ def test_a_frozen_backbone_neither_learns_nor_drifts():
     before = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     samples = posed_samples()
     for sample in samples:  # maps of 4 x 3 cells, two deconvolutions
-        sample.gt_fields.set_data(dict(heatmaps=sample.gt_fields.heatmaps[:, ::2, ::2]))
+        sample.gt_fields = PixelData(heatmaps=sample.gt_fields.heatmaps[:, ::2, ::2])
     losses = model(clips(), samples, mode='loss')
     losses['loss_kpt'].backward()
     assert len(model.method.clips[0].maps) == 4
