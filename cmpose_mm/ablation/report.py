@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..evaluation.report import markdown_table
+from cmpose_mm.evaluation.report import markdown_table
+
 from .runs import FIRST_STAGE, Results
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def results_tables(results: Results) -> str:
     columns if there is only one split.
 
     Args:
-        results: Variants without results are left out.
+        results: variants without results are left out.
     """
     results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
     if not results:
@@ -87,9 +88,9 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     none.
 
     Args:
-        results: Variants that share no seed with the first are left out.
-        path: Of the picture; its suffix decides the format.
-        numbers: What the numbers in the variants' names are, and the number of the first variant.
+        results: variants that share no seed with the first are left out.
+        path: of the picture; its suffix decides the format.
+        numbers: what the numbers in the variants' names are, and the number of the first variant.
     """
     from matplotlib.figure import Figure
 
@@ -160,7 +161,7 @@ def replace_section(document: Path, name: str, text: str) -> None:
     """Writes text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a document.
 
     Raises:
-        ValueError: If the document does not have both marks exactly once.
+        ValueError: if the document does not have both marks exactly once.
     """
     content = document.read_text()
     begin, end = f'<!-- begin {name} -->\n', f'<!-- end {name} -->\n'

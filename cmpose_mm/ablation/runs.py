@@ -44,25 +44,25 @@ def run_experiment(
     holds the results so far.
 
     Args:
-        name: A key of `EXPERIMENTS`.
-        config: The config that the variants override.
-        seeds: Values of ``randomness.seed``, one training each.
-        work_dir: Folder for the runs and results.
-        splits: Splits to test on after training: folders of labels beside that of the config's
+        name: a key of `EXPERIMENTS`.
+        config: the config that the variants override.
+        seeds: values of ``randomness.seed``, one training each.
+        work_dir: folder for the runs and results.
+        splits: splits to test on after training: folders of labels beside that of the config's
             ``test_dataloader``. Without splits, the last validation of the training counts.
-        first_stage: Config of a model that is trained first, once for each seed; all variants of a
+        first_stage: config of a model that is trained first, once for each seed; all variants of a
             seed start from it. It is tested, too. Without it they start from the config's
             ``load_from``.
-        mim_args: Further arguments of ``mim train``, for example ``['--gpus', '2']``.
-        jobs: Runs at a time, each with its share of the cores.
+        mim_args: further arguments of ``mim train``, for example ``['--gpus', '2']``.
+        jobs: runs at a time, each with its share of the cores.
 
     Returns:
         The results; with ``first_stage``, the last variant is `FIRST_STAGE`.
 
     Raises:
-        KeyError: If there is no such set.
-        ValueError: If a folder holds runs of another config.
-        RuntimeError: If a training or test fails.
+        KeyError: if there is no such set.
+        ValueError: if a folder holds runs of another config.
+        RuntimeError: if a training or test fails.
     """
     variants = EXPERIMENTS[name]
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -131,9 +131,9 @@ def run_once(
     last validation of the training.
 
     Raises:
-        ValueError: If the folder holds a run of another config, or there are neither ``splits`` nor
+        ValueError: if the folder holds a run of another config, or there are neither ``splits`` nor
             a validation in the training.
-        RuntimeError: If the training or a test fails.
+        RuntimeError: if the training or a test fails.
     """
     config_file = work_dir.with_suffix('.py')
     _write_config(config, config_file)
@@ -190,7 +190,7 @@ def last_validation(work_dir: Path) -> dict[str, float]:
     """The metrics of the last validation that MMEngine logged below a work folder.
 
     Raises:
-        ValueError: If nothing was validated there.
+        ValueError: if nothing was validated there.
     """
     records = [
         record

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
+
 from . import image_corruptions
 from .neighbors import frozen, is_lost, without_lost
 from .occluders import moving_occluders, occluded_points

@@ -36,14 +36,14 @@ class CausalTokenVisualizationHook(Hook):
     no details (for example CM-Pose with ``fte=None``), the hook says so once and draws nothing.
 
     Args:
-        interval: Draw every ``interval``-th sample, starting with the first.
-        max_samples: Draw at most this many in each validation.
-        joint: Joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
-        score_thr: Joints below this score are left out of the pose.
-        backend_args: How to read the images, as in `LoadClip`.
+        interval: draw every ``interval``-th sample, starting with the first.
+        max_samples: draw at most this many in each validation.
+        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
+        score_thr: joints below this score are left out of the pose.
+        backend_args: how to read the images, as in `LoadClip`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: if an argument is outside its range.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class ClipLayoutHook(Hook):
         """Sets and checks the datasets of all loops that will run.
 
         Raises:
-            ValueError: If a dataset contradicts the model; the message names both keys.
+            ValueError: if a dataset contradicts the model; the message names both keys.
         """
         model = bare_model(runner)
         for name in ('train', 'val', 'test'):

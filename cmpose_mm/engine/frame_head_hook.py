@@ -24,7 +24,7 @@ class FrameHeadHook(Hook):
     the frame head is trained, and are an error if it is frozen.
 
     Args:
-        joints: Names of the checkpoint's joints, in its order. Only needed if the checkpoint does
+        joints: names of the checkpoint's joints, in its order. Only needed if the checkpoint does
             not name them in ``meta.dataset_meta``, as those of MMEngine's runner do.
     """
 
@@ -36,7 +36,7 @@ class FrameHeadHook(Hook):
         """Adds the frame head's weights to the checkpoint's.
 
         Raises:
-            ValueError: If the checkpoint lacks something that the frame head needs.
+            ValueError: if the checkpoint lacks something that the frame head needs.
         """
         model = bare_model(runner)
         if getattr(model, 'frame_head', None) is None:
@@ -60,7 +60,7 @@ class FrameHeadHook(Hook):
         """Checks that a frozen frame head has loaded weights.
 
         Raises:
-            ValueError: If nothing was loaded.
+            ValueError: if nothing was loaded.
         """
         model = bare_model(runner)
         if getattr(model, 'frame_head', None) is None or not model.frame_head_frozen:
@@ -107,7 +107,7 @@ def frame_head_weights(
         Name with the prefix ``frame_head.`` -> weight.
 
     Raises:
-        ValueError: If the single-frame model has no head, a head of other shapes, or, with
+        ValueError: if the single-frame model has no head, a head of other shapes, or, with
             ``frozen``, not all the joints.
     """
     heads = {n[len(_HEAD) :]: value for n, value in start.items() if n.startswith(_HEAD)}

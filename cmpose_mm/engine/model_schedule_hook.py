@@ -26,11 +26,11 @@ class ModelScheduleHook(Hook):
     has the config's value, so put the schedule's last value into the config.
 
     Args:
-        attribute: Dotted path of a number in the model.
-        values: Fraction of the training, from 0 to 1 -> value.
+        attribute: dotted path of a number in the model.
+        values: fraction of the training, from 0 to 1 -> value.
 
     Raises:
-        ValueError: If there are no values, or a fraction is outside 0 to 1.
+        ValueError: if there are no values, or a fraction is outside 0 to 1.
     """
 
     def __init__(self, attribute: str, values: dict[float, float]) -> None:
@@ -51,7 +51,7 @@ class ModelScheduleHook(Hook):
         """Checks that the model has the attribute.
 
         Raises:
-            ValueError: If the attribute does not exist or is not a number.
+            ValueError: if the attribute does not exist or is not a number.
         """
         self._owner(runner)
 

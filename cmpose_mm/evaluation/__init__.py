@@ -1,6 +1,7 @@
 """PoseTrack evaluation, with NumPy and SciPy alone; `cmpose_mm.metrics` has MMPose's metric."""
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
+
 from .average_precision import (
     TIE_BREAKS,
     ApResult,

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..old_names import old_names
-from ..posetrack.annotations import MISSING_SCORE, AnnotationError
-from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from cmpose_mm.old_names import old_names
+from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError
+from cmpose_mm.posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+
 from .scored_frames import RULES, Rules, ScoredSet, ScoredVideo
 
 TIE_BREAKS = ('stable', 'poseval')

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from ..posetrack.annotations import AnnotationError, Video, read_videos
+from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
+
 from .average_precision import average_precision, average_precision_per_video
 from .mota import tracking_accuracy
 from .report import ap_to_dict, mota_to_dict, visibility_to_dict

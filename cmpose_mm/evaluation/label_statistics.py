@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..posetrack.annotations import Video
+from cmpose_mm.posetrack.annotations import Video
+
 from .scored_frames import ScoredVideo, select_scored
 from .visibility import VISIBILITY_CLASSES, visibility_classes
 

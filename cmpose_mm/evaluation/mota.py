@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
 from .average_precision import summarize_joints
 from .scored_frames import MATCH_DISTANCE, ScoredSet, ScoredVideo
 

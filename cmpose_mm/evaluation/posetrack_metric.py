@@ -1,6 +1,6 @@
 """The place where `PoseTrackMetric` was; it is in `cmpose_mm.metrics` now."""
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
 
 __getattr__ = old_names(
     __name__,

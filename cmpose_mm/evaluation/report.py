@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from tabulate import tabulate
 
-from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+
 from .average_precision import ApResult
 from .mota import MotaResult
 from .visibility import VISIBILITY_CLASSES, VisibilityRecall

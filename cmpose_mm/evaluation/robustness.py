@@ -1,6 +1,6 @@
 """The place where the robustness benchmark was; it is in `cmpose_mm.robustness` now."""
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
 
 _NAMES = (
     'IMAGE_MODES NEIGHBORS RobustnessError Run Subject cells corrupted_pipeline evaluate '

@@ -17,7 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..posetrack.annotations import AnnotationError, Frame, Video, empty_frame
+from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, empty_frame
+
 from .grouped_pairs import pairs_within
 from .polygons import inside_any_polygon
 

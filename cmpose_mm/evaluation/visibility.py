@@ -15,8 +15,9 @@ from typing import Union
 
 import numpy as np
 
-from ..posetrack.annotations import Video
-from ..posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+from cmpose_mm.posetrack.annotations import Video
+from cmpose_mm.posetrack.joints import JOINT_GROUPS, JOINT_NAMES
+
 from .scored_frames import ScoredSet, ScoredVideo, select_scored
 
 Reach = Union[int, tuple[int, int]]

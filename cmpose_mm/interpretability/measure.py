@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
-from ..models import MethodOutput
-from ..posetrack.annotations import Video
-from ..posetrack.persons import repeated_ids
-from ..visualization.causal_tokens import crop_points
+from cmpose_mm.evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
+from cmpose_mm.models import MethodOutput
+from cmpose_mm.posetrack.annotations import Video
+from cmpose_mm.posetrack.persons import repeated_ids
+from cmpose_mm.visualization.causal_tokens import crop_points
+
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
     TokenRegions,

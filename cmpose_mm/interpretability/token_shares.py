@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..posetrack.joints import BODY_LIMBS, JOINT_NAMES
+from cmpose_mm.posetrack.joints import BODY_LIMBS, JOINT_NAMES
 
 BONES = (
     *BODY_LIMBS,

@@ -14,14 +14,14 @@ from mmpose.evaluation.functional import oks_nms, soft_oks_nms, transform_pred
 from mmpose.registry import METRICS
 from mmpose.utils.tensor_utils import to_numpy
 
-from ..evaluation.average_precision import TIE_BREAKS, average_precision
-from ..evaluation.protocol import Protocol, get_protocol
-from ..evaluation.report import COLUMNS, format_table, format_visibility, visibility_to_dict
-from ..evaluation.scored_frames import RULES, Rules, select_scored
-from ..evaluation.visibility import Reach, check_reach, recall_by_visibility
-from ..posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
-from ..posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
-from ..posetrack.predictions import write_predictions
+from cmpose_mm.evaluation.average_precision import TIE_BREAKS, average_precision
+from cmpose_mm.evaluation.protocol import Protocol, get_protocol
+from cmpose_mm.evaluation.report import COLUMNS, format_table, format_visibility, visibility_to_dict
+from cmpose_mm.evaluation.scored_frames import RULES, Rules, select_scored
+from cmpose_mm.evaluation.visibility import Reach, check_reach, recall_by_visibility
+from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
+from cmpose_mm.posetrack.predictions import write_predictions
 
 _NAMES_IN_LOGS = {
     'Head': 'Head AP',

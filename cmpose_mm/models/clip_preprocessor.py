@@ -26,7 +26,7 @@ class ClipDataPreprocessor(PoseDataPreprocessor):
         channels on the axis where clips have their frames.
 
         Raises:
-            ValueError: If the clips of the batch differ in shape.
+            ValueError: if the clips of the batch differ in shape.
         """
         clips = data['inputs']
         if clips[0].ndim == 3:

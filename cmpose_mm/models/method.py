@@ -27,7 +27,7 @@ class FrameFeatures:
     Leading axes: (N,) frames, or (B, T).
 
     Attributes:
-        maps: Feature maps of backbone and neck, (..., C_j, h_j, w_j), early stages first.
+        maps: feature maps of backbone and neck, (..., C_j, h_j, w_j), early stages first.
         heatmaps: (..., K, H', W') of the frame head; None if the model has no frame head.
     """
 
@@ -95,9 +95,9 @@ class ClipInput(FrameFeatures):
 
         Args:
             frames: (B, T, ...) frames, or their only map (B, T, C, h, w).
-            key_index: Position of the key frame in the clip.
-            stride: Distance between two frames.
-            **more: Other attributes; ``offsets`` and ``valid`` replace those of equal distances.
+            key_index: position of the key frame in the clip.
+            stride: distance between two frames.
+            **more: other attributes; ``offsets`` and ``valid`` replace those of equal distances.
         """
         if isinstance(frames, Tensor):
             frames = FrameFeatures((frames,))
@@ -116,10 +116,10 @@ class MethodOutput:
 
     Attributes:
         key_features: (B, D, h, w) feature map of the key frame, the heatmap head's input.
-        losses: Auxiliary losses by name, scalars, already weighted; empty in eval mode. Names with
+        losses: auxiliary losses by name, scalars, already weighted; empty in eval mode. Names with
             "loss" in them are summed, others are only logged. No name may be that of a loss of the
             head.
-        details: What the method can show about its decisions, each tensor (B, ...), detached.
+        details: what the method can show about its decisions, each tensor (B, ...), detached.
         heatmaps: (B, K, H', W') heatmaps of the key frame, instead of ``key_features``, from a
             method that needs no layers of a head.
     """
@@ -141,11 +141,11 @@ class VideoMethod(nn.Module):
     A subclass implements ``forward(clip: ClipInput) -> MethodOutput``.
 
     Attributes:
-        needs_heatmaps: The method reads ``clip.heatmaps``, so the model needs a ``frame_head``.
-        needs_poses: It reads ``clip.poses``, so the dataset needs ``neighbor_poses=True``.
-        needs_images: It reads ``clip.images``, for example for optical flow. It then cannot use
+        needs_heatmaps: the method reads ``clip.heatmaps``, so the model needs a ``frame_head``.
+        needs_poses: it reads ``clip.poses``, so the dataset needs ``neighbor_poses=True``.
+        needs_images: it reads ``clip.images``, for example for optical flow. It then cannot use
             track crops, which crop each frame with a box of its own.
-        detail_kinds: Name of each detail that the method can return -> how to draw it. ``'cells'``
+        detail_kinds: name of each detail that the method can return -> how to draw it. ``'cells'``
             (B, K, n): indices of the cells that belong to each joint. ``'labels'`` (B, N): a number
             for each cell, equal for cells that belong together, -1 for none. ``'heat'`` (B, N) or
             (B, K, N): a value for each cell. N = h * w; cell (y, x) has the index y * w + x.
@@ -153,11 +153,11 @@ class VideoMethod(nn.Module):
 
     Args:
         num_frames: T, frames of a clip.
-        key_index: Position of the key frame in the clip; None for the middle, T // 2. In clips
+        key_index: position of the key frame in the clip; None for the middle, T // 2. In clips
             without future frames (``causal=True`` in the dataset) it is T - 1.
 
     Raises:
-        ValueError: If ``key_index`` is outside the clip.
+        ValueError: if ``key_index`` is outside the clip.
     """
 
     needs_heatmaps = False
@@ -190,7 +190,7 @@ class VideoMethod(nn.Module):
         Only for methods with a detail of the kind ``'cells'``.
 
         Args:
-            generator: Source of the random numbers, on the CPU.
+            generator: source of the random numbers, on the CPU.
         """
         raise NotImplementedError(
             f'{type(self).__name__} can not select at random, which this measurement needs as a '

@@ -41,22 +41,22 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     tools for images work.
 
     Args:
-        method: Config of the video method, for example ``dict(type='CMPose', ...)``.
-        frame_head: Config of a ``HeatmapHead``, for methods that need the heatmaps of every frame.
+        method: config of the video method, for example ``dict(type='CMPose', ...)``.
+        frame_head: config of a ``HeatmapHead``, for methods that need the heatmaps of every frame.
             Its weights come from the single-frame model that training starts from, see
             `FrameHeadHook`. ``'head'`` uses the final head for every frame, too.
-        frame_head_frozen: Whether the frame head keeps its weights. If not, ``loss_frame`` is its
+        frame_head_frozen: whether the frame head keeps its weights. If not, ``loss_frame`` is its
             loss on the key frame. Ignored with ``frame_head='head'``.
-        freeze_backbone: No gradients for backbone and neck, and eval mode for them even in
+        freeze_backbone: no gradients for backbone and neck, and eval mode for them even in
             training, so that their batch statistics do not change.
-        test_cfg: As in `TopdownPoseEstimator`. In addition, ``output_details=True`` copies the
+        test_cfg: as in `TopdownPoseEstimator`. In addition, ``output_details=True`` copies the
             method's details of each clip into ``pred_instances``, with a leading axis of length 1,
             and puts ``detail_kinds`` and ``detail_grid`` (h, w), which say how to draw them, into
             the metainfo.
-        **kwargs: The other arguments of `TopdownPoseEstimator`.
+        **kwargs: the other arguments of `TopdownPoseEstimator`.
 
     Raises:
-        ValueError: If the method needs heatmaps and there is no ``frame_head``.
+        ValueError: if the method needs heatmaps and there is no ``frame_head``.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             inputs: (B, T, 3, H, W) normalized clips, or images (B, 3, H, W).
 
         Raises:
-            ValueError: If the clips do not have the length that the method expects.
+            ValueError: if the clips do not have the length that the method expects.
         """
         num_frames = self._num_frames()
         if inputs.ndim == 4:
@@ -182,7 +182,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 mirrored, too.
 
         Raises:
-            ValueError: If a sample's key frame is at another position than the method's, or the
+            ValueError: if a sample's key frame is at another position than the method's, or the
                 samples lack something that the method needs.
         """
         samples = data_samples or []
@@ -263,7 +263,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Without this override the method's losses and the clips' seeds would be lost.
 
         Raises:
-            ValueError: If a loss of the method has the name of another loss.
+            ValueError: if a loss of the method has the name of another loss.
         """
         clip = self.clip_input(self.extract_clips(inputs), data_samples, images=inputs)
         out = self.call_method(clip)

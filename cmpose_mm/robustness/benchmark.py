@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..corruptions import NUM_SEVERITIES, SEVERITIES
+from cmpose_mm.corruptions import NUM_SEVERITIES, SEVERITIES
+
 from .one_run import evaluate, prepare
 from .plan import IMAGE_MODES, planned_runs
 from .results_file import read_runs, write_results

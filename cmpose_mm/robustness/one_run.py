@@ -24,13 +24,19 @@ from mmengine.runner import Runner
 from mmpose.registry import DATASETS, TRANSFORMS
 from tqdm import tqdm
 
-from ..corruptions import VERSION, frame_of, occluded_points, random_stream
-from ..datasets.transforms import LoadClip
-from ..evaluation import VISIBILITY_CLASSES, average_precision, recall_by_visibility, select_scored
-from ..evaluation.report import COLUMNS, ap_to_dict
-from ..metrics import PoseTrackMetric
-from ..posetrack.annotations import Frame, Video, read_videos
-from ..posetrack.frames import image_size
+from cmpose_mm.corruptions import VERSION, frame_of, occluded_points, random_stream
+from cmpose_mm.datasets.transforms import LoadClip
+from cmpose_mm.evaluation import (
+    VISIBILITY_CLASSES,
+    average_precision,
+    recall_by_visibility,
+    select_scored,
+)
+from cmpose_mm.evaluation.report import COLUMNS, ap_to_dict
+from cmpose_mm.metrics import PoseTrackMetric
+from cmpose_mm.posetrack.annotations import Frame, Video, read_videos
+from cmpose_mm.posetrack.frames import image_size
+
 from .plan import NEIGHBORS, RobustnessError, Run
 
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..corruptions import IMAGE_CORRUPTIONS, NEIGHBOR_CORRUPTIONS, NUM_SEVERITIES, SEVERITIES
+from cmpose_mm.corruptions import (
+    IMAGE_CORRUPTIONS,
+    NEIGHBOR_CORRUPTIONS,
+    NUM_SEVERITIES,
+    SEVERITIES,
+)
 
 IMAGE_MODES = ('key', 'persistent')
 NEIGHBORS = 'neighbors'

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.report import COLUMNS, format_table
-from ..posetrack.joints import JOINT_NAMES
+from cmpose_mm.evaluation.report import COLUMNS, format_table
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
 from .plan import Run
 from .summary import or_nan
 

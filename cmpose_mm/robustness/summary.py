@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..evaluation.report import COLUMNS
-from ..posetrack.joints import JOINT_NAMES
+from cmpose_mm.evaluation.report import COLUMNS
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
 from .plan import Run, cells
 
 

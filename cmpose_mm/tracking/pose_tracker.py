@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES
+
 from .checks import finite_array, valid_boxes
 from .similarity import box_area, box_iou, object_keypoint_similarity
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..posetrack.joints import JOINT_SIGMAS
+from cmpose_mm.posetrack.joints import JOINT_SIGMAS
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

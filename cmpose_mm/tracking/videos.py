@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..posetrack.annotations import MISSING_SCORE, AnnotationError, Frame, Video
-from ..posetrack.persons import person_boxes
+from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError, Frame, Video
+from cmpose_mm.posetrack.persons import person_boxes
+
 from .pose_tracker import PoseTracker
 
 

@@ -1,6 +1,7 @@
 """Pictures of poses over frames, and of the details of a method's decisions."""
 
-from ..old_names import old_names
+from cmpose_mm.old_names import old_names
+
 from .causal_tokens import (
     crop_person,
     crop_points,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ..corruptions import IMAGE_CORRUPTIONS, NUM_SEVERITIES, corrupt_frame, frame_of
-from ..images import read_image
+from cmpose_mm.corruptions import IMAGE_CORRUPTIONS, NUM_SEVERITIES, corrupt_frame, frame_of
+from cmpose_mm.images import read_image
+
 from .layout import captioned, row, stack
 
 

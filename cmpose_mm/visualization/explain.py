@@ -50,9 +50,9 @@ class PersonDetails:
         keypoints: (15, 2) pixels of the image.
         keypoint_scores: (15,).
         input_center, input_scale: (2,) each, the crop in pixels of the image.
-        details: Name of each detail -> its values: (15, n) cells, (N,) labels, (N,) or (15, N)
+        details: name of each detail -> its values: (15, n) cells, (N,) labels, (N,) or (15, N)
             heat. Each is also an attribute with that name.
-        kinds: Name of each detail -> ``'cells'``, ``'labels'`` or ``'heat'``, see `VideoMethod`.
+        kinds: name of each detail -> ``'cells'``, ``'labels'`` or ``'heat'``, see `VideoMethod`.
         grid: (h, w), h * w = N.
     """
 

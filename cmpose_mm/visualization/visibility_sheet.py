@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.scored_frames import ScoredVideo, select_scored
-from ..evaluation.visibility import VISIBILITY_CLASSES, visibility_classes
-from ..posetrack.annotations import read_videos
+from cmpose_mm.evaluation.scored_frames import ScoredVideo, select_scored
+from cmpose_mm.evaluation.visibility import VISIBILITY_CLASSES, visibility_classes
+from cmpose_mm.posetrack.annotations import read_videos
+
 from .explain import read_image
 from .layout import captioned, row, stack, text_line
 

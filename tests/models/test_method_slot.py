@@ -150,6 +150,19 @@ def test_samples_with_another_key_frame_are_refused():
         model.eval()(clips(), samples, mode='predict')
 
 
+def test_vit_hands_out_several_stages():
+    config = probe_config()
+    config.backbone.out_indices = [0, 1]  # of two layers
+    model = randomize(MODELS.build(config), std=0.1).eval()
+    model(clips(), None, mode='tensor')
+    (clip,) = model.method.clips
+    assert [features.shape for features in clip.maps] == [(2, 3, 32, 8, 6)] * 2
+    assert not torch.equal(*clip.maps)
+    last = build().eval()
+    last(clips(), None, mode='tensor')
+    assert torch.equal(last.method.clips[0].features, clip.features)
+
+
 # ---- details -------------------------------------------------------------------------------------
 
 

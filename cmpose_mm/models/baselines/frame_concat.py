@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 
 class FrameConcat(VideoMethod):
@@ -19,11 +19,11 @@ class FrameConcat(VideoMethod):
 
     Args:
         embed_dims: D.
-        num_frames, key_index: See `VideoMethod`.
-        kernel_size: Of the convolution, odd; from 3 on, a cell also sees what has moved nearby.
+        num_frames, key_index: see `VideoMethod`.
+        kernel_size: of the convolution, odd; from 3 on, a cell also sees what has moved nearby.
 
     Raises:
-        ValueError: If ``kernel_size`` is even.
+        ValueError: if ``kernel_size`` is even.
     """
 
     def __init__(

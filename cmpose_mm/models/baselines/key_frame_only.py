@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 
 class KeyFrameOnly(VideoMethod):
@@ -12,7 +12,7 @@ class KeyFrameOnly(VideoMethod):
     samples. With clips of one frame, the default, it is also as fast as that model.
 
     Args:
-        num_frames, key_index: See `VideoMethod`.
+        num_frames, key_index: see `VideoMethod`.
     """
 
     def __init__(self, num_frames: int = 1, key_index: int | None = None):

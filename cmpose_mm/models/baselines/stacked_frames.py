@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 
 class StackedFrames(VideoMethod):
@@ -12,7 +12,7 @@ class StackedFrames(VideoMethod):
     averaged in tests.
 
     Args:
-        num_frames, key_index: Of the clips in tests, see `VideoMethod`.
+        num_frames, key_index: of the clips in tests, see `VideoMethod`.
     """
 
     @property

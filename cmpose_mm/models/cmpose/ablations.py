@@ -5,8 +5,7 @@ from __future__ import annotations
 from mmengine import Config
 
 from cmpose_mm.ablation.variants import Overrides, Variant, equal_time, longer, other_rate
-
-from ..baselines.ablations import averaged_heatmaps, concatenation, single_frame
+from cmpose_mm.models.baselines.ablations import averaged_heatmaps, concatenation, single_frame
 
 RATIOS = (0.0, 0.2, 0.7, 0.9)  # 0.45 is the default
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..layers import draw_seeds, gather_tokens
+from cmpose_mm.models.layers import draw_seeds, gather_tokens
+
 from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
 
@@ -20,7 +21,7 @@ def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool 
     Args:
         restored: (B, M, D) corrupted tokens after the shared network.
         target: (B, M, D) the same tokens, clean.
-        divide_by_width: Divide the distances by D.
+        divide_by_width: divide the distances by D.
 
     Returns:
         Scalar.
@@ -38,15 +39,15 @@ class AuxReconLoss(nn.Module):
     all features equal), and the weight, found by a search on rendered videos (docs/evidence.md).
 
     Args:
-        mask_ratio: Share of the tokens that the masking task sets to zero; 0 turns the task off.
-        noise_ratio: Share of the tokens that the denoising task adds noise to; 0 turns it off.
-        noise_std: Standard deviation of the noise, relative to that of the clip's tokens.
-        loss_weight: Lambda of eq. 14, applied to both losses.
-        divide_by_width: Divide squared distances by D; False is the literal sum of eq. 2 and 3.
-        detach_target: No gradient flows into the clean tokens when they serve as targets.
+        mask_ratio: share of the tokens that the masking task sets to zero; 0 turns the task off.
+        noise_ratio: share of the tokens that the denoising task adds noise to; 0 turns it off.
+        noise_std: standard deviation of the noise, relative to that of the clip's tokens.
+        loss_weight: lambda of eq. 14, applied to both losses.
+        divide_by_width: divide squared distances by D; False is the literal sum of eq. 2 and 3.
+        detach_target: no gradient flows into the clean tokens when they serve as targets.
 
     Raises:
-        ValueError: If a ratio is outside [0, 1] or both are 0.
+        ValueError: if a ratio is outside [0, 1] or both are 0.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..layers import SELECTIONS, cluster_tokens, merge_tokens, restore_tokens
+from cmpose_mm.models.layers import SELECTIONS, cluster_tokens, merge_tokens, restore_tokens
 
 
 @dataclass
@@ -69,12 +69,12 @@ class CausalTokenFTE(nn.Module):
         num_clusters: L; None for a quarter of the N - n * K cells: 33 for 16 x 12 cells.
         selection: ``'exclusive'``: joints choose in order, and no cell is chosen twice.
             ``'union'``: each joint takes its n best cells; a cell can be chosen by several joints.
-        normalize_merge: Scale the merging weights to sum to one in each cluster; False is the
+        normalize_merge: scale the merging weights to sum to one in each cluster; False is the
             literal sum of eq. 11.
-        causal_only: Ablation: sets non-causal cells to zero instead of merging them.
+        causal_only: ablation: sets non-causal cells to zero instead of merging them.
 
     Raises:
-        ValueError: If an argument is outside these ranges.
+        ValueError: if an argument is outside these ranges.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CausalTokenFTE(nn.Module):
             keypoint_tokens: (B, K, D) of the key frame.
 
         Raises:
-            ValueError: If the grid is too small for the number of causal tokens, clusters or
+            ValueError: if the grid is too small for the number of causal tokens, clusters or
                 neighbors.
         """
         num_causal, num_clusters = self.sizes(tokens.shape[1])

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..method import ClipInput, MethodOutput, VideoMethod
+from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
+
 from .aux_recon_loss import AuxReconLoss
 from .causal_token_fte import CausalTokenFTE
 from .criss_cross_st_neck import CrissCrossSTNeck
@@ -48,15 +49,15 @@ class CMPose(VideoMethod):
     gradients in training, except those that `CausalTokenFTE` names.
 
     Args:
-        neck: The multitask learning network.
-        fte: The fine token enhancement; None feeds the fused tokens to the head (an ablation).
-        aux: The auxiliary tasks; None for no tasks.
+        neck: the multitask learning network.
+        fte: the fine token enhancement; None feeds the fused tokens to the head (an ablation).
+        aux: the auxiliary tasks; None for no tasks.
         embed_dims: D.
-        num_frames, key_index: See `VideoMethod`.
+        num_frames, key_index: see `VideoMethod`.
         temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight per frame.
 
     Raises:
-        ValueError: If ``key_index`` is outside the clip or ``temporal_fusion`` is unknown.
+        ValueError: if ``key_index`` is outside the clip or ``temporal_fusion`` is unknown.
     """
 
     detail_kinds = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
@@ -88,7 +89,7 @@ class CMPose(VideoMethod):
         """Computes the key frame's features of B clips.
 
         Args:
-            clip: Its last map (B, T, D, h, w) is used, and in training its seeds for the
+            clip: its last map (B, T, D, h, w) is used, and in training its seeds for the
                 corruption; without seeds, torch's global generator draws them.
 
         Returns:
@@ -125,7 +126,7 @@ class CMPose(VideoMethod):
         """Context in which the joints choose random cells, no cell twice; all else is unchanged.
 
         Raises:
-            ValueError: If there is no token enhancement, and so no selection.
+            ValueError: if there is no token enhancement, and so no selection.
         """
         if self.fte is None:
             raise ValueError('CMPose: nothing is selected without token enhancement (fte is None)')

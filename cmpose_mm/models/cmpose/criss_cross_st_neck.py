@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..layers import SpatialAttention, TemporalAttention, gather_tokens
+from cmpose_mm.models.layers import SpatialAttention, TemporalAttention, gather_tokens
+
 from .token_corruption import CorruptedTokens
 
 
@@ -23,7 +24,7 @@ class NeckOutput:
     Attributes:
         tokens: (B, T, N, D) feature tokens.
         keypoint_tokens: (B, T, K, D) keypoint tokens of every frame.
-        restored: For each auxiliary task, its corrupted tokens (B, M, D), refined.
+        restored: for each auxiliary task, its corrupted tokens (B, M, D), refined.
     """
 
     tokens: Tensor
@@ -131,15 +132,15 @@ class CrissCrossSTNeck(nn.Module):
         embed_dims: D, width of the feature tokens.
         num_keypoints: K.
         num_frames: T.
-        num_blocks: Number of blocks, at least 1.
-        num_heads: Attention heads; divides ``attention_dims``.
+        num_blocks: number of blocks, at least 1.
+        num_heads: attention heads; divides ``attention_dims``.
         attention_dims: A, width of queries, keys and values, all heads together; None for
             ``embed_dims``. A block costs about 16 D A + 2 D^2 multiply-adds per token.
-        shared_pathways: Both pathways of a block use the same D_S and D_T.
+        shared_pathways: both pathways of a block use the same D_S and D_T.
         fusion: ``'concat'``, or ``'weighted_sum'`` for weights computed for each token.
 
     Raises:
-        ValueError: If an argument is outside these ranges.
+        ValueError: if an argument is outside these ranges.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class CrissCrossSTNeck(nn.Module):
 
         Args:
             tokens: (B, T, N, D) feature tokens, cell (y, x) at y * w + x.
-            corrupted: For each auxiliary task, the same clips' tokens after corruption.
+            corrupted: for each auxiliary task, the same clips' tokens after corruption.
         """
         num_clips, num_frames, num_tokens, _ = tokens.shape
         num_keypoints = len(self.keypoint_tokens)

@@ -29,13 +29,13 @@ def build_cmpose(
     Arguments that several parts share are given only once.
 
     Args:
-        neck: Config of the neck, without ``embed_dims``, ``num_keypoints`` and ``num_frames``.
-        embed_dims: Channels of the input feature map.
-        fte: Config of the token enhancement, without ``embed_dims`` and ``num_keypoints``.
-        aux: Config of the auxiliary tasks.
-        num_keypoints: Joints of the dataset.
+        neck: config of the neck, without ``embed_dims``, ``num_keypoints`` and ``num_frames``.
+        embed_dims: channels of the input feature map.
+        fte: config of the token enhancement, without ``embed_dims`` and ``num_keypoints``.
+        aux: config of the auxiliary tasks.
+        num_keypoints: joints of the dataset.
         num_frames: T, frames of a clip.
-        **kwargs: The other arguments of `CMPose`.
+        **kwargs: the other arguments of `CMPose`.
     """
     shared = dict(embed_dims=embed_dims, num_keypoints=num_keypoints)
     return CMPose(

@@ -18,7 +18,7 @@ class ConcatTemporalFusion(nn.Module):
     Args:
         embed_dims: D.
         num_frames: T.
-        key_index: Position of the key frame in the clip.
+        key_index: position of the key frame in the clip.
     """
 
     def __init__(self, embed_dims: int, num_frames: int, key_index: int):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..layers import hash_rows, standard_normals
+from cmpose_mm.models.layers import hash_rows, standard_normals
 
 _MASK_STREAM, _NOISE_STREAM, _NOISE_VALUE_STREAM = range(3)
 
@@ -38,9 +38,9 @@ def choose_tokens(seeds: Tensor, stream: int, num_tokens: int, ratio: float) -> 
 
     Args:
         seeds: (B,) int64 seeds of the clips.
-        stream: Number of the purpose; different streams choose independently.
-        num_tokens: Tokens to choose from.
-        ratio: Share of them to choose, in [0, 1].
+        stream: number of the purpose; different streams choose independently.
+        num_tokens: tokens to choose from.
+        ratio: share of them to choose, in [0, 1].
 
     Returns:
         (B, M) int64 indices in [0, num_tokens): those with the smallest hashes, which all differ.
@@ -55,7 +55,7 @@ def mask_tokens(tokens: Tensor, seeds: Tensor, ratio: float) -> CorruptedTokens:
     Args:
         tokens: (B, T, N, D).
         seeds: (B,) int64 seeds of the clips.
-        ratio: Share of the T * N tokens to mask, p_tm of the paper.
+        ratio: share of the T * N tokens to mask, p_tm of the paper.
     """
     flat = tokens.flatten(1, 2)
     indices = choose_tokens(seeds, _MASK_STREAM, flat.shape[1], ratio)
@@ -75,8 +75,8 @@ def noise_tokens(
     Args:
         tokens: (B, T, N, D).
         seeds: (B,) int64 seeds of the clips.
-        ratio: Share of the T * N tokens to add noise to, p_tn of the paper.
-        relative_std: Standard deviation of the noise, relative to that of the clip's tokens.
+        ratio: share of the T * N tokens to add noise to, p_tn of the paper.
+        relative_std: standard deviation of the noise, relative to that of the clip's tokens.
     """
     flat = tokens.flatten(1, 2)
     indices = choose_tokens(seeds, _NOISE_STREAM, flat.shape[1], ratio)

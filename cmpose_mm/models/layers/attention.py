@@ -20,7 +20,7 @@ class _ResidualAttention(nn.Module):
         num_heads: h, divides A.
 
     Raises:
-        ValueError: If h does not divide A.
+        ValueError: if h does not divide A.
     """
 
     def __init__(self, embed_dims: int, attention_dims: int, num_heads: int):

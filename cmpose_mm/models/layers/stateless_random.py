@@ -30,7 +30,7 @@ def hash_rows(seeds: Tensor, stream: int, rows: Tensor) -> Tensor:
 
     Args:
         seeds: (B,) int64, any values.
-        stream: Number of the purpose; different streams of one seed are independent.
+        stream: number of the purpose; different streams of one seed are independent.
         rows: (B, M) or (M,) int64 counters.
 
     Returns:
@@ -45,7 +45,7 @@ def standard_normals(seeds: Tensor, stream: int, rows: Tensor, num_columns: int)
 
     Args:
         seeds: (B,) int64.
-        stream: Number of the purpose.
+        stream: number of the purpose.
         rows: (B, M) or (M,) int64 counters.
         num_columns: C, numbers per row.
 

@@ -118,7 +118,7 @@ def merge_tokens(
         cluster_ids: (B, N) int64, -1 for tokens in no cluster; no cluster is empty.
         log_importance: (B, N) log of the importance s.
         num_clusters: L.
-        normalize: Scale the weights to sum to one in each cluster; False takes eq. 11 literally.
+        normalize: scale the weights to sum to one in each cluster; False takes eq. 11 literally.
 
     Returns:
         (B, L, D) float32.
