@@ -4,6 +4,8 @@
 PYTHON ?= $(shell command -v python3 || echo python3.11)
 VENV := .venv
 ARGS ?=
+# A worker on each core with one thread; the tests of a file share what they build, and stay together.
+PYTEST := -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full test-classic lint format clean
@@ -19,15 +21,15 @@ demo: setup  ## see CM-Pose work: render videos, train, test, table and picture 
 	@$(VENV)/bin/python tools/demo.py $(ARGS)
 
 test: setup  ## run the tests; CMPOSE_TEST_DATA=FOLDER adds those on real PoseTrack frames
-	@CMPOSE_TEST_STACK=light $(VENV)/bin/python -m pytest $(ARGS)
+	@CMPOSE_TEST_STACK=light OMP_NUM_THREADS=1 $(VENV)/bin/python $(PYTEST) $(ARGS)
 
 test-full:  ## the same tests and those that need MMDetection, on OneDL's stack (.venv-full; compiles mmcv)
 	@$(PYTHON) scripts/setup_env.py full
-	@CMPOSE_TEST_STACK=full .venv-full/bin/python -m pytest $(ARGS)
+	@CMPOSE_TEST_STACK=full OMP_NUM_THREADS=1 .venv-full/bin/python $(PYTEST) $(ARGS)
 
 test-classic:  ## the same as test-full on classic OpenMMLab: Python 3.10, torch 2.1 (.venv-classic; compiles)
 	@$(PYTHON) scripts/setup_env.py classic
-	@CMPOSE_TEST_STACK=full .venv-classic/bin/python -m pytest $(ARGS)
+	@CMPOSE_TEST_STACK=full OMP_NUM_THREADS=1 .venv-classic/bin/python $(PYTEST) $(ARGS)
 
 lint: setup  ## check style and format
 	@$(VENV)/bin/ruff check .

@@ -61,7 +61,7 @@ def image(synthetic_root) -> str:
 
 def run_tool(name: str, *arguments: str) -> str:
     process = subprocess.run(
-        [sys.executable, '-W', 'ignore', str(TOOLS / name), *arguments],
+        [sys.executable, '-W', 'ignore', '-m', 'cmpose_mm', str(TOOLS / name), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.returncode == 0, process.stdout

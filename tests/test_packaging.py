@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
+from packaging.requirements import Requirement
 
 import cmpose_mm
 
@@ -163,7 +165,8 @@ def test_light_extra_brings_what_openmmlabs_packages_need(wheel):
     extra = [line.split(': ', 1)[1] for line in headers if 'extra == "light"' in line]
     brought = required_names([line.split(';')[0] for line in extra])
     lines = (ROOT / 'requirements-light-nodeps.txt').read_text().splitlines()
-    packages = [line.split('==')[0] for line in lines if '==' in line and '<' not in line]
+    pinned = [Requirement(line) for line in lines if '==' in line]
+    packages = [each.name for each in pinned if not each.marker or each.marker.evaluate()]
     assert len(packages) == 5
     needed = set().union(*(required_names(metadata.requires(name)) for name in packages))
     replaced = {'chumpy', 'xtcocotools', 'opencv-python', 'opendatalab', 'mmengine'}
@@ -323,7 +326,8 @@ def test_mim_trains_and_tests(clean_python, foreign, tiny_config):
     checkpoint = Path(config).parent / 'tiny' / 'epoch_1.pth'
     testing = run(*mim, 'test', 'mmpose', config, '-C', checkpoint, *gpus, cwd=foreign)
     assert re.search(r'posetrack/AP: [0-9.]+', testing)
-    assert 'weights_only' not in testing
+    if tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6):
+        assert 'weights_only' not in testing
 
 
 def test_config_path_names_similar_configs():

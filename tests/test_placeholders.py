@@ -243,6 +243,21 @@ result['mask'] = error_of(lambda: mask.decode(None))
         )
 
 
+def test_a_script_that_imports_mmpose_first(tmp_path):
+    (tmp_path / 'beside.py').write_text('VALUE = 3')
+    script = tmp_path / 'script.py'
+    script.write_text('import sys, mmpose.apis, beside\nprint(__name__, beside.VALUE, sys.argv)')
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    command = [sys.executable, '-W', 'ignore', '-m', 'cmpose_mm']
+    done = subprocess.run([*command, script, '--a', 'b'], capture_output=True, text=True, env=env)
+    assert done.stdout == f'__main__ 3 {[str(script), "--a", "b"]}\n', done.stderr
+    done = subprocess.run([*command, 'no.py'], capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert done.stderr == (
+        'there is no file no.py; expected: python -m cmpose_mm SCRIPT [ARGUMENT ...]\n'
+    )
+
+
 @pytest.mark.full_stack
 def test_nothing_that_works_is_replaced():
     result = run("""

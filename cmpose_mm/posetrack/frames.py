@@ -103,7 +103,7 @@ def image_size(path: str) -> tuple[int, int]:
     """(width, height) in pixels as the image is decoded, from its header.
 
     A photo may be stored lying and say by its EXIF orientation that it is to be shown upright.
-    OpenCV decodes it upright if it is a JPEG, PNG or TIFF.
+    OpenCV decodes it upright if it is a JPEG, PNG or TIFF, and as of 4.13 if it is a WebP.
 
     Raises:
         OSError: if the file is missing or no image.
@@ -118,7 +118,12 @@ def image_size(path: str) -> tuple[int, int]:
 
 def _exif_orientation(image: Image.Image) -> int | None:
     """The orientation that OpenCV decodes an image by; None for as it is stored."""
-    if image.format not in ('JPEG', 'MPO', 'PNG') or 'exif' not in image.info:
+    if 'exif' not in image.info:
+        return None
+    if image.format == 'WEBP':
+        if not _opencv_turns_webp():
+            return None
+    elif image.format not in ('JPEG', 'MPO', 'PNG'):
         return None
     exif = Image.Exif()  # `image.getexif` would decode a PNG, and look into XMP, unlike OpenCV
     try:
@@ -126,6 +131,14 @@ def _exif_orientation(image: Image.Image) -> int | None:
     except (SyntaxError, struct.error):  # damaged EXIF, which OpenCV ignores as well
         return None
     return exif.get(_ORIENTATION)
+
+
+def _opencv_turns_webp() -> bool:
+    try:
+        from cv2 import __version__
+    except ImportError:  # then nothing here decodes images
+        return False
+    return tuple(map(int, __version__.split('.')[:2])) >= (4, 13)
 
 
 def is_truncated(content: bytes) -> bool:

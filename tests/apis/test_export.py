@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmpose.apis import init_model
 from mmpose.models.heads import RegressionHead
+from run_tools import run_tool
 from torch import nn
 
 from cmpose_mm import config_path
@@ -27,6 +28,7 @@ from cmpose_mm.apis.export import export_onnx, export_torch, largest_difference,
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools' / 'export_onnx.py'
 TORCH = tuple(int(part) for part in torch.__version__.split('.')[:2])
 needs_torch_export = pytest.mark.skipif(TORCH < (2, 6), reason='needs torch >= 2.6')
 
@@ -352,8 +354,9 @@ def test_missing_package(tmp_path, monkeypatch):
 
 
 def command(*arguments, cwd):
+    """In a process of its own."""
     return subprocess.run(
-        [sys.executable, '-W', 'ignore', str(ROOT / 'tools' / 'export_onnx.py'), *arguments],
+        [sys.executable, '-W', 'ignore', str(TOOL), *arguments],
         cwd=cwd, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -370,13 +373,13 @@ def test_command(tiny_model, tmp_path):
 
 def test_command_with_wrong_arguments(tiny_model, tmp_path):
     config, checkpoint = tiny_model()
-    process = command(config, checkpoint, 'pose.pth', cwd=tmp_path)
+    process = run_tool(TOOL, config, checkpoint, 'pose.pth', cwd=tmp_path)
     assert 'pose.pth: expected a name that ends in .onnx or .pt2' in process.stderr
-    process = command(config, 'no.pth', 'pose.onnx', cwd=tmp_path)
+    process = run_tool(TOOL, config, 'no.pth', 'pose.onnx', cwd=tmp_path)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith('no.pth: checkpoint not found')
     (tmp_path / 'file').touch()
-    process = command(config, checkpoint, 'file/pose.onnx', cwd=tmp_path)
+    process = run_tool(TOOL, config, checkpoint, 'file/pose.onnx', cwd=tmp_path)
     assert process.returncode == 1 and 'Traceback' not in process.stderr
     assert re.search("(exists|Not a directory): 'file'$", process.stderr)
 

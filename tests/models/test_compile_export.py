@@ -16,8 +16,8 @@ needs_export = pytest.mark.skipif(
     reason='torch.export of modules with autocast regions needs torch >= 2.6',
 )
 needs_compile = pytest.mark.skipif(
-    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
-    reason='torch.compile without graph breaks needs torch >= 2.4',
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6),
+    reason='torch.compile without graph breaks needs torch >= 2.6',
 )
 
 

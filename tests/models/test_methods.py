@@ -285,7 +285,7 @@ class Heatmaps(torch.nn.Module):
         return self.model(clips, None, mode='tensor')
 
 
-@pytest.mark.skipif(TORCH < (2, 4), reason='torch.compile without graph breaks needs torch >= 2.4')
+@pytest.mark.skipif(TORCH < (2, 6), reason='torch.compile without graph breaks needs torch >= 2.6')
 @every_method
 def test_compiles_in_one_graph(name):
     model = Heatmaps(build(name).eval())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from label_files import ORDER_15, coco, person, write
+from run_tools import run_tool
 
 from cmpose_mm.evaluation import select_scored, tracking_accuracy
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
@@ -137,14 +138,11 @@ def test_box_without_extent_is_one_clear_error(tmp_path) -> None:
         assign_track_ids(read_videos(tmp_path / 'in.json'))
 
 
-def run_tool(*args) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, TOOL, *map(str, args)], capture_output=True, text=True)
-
-
 def test_command_writes_what_the_function_gives(synthetic_root, tmp_path) -> None:
     labeled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
     write_predictions(without_ids(labeled), tmp_path / 'in')
-    result = run_tool(tmp_path / 'in', tmp_path / 'out')
+    command = [sys.executable, TOOL, tmp_path / 'in', tmp_path / 'out']
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     written, expected = (
         read_videos(tmp_path / 'out'),
@@ -170,7 +168,7 @@ def test_options_of_the_command(tmp_path) -> None:
         ('--min-score', 0.6): [-1, -1],
         ('--min-joint-score', 0.6, '--min-score', 0.1): [-1, -1],  # no joint counts: no box
     }.items():
-        result = run_tool(tmp_path / 'in.json', tmp_path / 'out', *options)
+        result = run_tool(TOOL, tmp_path / 'in.json', tmp_path / 'out', *options)
         assert result.returncode == 0, result.stderr
         data = json.loads((tmp_path / 'out' / '000009_test.json').read_text())
         assert [a['track_id'] for a in data['annotations']] == ids, options
@@ -178,29 +176,29 @@ def test_options_of_the_command(tmp_path) -> None:
 
 
 def test_wrong_input_of_the_command_is_one_line(tmp_path) -> None:
-    result = run_tool(tmp_path / 'nothing', tmp_path / 'out')
+    result = run_tool(TOOL, tmp_path / 'nothing', tmp_path / 'out')
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].endswith(
         'not found; expected a folder or a file of labels.'
     )
     write(tmp_path / 'in' / 'a.json', coco([[standing(0)]]))
-    result = run_tool(tmp_path / 'in', tmp_path / 'out', '--memory', -1)
+    result = run_tool(TOOL, tmp_path / 'in', tmp_path / 'out', '--memory', -1)
     assert result.returncode == 1
     assert result.stderr.splitlines() == ['memory is -1, expected a number of frames, 0 or more.']
     assert not (tmp_path / 'out').exists()
     (tmp_path / 'file').touch()
-    result = run_tool(tmp_path / 'in', tmp_path / 'file')
+    result = run_tool(TOOL, tmp_path / 'in', tmp_path / 'file')
     assert result.returncode == 1
     assert result.stderr.splitlines() == [f"[Errno 17] File exists: '{tmp_path / 'file'}'"]
     for source in (tmp_path / 'in', tmp_path / 'in' / 'a.json'):
-        result = run_tool(source, tmp_path / 'in')
+        result = run_tool(TOOL, source, tmp_path / 'in')
         assert result.returncode == 2
         assert 'expected another folder to write to' in result.stderr
 
 
 def test_defaults_of_the_command_are_those_of_the_tracker() -> None:
     tracker = PoseTracker()
-    text = ' '.join(run_tool('--help').stdout.split())
+    text = ' '.join(run_tool(TOOL, '--help').stdout.split())
     for value in (tracker.min_score, tracker.min_joint_score, tracker.memory):
         assert f'(default: {value})' in text
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from run_tools import run_tool
 
 from cmpose_mm.corruptions import corrupt_frame
 from cmpose_mm.visualization.corruption_sheet import corruption_sheet
@@ -41,5 +42,5 @@ def test_command(frame, tmp_path):
     subprocess.run(command, check=True)
     assert np.array_equal(cv2.imread(str(out)), corruption_sheet(str(frame), height=60))
     command[2] = str(tmp_path / '1.jpg')
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_tool(*command[1:])
     assert done.returncode == 1 and '1.jpg: image can not be read: ' in done.stderr.splitlines()[-1]

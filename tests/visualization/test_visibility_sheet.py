@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from run_tools import run_tool
 
 from cmpose_mm.visualization.layout import CAPTION_HEIGHT, GAP
 from cmpose_mm.visualization.visibility_sheet import COLORS, visibility_sheet
@@ -83,6 +84,5 @@ def test_command(root):
             "'one' has the videos 0 to 0, not 1",
         ),
     ):
-        done = subprocess.run([*command, str(root / 'x.jpg'), *wrong],
-                              capture_output=True, text=True, cwd=ROOT)  # fmt: skip
+        done = run_tool(*command[1:], root / 'x.jpg', *wrong)
         assert done.returncode == 1 and message in done.stderr

@@ -35,7 +35,7 @@ def pair(multiscale=False):
         model.eval()  # which returns nothing
     generator = torch.Generator().manual_seed(0)
     for parameter in theirs.parameters():
-        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
+        parameter.data.normal_(std=0.3, generator=generator)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return theirs, ours
 

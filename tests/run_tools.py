@@ -1,0 +1,45 @@
+"""Commands of the repository, run within the process of the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import runpy
+import subprocess
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+
+def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
+    """Runs a script as ``python TOOL ARGUMENTS`` does, without the seconds that its imports take.
+
+    Each command also has a test that starts a process of its own.
+
+    Returns:
+        A ``subprocess.CompletedProcess`` with what was printed.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    argv, folder, code = sys.argv, os.getcwd(), 0
+    sys.argv = [str(tool), *map(str, arguments)]
+    tool = str(Path(tool).resolve())
+    try:
+        os.chdir(cwd or folder)
+        printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with printed[0], printed[1], warnings.catch_warnings():
+            try:
+                runpy.run_path(tool, run_name='__main__')
+            except SystemExit as end:
+                code = end.code
+                if isinstance(code, str):
+                    print(code, file=err)
+                    code = 1
+            except Exception:
+                traceback.print_exc(file=err)
+                code = 1
+    finally:
+        sys.argv = argv
+        os.chdir(folder)
+    return subprocess.CompletedProcess(sys.argv, code or 0, out.getvalue(), err.getvalue())
