@@ -24,6 +24,10 @@ from cmpose_mm.tracking import BoxSmoother, box_iou
 from .video_io import VideoFrame
 
 
+MIN_IOU = 0.3
+"""Boxes of one person in consecutive frames overlap at least this much."""
+
+
 @dataclass(eq=False)
 class Crop:
     """One person in one frame.
@@ -71,13 +75,10 @@ class TrackCrops:
 
     Args:
         make_crop: makes a crop from a frame, a box (4,) and a score.
-        min_iou: boxes of one person in consecutive frames overlap at least this much.
     """
 
-    def __init__(
-        self, make_crop: Callable[[VideoFrame, np.ndarray, float], Crop], min_iou: float = 0.3
-    ) -> None:
-        self.make_crop, self.min_iou = make_crop, min_iou
+    def __init__(self, make_crop: Callable[[VideoFrame, np.ndarray, float], Crop]) -> None:
+        self.make_crop = make_crop
         self.smoother = BoxSmoother()
         self.boxes, self.links = np.zeros((0, 4)), np.zeros(0, np.int64)
         self.next_link = 0
@@ -87,7 +88,7 @@ class TrackCrops:
         links = np.full(len(boxes), -1, np.int64)
         overlap = box_iou(boxes, self.boxes)
         rows, columns = linear_sum_assignment(overlap, maximize=True)
-        same = overlap[rows, columns] >= self.min_iou
+        same = overlap[rows, columns] >= MIN_IOU
         links[rows[same]] = self.links[columns[same]]
         new = np.flatnonzero(links < 0)
         links[new] = self.next_link + np.arange(len(new))

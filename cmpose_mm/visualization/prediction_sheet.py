@@ -16,12 +16,14 @@ from .explain import explain, read_image
 from .layout import captioned, row, stack
 from .skeletons import draw_poses
 
+FRAME_SIZE = (400, 300)
+"""(width, height) of a frame in the picture."""
+
 
 def prediction_sheet(
     samples: list[dict],
     num_frames: int = 3,
     num_persons: int = 2,
-    frame_size: tuple[int, int] = (400, 300),
     score_thr: float = 0.2,
 ) -> np.ndarray:
     """Frames with poses above; below, persons with the method's first two details.
@@ -33,7 +35,6 @@ def prediction_sheet(
         samples: predictions, one person each.
         num_frames: frames in the upper row.
         num_persons: persons in the lower row, at most one from each frame.
-        frame_size: (width, height) of a frame in the picture.
         score_thr: joints below this score are left out.
 
     Returns:
@@ -47,13 +48,11 @@ def prediction_sheet(
     for sample in samples:
         by_frame[sample['video'], sample['frame_number']].append(sample)
     frames = _busiest_frames(by_frame, num_frames)
-    width, height = frame_size
-
     upper = [
-        captioned(_frame_with_poses(persons, (width, height), score_thr), persons[0]['video'])
+        captioned(_frame_with_poses(persons, FRAME_SIZE, score_thr), persons[0]['video'])
         for persons in frames
     ]
-    crop_height = height * 5 // 6
+    crop_height = FRAME_SIZE[1] * 5 // 6
     lower = []
     for persons in frames[:num_persons]:
         largest = max(persons, key=lambda s: float(np.prod(np.asarray(s['input_scale']))))
