@@ -23,7 +23,6 @@ from cmpose_mm.tracking import BoxSmoother, box_iou
 
 from .video_io import VideoFrame
 
-
 MIN_IOU = 0.3
 """Boxes of one person in consecutive frames overlap at least this much."""
 
