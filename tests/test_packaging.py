@@ -77,7 +77,10 @@ def clean_python(wheel, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('clean')
     run(sys.executable, '-m', 'venv', '--without-pip', folder / 'env', cwd=folder)
     site = next((folder / 'env').glob('lib/python*/site-packages'))
-    (site / 'heavy.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    # The second line is setuptools' own .pth file: distutils for mim, where Python has none.
+    (site / 'heavy.pth').write_text(
+        sysconfig.get_path('purelib') + '\nimport _distutils_hack; _distutils_hack.add_shim()\n'
+    )
     python = folder / 'env' / 'bin' / 'python'
     pip = [sys.executable, '-m', 'pip', '--python', python, 'install', '--quiet', '--no-index']
     # --ignore-installed: an editable install in the running environment is not to be removed.
