@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import torch
 from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
@@ -111,19 +110,11 @@ def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
         raise SystemExit(f'{tail}\nmim {command[0]} failed; all its output is in {log}')
 
 
-def bfloat16_options() -> list[str]:
-    """Turns bfloat16 off if the processor would only emulate it."""
-    if torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return []
-    print('This processor has no bfloat16 arithmetic: training in float32, which takes longer.')
-    return ['optim_wrapper.type=OptimWrapper']
-
-
 def train(name: str, size: Size, options: list[str], epochs: int = 1) -> str:
     """Trains one of the demo's configs; returns the path of the checkpoint."""
     work = WORK / name
     shutil.rmtree(work, ignore_errors=True)
-    options = [*options, *size.options.get(name, []), *bfloat16_options()]
+    options = [*options, *size.options.get(name, [])]
     command = ['train', 'mmpose', config_path(f'{name}_demo.py'), '--work-dir', str(work)]
     command.append('--no-validate')  # the demo tests at the end
     command += ['--cfg-options', *options] if options else []
