@@ -245,7 +245,7 @@ def test_the_command_writes_table_and_plot(tmp_path):
     tool = Path(__file__).parents[1] / 'tools' / 'ablate.py'
     command = [sys.executable, str(tool), 'table5', config_path('experiments/cmpose.py')]
     command += ['--seeds', '4', '5', '--splits', 'clean', '--work-dir', str(tmp_path / 'runs')]
-    command += ['--docs', str(page)]
+    command += ['--docs', str(page), '--records', str(tmp_path / 'records')]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
     table = (tmp_path / 'runs' / 'table5.md').read_text()

@@ -21,9 +21,7 @@ from .scored_frames import RULES, Rules, ScoredSet
 NUM_DRAWS = 10_000
 
 
-def draw_films(
-    films: Sequence[int | str], num_draws: int = NUM_DRAWS, seed: int = 0
-) -> np.ndarray:
+def draw_films(films: Sequence[int | str], num_draws: int = NUM_DRAWS, seed: int = 0) -> np.ndarray:
     """How often each video occurs in each draw of as many films as there are.
 
     Args:
