@@ -46,7 +46,9 @@ def config_digest(config: Config, start: str | None = None) -> str:
 
     def portable(value: object) -> object:
         if isinstance(value, dict):
-            return {key: portable(child) for key, child in value.items()}
+            # A dataset says so where the method decides about the frames of its clips.
+            items = ((k, v) for k, v in value.items() if (k, v) != ('num_frames', None))
+            return {key: portable(child) for key, child in items}
         if isinstance(value, (list, tuple)):
             return [portable(child) for child in value]
         for root in roots:
