@@ -72,7 +72,7 @@ def write_record(
         folder: is made if it is missing.
         variant, seed: of the run.
         digest: its `config_digest`.
-        splits: split -> measure -> value, and ``clips`` as `clip_results` gives them.
+        splits: split -> measure -> value, and ``clips`` as `scored_clips` gives them.
     """
     path = _record_file(folder, digest) or folder / (
         f'{re.sub(r"[^a-zA-Z0-9.+-]+", "_", variant)}_seed{seed}_{digest[:12]}.json'

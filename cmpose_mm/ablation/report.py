@@ -36,12 +36,12 @@ AP_DRAWS = 2000
 """Draws for intervals of AP; those of PCK have `NUM_DRAWS`."""
 
 
-def mean_and_spread(values: list[float], signed: bool = False) -> str:
+def mean_and_spread(values: list[float], signed: bool = False, digits: int = 1) -> str:
     """Mean ± sample standard deviation; a single value alone; a dash if a value is NaN."""
     if not values or any(value != value for value in values):
         return '-'
-    mean = f'{statistics.mean(values):{"+" if signed else ""}.1f}'
-    return f'{mean} ± {statistics.stdev(values):.1f}' if len(values) > 1 else mean
+    mean = f'{statistics.mean(values):{"+" if signed else ""}.{digits}f}'
+    return f'{mean} ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else mean
 
 
 def value(measures: dict, name: str) -> float:

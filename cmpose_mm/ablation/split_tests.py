@@ -19,8 +19,9 @@ from mmengine.registry import EVALUATOR
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from cmpose_mm.converters.clip_lists import films_of_clips
-from cmpose_mm.evaluation.pck import correct_keypoints
+from cmpose_mm.evaluation.pck import PckResult, correct_keypoints
 from cmpose_mm.evaluation.resampling import rank_joints
+from cmpose_mm.evaluation.scored_frames import Rules, ScoredSet
 from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
 from cmpose_mm.posetrack.annotations import AnnotationError, frames_by_id, read_videos
 
@@ -44,7 +45,7 @@ def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
     """Tests the last checkpoint of a training; writes ``work_dir/<split>.json`` for each split.
 
     The file holds the value of each measure, by its name without the metric's prefix, and under
-    ``clips`` what intervals need, see `clip_results`. If clips cut the body, it holds no AP: joints
+    ``clips`` what intervals need, see `scored_clips`. If clips cut the body, it holds no AP: joints
     outside of the picture would count as false positives.
 
     Args:
@@ -114,33 +115,50 @@ class SplitEvaluator(Evaluator):
 
 
 def clip_results(metrics: Sequence) -> dict:
-    """What resampling needs of each clip, from metrics that have their samples.
+    """`scored_clips` of metrics that have their samples, empty if none is of PoseTrack's form.
 
-    Returns:
-        ``names`` of the V clips; ``films``, a number for each clip's film (without ``clips.csv``
-        each clip is its own); with a `PoseTrackPCK` that measures by the box its ``thresholds``,
-        ``joints`` (V lists of J), and ``hits`` (V lists of R * J); with a `PoseTrackMetric`, if all
-        clips show the whole body, ``ranked``, see `RankedJoints.to_dict`. Empty if no metric is of
-        these.
+    PCK by the box is kept of a `PoseTrackPCK` that measures it, AP of a `PoseTrackMetric`.
     """
     found: dict = {}
     for metric in metrics:
-        if not isinstance(metric, PoseTrackMetric) or metric.format_only:
-            continue
-        scored = metric.select_scored(list(metric.results))
-        names = [video.name for video in scored.videos]
-        films, full_bodies = _films(Path(metric.ann_file), names)
-        found.update(names=names, films=films)
-        if isinstance(metric, PoseTrackPCK):
-            if 'box' in metric.norms:
+        if isinstance(metric, PoseTrackMetric) and not metric.format_only:
+            scored, labels = metric.select_scored(list(metric.results)), Path(metric.ann_file)
+            if not isinstance(metric, PoseTrackPCK):
+                found.update(scored_clips(scored, labels, rules=metric.rules))
+            elif 'box' in metric.norms:
                 pck = correct_keypoints(
                     scored, 'box', metric.thresholds, visible_only=metric.visible_only
                 )
-                found['thresholds'] = list(pck.thresholds)
-                found['joints'] = pck.num_joints.tolist()
-                found['hits'] = pck.hits.reshape(len(names), -1).tolist()
-        elif full_bodies:
-            found['ranked'] = rank_joints(scored, metric.rules).to_dict()
+                found.update(scored_clips(scored, labels, pck=pck))
+    return found
+
+
+def scored_clips(
+    scored: ScoredSet, labels: Path, *, pck: PckResult | None = None, rules: Rules | None = None
+) -> dict:
+    """What intervals need of each clip, for JSON.
+
+    Args:
+        scored: from `select_scored`.
+        labels: folder of labels, beside whose parent ``clips.csv`` may tell the films.
+        pck: hits of these clips.
+        rules: of average precision, to keep what that depends on.
+
+    Returns:
+        ``names`` of the V clips; ``films``, a number for each clip's film (without ``clips.csv``
+        each clip is its own); with ``pck`` its ``thresholds``, ``joints`` (V lists of J) and
+        ``hits`` (V lists of R * J); with ``rules``, if all clips show the whole body, ``ranked``,
+        see `RankedJoints.to_dict`.
+    """
+    names = [video.name for video in scored.videos]
+    films, full_bodies = _films(labels, names)
+    found: dict = {'names': names, 'films': films}
+    if pck is not None:
+        found['thresholds'] = list(pck.thresholds)
+        found['joints'] = pck.num_joints.tolist()
+        found['hits'] = pck.hits.reshape(len(names), -1).tolist()
+    if rules is not None and full_bodies:
+        found['ranked'] = rank_joints(scored, rules).to_dict()
     return found
 
 
