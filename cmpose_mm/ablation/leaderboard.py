@@ -14,8 +14,6 @@ from cmpose_mm import config_path
 from .variants import Overrides, Variant
 
 REFERENCE = 'key_frame_only'
-FROZEN: Overrides = {'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult': 0.0}
-"""The backbone's weights stay; its batch statistics do in all of these configs."""
 SUFFIX = '_small.py'
 
 
@@ -54,7 +52,7 @@ def method_of(path: Path) -> Variant:
 
 def frozen(variant: Variant) -> Variant:
     """A variant whose backbone is not trained."""
-    return lambda config: {**variant(config), **FROZEN}
+    return lambda config: {**variant(config), 'model.freeze_backbone': True}
 
 
 def leaderboard() -> dict[str, Variant]:
