@@ -12,6 +12,7 @@ clips.csv tells), checkpoints averaged. mAP is given if no clip cuts the body.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import platform
 import shlex
@@ -168,7 +169,7 @@ def predicted_frame(label: Frame, pred) -> Frame:
 
 def single_frame_config(config: Config) -> Config:
     """The same backbone and head without the method."""
-    config = config.copy()
+    config = copy.deepcopy(config)
     config.model.type = 'TopdownPoseEstimator'
     del config.model['method']
     return config
