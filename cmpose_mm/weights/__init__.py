@@ -67,7 +67,7 @@ def release_weights(checkpoint: str | Path, path: Path) -> str:
     would lose its digits; so do whole numbers. The checksum goes into `SUMS` beside the file.
 
     Args:
-        checkpoint: as MMEngine's runner writes it.
+        checkpoint: as MMEngine's runner writes it, or weights released before.
         path: file to write, in an existing folder.
 
     Returns:
@@ -77,7 +77,8 @@ def release_weights(checkpoint: str | Path, path: Path) -> str:
         ValueError: if a weight is not finite in float16.
     """
     content = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    weights = {name: _released(name, value) for name, value in content['state_dict'].items()}
+    weights = content.get('state_dict', content)
+    weights = {name: _released(name, value) for name, value in weights.items()}
     torch.save(weights, path)
     sums = {**checksums(path.parent), path.name: sha256(path)}
     text = ''.join(f'{checksum}  {name}\n' for name, checksum in sorted(sums.items()))

@@ -67,8 +67,8 @@ train_pipeline = [
     dict(type='RandomWideBox', prob=0.2, padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
     dict(type='RandomPatches', prob=0.3),
-    dict(type='RandomColors', prob=0.8),
-    dict(type='RandomBlur', prob=0.3),
+    dict(type='RandomColors', prob=0.8, brightness=30),
+    dict(type='RandomBlur', prob=0.2, max_sigma=1.5, max_factor=3),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackClipInputs'),
 ]
