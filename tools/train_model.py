@@ -7,13 +7,14 @@ Stages, each from the one before:
     rendered   single frames of rendered videos; what comes out is the rendered-only model
     jhmdb      single frames, half of JHMDB's training clips, half rendered
     video      CM-Pose on clips of three frames; what comes out is the model that ships
+Their weights are small_rendered.pth, small_frames.pth (not shipped) and small.pth.
 
 --data is a folder as tools/convert_jhmdb.py and docs/real_footage.md have it: annotations/train and
 annotations/test, clips.csv, and images/ or videos/. Two idle cores take about 10 hours, of which 3
 for the first stage; one large GPU with 16 cores takes about 10 minutes. After a kill the same
 command goes on: what is done stays, and a stage continues from its last whole epoch.
 
-The weights are written in float16 into --out, with their checksums; then both models are tested on
+The weights are written in float16 into --out, with their checksums; then all three are tested on
 JHMDB's test clips (and the labeled frames of --clip), and the table goes to --out as scores.json.
 
 Choices are made without test clips:
@@ -66,6 +67,10 @@ COLUMNS = {  # list of clips, norm, measure
     'clean full body, PCK@0.1': ('clean_full_body', 'box', 'PCK@0.1'),
     'all, PCKh@0.5': ('test', 'head', 'PCKh@0.5'),
 }
+HELD_OUT_COLUMNS = {
+    f'held out, {measure}': ('held_out', norm, measure)
+    for norm, measure in (('box', 'PCK@0.2'), ('box', 'PCK@0.1'), ('head', 'PCKh@0.5'))
+}
 
 
 @dataclass
@@ -75,13 +80,13 @@ class Stage:
     Attributes:
         name: of its folder.
         config: path.
-        model: name of the model to release; None for none.
+        model: name under which its weights are written.
         sets: key of each training set in the config, by the name of the data.
     """
 
     name: str
     config: str
-    model: str | None
+    model: str
     sets: dict[str, str]
 
 
@@ -92,7 +97,7 @@ def stages(video_config: str) -> list[Stage]:
     return [
         Stage('rendered', config_path(MODELS['small_rendered']), 'small_rendered',
               {'rendered': one}),
-        Stage('jhmdb', config_path('small/small_jhmdb.py'), None, both),
+        Stage('jhmdb', config_path('small/small_jhmdb.py'), 'small_frames', both),
         Stage('video', video_config, 'small', both),
     ]  # fmt: skip
 
@@ -100,7 +105,7 @@ def stages(video_config: str) -> list[Stage]:
 def checkpoint_of(stage: Stage, work: Path) -> Path | None:
     """The finished checkpoint of a stage, None if there is none."""
     file = work / stage.name / 'finished'
-    return Path(file.read_text()) if file.is_file() else None
+    return Path(file.read_text().strip()) if file.is_file() else None
 
 
 def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
@@ -161,17 +166,12 @@ def pck(labels: Path, predictions: Path, norm: str, measure: str) -> float:
 
 def scores(name: str, config: str, args: argparse.Namespace) -> dict[str, float]:
     """One row of the table."""
-    row = {}
-    split = 'held_out' if args.held_out else 'test'
+    split, columns = ('held_out', HELD_OUT_COLUMNS) if args.held_out else ('test', COLUMNS)
     predictions = test(name, config, args.data, f'annotations/{split}', args)
-    for column, (labels, norm, measure) in COLUMNS.items():
-        folder = args.data / 'annotations' / (split if labels == 'test' else labels)
-        if not args.held_out or labels == 'test':
-            row[column] = pck(folder, predictions, norm, measure)
-    if args.held_out:
-        folder = args.data / 'annotations' / split
-        for measure in ('PCK@0.2', 'PCK@0.1'):
-            row[f'held out, {measure}'] = pck(folder, predictions, 'box', measure)
+    row = {
+        column: pck(args.data / 'annotations' / labels, predictions, norm, measure)
+        for column, (labels, norm, measure) in columns.items()
+    }
     if args.clip is not None:
         predictions = test(name, config, args.clip, 'annotations/val', args)
         row['PoseTrack clip, PCKh@0.5'] = pck(
@@ -265,13 +265,11 @@ def main(argv: list[str] | None = None) -> int:
         for number, stage in enumerate(todo, 1):
             print(f'\n[{number}/{len(todo)}] {stage.name}', flush=True)
             start = train(stage, start, args)
-            if stage.model:
-                path = args.out / f'{stage.model}.pth'
-                checksum = release_weights(start, path)
-                print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, SHA-256 {checksum}')
+            path = args.out / f'{stage.model}.pth'
+            checksum = release_weights(start, path)
+            print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, SHA-256 {checksum}')
         for stage in [] if args.no_test else todo:
-            if stage.model:
-                table[stage.model] = scores(stage.model, stage.config, args)
+            table[stage.model] = scores(stage.model, stage.config, args)
     except (AnnotationError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
