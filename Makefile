@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST := -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-classic lint format clean
+.PHONY: help setup demo model test test-full test-classic lint format clean
 
 help:  ## list the targets
 	@echo "make TARGET [ARGS='...' for the command behind it]"
@@ -19,6 +19,9 @@ setup:  ## make .venv, the light stack, as requirements.txt says, if it is not t
 
 demo: setup  ## see CM-Pose work: render videos, train, test, table and picture (10 minutes on 2 cores)
 	@$(VENV)/bin/python tools/demo.py $(ARGS)
+
+model: setup  ## train the models that ship, on rendered videos and data/jhmdb (10 hours on 2 cores; resumes)
+	@$(VENV)/bin/python tools/train_model.py $(ARGS)
 
 test: setup  ## run the tests; CMPOSE_TEST_DATA=FOLDER adds those on real PoseTrack frames
 	@CMPOSE_TEST_STACK=light OMP_NUM_THREADS=1 $(VENV)/bin/python $(PYTEST) $(ARGS)

@@ -73,6 +73,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['cmpose_mm', 'cmpose_mm.*']),
+    package_data={'cmpose_mm.weights': ['*.pth', 'SHA256SUMS', '*.md']},
     python_requires='>=3.9',
     # Never torch, numpy, mmcv, mmengine, mmdet or mmpose, and no versions: a working MMPose, which
     # has Pillow and SciPy, stays as it is. docs/install.md tells how to get one.

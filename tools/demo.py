@@ -14,27 +14,22 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import re
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 from mmengine.runner import find_latest_checkpoint
-from tqdm import tqdm
 
 from cmpose_mm import config_path
+from cmpose_mm.apis.mim_runs import run_mim
 from cmpose_mm.evaluation.evaluate import evaluate_files
 from cmpose_mm.evaluation.report import format_result
 from cmpose_mm.synthetic import Settings, write_dataset
 from cmpose_mm.visualization.prediction_sheet import prediction_sheet
 
 DATA, WORK = Path('data/synthetic_demo'), Path('work_dirs/demo')
-_PROGRESS = re.compile(r'(?:Epoch|Iter)\((train|val|test)\) +(?:\[(\d+)\])?\[ *(\d+)/(\d+)\]')
-_LOSS = re.compile(r' loss: ([\d.]+)')
 
 
 @dataclass
@@ -78,36 +73,6 @@ class Clock:
     def elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self.start), 60)
         return f'{minutes}:{seconds:02d}'
-
-
-def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
-    """Runs ``mim`` with a progress bar; its output goes to ``log``.
-
-    Raises:
-        SystemExit: if it fails, with the end of its output.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print('$ mim ' + ' '.join(command), flush=True)
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'mim', *command],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    with log.open('w') as file, tqdm(desc='starting', unit='step') as bar:
-        for line in process.stdout:
-            file.write(line)
-            if found := _PROGRESS.search(line):
-                phase, epoch, step, steps = found.groups()
-                factor = epochs if phase == 'train' else 1
-                done = int(step) + (int(epoch or 1) - 1) * int(steps) * (phase == 'train')
-                if bar.desc != f'{phase}: ' or bar.total != int(steps) * factor:
-                    bar.set_description(phase, refresh=False)
-                    bar.reset(total=int(steps) * factor)
-                bar.update(done - bar.n)
-                if loss := _LOSS.search(line):
-                    bar.set_postfix(loss=loss.group(1))
-    if process.wait() != 0:
-        tail = ''.join(log.read_text().splitlines(keepends=True)[-25:])
-        raise SystemExit(f'{tail}\nmim {command[0]} failed; all its output is in {log}')
 
 
 def train(name: str, size: Size, options: list[str], epochs: int = 1) -> str:

@@ -46,6 +46,9 @@ class Difficulty:
         facing_away: share of the people seen from behind, at most 0.85. A fixed share of 0.15 faces
             any direction; the rest faces the camera. From behind, left and right are hard to tell
             apart.
+        zoom: smallest and largest factor on the focal length, drawn for each video, small and large
+            ones equally often (log-uniform). People are larger by that factor, and from about 1.5
+            on the frame cuts them.
     """
 
     people: tuple[int, int] = (1, 3)
@@ -61,6 +64,7 @@ class Difficulty:
     max_darkness: float = 0.85
     speed: float = 1.0
     facing_away: float = 0.05
+    zoom: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         low, high = self.people
@@ -71,6 +75,9 @@ class Difficulty:
             raise ValueError(
                 f'Difficulty.occluder_size is {self.occluder_size}; expected 0 < low <= high <= 1.'
             )
+        low, high = self.zoom
+        if not 0 < low <= high:
+            raise ValueError(f'Difficulty.zoom is {self.zoom}; expected 0 < low <= high.')
         for name in (
             'occluder_coverage', 'moving_occluders', 'crossing', 'motion_blur', 'defocus',
             'low_light',
@@ -312,6 +319,10 @@ def sample_scene(
         height, width: image size in pixels.
     """
     focal = height * motion.uniform(1.15, 1.45)
+    if difficulty.zoom[0] < difficulty.zoom[1]:  # else nothing is drawn: files of old settings stay
+        focal *= np.exp(motion.uniform(*np.log(difficulty.zoom)))
+    else:
+        focal *= difficulty.zoom[0]
     horizon = height * motion.uniform(0.22, 0.5)
     ground = motion.uniform(1.1, 1.7)
     margin = height // 6

@@ -1,5 +1,6 @@
 """Transforms for clips."""
 
+from .augmentations import RandomBlur, RandomColors, RandomPatches, RandomWideBox
 from .clip_transforms import (
     ClipColorTransform,
     ClipRandomFlip,
@@ -17,5 +18,9 @@ __all__ = [
     'CorruptNeighbors',
     'LoadClip',
     'PackClipInputs',
+    'RandomBlur',
+    'RandomColors',
+    'RandomPatches',
+    'RandomWideBox',
     'RepeatKeyFrame',
 ]

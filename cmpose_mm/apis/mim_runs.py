@@ -1,0 +1,48 @@
+"""Trainings and tests as ``mim`` runs them, with a progress bar in place of their output."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+_PROGRESS = re.compile(r'(?:Epoch|Iter)\((train|val|test)\) +(?:\[(\d+)\])?\[ *(\d+)/(\d+)\]')
+_LOSS = re.compile(r' loss: ([\d.]+)')
+
+
+def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
+    """Runs ``mim`` with a progress bar; its output goes to ``log``.
+
+    Args:
+        command: arguments of ``mim``.
+        log: file for all its output.
+        epochs: of the training, for the bar.
+
+    Raises:
+        SystemExit: if it fails, with the end of its output.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print('$ mim ' + ' '.join(command), flush=True)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mim', *command],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    with log.open('w') as file, tqdm(desc='starting', unit='step') as bar:
+        for line in process.stdout:
+            file.write(line)
+            if found := _PROGRESS.search(line):
+                phase, epoch, step, steps = found.groups()
+                factor = epochs if phase == 'train' else 1
+                done = int(step) + (int(epoch or 1) - 1) * int(steps) * (phase == 'train')
+                if bar.desc != f'{phase}: ' or bar.total != int(steps) * factor:
+                    bar.set_description(phase, refresh=False)
+                    bar.reset(total=int(steps) * factor)
+                bar.update(done - bar.n)
+                if loss := _LOSS.search(line):
+                    bar.set_postfix(loss=loss.group(1))
+    if process.wait() != 0:
+        tail = ''.join(log.read_text().splitlines(keepends=True)[-25:])
+        raise SystemExit(f'{tail}\nmim {command[0]} failed; all its output is in {log}')

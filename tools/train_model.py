@@ -1,0 +1,282 @@
+"""Trains the models that ship with the package: rendered videos, then JHMDB, then clips.
+
+    python tools/train_model.py --data data/jhmdb              # `make model`
+    python tools/train_model.py --quick ...                    # a few steps, to check that it runs
+
+Stages, each from the one before:
+    rendered   single frames of rendered videos; what comes out is the rendered-only model
+    jhmdb      single frames, half of JHMDB's training clips, half rendered
+    video      CM-Pose on clips of three frames; what comes out is the model that ships
+Their weights are small_rendered.pth, small_frames.pth (not shipped) and small.pth.
+
+--data is a folder as tools/convert_jhmdb.py and docs/real_footage.md have it: annotations/train and
+annotations/test, clips.csv, and images/ or videos/. Two idle cores take about 10 hours, of which 3
+for the first stage; one large GPU with 16 cores takes about 10 minutes. After a kill the same
+command goes on: what is done stays, and a stage continues from its last whole epoch.
+
+The weights are written in float16 into --out, with their checksums; then all three are tested on
+JHMDB's test clips (and the labeled frames of --clip), and the table goes to --out as scores.json.
+
+Choices are made without test clips:
+    python tools/train_model.py --held-out --out work_dirs/choice --work work_dirs/choice ...
+trains on the films that are not held out, and tests on those that are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from cmpose_mm import config_path
+from cmpose_mm.apis.mim_runs import run_mim
+from cmpose_mm.converters.clip_lists import write_clip_lists
+from cmpose_mm.converters.extract import extract_frames
+from cmpose_mm.evaluation.evaluate import evaluate_files
+from cmpose_mm.evaluation.report import format_table
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
+from cmpose_mm.weights import MODELS, release_weights
+
+RENDERED = Settings(
+    videos={'train': 2700, 'val': 60},
+    frames=5,
+    seed=7,
+    difficulty=Difficulty(
+        people=(1, 4),
+        zoom=(0.6, 2.5),
+        occluder_coverage=0.05,
+        facing_away=0.3,
+        crossing=0.3,
+        speed=1.5,
+        motion_blur=0.2,
+        defocus=0.2,
+        low_light=0.15,
+    ),
+)
+QUICK = Settings(videos={'train': 3, 'val': 1}, frames=3, difficulty=RENDERED.difficulty)
+COLUMNS = {  # list of clips, norm, measure
+    'clean, PCK@0.2': ('clean', 'box', 'PCK@0.2'),
+    'clean, PCK@0.1': ('clean', 'box', 'PCK@0.1'),
+    'clean full body, PCK@0.1': ('clean_full_body', 'box', 'PCK@0.1'),
+    'all, PCKh@0.5': ('test', 'head', 'PCKh@0.5'),
+}
+HELD_OUT_COLUMNS = {
+    f'held out, {measure}': ('held_out', norm, measure)
+    for norm, measure in (('box', 'PCK@0.2'), ('box', 'PCK@0.1'), ('head', 'PCKh@0.5'))
+}
+
+
+@dataclass
+class Stage:
+    """One training.
+
+    Attributes:
+        name: of its folder.
+        config: path.
+        model: name under which its weights are written.
+        sets: key of each training set in the config, by the name of the data.
+    """
+
+    name: str
+    config: str
+    model: str
+    sets: dict[str, str]
+
+
+def stages(video_config: str) -> list[Stage]:
+    """The three trainings; `video_config` is that of the last."""
+    one = 'train_dataloader.dataset'
+    both = {'jhmdb': f'{one}.datasets.0', 'rendered': f'{one}.datasets.1'}
+    return [
+        Stage('rendered', config_path(MODELS['small_rendered']), 'small_rendered',
+              {'rendered': one}),
+        Stage('jhmdb', config_path('small/small_jhmdb.py'), 'small_frames', both),
+        Stage('video', video_config, 'small', both),
+    ]  # fmt: skip
+
+
+def checkpoint_of(stage: Stage, work: Path) -> Path | None:
+    """The finished checkpoint of a stage, None if there is none."""
+    file = work / stage.name / 'finished'
+    return Path(file.read_text().strip()) if file.is_file() else None
+
+
+def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
+    """Trains a stage, or what is left of it; returns its checkpoint."""
+    work = args.work / stage.name
+    done = checkpoint_of(stage, args.work)
+    if done is not None:
+        print(f'{stage.name}: done before, {done}')
+        return done
+    epochs = args.epochs.get(stage.name) or Config.fromfile(stage.config).train_cfg.max_epochs
+    options = [
+        f'train_cfg.max_epochs={epochs}',
+        f'train_cfg.val_interval={epochs}',
+        f'param_scheduler.1.T_max={epochs}',
+        f'train_dataloader.num_workers={args.workers}',
+        f'train_dataloader.persistent_workers={args.workers > 0}',
+        *args.cfg_options,
+    ]
+    roots = {'jhmdb': args.data, 'rendered': args.rendered}
+    options += [f'{key}.data_root={roots[name]}' for name, key in stage.sets.items()]
+    if args.held_out and 'jhmdb' in stage.sets:
+        options.append(f'{stage.sets["jhmdb"]}.ann_file=annotations/train_chosen')
+    if args.quick:
+        options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
+    command = ['train', 'mmpose', stage.config, '--work-dir', str(work), '--no-validate']
+    if (work / 'last_checkpoint').is_file():
+        command.append('--resume')  # with load_from beside it, MMEngine would resume from that
+    elif start is not None:
+        options.append(f'load_from={start}')
+    run_mim([*command, '--cfg-options', *options], work / 'output.log', epochs)
+    path = Path((work / 'last_checkpoint').read_text())
+    (work / 'finished').write_text(str(path))
+    return path
+
+
+def test(name: str, config: str, data: Path, labels: str, args: argparse.Namespace) -> Path:
+    """Poses of a released model in labeled boxes, for a folder of labels; returns their folder."""
+    work = args.work / 'test' / f'{name}_{data.name}'
+    command = ['test', 'mmpose', config, '--checkpoint', str(args.out / f'{name}.pth')]
+    options = [
+        f'test_dataloader.dataset.data_root={data}',
+        f'test_dataloader.dataset.ann_file={labels}',
+        f'test_dataloader.num_workers={args.workers}',
+        f'test_dataloader.persistent_workers={args.workers > 0}',
+        f'test_evaluator.0.outfile_prefix={work}/predictions/',
+    ]
+    run_mim([*command, '--work-dir', str(work), '--cfg-options', *options], work / 'output.log')
+    return work / 'predictions'
+
+
+def pck(labels: Path, predictions: Path, norm: str, measure: str) -> float:
+    """Mean over all labeled joints, in percent."""
+    videos = sorted(path.stem for path in labels.glob('*.json'))
+    result = evaluate_files(labels, predictions, videos=videos, pck_norms=[norm])
+    return result['pck'][norm][measure]['Total']
+
+
+def scores(name: str, config: str, args: argparse.Namespace) -> dict[str, float]:
+    """One row of the table."""
+    split, columns = ('held_out', HELD_OUT_COLUMNS) if args.held_out else ('test', COLUMNS)
+    predictions = test(name, config, args.data, f'annotations/{split}', args)
+    row = {
+        column: pck(args.data / 'annotations' / labels, predictions, norm, measure)
+        for column, (labels, norm, measure) in columns.items()
+    }
+    if args.clip is not None:
+        predictions = test(name, config, args.clip, 'annotations/val', args)
+        row['PoseTrack clip, PCKh@0.5'] = pck(
+            args.clip / 'annotations/val', predictions, 'head', 'PCKh@0.5'
+        )
+    return row
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Frames, lists of clips, and rendered videos, as far as they are not there."""
+    if not (args.data / 'annotations/train').is_dir():
+        raise FileNotFoundError(
+            f'{args.data}/annotations/train: not found; expected labels of JHMDB as '
+            'tools/convert_jhmdb.py writes them (docs/real_footage.md)'
+        )
+    if not (args.data / 'images').is_dir() or (args.data / 'videos').is_dir():
+        result = extract_frames(args.data / 'videos', args.data / 'images')
+        if result.errors:
+            raise OSError('\n'.join(result.errors))
+    write_clip_lists(args.data)
+    write_dataset(args.rendered, QUICK if args.quick else RENDERED, workers=os.cpu_count())
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    work = Path('work_dirs/small')
+    for name, default, meaning in (
+        ('data', Path('data/jhmdb'), 'JHMDB'),
+        ('rendered', Path('data/small_rendered'), 'rendered videos, made if not there'),
+        ('work', work, 'checkpoints and logs'),
+        ('out', work / 'weights', 'weights, checksums and scores'),
+    ):
+        parser.add_argument(
+            f'--{name}',
+            type=Path,
+            default=default,
+            metavar='DIR',
+            help=f'{meaning} (default: {default})',
+        )
+    parser.add_argument(
+        '--clip', type=Path, metavar='DIR', help='PoseTrack data to test on, with annotations/val'
+    )
+    parser.add_argument(
+        '--video-config',
+        default=MODELS['small'],
+        metavar='FILE',
+        help='config of the last stage (default: small/small_cmpose.py)',
+    )
+    parser.add_argument(
+        '--epochs',
+        nargs=3,
+        type=int,
+        metavar=('RENDERED', 'JHMDB', 'VIDEO'),
+        help='of the stages (default: as their configs say)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help='data workers (default: with a GPU one less than there are cores, else none)',
+    )
+    parser.add_argument('--held-out', action='store_true', help='to choose by; see above')
+    parser.add_argument('--no-test', action='store_true', help='end after the training')
+    parser.add_argument('--quick', action='store_true', help='few videos, one epoch a stage')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='more overrides, for the configs of all stages',
+    )
+    args = parser.parse_args(argv)
+    if args.workers is None:
+        args.workers = os.cpu_count() - 1 if torch.cuda.is_available() else 0
+    names = ('rendered', 'jhmdb', 'video')
+    args.epochs = dict(zip(names, args.epochs or ((1, 1, 1) if args.quick else ())))
+    if not Path(args.video_config).is_file():
+        args.video_config = config_path(args.video_config)
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        prepare(args)
+        args.out.mkdir(parents=True, exist_ok=True)
+        start, table = None, {}
+        todo = stages(args.video_config)
+        for number, stage in enumerate(todo, 1):
+            print(f'\n[{number}/{len(todo)}] {stage.name}', flush=True)
+            start = train(stage, start, args)
+            path = args.out / f'{stage.model}.pth'
+            checksum = release_weights(start, path)
+            print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, SHA-256 {checksum}')
+        for stage in [] if args.no_test else todo:
+            table[stage.model] = scores(stage.model, stage.config, args)
+    except (AnnotationError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if table:
+        (args.out / 'scores.json').write_text(json.dumps(table, indent=1) + '\n')
+        print(format_table(table, next(iter(table.values()))))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
