@@ -248,13 +248,13 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
             values = {
                 v: Comparison(_pairs(results, v, split), measure).differences for v in results
             }
+            if all(v != v for seeds in values.values() for v in seeds):
+                axes.set_axis_off()  # AP of cut clips
+                continue
             if lines:
                 _draw_lines(axes, values, reference, numbers[1])
             else:
                 _draw_bars(axes, values)
-            if all(v != v for seeds in values.values() for v in seeds):
-                axes.set_axis_off()  # AP of cut clips
-                continue
             axes.set_title(f'{split}: {measure}', fontsize='small')
             axes.tick_params(labelsize='small')
     if lines:
