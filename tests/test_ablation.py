@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine import Config
@@ -283,7 +284,8 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
         config=second, seeds=[3], work_dir=tmp_path / 'runs', splits=['val', 'train'],
         first_stage=str(first),
     )  # fmt: skip
-    results = run_experiment('x', **arguments, jobs=2)
+    records = tmp_path / 'records'
+    results = run_experiment('x', **arguments, jobs=2, records=records)
     assert list(results) == ['CM-Pose', 'averaged', FIRST_STAGE]
     assert json.loads((tmp_path / 'runs' / 'x.json').read_text())['averaged']['3']
     for by_seed in results.values():
@@ -303,7 +305,21 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
     assert tested['posetrack/Recall visible'] == results['averaged'][3]['train']['Recall visible']
     # A second set shares the run, and nothing is trained.
     monkeypatch.setattr(ablation.runs, '_run', None)
-    assert run_experiment('y', **arguments)['CM-Pose'] == results['CM-Pose']
+    again = run_experiment('y', **arguments)['CM-Pose'][3]['val']
+    assert again['Total AP'] == results['CM-Pose'][3]['val']['Total AP']
+    # Nor on another machine, to which the records were copied and nothing else.
+    arguments['work_dir'] = tmp_path / 'elsewhere'
+    copied = run_experiment('x', **arguments, records=records)
+    np.testing.assert_equal(copied, results)
+    assert not any(path.is_dir() for path in (tmp_path / 'elsewhere').iterdir())
+    assert copied['averaged'][3]['val']['source']['torch'] == torch.__version__
+    # One that is missing needs its first stage, which is then not recorded anew.
+    next(records.glob('averaged*')).unlink()
+    ran = []
+    monkeypatch.setattr(ablation.runs, '_run', lambda command, *_: ran.append(command[4]))
+    with pytest.raises(FileNotFoundError):
+        run_experiment('x', **arguments, records=records)
+    assert [Path(folder).parent.name for folder in ran] == ['start_first_stage']
 
 
 def test_sets_of_cmpose_go_without_its_name():
