@@ -49,24 +49,29 @@ def results() -> dict:
     return found
 
 
-def test_a_row_for_each_variant(results, tmp_path):
+def test_tables_have_a_row_for_each_variant(results, tmp_path):
     measured = {'machine': {'cmpose': {'GMACs': 1.234, 'ms': 5.67, 'parameters': 8.9}}}
-    lines = [
-        [cell.strip() for cell in line.strip('|').split('|')]
-        for line in leaderboard.table(results, measured).splitlines()
-    ]
-    header, rows = lines[0], [dict(zip(lines[0], line)) for line in lines[2:]]
-    assert [(r['method'], r['backbone']) for r in rows[:3]] == [
+    scores, worth = (
+        [dict(zip(header, line)) for header in lines[:1] for line in lines[2:]]
+        for lines in (
+            [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
+            for table in leaderboard.tables(results, measured).split('\n\n')
+        )
+    )
+    assert [(r['method'], r['backbone']) for r in scores[:3]] == [
         ('key_frame_only', 'trained'), ('key_frame_only', 'frozen'), ('cmpose', 'trained'),
     ]  # fmt: skip
-    assert rows[-1]['method'] == FIRST_STAGE and rows[-1]['gain PCK@0.1'] == '-'
-    assert rows[0]['Δ PCK@0.1'] == '' and rows[0]['PCK@0.1'] == '10.0 ± 0.0'
-    assert rows[2]['Δ PCK@0.1'] == '+20.0 ± 0.0 [+20.0, +20.0]'
-    assert rows[2]['Δ AP'] == '+2.0 ± 0.0' and rows[2]['rendered: AP'] == '53.0 ± 0.0'
-    assert rows[2]['gain PCK@0.1'] == '+10.0 ± 0.0 [+10.0, +10.0]'
-    assert rows[2]['rendered: gain AP'] == '+1.0 ± 0.0'
-    assert [rows[2][name] for name in ('GMACs', 'ms (1)', 'M params')] == ['1.23', '5.7', '8.90']
-    assert rows[0]['GMACs'] == '-' and len(header) == len(rows[2])
+    assert scores[-1]['method'] == FIRST_STAGE and len(worth) == len(scores) - 1
+    assert scores[0]['Δ PCK@0.1'] == '' and scores[0]['PCK@0.1'] == '10.0 ± 0.0'
+    assert scores[2]['Δ PCK@0.1'] == '+20.0 ± 0.0 [+20.0, +20.0]'
+    assert scores[2]['Δ AP'] == '+2.0 ± 0.0' and scores[2]['rendered: AP'] == '53.0 ± 0.0'
+    assert scores[2]['rendered: recall recoverable'] == '40.0 ± 0.0'
+    row = worth[2]
+    assert (row['method'], row['backbone']) == ('cmpose', 'trained')
+    assert row['gain PCK@0.1'] == '+10.0 ± 0.0 [+10.0, +10.0]'
+    assert row['gain rendered: AP'] == '+1.0 ± 0.0'
+    assert [row[name] for name in ('GMACs', 'ms (1)', 'M params')] == ['1.23', '5.7', '8.90']
+    assert worth[0]['GMACs'] == '-'
     leaderboard.plot(results, tmp_path / 'a' / 'plot.png')
     picture = cv2.imread(str(tmp_path / 'a' / 'plot.png'))
     assert picture.shape[1] > 1000 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
