@@ -33,7 +33,13 @@ from cmpose_mm.ablation import (
     run_experiments,
     variant_config,
 )
-from cmpose_mm.ablation.report import Comparison, mean_and_spread, temporal_pairs, value
+from cmpose_mm.ablation.report import (
+    Comparison,
+    draw_all,
+    mean_and_spread,
+    temporal_pairs,
+    value,
+)
 from cmpose_mm.ablation.runs import FIRST_STAGE
 from cmpose_mm.evaluation.report import markdown_table
 
@@ -119,6 +125,8 @@ def tables(results: dict[str, dict], measured: dict[str, dict]) -> str:
 
     Differences are from the single-frame model, the first row.
     """
+    for each in results.values():
+        draw_all(each)
     scores, worth = [], []
     for variant in results['real']:
         method, _, how = variant.partition(', ')
