@@ -277,6 +277,7 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
         'test_dataloader = val_dataloader\n'
     )
     sets = {'x': {'CM-Pose': {}, 'averaged': EXPERIMENTS['baselines']['averaged heatmaps']}}
+    sets['x']['another name'] = {}
     sets['y'] = {'CM-Pose': {}}
     monkeypatch.setattr(ablation.runs, 'EXPERIMENTS', sets)
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
@@ -286,7 +287,9 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
     )  # fmt: skip
     records = tmp_path / 'records'
     results = run_experiment('x', **arguments, jobs=2, records=records)
-    assert list(results) == ['CM-Pose', 'averaged', FIRST_STAGE]
+    assert list(results) == ['CM-Pose', 'averaged', 'another name', FIRST_STAGE]
+    assert not (tmp_path / 'runs' / 'another_name').exists()  # one config is run once
+    np.testing.assert_equal(results['another name'], results['CM-Pose'])
     assert json.loads((tmp_path / 'runs' / 'x.json').read_text())['averaged']['3']
     for by_seed in results.values():
         assert list(by_seed[3]) == ['val', 'train']

@@ -129,7 +129,9 @@ def run_experiments(
                         run = plan[variant, seed]
                         write_record(records, variant, seed, run.digest, result)
                         result = read_record(records, run.digest, run.splits)
-                    results[variant][seed] = result
+                    for (other, _), run in plan.items():  # one config may have several names
+                        if run.digest == plan[variant, seed].digest:
+                            results[other][seed] = result
                     save()
             finally:  # after a failure, runs that have not started are canceled
                 for future in futures:
@@ -143,7 +145,7 @@ def run_experiments(
         for variant, seed in todo:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
             plan[variant, seed].config.load_from = checkpoint
-    run_all(todo)
+    run_all([*{plan[key].digest: key for key in reversed(todo)}.values()][::-1])
     save()
     return {
         name: {
