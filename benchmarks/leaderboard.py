@@ -33,7 +33,13 @@ from cmpose_mm.ablation import (
     run_experiments,
     variant_config,
 )
-from cmpose_mm.ablation.report import Comparison, mean_and_spread, temporal_pairs, value
+from cmpose_mm.ablation.report import (
+    Comparison,
+    draw_all,
+    mean_and_spread,
+    temporal_pairs,
+    value,
+)
 from cmpose_mm.ablation.runs import FIRST_STAGE
 from cmpose_mm.evaluation.report import markdown_table
 
@@ -45,6 +51,7 @@ SCORES = (
     ('real', 'clean_full_body', 'Total AP', 'AP'),
     ('rendered', 'occluded', 'Total AP', 'rendered: AP'),
 )
+GAINS = tuple(score for score in SCORES if score[2] != 'PCK@0.2')
 """Data, split, measure and name of the columns."""
 
 
@@ -113,38 +120,40 @@ def update_costs(file: Path, config: str, repeats: int) -> dict[str, dict]:
     return found
 
 
-def table(results: dict[str, dict], measured: dict[str, dict]) -> str:
-    """A row for each variant; differences are from the single-frame model, the first row."""
-    header = ['method', 'backbone']
-    for _, _, _, name in SCORES:
-        header += [name, f'Δ {name}']
-    header += ['gain PCK@0.1', 'gain AP', 'rendered: gain AP', 'rendered: recall recoverable']
-    header += ['GMACs', *(f'ms ({number})' for number in range(1, len(measured) + 1)), 'M params']
-    rows = []
+def tables(results: dict[str, dict], measured: dict[str, dict]) -> str:
+    """Scores, and what neighbors are worth and cost; a row for each variant in both.
+
+    Differences are from the single-frame model, the first row.
+    """
+    for each in results.values():
+        draw_all(each)
+    scores, worth = [], []
     for variant in results['real']:
         method, _, how = variant.partition(', ')
         cells = [method, how]
         for kind, split, measure, _ in SCORES:
-            by_seed = results[kind][variant]
-            cells.append(mean_and_spread([value(m[split], measure) for m in by_seed.values()]))
+            by_seed = results[kind][variant].values()
+            cells.append(mean_and_spread([value(m[split], measure) for m in by_seed]))
             cells.append(difference(results[kind], variant, split, measure))
-        for kind, split, measure in (
-            ('real', 'clean', 'PCK@0.1'),
-            ('real', 'clean_full_body', 'Total AP'),
-            ('rendered', 'occluded', 'Total AP'),
-        ):
-            cells.append(Comparison(temporal_pairs(results[kind][variant], split), measure))
-        recall = [
-            m['occluded'].get('Recall recoverable', np.nan)
-            for m in results['rendered'][variant].values()
-        ]
-        cells.append(mean_and_spread(recall))
-        of_method = [rows_of.get(method, {}) for rows_of in measured.values()]
+        by_seed = results['rendered'][variant].values()
+        recall = [m['occluded'].get('Recall recoverable', np.nan) for m in by_seed]
+        scores.append([*map(str, cells), mean_and_spread(recall)])
+        if variant == FIRST_STAGE:
+            continue
+        cells = [method, how]
+        for kind, split, measure, _ in GAINS:
+            pairs = temporal_pairs(results[kind][variant], split)
+            cells.append(Comparison(pairs, measure))
+        of_method = [rows.get(method, {}) for rows in measured.values()]
         cells.append(formatted(of_method[0].get('GMACs'), 2))
-        cells += [formatted(costs_of.get('ms'), 1) for costs_of in of_method]
-        cells.append(formatted(of_method[0].get('parameters'), 2))
-        rows.append([str(cell) for cell in cells])
-    return markdown_table(header, rows)
+        cells += [formatted(row.get('ms'), 1) for row in of_method]
+        worth.append([*map(str, cells), formatted(of_method[0].get('parameters'), 2)])
+    heading = ['method', 'backbone']
+    header = [*heading, *(text for *_, name in SCORES for text in (name, f'Δ {name}'))]
+    of_scores = markdown_table([*header, 'rendered: recall recoverable'], scores)
+    header = [*heading, *(f'gain {name}' for *_, name in GAINS), 'GMACs']
+    header += [*(f'ms ({number})' for number in range(1, len(measured) + 1)), 'M params']
+    return f'{of_scores}\n\n{markdown_table(header, worth)}'
 
 
 def difference(results: dict, variant: str, split: str, measure: str) -> Comparison | str:
@@ -216,7 +225,7 @@ def main() -> None:
         )
     if args.only is not None:
         return
-    text = table(results, measured)
+    text = tables(results, measured)
     picture = args.docs.parent / 'images' / 'leaderboard.png'
     plot(results, picture)
     command = shlex.join(['python', *sys.argv])

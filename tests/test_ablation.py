@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine import Config
@@ -276,6 +277,7 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
         'test_dataloader = val_dataloader\n'
     )
     sets = {'x': {'CM-Pose': {}, 'averaged': EXPERIMENTS['baselines']['averaged heatmaps']}}
+    sets['x']['another name'] = {}
     sets['y'] = {'CM-Pose': {}}
     monkeypatch.setattr(ablation.runs, 'EXPERIMENTS', sets)
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
@@ -283,8 +285,11 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
         config=second, seeds=[3], work_dir=tmp_path / 'runs', splits=['val', 'train'],
         first_stage=str(first),
     )  # fmt: skip
-    results = run_experiment('x', **arguments, jobs=2)
-    assert list(results) == ['CM-Pose', 'averaged', FIRST_STAGE]
+    records = tmp_path / 'records'
+    results = run_experiment('x', **arguments, jobs=2, records=records)
+    assert list(results) == ['CM-Pose', 'averaged', 'another name', FIRST_STAGE]
+    assert not (tmp_path / 'runs' / 'another_name').exists()  # one config is run once
+    np.testing.assert_equal(results['another name'], results['CM-Pose'])
     assert json.loads((tmp_path / 'runs' / 'x.json').read_text())['averaged']['3']
     for by_seed in results.values():
         assert list(by_seed[3]) == ['val', 'train']
@@ -303,7 +308,21 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
     assert tested['posetrack/Recall visible'] == results['averaged'][3]['train']['Recall visible']
     # A second set shares the run, and nothing is trained.
     monkeypatch.setattr(ablation.runs, '_run', None)
-    assert run_experiment('y', **arguments)['CM-Pose'] == results['CM-Pose']
+    again = run_experiment('y', **arguments)['CM-Pose'][3]['val']
+    assert again['Total AP'] == results['CM-Pose'][3]['val']['Total AP']
+    # Nor on another machine, to which the records were copied and nothing else.
+    arguments['work_dir'] = tmp_path / 'elsewhere'
+    copied = run_experiment('x', **arguments, records=records)
+    np.testing.assert_equal(copied, results)
+    assert not any(path.is_dir() for path in (tmp_path / 'elsewhere').iterdir())
+    assert copied['averaged'][3]['val']['source']['torch'] == torch.__version__
+    # One that is missing needs its first stage, which is then not recorded anew.
+    next(records.glob('averaged*')).unlink()
+    ran = []
+    monkeypatch.setattr(ablation.runs, '_run', lambda command, *_: ran.append(command[4]))
+    with pytest.raises(FileNotFoundError):
+        run_experiment('x', **arguments, records=records)
+    assert [Path(folder).parent.name for folder in ran] == ['start_first_stage']
 
 
 def test_sets_of_cmpose_go_without_its_name():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from .experiments import EXPERIMENTS
 from .records import config_digest, read_record, write_record
-from .variants import variant_config
+from .variants import Variant, variant_config
 
 FIRST_STAGE = 'start: first stage'
 COPIES = ' copies'
@@ -83,84 +84,112 @@ def run_experiments(
     """
     sets = {name: EXPERIMENTS[name] for name in names}
     work_dir.mkdir(parents=True, exist_ok=True)
-    variants = {variant: change for each in sets.values() for variant, change in each.items()}
-    results: Results = {variant: {} for variant in variants}
-    base, stage = _load(config, cfg_options), None
-    wanted = {variant: [*splits, *(s + COPIES for s in splits if copies)] for variant in variants}
-    runs: dict[tuple[str, int], Config] = {}
-    digests: dict[tuple[str, int], str] = {}
-    if first_stage is not None:
-        stage = _load(first_stage, cfg_options)
-        results[FIRST_STAGE], wanted[FIRST_STAGE] = {}, [*splits]
-        for seed in seeds:
-            key = FIRST_STAGE, seed
-            runs[key] = variant_config(stage, {}, {'randomness.seed': seed})
-            digests[key] = config_digest(runs[key])
-    for seed in seeds:  # seed by seed, so that a table of one seed comes early
-        start = digests.get((FIRST_STAGE, seed))
-        for variant, change in variants.items():
-            key = variant, seed
-            runs[key] = variant_config(base, change, {'randomness.seed': seed})
-            digests[key] = config_digest(runs[key], start)
-
-    recorded = {}
+    plan = _planned_runs(sets, config, seeds, splits, first_stage, copies, cfg_options)
+    results: Results = {variant: {} for variant, _ in plan}
+    if FIRST_STAGE in results:  # the last row
+        results[FIRST_STAGE] = results.pop(FIRST_STAGE)
+    recorded = set()
     if records is not None and splits:
-        for key, digest in digests.items():
-            found = read_record(records, digest, wanted[key[0]])
+        for (variant, seed), run in plan.items():
+            found = read_record(records, run.digest, run.splits)
             if found is not None:
-                recorded[key] = results[key[0]][key[1]] = found
+                results[variant][seed] = found
+                recorded.add((variant, seed))
+
+    def of_set(name: str) -> Results:
+        return {v: results[v] for v in results if v in sets[name] or v == FIRST_STAGE}
 
     def save() -> None:
-        for name, each in sets.items():
+        for name in sets:
             brief = {
-                variant: {seed: _without_clips(m) for seed, m in by_seed.items()}
-                for variant, by_seed in results.items()
-                if variant in each or variant == FIRST_STAGE
+                variant: {seed: _without_clips(metrics) for seed, metrics in by_seed.items()}
+                for variant, by_seed in of_set(name).items()
             }
-            text = json.dumps(brief, indent=2)
-            results_file(work_dir, name, 'json').write_text(text + '\n')
+            results_file(work_dir, name, 'json').write_text(json.dumps(brief, indent=2) + '\n')
 
     def run_all(keys: list[tuple[str, int]]) -> None:
         with ThreadPoolExecutor(jobs) as pool:
             futures = {
                 pool.submit(
-                    run_once, runs[key], _folder(work_dir, *key), wanted[key[0]], mim_args, jobs
+                    run_once,
+                    plan[key].config,
+                    _folder(work_dir, *key),
+                    plan[key].splits,
+                    mim_args,
+                    jobs,
                 ): key
                 for key in keys
             }
             try:
                 for future in tqdm(as_completed(futures), ' '.join(names), len(keys), unit='run'):
-                    variant, seed = key = futures[future]
-                    result = future.result()
-                    if key in recorded:  # a first stage whose weights were needed again
+                    (variant, seed), result = futures[future], future.result()
+                    if (variant, seed) in recorded:  # weights of a first stage that were missing
                         continue
                     if records is not None and splits:
-                        write_record(records, variant, seed, digests[key], result)
-                        result = read_record(records, digests[key], wanted[variant])
-                    results[variant][seed] = result
+                        run = plan[variant, seed]
+                        write_record(records, variant, seed, run.digest, result)
+                        result = read_record(records, run.digest, run.splits)
+                    for (other, _), run in plan.items():  # one config may have several names
+                        if run.digest == plan[variant, seed].digest:
+                            results[other][seed] = result
                     save()
             finally:  # after a failure, runs that have not started are canceled
                 for future in futures:
                     future.cancel()
 
-    todo = [key for key in runs if key not in recorded]
-    if stage is not None:
+    todo = [key for key in plan if key not in recorded]
+    if first_stage is not None:
         needed = {seed for _, seed in todo}
         run_all([(FIRST_STAGE, seed) for seed in seeds if seed in needed])
         todo = [key for key in todo if key[0] != FIRST_STAGE]
         for variant, seed in todo:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
-            runs[variant, seed].load_from = checkpoint
-    run_all(todo)
+            plan[variant, seed].config.load_from = checkpoint
+    run_all([*{plan[key].digest: key for key in reversed(todo)}.values()][::-1])
     save()
     return {
         name: {
             variant: {seed: by_seed[seed] for seed in seeds}
-            for variant, by_seed in results.items()
-            if variant in each or variant == FIRST_STAGE
+            for variant, by_seed in of_set(name).items()
         }
-        for name, each in sets.items()
+        for name in sets
     }
+
+
+@dataclass
+class _Run:
+    """A training, the splits to test on, and the digest that its results are known by."""
+
+    config: Config
+    splits: list[str]
+    digest: str
+
+
+def _planned_runs(
+    sets: dict[str, dict[str, Variant]],
+    config: str,
+    seeds: Sequence[int],
+    splits: Sequence[str],
+    first_stage: str | None,
+    copies: bool,
+    cfg_options: dict | None,
+) -> dict[tuple[str, int], _Run]:
+    """The runs by variant and seed: first stages, then seed by seed, so that one is done early."""
+    plan = {}
+    if first_stage is not None:
+        stage = _load(first_stage, cfg_options)
+        for seed in seeds:
+            run = variant_config(stage, {}, {'randomness.seed': seed})
+            plan[FIRST_STAGE, seed] = _Run(run, [*splits], config_digest(run))
+    base = _load(config, cfg_options)
+    variants = {variant: change for each in sets.values() for variant, change in each.items()}
+    splits = [*splits, *(split + COPIES for split in splits if copies)]
+    for seed in seeds:
+        start = plan[FIRST_STAGE, seed].digest if first_stage is not None else None
+        for variant, change in variants.items():
+            run = variant_config(base, change, {'randomness.seed': seed})
+            plan[variant, seed] = _Run(run, splits, config_digest(run, start))
+    return plan
 
 
 def _load(config: str, options: dict | None) -> Config:

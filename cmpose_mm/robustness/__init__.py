@@ -7,7 +7,7 @@ config's own test pipeline, and sums up. `docs/robustness.md` has the definition
 from .benchmark import run_benchmark
 from .one_run import Subject, corrupted_pipeline, evaluate, prepare
 from .plan import IMAGE_MODES, NEIGHBORS, RobustnessError, Run, cells, planned_runs
-from .report import format_summary, plot_summary
+from .report import format_seeds, format_summary, plot_summary
 from .summary import summarize
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     'cells',
     'corrupted_pipeline',
     'evaluate',
+    'format_seeds',
     'format_summary',
     'planned_runs',
     'plot_summary',

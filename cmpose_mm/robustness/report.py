@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cmpose_mm.evaluation.report import COLUMNS, format_table
+from cmpose_mm.evaluation.report import COLUMNS, format_table, markdown_table
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
-from .plan import Run
+from .plan import RobustnessError, Run
 from .summary import or_nan
 
 
@@ -62,6 +63,55 @@ def format_summary(results: dict) -> str:
             + '.',
         ]
     )
+
+
+def format_seeds(results: Sequence[dict]) -> str:
+    """AP and temporal gain of models that differ in their seed, as one table in Markdown.
+
+    Args:
+        results: of `run_benchmark`, one for each seed.
+
+    Returns:
+        A row for clean videos, each corruption and the mean of each mode: mean ± sample standard
+        deviation over the seeds; means over severities as in `format_summary`.
+
+    Raises:
+        RobustnessError: if they differ in more than the checkpoint, or in what was corrupted.
+    """
+    first = results[0]['settings']
+    for result in results[1:]:
+        for key, found in result['settings'].items():
+            if key != 'checkpoint' and found != first[key]:
+                raise RobustnessError(
+                    f'results of {key} {found!r} and of {first[key]!r}; expected those of one test '
+                    'that differ in the checkpoint alone'
+                )
+    tables = [_ap_and_gain(result['summary']) for result in results]
+    if any({*table} != {*tables[0]} for table in tables):
+        raise RobustnessError(
+            'the results are of different corruptions or modes, expected the same'
+        )
+    rows = [
+        [name, *(_mean_and_spread([table[name][place] for table in tables]) for place in (0, 1))]
+        for name in tables[0]
+    ]
+    return markdown_table(['', 'AP', 'temporal gain'], rows)
+
+
+def _ap_and_gain(summary: dict) -> dict[str, tuple[float, float]]:
+    rows = {'clean': (summary['clean']['Total'], summary['temporal_gain'])}
+    for mode, table in summary['modes'].items():
+        for name, row in table['corruptions'].items():
+            rows[f'{name}, {mode}'] = row['mean'], row['temporal_gain']
+        rows[f'mPC, {mode}'] = table['mPC']['Total'], table['temporal_gain']
+    return {name: tuple(map(or_nan, values)) for name, values in rows.items()}
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    mean = np.mean(values)
+    if np.isnan(mean):
+        return '-'
+    return f'{mean:.1f} ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else f'{mean:.1f}'
 
 
 def plot_summary(results: dict, file: str | Path) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
     [
         'import cmpose_mm.evaluation',
         'from cmpose_mm.evaluation import *',
-        'import cmpose_mm.evaluation.label_statistics',
+        'import cmpose_mm.evaluation.label_statistics, cmpose_mm.evaluation.resampling',
         f'import runpy, sys; sys.argv[1:] = ["--help"]; runpy.run_path({str(ROOT)!r} + '
         '"/tools/eval_posetrack.py", run_name="__main__")',
     ],

@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import math
 import random
+import statistics
+from pathlib import Path
 
 import pytest
+from run_tools import run_tool
 
 from cmpose_mm.corruptions import SEVERITIES
 from cmpose_mm.evaluation.report import COLUMNS
 from cmpose_mm.posetrack.joints import JOINT_NAMES
-from cmpose_mm.robustness import format_summary, planned_runs, summarize
+from cmpose_mm.robustness import (
+    RobustnessError,
+    format_seeds,
+    format_summary,
+    planned_runs,
+    summarize,
+)
 
+TOOL = Path(__file__).parents[2] / 'tools' / 'average_corruptions.py'
 ALL = (tuple(SEVERITIES), (1, 2, 3, 4, 5), ('key', 'persistent'))
 
 
@@ -84,3 +94,47 @@ def test_no_occluded_joints_and_no_precision_are_shown_as_unknown():
     text = format_summary(dict(summary=summary, settings={}, runs=runs))
     row = next(line for line in text.splitlines() if 'shot_noise, key' in line)
     assert [cell.strip() for cell in row.split('|')[-3:-1]] == ['-', '-']
+
+
+def test_seeds_are_averaged_and_must_be_of_one_test():
+    rng = random.Random(2)
+    what = (['low_light', 'frame_drop'], [3], ['key'])
+    plan = planned_runs(*what, num_frames=3)
+    results = []
+    for checkpoint in 'abc':
+        runs = {run.name: random_result(rng) for run in plan}
+        summary = summarize(runs, *what, num_frames=3)
+        results.append({'settings': {'seed': 0, 'checkpoint': checkpoint}, 'summary': summary})
+    lines = [[c.strip() for c in line.strip('|').split('|')] for line in
+             format_seeds(results).splitlines()]  # fmt: skip
+    table = {line[0]: line[1:] for line in lines}
+    gains = [r['summary']['modes']['key']['corruptions']['low_light']['temporal_gain']
+             for r in results]  # fmt: skip
+    expected = f'{statistics.mean(gains):.1f} ± {statistics.stdev(gains):.1f}'
+    assert table['low_light, key'][1] == table['mPC, key'][1] == expected
+    assert [*table][2:] == ['clean', 'low_light, key', 'mPC, key', 'frame_drop, neighbors',
+                            'mPC, neighbors']  # fmt: skip
+    results[1]['settings']['seed'] = 1
+    with pytest.raises(RobustnessError, match='results of seed 1 and of 0; expected those of one'):
+        format_seeds(results)
+
+
+def test_the_command_averages_files_and_writes_the_section(tmp_path):
+    rng = random.Random(3)
+    what = (['low_light'], [3], ['key'])
+    files = []
+    for checkpoint in 'ab':
+        runs = {run.name: random_result(rng) for run in planned_runs(*what, num_frames=3)}
+        runs['clean']['counts'] = {'videos': 3, 'persons': 44}
+        content = {'settings': {'checkpoint': checkpoint}, 'runs': runs,
+                   'summary': summarize(runs, *what, num_frames=3)}  # fmt: skip
+        files.append(tmp_path / f'{checkpoint}.json')
+        files[-1].write_text(json.dumps(content))
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- begin posetrack_c -->\n<!-- end posetrack_c -->\n')
+    done = run_tool(TOOL, *files, '--docs', page)
+    assert done.returncode == 0, done.stderr
+    assert '| low_light, key | ' in page.read_text() and done.stdout.strip() in page.read_text()
+    assert 'Scored: 3 videos, 44 persons; 2 seeds. (commit ' in done.stdout
+    done = run_tool(TOOL, files[0], tmp_path / 'none.json')
+    assert done.returncode == 1 and 'none.json' in done.stderr.splitlines()[-1]

@@ -1,0 +1,97 @@
+"""The leaderboard's table and plot, from records; nothing is trained."""
+
+import copy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from run_tools import run_tool
+
+from cmpose_mm import config_path
+from cmpose_mm.ablation import EXPERIMENTS
+from cmpose_mm.ablation.runs import FIRST_STAGE
+
+BENCHMARK = Path(__file__).parents[1] / 'benchmarks' / 'leaderboard.py'
+sys.path.insert(0, str(BENCHMARK.parent))
+
+import leaderboard  # noqa: E402
+
+
+def measures(hits: int, clips: int = 6) -> dict:
+    """Each clip has 10 labeled joints, of which so many are found at each threshold."""
+    row = np.zeros((4, 15), int)
+    row[:, 0] = hits
+    joints = np.zeros((clips, 15), int)
+    joints[:, 0] = 10
+    data = {
+        'names': [f'{n}' for n in range(clips)],
+        'films': [n // 2 for n in range(clips)],
+        'thresholds': [0.5, 0.2, 0.1, 0.05],
+        'joints': joints.tolist(),
+        'hits': [row.ravel().tolist()] * clips,
+    }
+    return {'clips': data, 'Total AP': 50.0 + hits, 'Recall recoverable': 40.0}
+
+
+@pytest.fixture
+def results() -> dict:
+    """Variant number n finds n of 10 joints, one less without neighbors."""
+    found = {}
+    for kind, splits in leaderboard.SPLITS.items():
+        found[kind] = {}
+        for number, variant in enumerate([*EXPERIMENTS['leaderboard'], FIRST_STAGE], 1):
+            by_split = {split: measures(number) for split in splits}
+            if variant != FIRST_STAGE:
+                by_split.update({f'{split} copies': measures(number - 1) for split in splits})
+            found[kind][variant] = {seed: copy.deepcopy(by_split) for seed in (0, 1)}
+    return found
+
+
+def test_tables_have_a_row_for_each_variant(results, tmp_path):
+    measured = {'machine': {'cmpose': {'GMACs': 1.234, 'ms': 5.67, 'parameters': 8.9}}}
+    scores, worth = (
+        [dict(zip(header, line)) for header in lines[:1] for line in lines[2:]]
+        for lines in (
+            [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
+            for table in leaderboard.tables(results, measured).split('\n\n')
+        )
+    )
+    assert [(r['method'], r['backbone']) for r in scores[:3]] == [
+        ('key_frame_only', 'trained'), ('key_frame_only', 'frozen'), ('cmpose', 'trained'),
+    ]  # fmt: skip
+    assert scores[-1]['method'] == FIRST_STAGE and len(worth) == len(scores) - 1
+    assert scores[0]['Δ PCK@0.1'] == '' and scores[0]['PCK@0.1'] == '10.0 ± 0.0'
+    assert scores[2]['Δ PCK@0.1'] == '+20.0 ± 0.0 [+20.0, +20.0]'
+    assert scores[2]['Δ AP'] == '+2.0 ± 0.0' and scores[2]['rendered: AP'] == '53.0 ± 0.0'
+    assert scores[2]['rendered: recall recoverable'] == '40.0 ± 0.0'
+    row = worth[2]
+    assert (row['method'], row['backbone']) == ('cmpose', 'trained')
+    assert row['gain PCK@0.1'] == '+10.0 ± 0.0 [+10.0, +10.0]'
+    assert row['gain rendered: AP'] == '+1.0 ± 0.0'
+    assert [row[name] for name in ('GMACs', 'ms (1)', 'M params')] == ['1.23', '5.7', '8.90']
+    assert worth[0]['GMACs'] == '-'
+    leaderboard.plot(results, tmp_path / 'a' / 'plot.png')
+    picture = cv2.imread(str(tmp_path / 'a' / 'plot.png'))
+    assert picture.shape[1] > 1000 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
+
+
+def test_costs_are_measured_once_a_machine(tmp_path, monkeypatch):
+    config = config_path('experiments/jhmdb_cmpose.py')
+    file = tmp_path / 'costs.json'
+    (machine,) = found = leaderboard.update_costs(file, config, repeats=1)
+    rows = found[machine]
+    methods = {name.split(', ')[0] for name in EXPERIMENTS['leaderboard']}
+    assert {*rows} == methods
+    single, stacked = rows['key_frame_only'], rows['stacked_frames']
+    assert stacked['GMACs'] == pytest.approx(3 * single['GMACs'], rel=1e-6)
+    assert stacked['parameters'] == single['parameters'] < rows['cmpose']['parameters']
+    assert all(row['ms'] > 0 for row in rows.values())
+    monkeypatch.setattr(leaderboard, 'measure_costs', None)
+    assert leaderboard.update_costs(file, config, repeats=1) == found
+
+
+def test_an_unknown_step_ends_in_a_sentence():
+    done = run_tool(BENCHMARK, '--only', 'nothing')
+    assert done.returncode == 2 and "invalid choice: 'nothing'" in done.stderr

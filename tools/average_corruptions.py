@@ -1,0 +1,44 @@
+"""Averages results of tools/eval_corruptions.py over models that differ in their seed.
+
+python tools/average_corruptions.py seed0.json seed1.json seed2.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from cmpose_mm.ablation import replace_section
+from cmpose_mm.ablation.records import format_sources, source_of_results
+from cmpose_mm.robustness import RobustnessError, Run, format_seeds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('results', nargs='+', type=Path, help='JSON files, one for each seed')
+    parser.add_argument('--docs', type=Path, metavar='FILE',
+                        help='also write into the section "posetrack_c" of FILE')  # fmt: skip
+    args = parser.parse_args()
+    try:
+        results = [json.loads(file.read_text()) for file in args.results]
+        table = format_seeds(results)
+    except (OSError, ValueError, KeyError, RobustnessError) as error:
+        print(f'{", ".join(map(str, args.results))}: {error}', file=sys.stderr)
+        return 1
+    counts = results[0]['runs'][Run().name]['counts']
+    scored = ', '.join(f'{number} {name}' for name, number in counts.items())
+    foot = f'Scored: {scored}; {len(results)} seeds. {format_sources([source_of_results()])}'
+    print(f'{table}\n\n{foot}')
+    if args.docs is not None:
+        command = shlex.join(['python', *sys.argv])
+        replace_section(args.docs, 'posetrack_c', f'    {command}\n\n{table}\n\n{foot}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
