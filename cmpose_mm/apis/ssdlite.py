@@ -16,14 +16,12 @@ A: 1917 anchors.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.logging import print_log
 
 from .video_io import VideoFrame
 

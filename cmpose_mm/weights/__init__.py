@@ -48,6 +48,15 @@ def shipped_model(name: str = 'small') -> tuple[str, str]:
     return config_path(MODELS[name]), str(path)
 
 
+def weaknesses() -> str:
+    """What the small model is bad at, in one sentence."""
+    return (
+        'The small model that ships with cmpose_mm is for research and evaluation. It is weak at '
+        'people upside down or lying, seen from behind, behind others, smaller than 60 pixels, '
+        f'and at fast hands; {FOLDER / "README.md"} has its numbers and terms.'
+    )
+
+
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 by file name, from a folder's ``SHA256SUMS`` as ``sha256sum`` writes it."""
     file = folder / SUMS
