@@ -28,11 +28,11 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.registry import DATASETS
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
 from cmpose_mm.apis.loading import find_config, load_pose_model
+from cmpose_mm.engine import build_dataset
 from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.interpretability.measure import TokenEvidence, measure_tokens
 from cmpose_mm.interpretability.token_shares import TokenShares
@@ -65,12 +65,11 @@ def parse_args() -> argparse.Namespace:
 
 def test_data(config: Config, num_clips: int) -> torch.utils.data.DataLoader:
     """Batches of samples that are spread evenly over the config's test data."""
-    loader = config.test_dataloader.copy()
-    dataset = DATASETS.build(loader.pop('dataset'))
+    dataset = build_dataset(config, 'test_dataloader')
     dataset.full_init()
     if len(dataset) > num_clips:
         dataset.get_subset_(np.linspace(0, len(dataset) - 1, num_clips).astype(int).tolist())
-    return Runner.build_dataloader(dict(loader, dataset=dataset))
+    return Runner.build_dataloader(dict(config.test_dataloader, dataset=dataset))
 
 
 def share_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:

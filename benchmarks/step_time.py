@@ -22,6 +22,7 @@ from mmpose.registry import MODELS
 
 from cmpose_mm.ablation import EXPERIMENTS, variant_config
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.engine import build_dataset
 from cmpose_mm.evaluation.report import markdown_table
 
 VARIANTS = ('CM-Pose', 'single frame', 'averaged heatmaps', 'concatenation 1x1',
@@ -47,7 +48,8 @@ def training(config: Config) -> Callable[[], None]:
     """A function that runs one training step on the config's data."""
     model = MODELS.build(config.model).train()
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    loader = Runner.build_dataloader(config.train_dataloader, seed=0)
+    dataset = build_dataset(config, 'train_dataloader')
+    loader = Runner.build_dataloader(dict(config.train_dataloader, dataset=dataset), seed=0)
     batches = iter(loader)
 
     def step() -> None:

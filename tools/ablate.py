@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from mmengine.config import DictAction
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -18,8 +19,9 @@ from cmpose_mm.ablation import (
     full_name,
     plot_results,
     replace_section,
+    results_foot,
     results_tables,
-    run_experiment,
+    run_experiments,
 )
 from cmpose_mm.ablation.runs import results_file
 
@@ -28,10 +30,13 @@ examples:
   python tools/ablate.py table4 configs/cmpose_vit_posetrack17.py --seeds 0 1 2
   python tools/ablate.py table5 configs/experiments/cmpose.py \\
       --first-stage configs/experiments/single_frame.py --splits clean occluded --jobs 2
+  python tools/ablate.py table4,table5,distance configs/experiments/jhmdb_cmpose.py \\
+      --first-stage configs/experiments/jhmdb_single_frame.py --splits clean clean_full_body test
   python tools/ablate.py figure3 CONFIG -- --launcher pytorch --gpus 2   # for `mim train`
 
 The same command continues after an interruption: it keeps finished runs and resumes others. Sets
-share the runs of variants that they have in common.
+share the runs of variants that they have in common. Results on splits also go into small files
+(--records); a run whose file is there, made on whatever machine, is not repeated.
 
 sets:
 """
@@ -43,28 +48,40 @@ def main() -> None:
         epilog=EXAMPLES + '\n'.join(f'  {s}: {"; ".join(EXPERIMENTS[s])}' for s in EXPERIMENTS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('experiment', metavar='SET', help='which set of variants')
+    parser.add_argument('experiment', metavar='SET', help='which set of variants, or several: A,B')
     parser.add_argument('config', help='config that the variants override')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
                         help='splits to test on after training: folders of labels beside that of '
                              "the config's test data (default: validate in training)")  # fmt: skip
+    parser.add_argument(
+        '--copies',
+        action='store_true',
+        help='also test on copies of the key frame: what neighbors are worth',
+    )
     parser.add_argument('--first-stage', metavar='CONFIG',
                         help='train this once per seed; all variants start from it')  # fmt: skip
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/ablations/<config name>')
+    parser.add_argument('--records', type=Path, metavar='DIR',
+                        help='results of the runs with --splits, a file each '
+                             '(default: benchmarks/results/<config name>)')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
                         help='also write table and plot into the section of FILE that is named '
                              'after the set, and the picture into images/ beside FILE')  # fmt: skip
+    parser.add_argument('--prefix', default='', help='of the names of section and picture')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='overrides of config and first stage, KEY=VALUE ...')  # fmt: skip
     parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments for `mim train`')
     args = parser.parse_args()
+    names = args.experiment.split(',')
     try:
-        numbers = NUMBERS.get(full_name(args.experiment))
+        numbers = {name: NUMBERS.get(full_name(name)) for name in names}
     except KeyError as error:
         parser.error(error.args[0])
     work_dir = args.work_dir or Path('work_dirs/ablations', Path(args.config).stem)
-    results = run_experiment(
-        args.experiment,
+    all_results = run_experiments(
+        names,
         args.config,
         args.seeds,
         work_dir,
@@ -72,25 +89,30 @@ def main() -> None:
         first_stage=args.first_stage,
         mim_args=args.mim_args,
         jobs=args.jobs,
+        records=args.records or Path('benchmarks/results', Path(args.config).stem),
+        copies=args.copies,
+        cfg_options=args.cfg_options,
     )
-    tables = results_tables(results)
-    print(tables)
-    table, plot, _ = files = [
-        results_file(work_dir, args.experiment, ending) for ending in ('md', 'png', 'json')
-    ]
-    table.write_text(tables)
-    plot_results(results, plot, numbers)
-    if args.docs is not None:
-        plot_results(results, args.docs.parent / 'images' / plot.name, numbers)
-        replace_section(
-            args.docs,
-            args.experiment,
-            f'    {shlex.join(["python", *sys.argv])}\n\n{tables}\n'
-            f'![{args.experiment}](images/{plot.name})\n\n'
-            f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, '
-            f'{date.today():%B %Y}.)',
-        )
-    print(f'written to {", ".join(map(str, files))}')
+    foot = f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, ' \
+           f'{date.today():%B %Y}.)'  # fmt: skip
+    for name, results in all_results.items():
+        tables = results_tables(results)
+        print(f'{tables}\n{results_foot(results)}')
+        table, plot, _ = files = [
+            results_file(work_dir, name, ending) for ending in ('md', 'png', 'json')
+        ]
+        table.write_text(tables)
+        plot_results(results, plot, numbers[name])
+        if args.docs is not None:
+            picture = args.docs.parent / 'images' / f'{args.prefix}{plot.name}'
+            plot_results(results, picture, numbers[name])
+            replace_section(
+                args.docs,
+                args.prefix + name,
+                f'    {shlex.join(["python", *sys.argv])}\n\n{tables}\n'
+                f'![{name}](images/{picture.name})\n\n{results_foot(results) or foot}',
+            )
+        print(f'written to {", ".join(map(str, files))}')
 
 
 if __name__ == '__main__':

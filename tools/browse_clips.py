@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 import cmpose_mm  # noqa: F401  registers dataset and transforms
-from cmpose_mm.visualization.clip_sheets import build_dataset, draw_sheets
+from cmpose_mm.visualization.clip_sheets import draw_sheets, labeled_dataset
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     init_default_scope(config.get('default_scope', 'mmpose'))
-    dataset = build_dataset(config, args.split)
+    dataset = labeled_dataset(config, args.split)
     dataset.set_epoch(args.epoch, args.seed)
     indices = args.indices
     if indices is None:

@@ -23,7 +23,7 @@ import cv2
 from mmengine.runner import find_latest_checkpoint
 
 from cmpose_mm import config_path
-from cmpose_mm.apis.mim_runs import bfloat16_options, run_mim
+from cmpose_mm.apis.mim_runs import run_mim
 from cmpose_mm.evaluation.evaluate import evaluate_files
 from cmpose_mm.evaluation.report import format_result
 from cmpose_mm.synthetic import Settings, write_dataset
@@ -79,7 +79,7 @@ def train(name: str, size: Size, options: list[str], epochs: int = 1) -> str:
     """Trains one of the demo's configs; returns the path of the checkpoint."""
     work = WORK / name
     shutil.rmtree(work, ignore_errors=True)
-    options = [*options, *size.options.get(name, []), *bfloat16_options()]
+    options = [*options, *size.options.get(name, [])]
     command = ['train', 'mmpose', config_path(f'{name}_demo.py'), '--work-dir', str(work)]
     command.append('--no-validate')  # the demo tests at the end
     command += ['--cfg-options', *options] if options else []

@@ -35,7 +35,7 @@ import torch
 from mmengine.config import Config
 
 from cmpose_mm import config_path
-from cmpose_mm.apis.mim_runs import bfloat16_options, run_mim
+from cmpose_mm.apis.mim_runs import run_mim
 from cmpose_mm.converters.clip_lists import write_clip_lists
 from cmpose_mm.converters.extract import extract_frames
 from cmpose_mm.evaluation.evaluate import evaluate_files
@@ -122,7 +122,6 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
         f'param_scheduler.1.T_max={epochs}',
         f'train_dataloader.num_workers={args.workers}',
         f'train_dataloader.persistent_workers={args.workers > 0}',
-        *bfloat16_options(),
         *args.cfg_options,
     ]
     roots = {'jhmdb': args.data, 'rendered': args.rendered}

@@ -1,4 +1,4 @@
-"""All sets of variants, collected from the folders of the methods.
+"""All sets of variants, collected from the folders of the methods, and the leaderboard.
 
 A method's folder may hold ``ablations.py`` with ``SETS``: set -> variant -> `Variant`. For sets
 whose variants have names that end in numbers, ``NUMBERS`` gives set -> what the numbers are, and
@@ -14,6 +14,7 @@ from pkgutil import iter_modules
 
 from cmpose_mm import models
 
+from .leaderboard import leaderboard
 from .variants import Variant
 
 
@@ -37,6 +38,8 @@ for _folder in iter_modules(models.__path__):
             EXPERIMENTS[f'{_folder.name}/{_set}'] = _variants
         for _set, _numbers in getattr(_ablations, 'NUMBERS', {}).items():
             NUMBERS[f'{_folder.name}/{_set}'] = _numbers
+
+EXPERIMENTS['leaderboard'] = leaderboard()
 
 
 def full_name(name: str) -> str:

@@ -4,36 +4,136 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpose_mm.evaluation.report import markdown_table
+import numpy as np
 
-from .runs import FIRST_STAGE, Results
+from cmpose_mm.evaluation.report import markdown_table
+from cmpose_mm.evaluation.resampling import (
+    NUM_DRAWS,
+    RankedJoints,
+    draw_films,
+    interval,
+    pooled_share,
+    resampled_total,
+)
+
+from .records import format_sources
+from .runs import COPIES, FIRST_STAGE, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RECALL = ('Recall visible', 'Recall occluded', 'Recall recoverable', 'Recall lost')
 GROUPS = ('Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP', 'mean7 AP')
-COMPARED = ('Total AP', 'Recall recoverable')
-PLOTTED = ('Total AP', 'Recall occluded', 'Recall recoverable')
+PCK = ('PCK@0.1', 'PCK@0.2', 'PCK@0.05', 'tPCK@0.2')
+COMPARED = ('PCK@0.1', 'PCK@0.2', 'Total AP', 'Recall recoverable')
+PLOTTED = ('PCK@0.1', 'Total AP', 'Recall occluded', 'Recall recoverable')
+GAINS = ('PCK@0.1', 'Total AP')
+AP_DRAWS = 2000
+"""Draws for intervals of AP; those of PCK have `NUM_DRAWS`."""
 
 
-def mean_and_spread(values: list[float], signed: bool = False) -> str:
+def mean_and_spread(values: list[float], signed: bool = False, digits: int = 1) -> str:
     """Mean ± sample standard deviation; a single value alone; a dash if a value is NaN."""
     if not values or any(value != value for value in values):
         return '-'
-    mean = f'{statistics.mean(values):{"+" if signed else ""}.1f}'
-    return f'{mean} ± {statistics.stdev(values):.1f}' if len(values) > 1 else mean
+    mean = f'{statistics.mean(values):{"+" if signed else ""}.{digits}f}'
+    return f'{mean} ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else mean
+
+
+def value(measures: dict, name: str) -> float:
+    """A measure of one split; NaN if it is not there.
+
+    PCK by the box pools the joints of all clips, if the clips' hits are known: found joints over
+    labeled joints. (The metric's own is the mean over the 14 or 15 kinds of joints.)
+    """
+    pooled = _hits(measures, name)
+    if pooled is not None:
+        hits, joints = pooled
+        return 100 * float(hits.sum() / joints.sum()) if joints.sum() else math.nan
+    return measures.get(name, math.nan)
+
+
+def draws(measures: dict, name: str) -> np.ndarray | None:
+    """(R,) a measure of one split when its films are drawn anew; None if the clips do not tell.
+
+    The same films give the same draws, so that two models compare on each.
+    """
+    clips = measures.get('clips') or {}
+    pooled = _hits(measures, name)
+    if pooled is not None:
+        return pooled_share(*pooled, draw_films(clips['films']))
+    if name == 'Total AP' and 'ranked' in clips:
+        joints = RankedJoints.from_dict(clips['ranked'])
+        return resampled_total(joints, draw_films(clips['films'], AP_DRAWS))
+    return None
+
+
+def _hits(measures: dict, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """(V,) found and (V,) labeled joints of the clips by the threshold in the measure's name."""
+    clips = measures.get('clips') or {}
+    names = [f'PCK@{threshold:g}' for threshold in clips.get('thresholds', ())]
+    if 'hits' not in clips or name not in names:
+        return None
+    joints = np.array(clips['joints'])
+    hits = np.array(clips['hits']).reshape(len(joints), len(names), -1)
+    return hits[:, names.index(name)].sum(axis=1), joints.sum(axis=1)
+
+
+class Comparison:
+    """Differences of two results per seed, and their interval over films.
+
+    Args:
+        pairs: (measures, measures of the reference) of each seed, on one split.
+        name: of the measure.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[dict, dict]], name: str) -> None:
+        self.pairs, self.name = pairs, name
+
+    @property
+    def differences(self) -> list[float]:
+        """One for each seed."""
+        return [value(ours, self.name) - value(theirs, self.name) for ours, theirs in self.pairs]
+
+    def interval(self) -> tuple[float, float] | None:
+        """95 % of the draws, in each of which the seeds are averaged; None without clips."""
+        for ours, theirs in self.pairs:
+            names = [(measures.get('clips') or {}).get('names') for measures in (ours, theirs)]
+            if names[0] != names[1] or names[0] is None:
+                return None
+        resampled = [
+            [_cached_draws(measures, self.name) for measures in pair] for pair in self.pairs
+        ]
+        if not resampled or any(values is None for pair in resampled for values in pair):
+            return None
+        return interval(np.mean([ours - theirs for ours, theirs in resampled], axis=0))
+
+    def __str__(self) -> str:
+        text = mean_and_spread(self.differences, signed=True)
+        found = self.interval() if text != '-' else None
+        return text if found is None else f'{text} [{found[0]:+.1f}, {found[1]:+.1f}]'
+
+
+def _cached_draws(measures: dict, name: str) -> np.ndarray | None:
+    """`draws`, kept beside the measures: the reference's are needed for every row."""
+    kept = measures.setdefault('draws', {})
+    if name not in kept:
+        kept[name] = draws(measures, name)
+    return kept[name]
 
 
 def results_tables(results: Results) -> str:
     """One Markdown table per split, with mean ± standard deviation over the seeds of each variant.
 
     Columns with a *Δ* are differences from the first variant with the same seed, and their spread;
-    both variants start from the same weights and see the same samples. The groups of joints have
-    columns if there is only one split.
+    both variants start from the same weights and see the same samples. Where the results of single
+    clips are known, the 95 % interval follows that `Comparison.interval` gives. *gain* is the
+    difference from the same weights on copies of the key frame, where those were tested. The groups
+    of joints have columns if there is only one split.
 
     Args:
         results: variants without results are left out.
@@ -42,41 +142,78 @@ def results_tables(results: Results) -> str:
     if not results:
         return ''
     splits = next(iter(next(iter(results.values())).values()))
+    splits = {s: measures for s, measures in splits.items() if not s.endswith(COPIES)}
     tables = []
     for split, measures in splits.items():
-        columns = [*GROUPS] if len(splits) == 1 else []
-        columns += ['Total AP', *(name for name in RECALL if name in measures)]
+        columns = [name for name in (*PCK, 'Total AP', *RECALL) if name in measures]
+        if len(splits) == 1 and PCK[0] not in measures:
+            columns = [*GROUPS, *columns]
         header = [split, 'seeds']
         for column in columns:
             name = column.removesuffix(' AP').replace('Recall', 'recall')
+            name = 'AP' if name == 'Total' and PCK[0] in measures else name
             header += [name, f'Δ {name}'] if column in COMPARED else [name]
+        first = next(iter(results.values()))
+        with_copies = any(split + COPIES in metrics for metrics in first.values())
+        gains = [name for name in GAINS if name in measures and with_copies]
+        header += [f'gain {name.removeprefix("Total ")}' for name in gains]
         rows = []
         for variant, by_seed in results.items():
             cells = [variant, len(by_seed)]
             for column in columns:
-                values = [metrics[split][column] for metrics in by_seed.values()]
-                cells.append(mean_and_spread(values))
+                cells.append(mean_and_spread([value(m[split], column) for m in by_seed.values()]))
                 if column in COMPARED:
-                    cells.append(_difference(results, variant, split, column))
-            rows.append(cells)
+                    pairs = _pairs(results, variant, split)
+                    cells.append(Comparison(pairs, column) if by_seed is not first else '')
+            pairs = temporal_pairs(by_seed, split)
+            cells += [Comparison(pairs, name) for name in gains]
+            rows.append(list(map(str, cells)))
         tables.append(markdown_table(header, rows) + '\n')
     return '\n'.join(tables)
 
 
-def _difference(results: Results, variant: str, split: str, measure: str) -> str:
-    if variant == next(iter(results)):
-        return ''
-    return mean_and_spread(_differences(results, variant, split, measure), signed=True)
+def temporal_pairs(by_seed: dict[int, dict], split: str) -> list[tuple[dict, dict]]:
+    """For each seed the measures with neighbors and those on copies of the key frame."""
+    return [(m[split], m[split + COPIES]) for m in by_seed.values() if split + COPIES in m]
 
 
-def _differences(results: Results, variant: str, split: str, measure: str) -> list[float]:
-    """Differences from the first variant, for each seed that both have."""
+def _pairs(results: Results, variant: str, split: str) -> list[tuple[dict, dict]]:
+    """Measures of a variant and of the first, for each seed that both have."""
     first = next(iter(results.values()))
-    return [
-        metrics[split].get(measure, math.nan) - first[seed][split].get(measure, math.nan)
-        for seed, metrics in results[variant].items()
-        if seed in first
+    return [(m[split], first[s][split]) for s, m in results[variant].items() if s in first]
+
+
+def results_foot(results: Results) -> str:
+    """What the differences and intervals are, and which commits and machines the results are from.
+
+    Empty for results that no file has kept.
+    """
+    measures = [
+        m for by_seed in results.values() for metrics in by_seed.values() for m in metrics.values()
     ]
+    sources = [
+        next(m['source'] for m in metrics.values() if 'source' in m)
+        for by_seed in results.values()
+        for metrics in by_seed.values()
+        if any('source' in m for m in metrics.values())
+    ]
+    lines = []
+    if any(m.get('clips') for m in measures):
+        counts = {
+            split: (len(m['clips']['names']), len({*m['clips']['films']}))
+            for by_seed in results.values()
+            for metrics in by_seed.values()
+            for split, m in metrics.items()
+            if m.get('clips') and not split.endswith(COPIES)
+        }
+        sizes = ', '.join(f'{s} {clips} clips of {films}' for s, (clips, films) in counts.items())
+        lines.append(
+            f'In brackets: 95 % of {NUM_DRAWS:,} draws of the films with replacement '
+            f'({AP_DRAWS:,} for AP), seeds averaged ({sizes} films).'
+        )
+    if sources:
+        lines.append(format_sources(sources))
+    return '\n\n'.join(lines)
 
 
 def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None = None) -> None:
@@ -97,7 +234,7 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     reference, first_results = next((v, by_seed) for v, by_seed in results.items() if by_seed)
     results = {v: by_seed for v, by_seed in results.items() if {*by_seed} & {*first_results}}
     first = next(iter(first_results.values()))
-    splits = list(first)
+    splits = [split for split in first if not split.endswith(COPIES)]
     measures = [m for m in PLOTTED if any(m in first[split] for split in splits)]
     lines = numbers is not None
     height = 2.4 if lines else 0.5 + 0.22 * len(results)
@@ -108,11 +245,16 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     )
     for row, measure in zip(panels, measures):
         for axes, split in zip(row, splits):
-            values = {v: _differences(results, v, split, measure) for v in results}
+            values = {
+                v: Comparison(_pairs(results, v, split), measure).differences for v in results
+            }
             if lines:
                 _draw_lines(axes, values, reference, numbers[1])
             else:
                 _draw_bars(axes, values)
+            if all(v != v for seeds in values.values() for v in seeds):
+                axes.set_axis_off()  # AP of cut clips
+                continue
             axes.set_title(f'{split}: {measure}', fontsize='small')
             axes.tick_params(labelsize='small')
     if lines:

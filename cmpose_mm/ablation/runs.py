@@ -10,23 +10,33 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from mmengine import Config
 from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from .experiments import EXPERIMENTS
+from .records import config_digest, read_record, write_record
 from .variants import variant_config
 
 FIRST_STAGE = 'start: first stage'
-Metrics = dict[str, dict[str, float]]
-"""Split -> name of the measure -> value."""
+COPIES = ' copies'
+"""Ends the name of a split that is tested on copies of the key frame in place of its neighbors."""
+Metrics = dict[str, dict[str, Any]]
+"""Split -> name of the measure -> value; ``clips`` and ``source`` are no measures, see
+`evaluate_splits` and `write_record`."""
 Results = dict[str, dict[int, Metrics]]
 """Variant -> seed -> metrics."""
 
 
-def run_experiment(
-    name: str,
+def run_experiment(name: str, config: str, *args, **kwargs) -> Results:
+    """`run_experiments` of one set."""
+    return run_experiments([name], config, *args, **kwargs)[name]
+
+
+def run_experiments(
+    names: Sequence[str],
     config: str,
     seeds: Sequence[int],
     work_dir: Path,
@@ -35,8 +45,11 @@ def run_experiment(
     first_stage: str | None = None,
     mim_args: Sequence[str] = (),
     jobs: int = 1,
-) -> Results:
-    """Trains every variant of a set with every seed.
+    records: Path | None = None,
+    copies: bool = False,
+    cfg_options: dict | None = None,
+) -> dict[str, Results]:
+    """Trains every variant of some sets with every seed.
 
     Each run has its own folder, ``work_dir/<variant>/seed<k>``, beside its config. Finished
     trainings and tests are not repeated, even by another set, and interrupted trainings are resumed
@@ -44,7 +57,7 @@ def run_experiment(
     holds the results so far.
 
     Args:
-        name: a key of `EXPERIMENTS`.
+        names: keys of `EXPERIMENTS`. Variants that they share run once.
         config: the config that the variants override.
         seeds: values of ``randomness.seed``, one training each.
         work_dir: folder for the runs and results.
@@ -55,57 +68,112 @@ def run_experiment(
             ``load_from``.
         mim_args: further arguments of ``mim train``, for example ``['--gpus', '2']``.
         jobs: runs at a time, each with its share of the cores.
+        records: folder of small files with the results on the splits, see `write_record`. A run
+            whose file is there is not repeated, wherever it was made.
+        copies: test variants also on copies of the key frame, as splits that end with `COPIES`.
+        cfg_options: overrides of both configs, by dotted keys.
 
     Returns:
-        The results; with ``first_stage``, the last variant is `FIRST_STAGE`.
+        The results of each set; with ``first_stage``, the last variant is `FIRST_STAGE`.
 
     Raises:
         KeyError: if there is no such set.
         ValueError: if a folder holds runs of another config.
         RuntimeError: if a training or test fails.
     """
-    variants = EXPERIMENTS[name]
+    sets = {name: EXPERIMENTS[name] for name in names}
     work_dir.mkdir(parents=True, exist_ok=True)
+    variants = {variant: change for each in sets.values() for variant, change in each.items()}
     results: Results = {variant: {} for variant in variants}
+    base, stage = _load(config, cfg_options), None
+    wanted = {variant: [*splits, *(s + COPIES for s in splits if copies)] for variant in variants}
+    runs: dict[tuple[str, int], Config] = {}
+    digests: dict[tuple[str, int], str] = {}
+    if first_stage is not None:
+        stage = _load(first_stage, cfg_options)
+        results[FIRST_STAGE], wanted[FIRST_STAGE] = {}, [*splits]
+        for seed in seeds:
+            key = FIRST_STAGE, seed
+            runs[key] = variant_config(stage, {}, {'randomness.seed': seed})
+            digests[key] = config_digest(runs[key])
+    for seed in seeds:  # seed by seed, so that a table of one seed comes early
+        start = digests.get((FIRST_STAGE, seed))
+        for variant, change in variants.items():
+            key = variant, seed
+            runs[key] = variant_config(base, change, {'randomness.seed': seed})
+            digests[key] = config_digest(runs[key], start)
 
-    def run_all(configs: dict[tuple[str, int], Config]) -> None:
+    recorded = {}
+    if records is not None and splits:
+        for key, digest in digests.items():
+            found = read_record(records, digest, wanted[key[0]])
+            if found is not None:
+                recorded[key] = results[key[0]][key[1]] = found
+
+    def save() -> None:
+        for name, each in sets.items():
+            brief = {
+                variant: {seed: _without_clips(m) for seed, m in by_seed.items()}
+                for variant, by_seed in results.items()
+                if variant in each or variant == FIRST_STAGE
+            }
+            text = json.dumps(brief, indent=2)
+            results_file(work_dir, name, 'json').write_text(text + '\n')
+
+    def run_all(keys: list[tuple[str, int]]) -> None:
         with ThreadPoolExecutor(jobs) as pool:
             futures = {
-                pool.submit(run_once, run, _folder(work_dir, *key), splits, mim_args, jobs): key
-                for key, run in configs.items()
+                pool.submit(
+                    run_once, runs[key], _folder(work_dir, *key), wanted[key[0]], mim_args, jobs
+                ): key
+                for key in keys
             }
             try:
-                for future in tqdm(as_completed(futures), name, len(futures), unit='run'):
-                    variant, seed = futures[future]
-                    results.setdefault(variant, {})[seed] = future.result()
-                    text = json.dumps(results, indent=2)
-                    results_file(work_dir, name, 'json').write_text(text + '\n')
+                for future in tqdm(as_completed(futures), ' '.join(names), len(keys), unit='run'):
+                    variant, seed = key = futures[future]
+                    result = future.result()
+                    if key in recorded:  # a first stage whose weights were needed again
+                        continue
+                    if records is not None and splits:
+                        write_record(records, variant, seed, digests[key], result)
+                        result = read_record(records, digests[key], wanted[variant])
+                    results[variant][seed] = result
+                    save()
             finally:  # after a failure, runs that have not started are canceled
                 for future in futures:
                     future.cancel()
 
-    base = Config.fromfile(config)
-    starts: dict[int, dict] = {seed: {} for seed in seeds}
-    if first_stage is not None:
-        stage = Config.fromfile(first_stage)
-        run_all(
-            {
-                (FIRST_STAGE, seed): variant_config(stage, {}, {'randomness.seed': seed})
-                for seed in seeds
-            }
-        )
-        for seed in seeds:
+    todo = [key for key in runs if key not in recorded]
+    if stage is not None:
+        needed = {seed for _, seed in todo}
+        run_all([(FIRST_STAGE, seed) for seed in seeds if seed in needed])
+        todo = [key for key in todo if key[0] != FIRST_STAGE]
+        for variant, seed in todo:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
-            starts[seed] = {'load_from': checkpoint}
-    # Seed by seed, so that a table of one seed comes early.
-    run_all(
-        {
-            (variant, seed): variant_config(base, change, {'randomness.seed': seed, **starts[seed]})
-            for seed in seeds
-            for variant, change in variants.items()
+            runs[variant, seed].load_from = checkpoint
+    run_all(todo)
+    save()
+    return {
+        name: {
+            variant: {seed: by_seed[seed] for seed in seeds}
+            for variant, by_seed in results.items()
+            if variant in each or variant == FIRST_STAGE
         }
-    )
-    return {v: {s: results[v][s] for s in seeds} for v in results}
+        for name, each in sets.items()
+    }
+
+
+def _load(config: str, options: dict | None) -> Config:
+    config = Config.fromfile(config)
+    config.merge_from_dict(options or {})
+    return config
+
+
+def _without_clips(metrics: Metrics) -> Metrics:
+    return {
+        split: {name: value for name, value in measures.items() if name != 'clips'}
+        for split, measures in metrics.items()
+    }
 
 
 def results_file(work_dir: Path, name: str, ending: str) -> Path:
@@ -124,11 +192,12 @@ def run_once(
     mim_args: Sequence[str] = (),
     jobs: int = 1,
 ) -> Metrics:
-    """One training through ``mim train mmpose``, and its tests; see `run_experiment`.
+    """One training and its tests; see `run_experiments`.
 
     A finished training and the metrics of a split that the folder holds are not computed again. A
     training that left a checkpoint is resumed. Without ``splits`` the only split is ``val``, the
-    last validation of the training.
+    last validation of the training. Training and tests share a process; with ``mim_args``, or
+    without ``splits``, ``mim train mmpose`` trains.
 
     Raises:
         ValueError: if the folder holds a run of another config, or there are neither ``splits`` nor
@@ -138,7 +207,8 @@ def run_once(
     config_file = work_dir.with_suffix('.py')
     _write_config(config, config_file)
     trained = work_dir / 'trained'
-    if not trained.exists():
+    in_one_process = splits and not mim_args
+    if not trained.exists() and not in_one_process:
         command = [sys.executable, '-m', 'mim', 'train', 'mmpose', str(config_file), *mim_args]
         command += ['--work-dir', str(work_dir)]
         if splits:
@@ -152,9 +222,12 @@ def run_once(
         return {'val': last_validation(work_dir)}
     files = {split: work_dir / f'{split}.json' for split in splits}
     missing = [split for split in splits if not files[split].exists()]
-    if missing:
+    if missing or not trained.exists():
         command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
-        _run([*command, str(work_dir), *missing], work_dir, jobs)
+        command += [str(work_dir), *(missing or splits)]
+        if not trained.exists():
+            command.append('--train')
+        _run(command, work_dir, jobs)
     return {split: json.loads(file.read_text()) for split, file in files.items()}
 
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 _PROGRESS = re.compile(r'(?:Epoch|Iter)\((train|val|test)\) +(?:\[(\d+)\])?\[ *(\d+)/(\d+)\]')
@@ -47,11 +46,3 @@ def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
     if process.wait() != 0:
         tail = ''.join(log.read_text().splitlines(keepends=True)[-25:])
         raise SystemExit(f'{tail}\nmim {command[0]} failed; all its output is in {log}')
-
-
-def bfloat16_options() -> list[str]:
-    """Options for ``--cfg-options`` that turn bfloat16 off if the processor would emulate it."""
-    if torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return []
-    print('This processor has no bfloat16 arithmetic: training in float32, which takes longer.')
-    return ['optim_wrapper.type=OptimWrapper']

@@ -95,17 +95,36 @@ def write_clip_lists(root: str | Path, out: str | Path | None = None) -> dict[st
     return {name: len(files) for name, files in lists.items()}
 
 
+def films_of_clips(root: str | Path) -> dict[str, tuple[str, bool]]:
+    """Of every sequence in ``clips.csv``: its film, and whether it shows the whole body.
+
+    Args:
+        root: folder of ``clips.csv``.
+
+    Raises:
+        AnnotationError: if there is no such table, it lacks a column, or a film cannot be told.
+    """
+    table = Path(root) / 'clips.csv'
+    return {
+        row['sequence']: (_film_of_row(row, table), row['full_body'] == '1')
+        for row in read_table(table, ('sequence', 'full_body'))
+    }
+
+
+def _film_of_row(row: dict[str, str], table: Path) -> str:
+    if row.get('film'):
+        return row['film']
+    if row.get('jhmdb_clip'):
+        return film_of(row['jhmdb_clip'], row.get('action', ''))
+    raise AnnotationError(
+        f'{table}: sequence {row["sequence"]} has neither "film" nor "jhmdb_clip", by which clips '
+        'of one film are known.'
+    )
+
+
 def _lists_of(row: dict[str, str], table: Path) -> list[str]:
     if row['split'] == 'train':
-        if row.get('film'):
-            film = row['film']
-        elif row.get('jhmdb_clip'):
-            film = film_of(row['jhmdb_clip'], row.get('action', ''))
-        else:
-            raise AnnotationError(
-                f'{table}: sequence {row["sequence"]} has neither "film" nor "jhmdb_clip"; clips '
-                'can be held out by film only.'
-            )
+        film = _film_of_row(row, table)
         return ['held_out' if is_held_out(film) else 'train_chosen']
     is_clean, is_full = row['source_in_train'] == '0', row['full_body'] == '1'
     found = {'clean': is_clean, 'full_body': is_full, 'clean_full_body': is_clean and is_full}

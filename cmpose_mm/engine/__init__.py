@@ -2,7 +2,7 @@
 
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .causal_token_hook import CausalTokenVisualizationHook
-from .clip_layout_hook import ClipLayoutHook
+from .clip_layout_hook import ClipLayoutHook, build_dataset
 from .epoch_seed_hook import EpochSeedHook
 from .frame_head_hook import FrameHeadHook
 from .model_schedule_hook import ModelScheduleHook
@@ -16,4 +16,5 @@ __all__ = [
     'FrameHeadHook',
     'ModelScheduleHook',
     'SamplerLayoutHook',
+    'build_dataset',
 ]

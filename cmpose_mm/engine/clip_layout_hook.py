@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.registry import HOOKS
+from mmpose.registry import DATASETS, HOOKS, MODELS
 from torch import nn
 
 from .bare_model import bare_model
@@ -33,7 +36,12 @@ class ClipLayoutHook(Hook):
             if loop is None or isinstance(loop, dict):  # a loop that will not run is not built
                 continue
             changed = [
-                fit_clips(dataset, model, f'{name}_dataloader.dataset', training=name == 'train')
+                fit_clips(
+                    dataset,
+                    getattr(model, 'method', None),
+                    f'{name}_dataloader.dataset',
+                    training=name == 'train',
+                )
                 for dataset in leaf_datasets(loop.dataloader.dataset)
                 if hasattr(dataset, 'set_num_frames')
             ]
@@ -43,12 +51,35 @@ class ClipLayoutHook(Hook):
                 loop.dataloader_iterator = type(iterator)(loop.dataloader)
 
 
-def fit_clips(dataset, model: nn.Module, key: str, training: bool) -> bool:
-    """Gives a dataset the model's number of frames, or checks its own.
+def build_dataset(config: Config, loader: str) -> BaseDataset:
+    """The dataset of a config's dataloader, with clips that fit the config's method.
+
+    For use without a runner, which builds its datasets itself and fits them by `ClipLayoutHook`.
+
+    Args:
+        config: a whole config; its default scope is set.
+        loader: such as 'test_dataloader'.
+
+    Raises:
+        ValueError: see `ClipLayoutHook`.
+    """
+    init_default_scope(config.get('default_scope', 'mmpose'))
+    dataset = DATASETS.build(config[loader]['dataset'])
+    method = config.get('model', {}).get('method')
+    if method is not None:
+        method = MODELS.build(method)
+    for leaf in leaf_datasets(dataset):
+        if hasattr(leaf, 'set_num_frames'):
+            fit_clips(leaf, method, f'{loader}.dataset', training=loader == 'train_dataloader')
+    return dataset
+
+
+def fit_clips(dataset, method: nn.Module | None, key: str, training: bool) -> bool:
+    """Gives a dataset the method's number of frames, or checks its own.
 
     Args:
         dataset: a `PoseTrackVideoDataset`.
-        model: the estimator.
+        method: of the estimator; None if it has none.
         key: config key of the dataset, for messages.
         training: whether the clips are for training.
 
@@ -58,7 +89,6 @@ def fit_clips(dataset, model: nn.Module, key: str, training: bool) -> bool:
     Raises:
         ValueError: see `ClipLayoutHook`.
     """
-    method = getattr(model, 'method', None)
     num_frames = getattr(method, 'num_frames', 1)
     if training:
         num_frames = getattr(method, 'num_training_frames', num_frames)

@@ -19,13 +19,13 @@ from pathlib import Path
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.registry import DATASETS, TRANSFORMS
+from mmpose.registry import TRANSFORMS
 from tqdm import tqdm
 
 from cmpose_mm.corruptions import VERSION, frame_of, occluded_points, random_stream
 from cmpose_mm.datasets.transforms import LoadClip
+from cmpose_mm.engine import build_dataset
 from cmpose_mm.evaluation import (
     VISIBILITY_CLASSES,
     average_precision,
@@ -70,7 +70,6 @@ def prepare(
         raise RobustnessError(f'{checkpoint}: no such checkpoint')
     cfg = Config.fromfile(str(config))
     cfg.merge_from_dict(cfg_options or {})
-    init_default_scope(cfg.get('default_scope', 'mmpose'))
     missing = [key for key in ('test_dataloader', 'test_evaluator') if not cfg.get(key)]
     if missing:
         raise RobustnessError(f'{config}: no {" and no ".join(missing)}, expected both')
@@ -83,7 +82,7 @@ def prepare(
     cfg.load_from, cfg.resume = str(checkpoint), False
     cfg.log_level = 'WARNING'
 
-    dataset = DATASETS.build(copy.deepcopy(data_cfg))
+    dataset = build_dataset(cfg, 'test_dataloader')
     inputs = dataset[0]['inputs']
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     tested = {key: cfg.get(key) for key in ('model', 'test_evaluator', 'test_cfg')}

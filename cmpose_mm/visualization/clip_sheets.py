@@ -5,6 +5,7 @@ T: frames of a clip, K: joints, H, W: height and width of the input in pixels.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +13,8 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmpose.registry import DATASETS
+
+from cmpose_mm.engine import build_dataset
 
 from .causal_tokens import blend_heat
 from .layout import text_line
@@ -22,7 +24,7 @@ _LINE_HEIGHT = 18
 _WHITE, _GRAY, _YELLOW = (255, 255, 255), (170, 170, 170), (0, 220, 255)
 
 
-def build_dataset(config: Config, split: str) -> BaseDataset:
+def labeled_dataset(config: Config, split: str) -> BaseDataset:
     """The dataset of a config, with a pipeline that also packs the joints' positions in the input.
 
     Args:
@@ -32,16 +34,16 @@ def build_dataset(config: Config, split: str) -> BaseDataset:
     Raises:
         ValueError: if the pipeline does not end with PackClipInputs.
     """
-    dataset = config[f'{split}_dataloader']['dataset'].copy()
-    pipeline = [dict(transform) for transform in dataset.get('pipeline', [])]
+    config = copy.deepcopy(config)
+    dataset = config[f'{split}_dataloader']['dataset']
+    pipeline = dataset.get('pipeline', [])
     if not pipeline or pipeline[-1]['type'] != 'PackClipInputs':
         raise ValueError(
             f'{split}_dataloader.dataset.pipeline must end with PackClipInputs, '
             f'found {[transform["type"] for transform in pipeline]}'
         )
     pipeline[-1]['pack_transformed'] = True
-    dataset['pipeline'] = pipeline
-    return DATASETS.build(dataset)
+    return build_dataset(config, f'{split}_dataloader')
 
 
 def draw_clip(sample: dict, metainfo: dict) -> np.ndarray:
@@ -101,7 +103,7 @@ def draw_sheets(
     """Sheets with one row per clip.
 
     Args:
-        dataset: from `build_dataset`.
+        dataset: from `labeled_dataset`.
         indices: of the samples.
         clips_per_sheet: rows per sheet.
 

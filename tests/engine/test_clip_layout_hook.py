@@ -4,6 +4,9 @@ import pytest
 from mmengine import Config
 from mmengine.runner import Runner
 
+from cmpose_mm import config_path
+from cmpose_mm.engine import build_dataset
+
 QUICK = """
 for loader in (train_dataloader, val_dataloader):
     loader.update(batch_size=2, num_workers={workers}, persistent_workers=False)
@@ -92,3 +95,21 @@ def test_one_frame_in_training_and_three_in_tests(tiny_config, synthetic_root):
     made.train()
     assert made.train_dataloader.dataset.num_frames == 1
     assert made.val_dataloader.dataset.num_frames == 3
+
+
+def test_datasets_built_without_a_runner_fit_too(synthetic_root):
+    config = Config.fromfile(config_path('cmpose/cmpose_tiny.py'))
+    config.train_dataloader.dataset.update(data_root=str(synthetic_root))
+    assert config.train_dataloader.dataset.get('num_frames') is None
+    for method, length in (
+        (dict(type='KeyFrameOnly'), 1),
+        (dict(config.model.method, num_frames=5), 5),
+        (None, 1),
+    ):
+        config.model.pop('method')
+        config.model.method = method
+        assert build_dataset(config, 'train_dataloader').num_frames == length
+    config.train_dataloader.dataset.num_frames = 3
+    config.model.method = dict(type='KeyFrameOnly')
+    with pytest.raises(ValueError, match='train_dataloader.dataset.num_frames is 3'):
+        build_dataset(config, 'train_dataloader')

@@ -16,9 +16,9 @@ from posetrack_samples import person, write_coco_video
 from cmpose_mm.datasets.body.posetrack_video_dataset import JOINT_NAMES
 from cmpose_mm.visualization.clip_sheets import (
     FRAME_HEIGHT,
-    build_dataset,
     draw_clip,
     draw_sheets,
+    labeled_dataset,
 )
 
 CONFIG = """
@@ -64,7 +64,7 @@ def panels_of(row, count):
 
 @pytest.mark.parametrize('augment', ['', "dict(type='RandomFlip', prob=1.0),"])
 def test_joints_are_drawn_on_the_key_frame_at_the_targets(make_config, augment):
-    dataset = build_dataset(make_config(augment), 'train')
+    dataset = labeled_dataset(make_config(augment), 'train')
     dataset.set_epoch(0, 0)
     metainfo = dataset.metainfo
     for index in range(4):
@@ -85,7 +85,7 @@ def test_joints_are_drawn_on_the_key_frame_at_the_targets(make_config, augment):
 
 
 def test_only_the_key_frame_has_rim_and_limbs(make_config):
-    dataset = build_dataset(make_config(num_frames=5), 'train')
+    dataset = labeled_dataset(make_config(num_frames=5), 'train')
     dataset.set_epoch(0, 0)
     row = draw_clip(dataset[2], dataset.metainfo)
     panels = panels_of(row, 6)
@@ -96,13 +96,13 @@ def test_only_the_key_frame_has_rim_and_limbs(make_config):
 
 
 def test_without_targets_there_is_no_target_picture(make_config):
-    dataset = build_dataset(make_config(target=''), 'train')
+    dataset = labeled_dataset(make_config(target=''), 'train')
     row = draw_clip(dataset[0], dataset.metainfo)
     assert row.shape == (18 + FRAME_HEIGHT + 18, 3 * 240, 3)
 
 
 def test_limbs_need_both_ends_labeled(make_config):
-    dataset = build_dataset(make_config(target=''), 'train')
+    dataset = labeled_dataset(make_config(target=''), 'train')
     counts = []
     for joints in (('left_hip', 'left_wrist'), ('left_hip', 'left_knee')):  # apart; a limb
         sample = dataset[0]
@@ -115,7 +115,7 @@ def test_limbs_need_both_ends_labeled(make_config):
 
 
 def test_detections_have_no_joints_to_draw(make_config):
-    dataset = build_dataset(make_config(target=''), 'train')
+    dataset = labeled_dataset(make_config(target=''), 'train')
     sample = dataset[0]
     sample['data_samples'].set_metainfo(dict(box_source='boxes.json'))
     frames = draw_clip(sample, dataset.metainfo)[18 : 18 + FRAME_HEIGHT, 240 + 3 : 480 - 3]
@@ -123,7 +123,7 @@ def test_detections_have_no_joints_to_draw(make_config):
 
 
 def test_sheets_have_all_clips(make_config):
-    dataset = build_dataset(make_config(), 'train')
+    dataset = labeled_dataset(make_config(), 'train')
     sheets = list(draw_sheets(dataset, range(4), clips_per_sheet=3))
     row_height = 18 + FRAME_HEIGHT + 18 + 6
     assert [sheet.shape for sheet in sheets] == [
@@ -136,7 +136,7 @@ def test_a_pipeline_without_packing_is_an_error(make_config):
     config = make_config()
     config.train_dataloader.dataset.pipeline.pop()
     with pytest.raises(ValueError, match=r'train_dataloader\.dataset\.pipeline must end with'):
-        build_dataset(config, 'train')
+        labeled_dataset(config, 'train')
 
 
 def test_browse_clips_command(make_config, tmp_path, monkeypatch, capsys):

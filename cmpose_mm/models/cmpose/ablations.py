@@ -32,6 +32,22 @@ def neck(num_blocks: int, divisor: int) -> Variant:
     return overrides
 
 
+def frame_distance(stride: int) -> Variant:
+    """Clips whose frames are so many frames apart; in sets of distinct frames, distinct ones."""
+    return {f'{loader}_dataloader.dataset.stride': stride for loader in ('train', 'val', 'test')}
+
+
+def copies_of_the_key_frame(config: Config) -> Overrides:
+    """The same parameters without neighbors: copies of the key frame in training and test."""
+    return {
+        f'{loader}_dataloader.dataset.pipeline': [
+            dict(type='RepeatKeyFrame'),
+            *config[f'{loader}_dataloader'].dataset.pipeline,
+        ]
+        for loader in ('train', 'val', 'test')
+    }
+
+
 SETS: dict[str, dict[str, Variant]] = {
     # Does it help? All variants see the same samples.
     'baselines': {
@@ -80,6 +96,12 @@ SETS: dict[str, dict[str, Variant]] = {
         **{f'mask {r}': {'model.method.aux.mask_ratio': r} for r in RATIOS},
         **{f'noise {r}': {'model.method.aux.noise_ratio': r} for r in RATIOS},
     },
+    # How far apart the frames are; `CM-Pose` has 1.
+    'distance': {'CM-Pose': {}, **{f'distance {s}': frame_distance(s) for s in (2, 3)}},
+    # How many frames; `CM-Pose` has 3.
+    'frames': {'CM-Pose': {}, **{f'T {t}': {'model.method.num_frames': t} for t in (1, 5)}},
+    # What the neighbors are worth, at the same number of parameters.
+    'copies': {'CM-Pose': {}, 'copies of the key frame': copies_of_the_key_frame},
     # What the paper leaves open; `CM-Pose` has the defaults.
     'readings': {
         'CM-Pose': {},
@@ -104,4 +126,4 @@ SETS: dict[str, dict[str, Variant]] = {
     },
 }
 
-NUMBERS = {'figure3': ('ratio', 0.45)}
+NUMBERS = {'figure3': ('ratio', 0.45), 'distance': ('distance', 1), 'frames': ('frames', 3)}

@@ -1,0 +1,232 @@
+"""The leaderboard: every method and baseline on equal terms, on real and on rendered videos.
+
+A method is on it if there is a ``configs/<folder>/<method>_small.py``. All have the same backbone,
+start (a single-frame model for each seed), samples and steps, with the backbone trained and frozen.
+
+  1. trains and tests them on JHMDB, with neighbors and on copies of the key frame
+  2. likewise on the rendered test bed, tested on its split `occluded`
+  3. measures multiply-adds, time and parameters
+  4. writes table and plot into the page
+
+Runs whose results are in benchmarks/results/ are not repeated, so the same command continues after
+an interruption, and with another method trains only that one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import costs
+import numpy as np
+import torch
+from mmengine import Config
+from mmengine.config import DictAction
+
+from cmpose_mm.ablation import (
+    EXPERIMENTS,
+    replace_section,
+    results_foot,
+    run_experiments,
+    variant_config,
+)
+from cmpose_mm.ablation.report import Comparison, mean_and_spread, temporal_pairs, value
+from cmpose_mm.ablation.runs import FIRST_STAGE
+from cmpose_mm.evaluation.report import markdown_table
+
+SET = 'leaderboard'
+SPLITS = {'real': ['clean', 'clean_full_body', 'test'], 'rendered': ['occluded']}
+SCORES = (
+    ('real', 'clean', 'PCK@0.1', 'PCK@0.1'),
+    ('real', 'clean', 'PCK@0.2', 'PCK@0.2'),
+    ('real', 'clean_full_body', 'Total AP', 'AP'),
+    ('rendered', 'occluded', 'Total AP', 'rendered: AP'),
+)
+"""Data, split, measure and name of the columns."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    folder = 'configs/experiments'
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+    parser.add_argument('--real', nargs=2, metavar=('CONFIG', 'FIRST_STAGE'),
+                        default=[f'{folder}/jhmdb_cmpose.py', f'{folder}/jhmdb_single_frame.py'],
+                        help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--rendered', nargs=2, metavar=('CONFIG', 'FIRST_STAGE'),
+                        default=[f'{folder}/cmpose.py', f'{folder}/single_frame.py'],
+                        help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--only', choices=['real', 'rendered', 'costs'],
+                        help='do one of the steps 1 to 3 and write no page')  # fmt: skip
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ablations'),
+                        help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--records', type=Path, default=Path('benchmarks/results'),
+                        help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--docs', type=Path, default=Path('docs/leaderboard.md'),
+                        help='has a section "leaderboard" (default: %(default)s)')  # fmt: skip
+    parser.add_argument('--repeats', type=int, default=30, help='rounds of timing (default: 30)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='overrides of all configs')  # fmt: skip
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def measure_costs(config: Config, repeats: int, device: str) -> dict[str, dict[str, float]]:
+    """Multiply-adds and milliseconds of a clip, and millions of parameters, of every method.
+
+    One clip at a time, float32, without flip test, in turn, medians.
+    """
+    runs, rows = {}, {}
+    for name, change in EXPERIMENTS[SET].items():
+        method, how = name.split(', ')
+        if how != 'trained':
+            continue
+        variant = variant_config(config, change)
+        model = costs.build_model(variant, device).eval()
+        width, height = variant.model.head.decoder.input_size
+        clip = torch.randn(1, model.method.num_frames, 3, height, width, device=device)
+        runs[method] = lambda model=model, clip=clip: costs.clip_model(model, clip)
+        rows[method] = {
+            'GMACs': costs.multiply_adds(runs[method]),
+            'parameters': sum(p.numel() for p in model.parameters()) / 1e6,
+        }
+    for method, seconds in costs.interleaved_seconds(runs, repeats, device).items():
+        rows[method]['ms'] = 1000 * float(np.median(seconds))
+    return rows
+
+
+def update_costs(file: Path, config: str, repeats: int) -> dict[str, dict]:
+    """Costs by machine; those of this machine are measured unless the file has all methods."""
+    found = json.loads(file.read_text()) if file.exists() else {}
+    device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
+    machine = costs.machine(device)
+    methods = {name.split(', ')[0] for name in EXPERIMENTS[SET]}
+    if not methods <= {*found.get(machine, ())}:
+        found[machine] = measure_costs(costs.load_config(config, {}), repeats, device)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found, indent=1) + '\n')
+    return found
+
+
+def table(results: dict[str, dict], measured: dict[str, dict]) -> str:
+    """A row for each variant; differences are from the single-frame model, the first row."""
+    header = ['method', 'backbone']
+    for _, _, _, name in SCORES:
+        header += [name, f'Δ {name}']
+    header += ['gain PCK@0.1', 'gain AP', 'rendered: gain AP', 'rendered: recall recoverable']
+    header += ['GMACs', *(f'ms ({number})' for number in range(1, len(measured) + 1)), 'M params']
+    rows = []
+    for variant in results['real']:
+        method, _, how = variant.partition(', ')
+        cells = [method, how]
+        for kind, split, measure, _ in SCORES:
+            by_seed = results[kind][variant]
+            cells.append(mean_and_spread([value(m[split], measure) for m in by_seed.values()]))
+            cells.append(difference(results[kind], variant, split, measure))
+        for kind, split, measure in (
+            ('real', 'clean', 'PCK@0.1'),
+            ('real', 'clean_full_body', 'Total AP'),
+            ('rendered', 'occluded', 'Total AP'),
+        ):
+            cells.append(Comparison(temporal_pairs(results[kind][variant], split), measure))
+        recall = [
+            m['occluded'].get('Recall recoverable', np.nan)
+            for m in results['rendered'][variant].values()
+        ]
+        cells.append(mean_and_spread(recall))
+        of_method = [rows_of.get(method, {}) for rows_of in measured.values()]
+        cells.append(formatted(of_method[0].get('GMACs'), 2))
+        cells += [formatted(costs_of.get('ms'), 1) for costs_of in of_method]
+        cells.append(formatted(of_method[0].get('parameters'), 2))
+        rows.append([str(cell) for cell in cells])
+    return markdown_table(header, rows)
+
+
+def difference(results: dict, variant: str, split: str, measure: str) -> Comparison | str:
+    """From the first variant, for each seed; empty in its own row."""
+    reference = next(iter(results))
+    if variant == reference:
+        return ''
+    return Comparison(
+        [(m[split], results[reference][s][split]) for s, m in results[variant].items()], measure
+    )
+
+
+def formatted(number: float | None, digits: int) -> str:
+    return '-' if number is None else f'{number:.{digits}f}'
+
+
+def plot(results: dict[str, dict], path: Path) -> None:
+    """Differences from the single-frame model and temporal gains: seeds as dots, 95 % as bars."""
+    from matplotlib.figure import Figure
+
+    variants = [v for v in results['real'] if v != FIRST_STAGE]
+    panels = []
+    for kind, split, measure, name in SCORES:
+        pairs = {v: difference(results[kind], v, split, measure) for v in variants}
+        panels.append((f'Δ {name}, {split}', pairs))
+    gains = {
+        v: Comparison(temporal_pairs(results['real'][v], 'clean'), 'PCK@0.1') for v in variants
+    }
+    panels.append(('temporal gain, PCK@0.1, clean', gains))
+    figure = Figure(figsize=(2 + 2.6 * len(panels), 0.8 + 0.3 * len(variants)),
+                    layout='constrained')  # fmt: skip
+    for axes, (title, comparisons) in zip(figure.subplots(1, len(panels), sharey=True), panels):
+        for place, variant in enumerate(variants):
+            if not isinstance(comparisons[variant], Comparison):
+                continue
+            seeds, found = comparisons[variant].differences, comparisons[variant].interval()
+            color = 'C0' if variant.endswith('trained') else 'C1'
+            axes.plot(seeds, [place] * len(seeds), '.', color=color, markersize=5)
+            if found is not None:
+                axes.plot(found, [place, place], '-', color=color)
+        axes.axvline(0, linestyle='--', linewidth=0.8, color='0.5')
+        axes.set_title(title, fontsize='small')
+        axes.tick_params(labelsize='small')
+        axes.set_yticks(range(len(variants)), variants)
+        axes.set_ylim(len(variants) - 0.5, -0.5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    args = parse_args()
+    results, feet = {}, []
+    for kind, (config, first_stage) in (('real', args.real), ('rendered', args.rendered)):
+        if args.only not in (None, kind):
+            continue
+        stem = Path(config).stem
+        results[kind] = run_experiments(
+            [SET], config, args.seeds, args.work_dir / stem, splits=SPLITS[kind],
+            first_stage=first_stage, jobs=args.jobs, records=args.records / stem, copies=True,
+            cfg_options=args.cfg_options,
+        )[SET]  # fmt: skip
+        feet.append(f'{kind.capitalize()}. {results_foot(results[kind])}')
+    if args.only in (None, 'costs'):
+        measured = update_costs(args.records / 'leaderboard_costs.json', args.real[0], args.repeats)
+        feet.append(
+            'Costs of one clip, float32, one at a time, medians: '
+            + '; '.join(f'ms ({number}) {name}' for number, name in enumerate(measured, 1))
+            + '.'
+        )
+    if args.only is not None:
+        return
+    text = table(results, measured)
+    picture = args.docs.parent / 'images' / 'leaderboard.png'
+    plot(results, picture)
+    command = shlex.join(['python', *sys.argv])
+    replace_section(
+        args.docs,
+        SET,
+        f'    {command}\n\n{text}\n\n![leaderboard](images/{picture.name})\n\n' + '\n\n'.join(feet),
+    )
+    print(text, *feet, sep='\n\n')
+
+
+if __name__ == '__main__':
+    main()

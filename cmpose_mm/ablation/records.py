@@ -1,0 +1,183 @@
+"""Results of single runs as small files that outlast the machine; checkpoints do not.
+
+A run is known by the digest of what decides its outcome, so that its file is found under any name
+of the variant, on any machine and from any work folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+import torch
+from mmengine import Config
+
+DECISIVE = (
+    'model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks',
+    'auto_scale_lr', 'randomness', 'test_dataloader', 'test_evaluator',
+)  # fmt: skip
+"""Keys of a config that decide what is measured."""
+
+
+def config_digest(config: Config, start: str | None = None) -> str:
+    """SHA-256 of what decides a run's outcome, besides code, data and chance.
+
+    It depends on no machine and no folder: of a data root only the last name counts.
+
+    Args:
+        config: of the training and its test.
+        start: digest of the config that trained the weights to start from. By default the file
+            name in ``load_from`` counts.
+    """
+    content = {key: config[key] for key in DECISIVE if config.get(key) is not None}
+    if start is None and config.get('load_from') is not None:
+        start = PurePosixPath(config.load_from).name
+    content['load_from'] = start
+    loaders = [content[key] for key in ('train_dataloader', 'test_dataloader') if key in content]
+    datasets = [loader.get('dataset', {}) for loader in loaders]
+    roots = sorted({dataset.get('data_root') or '' for dataset in datasets}, reverse=True)
+
+    def portable(value: object) -> object:
+        if isinstance(value, dict):
+            # A dataset says so where the method decides about the frames of its clips.
+            items = ((k, v) for k, v in value.items() if (k, v) != ('num_frames', None))
+            return {key: portable(child) for key, child in items}
+        if isinstance(value, (list, tuple)):
+            return [portable(child) for child in value]
+        for root in roots:
+            if root and isinstance(value, str) and value.startswith(root):
+                return f'{PurePosixPath(root).name}/{value[len(root) :].lstrip("/")}'
+        return value
+
+    text = json.dumps(portable(content), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_record(
+    folder: Path, variant: str, seed: int, digest: str, splits: dict[str, dict]
+) -> Path:
+    """Writes a run's results to ``<variant>_seed<seed>_<digest>.json``, with what made them.
+
+    Results of splits that the file has already stay. Clips of a split that are clips of a larger
+    one are not repeated.
+
+    Args:
+        folder: is made if it is missing.
+        variant, seed: of the run.
+        digest: its `config_digest`.
+        splits: split -> measure -> value, and ``clips`` as `scored_clips` gives them.
+    """
+    path = _record_file(folder, digest) or folder / (
+        f'{re.sub(r"[^a-zA-Z0-9.+-]+", "_", variant)}_seed{seed}_{digest[:12]}.json'
+    )
+    content = {'variant': variant, 'seed': seed, 'config': digest, 'splits': {}}
+    if path.exists():
+        content['splits'] = json.loads(path.read_text())['splits']
+    source = source_of_results()
+    for split in sorted(splits, key=lambda s: -len(splits[s].get('clips', {}).get('names', ()))):
+        measures = dict(splits[split], source=source)
+        if measures.get('clips'):
+            measures['clips'] = _shortened(measures['clips'], content['splits'])
+        content['splits'][split] = measures
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=1)
+    text = re.sub(r'\[[^][{}"]*\]', lambda m: re.sub(r'\s+', '', m[0]), text)  # a clip a line
+    partial = path.with_suffix('.partial')
+    partial.write_text(text + '\n')
+    partial.replace(path)
+    return path
+
+
+def read_record(folder: Path, digest: str, splits: Iterable[str]) -> dict[str, dict] | None:
+    """The results of a run on the splits; None unless a file of this folder has all of them."""
+    path = _record_file(folder, digest)
+    if path is None:
+        return None
+    found = json.loads(path.read_text())['splits']
+    if not {*splits} <= {*found}:
+        return None
+    for measures in found.values():
+        clips = measures.get('clips') or {}
+        if 'of' in clips:
+            whole = found[clips.pop('of')]['clips']
+            places = [whole['names'].index(name) for name in clips['names']]
+            for key in ('films', 'joints', 'hits'):
+                clips[key] = [whole[key][place] for place in places]
+            clips['thresholds'] = whole['thresholds']
+    return {split: found[split] for split in splits}
+
+
+def source_of_results() -> dict[str, str]:
+    """Commit, machine, torch's version and date of results made now.
+
+    The commit is that of the checkout, with a + if its code has been changed; without git it is the
+    environment's ``GIT_COMMIT``.
+    """
+    if torch.cuda.is_available():
+        hardware = torch.cuda.get_device_name()
+    else:
+        hardware = platform.machine()
+    return {
+        'commit': _commit(),
+        'machine': f'{hardware}, {os.cpu_count()} cores',
+        'torch': torch.__version__,
+        'date': str(date.today()),
+    }
+
+
+def format_sources(sources: Sequence[dict[str, str]]) -> str:
+    """A sentence about where results are from, in the order of their number."""
+    kinds = {}
+    for source in sources:
+        month = f'{date.fromisoformat(source["date"]):%B %Y}'
+        text = f'commit {source["commit"]}, torch {source["torch"]}, {source["machine"]}, {month}'
+        kinds[text] = kinds.get(text, 0) + 1
+    if len(kinds) == 1:
+        return f'({text}.)'
+    ordered = sorted(kinds, key=lambda text: -kinds[text])
+    return '(' + '; '.join(f'{kinds[text]} runs: {text}' for text in ordered) + '.)'
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ['git', *arguments], cwd=Path(__file__).parent, capture_output=True, text=True
+            )
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git('rev-parse', '--short=12', 'HEAD')
+    if commit is None:
+        return os.environ.get('GIT_COMMIT', 'unknown')[:12]
+    changed = git('status', '--porcelain', '--untracked-files=no', ':/cmpose_mm', ':/configs')
+    return commit + ('+' if changed else '')
+
+
+def _record_file(folder: Path, digest: str) -> Path | None:
+    return next(iter(sorted(folder.glob(f'*_{digest[:12]}.json'))), None)
+
+
+def _shortened(clips: dict, others: dict[str, dict]) -> dict:
+    """Clips by their names alone where another split has the same results for them."""
+    for split, measures in others.items():
+        whole = measures.get('clips') or {}
+        if 'hits' not in whole or 'hits' not in clips or len(whole['names']) <= len(clips['names']):
+            continue
+        keys = 'films', 'joints', 'hits'
+        rows = dict(zip(whole['names'], zip(*(whole[key] for key in keys))))
+        if all(
+            rows.get(name) == row
+            for name, row in zip(clips['names'], zip(*(clips[key] for key in keys)))
+        ):
+            kept = {key: clips[key] for key in ('names', 'ranked') if key in clips}
+            return {'of': split, **kept}
+    return clips

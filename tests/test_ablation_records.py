@@ -1,0 +1,264 @@
+"""Results that outlast the machine: digests, files, splits of one test, tables with intervals."""
+
+import copy
+import json
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine import Config
+from mmengine.evaluator import Evaluator
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+from cmpose_mm import config_path
+from cmpose_mm.ablation import EXPERIMENTS, results_foot, results_tables, variant_config
+from cmpose_mm.ablation.leaderboard import small_configs
+from cmpose_mm.ablation.records import (
+    config_digest,
+    format_sources,
+    read_record,
+    source_of_results,
+    write_record,
+)
+from cmpose_mm.ablation.report import AP_DRAWS, Comparison, value
+from cmpose_mm.ablation.split_tests import SplitEvaluator, group_splits, split_test_config
+from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
+from cmpose_mm.evaluation.resampling import draw_films, interval
+from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+sys.path.insert(0, str(Path(__file__).parent / 'metrics'))
+
+from test_pck_metric import make  # noqa: E402
+
+FILMS = {'000000_test': ('b', 1), '000001_test': ('a', 1), '000002_test': ('b', 0)}
+
+
+@pytest.fixture(scope='module')
+def footage(tmp_path_factory):
+    """Root with labels `test`, its clips of full bodies `full`, a `clips.csv`; and predictions."""
+    root = tmp_path_factory.mktemp('footage')
+    samples = make(root / 'annotations' / 'test', num_frames=8)
+    rng = np.random.default_rng(4)
+    for sample in samples:
+        scores = rng.random((1, 15)).astype(np.float32)
+        sample.pred_instances.keypoint_scores = scores
+    (root / 'annotations' / 'full').mkdir()
+    for name, (_, full) in FILMS.items():
+        if full:
+            file = f'annotations/test/{name}.json'
+            shutil.copy(root / file, root / file.replace('test/', 'full/', 1))
+    rows = [f'{name},{film},{full}' for name, (film, full) in FILMS.items()]
+    (root / 'clips.csv').write_text('\n'.join(['sequence,film,full_body', *rows]) + '\n')
+    return root, samples
+
+
+def evaluators(folder) -> list:
+    settings = dict(prefix='posetrack', ann_file=str(folder))
+    return [PoseTrackPCK(norms=['box', 'torso'], **settings), PoseTrackMetric(**settings)]
+
+
+def score(evaluator: Evaluator, samples: list) -> dict:
+    evaluator.dataset_meta = parse_pose_metainfo(posetrack_metainfo('posetrack18'))
+    for start in range(0, len(samples), 5):  # batches with clips of several splits
+        evaluator.process(copy.deepcopy(samples[start : start + 5]), None)
+    return evaluator.evaluate(len(samples))
+
+
+@pytest.fixture(scope='module')
+def measures(footage) -> dict:
+    root, samples = footage
+    metrics = {split: evaluators(root / 'annotations' / split) for split in ('test', 'full')}
+    evaluator = SplitEvaluator(metrics)
+    logged = score(evaluator, samples)
+    assert {'test/posetrack/PCK@0.1', 'full/posetrack/AP'} <= {*logged}
+    return evaluator.measures
+
+
+def test_splits_of_one_test_score_as_tests_of_their_own(footage, measures):
+    root, samples = footage
+    full = [name for name, (_, full) in FILMS.items() if full]
+    # The frames of the first two videos, which are those with full bodies.
+    for split, own in (('test', samples), ('full', samples[:16])):
+        expected = score(Evaluator(evaluators(root / 'annotations' / split)), own)
+        for name, number in expected.items():
+            name = name.removeprefix('posetrack/')
+            if split == 'test' and name.endswith('AP'):  # a clip cuts the body
+                assert name not in measures['test']
+            else:
+                assert measures[split][name] == pytest.approx(number, nan_ok=True), name
+    clips = measures['full']['clips']
+    assert clips['names'] == full and measures['test']['clips']['films'] == [1, 0, 1]
+    assert 'ranked' in clips and 'ranked' not in measures['test']['clips']
+
+
+def test_pooled_pck_is_found_over_labeled_joints_counted_one_by_one(footage, measures):
+    _, samples = footage
+    found = labeled = 0
+    for sample in samples:
+        gt, pred = sample.gt_instances, sample.pred_instances
+        x1, y1, x2, y2 = gt.bboxes[0].tolist()
+        for joint in range(15):
+            if gt.keypoints_visible[0, joint]:
+                dx, dy = (pred.keypoints[0, joint] - gt.keypoints[0, joint]).tolist()
+                labeled += 1
+                found += (dx * dx + dy * dy) ** 0.5 / max(x2 - x1, y2 - y1) < 0.1
+    assert value(measures['test'], 'PCK@0.1') == pytest.approx(100 * found / labeled)
+    assert np.isnan(value(measures['test'], 'Total AP'))
+
+
+def test_clips_that_the_table_lacks_are_an_error(footage, tmp_path):
+    root, samples = footage
+    shutil.copytree(root, tmp_path / 'root')
+    table = tmp_path / 'root' / 'clips.csv'
+    table.write_text(table.read_text().replace('000001_test,', 'other,'))
+    evaluator = SplitEvaluator({'test': evaluators(tmp_path / 'root' / 'annotations' / 'test')})
+    with pytest.raises(AnnotationError, match='clips.csv: has no row for 000001_test and 0 other'):
+        score(evaluator, samples)
+
+
+def test_splits_are_grouped_by_their_label_files(footage):
+    root, _ = footage
+    config = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))
+    config.test_dataloader.dataset.data_root = str(root)
+    groups = group_splits(config, ['full', 'test', 'full copies', 'absent'])
+    assert groups == {
+        'test': ['test', 'full'],
+        'full copies': ['full copies'],
+        'absent': ['absent'],
+    }
+    other = root / 'annotations' / 'other'
+    shutil.copytree(root / 'annotations' / 'full', other, dirs_exist_ok=True)
+    file = sorted(other.glob('*'))[0]
+    file.write_text(file.read_text() + ' ')  # a label that differs
+    assert group_splits(config, ['other', 'test']) == {'test': ['test'], 'other': ['other']}
+    repeated = split_test_config(config, 'full copies')
+    assert repeated.test_dataloader.dataset.pipeline[0].type == 'RepeatKeyFrame'
+    assert repeated.test_dataloader.dataset.ann_file == 'annotations/full'
+
+
+def test_digest_depends_on_the_training_and_on_no_folder():
+    config = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))
+    digest = config_digest(config, 'start')
+    moved = variant_config(config, {}, {'load_from': '/runs/3/iter_9.pth', 'work_dir': '/x'})
+    moved.train_dataloader.dataset.data_root = '/big/disk/jhmdb_distinct'
+    moved.test_dataloader.dataset.num_frames = None
+    assert config_digest(moved, 'start') == digest
+    for change in (
+        {'randomness.seed': 1},
+        {'model.method.aux': None},
+        {'train_cfg.max_iters': 9},
+        {'train_dataloader.dataset.data_root': 'data/jhmdb/'},
+        {'test_dataloader.dataset.stride': 2},
+    ):
+        assert config_digest(variant_config(config, change), 'start') != digest, change
+    assert config_digest(config, 'other') != digest
+    first = config_digest(variant_config(config, {'load_from': 'a/one.pth'}))
+    assert first == config_digest(variant_config(config, {'load_from': '/b/one.pth'}))
+
+
+def test_records_are_read_as_they_were(measures, tmp_path):
+    digest = 64 * 'a'
+    write_record(tmp_path, 'CM-Pose, 3x', 1, digest, {'test': measures['test']})
+    assert read_record(tmp_path, digest, ['test', 'full']) is None
+    file = write_record(tmp_path, 'another name', 1, digest, {'full': measures['full']})
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert file.name == 'CM-Pose_3x_seed1_aaaaaaaaaaaa.json'
+    assert json.loads(file.read_text())['splits']['full']['clips']['of'] == 'test'
+    found = read_record(tmp_path, digest, ['full', 'test'])
+    assert list(found) == ['full', 'test']
+    for split, read in found.items():
+        assert read.pop('source') == source_of_results()
+        np.testing.assert_equal(read, measures[split])
+    assert read_record(tmp_path, 64 * 'b', ['test']) is None
+
+
+def test_commit_and_machine_are_told_where_they_differ():
+    one = dict(commit='abc', torch='2.9', machine='GPU, 16 cores', date='2026-11-26')
+    two = dict(one, commit='def', date='2026-12-01')
+    assert format_sources([one, one]) == '(commit abc, torch 2.9, GPU, 16 cores, November 2026.)'
+    text = format_sources([two, one, one])
+    assert text.startswith('(2 runs: commit abc, ') and text.endswith('December 2026.)')
+    assert '; 1 runs: commit def, ' in text
+
+
+def test_intervals_pair_the_draws_and_average_the_seeds(measures):
+    rng = np.random.default_rng(0)
+
+    def changed(seed: int) -> dict:
+        other = copy.deepcopy(measures)
+        for each in other.values():
+            each['clips']['hits'] = [
+                [max(0, hit - int(rng.integers(0, 2))) for hit in row]
+                for row in each['clips']['hits']
+            ]
+        return other
+
+    results = {'a': {0: measures, 1: measures}, 'b': {0: changed(0), 1: changed(1)}}
+    clips = [m['test']['clips'] for m in results['b'].values()]
+    weights = draw_films(measures['test']['clips']['films'])
+    joints = np.array(clips[0]['joints']).sum(axis=1)
+    expected = np.zeros(len(weights))
+    for ours in clips:
+        lost = np.zeros(3)
+        for clip in range(3):
+            for joint in range(15):  # thresholds are 0.5, 0.2, 0.1, 0.05
+                place = 2 * 15 + joint
+                before = measures['test']['clips']['hits'][clip][place]
+                lost[clip] += ours['hits'][clip][place] - before
+        expected += 100 * (weights @ lost) / (weights @ joints) / 2
+    pairs = [(m['test'], measures['test']) for m in results['b'].values()]
+    difference = Comparison(pairs, 'PCK@0.1')
+    assert difference.interval() == pytest.approx(interval(expected))
+    low, high = interval(expected)
+    spread = statistics.stdev(difference.differences)
+    mean = statistics.mean(difference.differences)
+    assert str(difference) == f'{mean:+.1f} ± {spread:.1f} [{low:+.1f}, {high:+.1f}]'
+    of_ap = Comparison([(measures['full'], measures['full'])], 'Total AP')
+    assert str(of_ap) == '+0.0 [+0.0, +0.0]'
+    ranked = measures['full']['draws']['Total AP']
+    assert len(ranked) == AP_DRAWS and ranked.std() > 0
+    fewer = copy.deepcopy(measures['test'])
+    fewer['clips']['names'] = ['x', *fewer['clips']['names'][1:]]
+    assert Comparison([(fewer, measures['test'])], 'PCK@0.1').interval() is None  # other clips
+
+
+def test_tables_of_footage_lead_with_pck_and_show_the_gain(measures):
+    results = {
+        'a': {0: {'test': measures['test'], 'test copies': measures['test']}},
+        'b': {0: {'test': measures['test'], 'test copies': measures['test']}},
+    }
+    table = results_tables(results)
+    header = [cell.strip() for cell in table.splitlines()[0].strip('|').split('|')]
+    assert header[:4] == ['test', 'seeds', 'PCK@0.1', 'Δ PCK@0.1']
+    assert header[-1] == 'gain PCK@0.1' and 'AP' not in header and 'copies' not in table
+    assert table.count('+0.0 [+0.0, +0.0]') == 4  # two Δ of b, and two gains
+    assert '(test 3 clips of 2 films)' in results_foot(results)
+
+
+def test_every_method_has_a_small_config_on_equal_terms():
+    """In the leaderboard's base a method is what its own config is, and only the method differs."""
+    folder = Path(config_path('_base_/runtime.py')).parents[1]
+    tiny = {path.name.removesuffix('_tiny.py') for path in folder.glob('[!_]*/*_tiny.py')}
+    small = small_configs()
+    assert {*small} == tiny and next(iter(small)) == 'key_frame_only'
+    base = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))
+    for name, path in small.items():
+        config = Config.fromfile(path)
+        trained, frozen = (
+            variant_config(base, EXPERIMENTS['leaderboard'][f'{name}, {how}'])
+            for how in ('trained', 'frozen')
+        )
+        assert config_digest(trained) == config_digest(config)
+        assert frozen.model.pop('freeze_backbone') and frozen.model == trained.model
+        for key in ('train_cfg', 'optim_wrapper', 'param_scheduler'):
+            assert config[key] == base[key]
+        assert config.model.backbone == base.model.backbone
+        assert config.load_from == base.load_from
+    rendered = Config.fromfile(config_path('experiments/cmpose.py'))
+    variant = variant_config(rendered, EXPERIMENTS['leaderboard']['frame_concat, trained'])
+    assert variant.train_dataloader == rendered.train_dataloader  # data, padding, augmentation
+    assert variant.model.method.type == 'FrameConcat'
