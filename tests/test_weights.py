@@ -59,7 +59,7 @@ def test_changed_or_missing_files_are_refused(folder):
         shipped_model()
     torch.save({'w': torch.ones(2)}, folder / 'start.pth')
     release_weights(folder / 'start.pth', folder / 'small.pth')
-    assert shipped_model() == (config_path('small/small_cmpose.py'), str(folder / 'small.pth'))
+    assert shipped_model() == (config_path('shipped/shipped_cmpose.py'), str(folder / 'small.pth'))
     with (folder / 'small.pth').open('ab') as file:
         file.write(b'x')
     with pytest.raises(ValueError, match='small.pth: SHA-256 is .* says'):
@@ -99,7 +99,7 @@ def test_shipped_weights(path):
 
 def test_config_pins_every_switch():
     """A changed default must not change what the shipped weights predict."""
-    method = Config.fromfile(config_path('small/small_cmpose.py')).model.method
+    method = Config.fromfile(config_path('shipped/shipped_cmpose.py')).model.method
     parts = [
         (CMPose, method),
         (CrissCrossSTNeck, method.neck),

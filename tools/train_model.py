@@ -97,7 +97,7 @@ def stages(video_config: str) -> list[Stage]:
     return [
         Stage('rendered', config_path(MODELS['small_rendered']), 'small_rendered',
               {'rendered': one}),
-        Stage('jhmdb', config_path('small/small_jhmdb.py'), 'small_frames', both),
+        Stage('jhmdb', config_path('shipped/shipped_frames.py'), 'small_frames', both),
         Stage('video', video_config, 'small', both),
     ]  # fmt: skip
 
@@ -219,7 +219,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--video-config',
         default=MODELS['small'],
         metavar='FILE',
-        help='config of the last stage (default: small/small_cmpose.py)',
+        help='config of the last stage (default: shipped/shipped_cmpose.py)',
     )
     parser.add_argument(
         '--epochs',

@@ -22,10 +22,13 @@ Estimate = Callable[[VideoFrame, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Poses in some boxes (P, 4) of one frame: joints (P, K, 2) in pixels of the image, and their
 scores (P, K)."""
 
-JOINT_SCORE = 0.2
-"""Joints that score less say nothing about where a person is."""
+JOINT_SCORE = 0.05
+"""Joints that score less say nothing about where a person is. It is low because unsure joints still
+tell how large the person is: without those below 0.2, boxes shrink from frame to frame."""
 MIN_JOINTS = 4
-"""A person with fewer sure joints is lost."""
+"""Fewer joints make no box."""
+LOST = 0.1
+"""A person whose joints score less in the mean is lost."""
 ENLARGE = 1.25
 """A person's box over the extent of the joints, per side. On JHMDB's training labels the box of the
 mask is 1.22 times as high and 1.29 times as wide, in the median, without the top of the head among
@@ -45,14 +48,14 @@ def pose_boxes(
         width, height: of the image.
 
     Returns:
-        (P, 4) the extent of the sure joints, enlarged and inside the image, and (P,) bool: whether
-        there is such a box. Where not, its values mean nothing.
+        (P, 4) the extent of the joints that count, enlarged and inside the image, and (P,) bool:
+        whether there is such a box. Where not, its values mean nothing.
     """
     boxes = np.zeros((len(keypoints), 4))
     for box, joints, score in zip(boxes, keypoints, scores):
-        sure = joints[score >= JOINT_SCORE]
-        if len(sure) >= MIN_JOINTS:
-            low, high = sure.min(axis=0), sure.max(axis=0)
+        counted = joints[score >= JOINT_SCORE]
+        if len(counted) >= MIN_JOINTS:
+            low, high = counted.min(axis=0), counted.max(axis=0)
             margin = (ENLARGE - 1) / 2 * (high - low)
             box[:] = np.concatenate([low - margin, high + margin])
     boxes = clip_box(boxes, width, height)
@@ -163,8 +166,9 @@ class FollowedPersons:
         rows = [place[int(track)] for track in ids]
         moved = smoothed + expected.boxes[rows] - filled  # by the track's velocity
         moved = clip_box(moved, width, height)
-        stays = found & (moved[:, 2:] - moved[:, :2] >= 2).all(axis=1)
-        stays[_doubles(moved, scores.mean(axis=1), stays)] = False
+        sureness = scores.mean(axis=1)
+        stays = found & (sureness >= LOST) & (moved[:, 2:] - moved[:, :2] >= 2).all(axis=1)
+        stays[_doubles(moved, sureness, stays)] = False
         self.followed = moved[stays].astype(np.float32)
         self.scores = np.asarray(box_scores, np.float32)[stays]
         return ids

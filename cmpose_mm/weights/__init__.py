@@ -16,7 +16,7 @@ from cmpose_mm import config_path
 
 FOLDER = Path(__file__).parent
 SUMS = 'SHA256SUMS'
-MODELS = {'small': 'small/small_cmpose.py', 'small_rendered': 'small/small_rendered.py'}
+MODELS = {'small': 'shipped/shipped_cmpose.py', 'small_rendered': 'shipped/shipped_rendered.py'}
 """Config of each model. The first is what `VideoPoseInferencer` takes unasked."""
 
 

@@ -80,12 +80,12 @@ class World:
 def test_boxes_of_poses():
     keypoints = np.stack([person((100, 100)), person((3, 100)), person((200, 100))])
     scores = np.full((3, 15), 0.5)
-    scores[2, 3:] = 0.1  # too few sure joints
+    scores[2, 3:] = 0.04  # too few joints that count
     boxes, found = pose_boxes(keypoints, scores, WIDTH, HEIGHT)
     assert found.tolist() == [True, True, False]
     np.testing.assert_allclose(boxes[0], box_of((100, 100)))
     np.testing.assert_allclose(boxes[1], [0, *box_of((3, 100))[1:]])
-    scores[0, 1] = 0.1  # unsure joints do not count
+    scores[0, 1] = 0.04
     rest = np.delete(person((100, 100)), 1, axis=0)
     low, high = rest.min(0), rest.max(0)
     boxes, _ = pose_boxes(keypoints, scores, WIDTH, HEIGHT)

@@ -150,7 +150,7 @@ def test_arguments_out_of_range(make, message):
 
 def test_absent_joints_do_not_count_in_the_loss():
     """JHMDB labels no top of the head: with rendered persons in one batch, that must stay so."""
-    config = Config.fromfile(config_path('small/small_cmpose.py'))
+    config = Config.fromfile(config_path('shipped/shipped_cmpose.py'))
     with DefaultScope.overwrite_default_scope('mmpose'):
         pipeline = Compose(config.train_dataloader.dataset.datasets[0].pipeline)
     keypoints = np.random.default_rng(0).uniform(30, 90, (1, 15, 2)).astype(np.float32)
