@@ -5,7 +5,7 @@
 
 Sources, each with the model that ships (or --config and --checkpoint):
     labeled           the labeled boxes
-    ssdlite           SSDLite in every frame, the pose model where it finds nobody
+    ssdlite           SSDLite in every frame: boxes from score 0.3, else the best from 0.1
     ssdlite, followed what `VideoPoseInferencer(detector='ssdlite')` does
     whole frame xN    the whole frame; N times replaced by the box of its pose
     searched          the whole frame or an upright part of it, see `PoseSearch`, in every frame
@@ -30,7 +30,7 @@ import torch
 from tqdm import tqdm
 
 from cmpose_mm.apis import PoseTrackWriter, VideoPoseInferencer, open_frames
-from cmpose_mm.apis.followed_boxes import PoseSearch, pose_boxes
+from cmpose_mm.apis.followed_boxes import PoseSearch, refined
 from cmpose_mm.apis.person_boxes import whole_frame
 from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
@@ -46,16 +46,13 @@ SOURCES = (
 )  # fmt: skip
 
 
-def refined(inferencer: VideoPoseInferencer, times: int) -> Callable:
+def refined_frame(inferencer: VideoPoseInferencer, times: int) -> Callable:
     """Box source: the whole frame, replaced so many times by the box of the pose in it."""
 
     def source(frame):
         boxes, scores = whole_frame(frame)
         for _ in range(times):
-            filled, found = pose_boxes(
-                *inferencer._estimate(frame, boxes), *frame.image.shape[1::-1]
-            )
-            boxes = np.where(found[:, None], filled, boxes).astype(np.float32)
+            boxes, _ = refined(inferencer._estimate, frame, boxes)
         return boxes, scores
 
     return source
@@ -81,17 +78,10 @@ def source_for(
     if name == 'labeled':
         return inferencer, labeled_boxes(video)
     if name == 'ssdlite':
-        inferencer = inferencers['ssdlite']
-        search = PoseSearch(inferencer._estimate)
-
-        def detect(frame):
-            boxes, scores = inferencer.ssdlite(frame)
-            return (boxes, scores) if len(boxes) else search(frame)
-
-        return inferencer, detect
+        return inferencers['ssdlite'], inferencers['ssdlite'].ssdlite
     if name == 'searched':
         return inferencer, PoseSearch(inferencer._estimate)
-    return inferencer, refined(inferencer, int(name[-1]))
+    return inferencer, refined_frame(inferencer, int(name[-1]))
 
 
 def measure(

@@ -68,8 +68,8 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
     boxes.add_argument('--score-thr', type=float, default=0.3, metavar='S',
                        help='least score of a detected person (default: 0.3)')  # fmt: skip
     boxes.add_argument('--detect-every', type=int, metavar='N',
-                       help='ask for boxes every N frames, track between (default: 1; ssdlite: 10; '
-                       'whole_frame: only if the person is lost)')  # fmt: skip
+                       help='ask for boxes every N frames, track between (default: 1, with '
+                       '--box-source or without --config 10)')  # fmt: skip
     outputs = parser.add_argument_group('outputs')
     outputs.add_argument(
         '--out-video', metavar='FILE', help='frames with skeletons, ids and scores'

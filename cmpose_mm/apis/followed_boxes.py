@@ -33,6 +33,8 @@ ENLARGE = 1.25
 """A person's box over the extent of the joints, per side. On JHMDB's training labels the box of the
 mask is 1.22 times as high and 1.29 times as wide, in the median, without the top of the head among
 the joints."""
+SURER = 1.1
+"""How much surer another pose must be to take the place of the one that is followed."""
 SAME_PERSON = 0.5
 """Two boxes that overlap this much are of one person."""
 
@@ -74,6 +76,19 @@ def search_windows(width: int, height: int) -> np.ndarray:
     return np.array(windows, np.float32)
 
 
+def refined(
+    estimate: Estimate, frame: VideoFrame, boxes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (P, 4) float32 of the poses in some boxes, and how sure the poses are, (P,).
+
+    A pose that makes no box leaves its own.
+    """
+    height, width = frame.image.shape[:2]
+    keypoints, scores = estimate(frame, boxes)
+    filled, found = pose_boxes(keypoints, scores, width, height)
+    return np.where(found[:, None], filled, boxes).astype(np.float32), scores.mean(axis=1)
+
+
 class PoseSearch:
     """Box source that needs no detector: the pose model itself, for one person.
 
@@ -91,16 +106,31 @@ class PoseSearch:
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """One box (1, 4), however sure; its score (1,) is the mean of its joints'."""
         height, width = frame.image.shape[:2]
-        windows = search_windows(width, height)
-        keypoints, scores = self.estimate(frame, windows)
-        best = [int(scores.mean(axis=1).argmax())]
-        boxes, keypoints, scores = windows[best], keypoints[best], scores[best]
-        for number in range(self.refinements):
-            refined, found = pose_boxes(keypoints, scores, width, height)
-            boxes = np.where(found[:, None], refined, boxes).astype(np.float32)
-            if number < self.refinements - 1:
-                keypoints, scores = self.estimate(frame, boxes)
-        return boxes, scores.mean(axis=1)
+        boxes, scores = refined(self.estimate, frame, search_windows(width, height))
+        best = [int(scores.argmax())]
+        boxes, scores = boxes[best], scores[best]
+        for _ in range(self.refinements - 1):
+            boxes, scores = refined(self.estimate, frame, boxes)
+        return boxes, scores
+
+
+class PoseRefined:
+    """Box source: that of a detector, each box replaced by the box of the pose in it.
+
+    Args:
+        detect: the detector's box source.
+        estimate: see `Estimate`.
+    """
+
+    def __init__(self, detect: Callable, estimate: Estimate) -> None:
+        self.detect, self.estimate = detect, estimate
+
+    def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (P, 4) of the poses, and the detector's scores (P,)."""
+        boxes, scores = self.detect(frame)
+        if len(boxes):
+            boxes, _ = refined(self.estimate, frame, boxes)
+        return boxes, scores
 
 
 class FollowedPersons:
@@ -111,16 +141,23 @@ class FollowedPersons:
         every: frames from one question to the next while somebody is followed; None: never then.
         fallback: box source for frames in which `find` finds nobody and nobody is followed, or
             None.
+        single: there is one person only. Where `find`, whose scores must be the mean of the
+            joints', finds somebody else, the one with the surer pose stays.
     """
 
     def __init__(
-        self, find: Callable, every: int | None = None, fallback: Callable | None = None
+        self,
+        find: Callable,
+        every: int | None = None,
+        fallback: Callable | None = None,
+        single: bool = False,
     ) -> None:
-        self.find, self.every, self.fallback = find, every, fallback
+        self.find, self.every, self.fallback, self.single = find, every, fallback, single
         # Whom to follow is decided by poses, not by the score of a box.
         self.tracker = PoseTracker(min_score=0.0)
         self.smoother = BoxSmoother()
         self.followed, self.scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        self.sureness = np.zeros(0)
         self.asked = 0
 
     def boxes(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -136,6 +173,9 @@ class FollowedPersons:
         new = np.ones(len(found), bool)
         if len(boxes) and len(found):
             new = box_iou(np.asarray(found, np.float64), boxes).max(axis=1) < SAME_PERSON
+            if self.single:
+                new &= found_scores > SURER * self.sureness
+                boxes, scores = boxes[~new], scores[~new]
         return np.concatenate([boxes, found[new]]), np.concatenate([scores, found_scores[new]])
 
     def see(
@@ -171,6 +211,7 @@ class FollowedPersons:
         stays[_doubles(moved, sureness, stays)] = False
         self.followed = moved[stays].astype(np.float32)
         self.scores = np.asarray(box_scores, np.float32)[stays]
+        self.sureness = sureness[stays]
         return ids
 
 

@@ -31,7 +31,7 @@ from cmpose_mm.posetrack.persons import box_problem
 from cmpose_mm.tracking import PoseTracker
 from cmpose_mm.weights import shipped_model, weaknesses
 
-from .followed_boxes import FollowedPersons, PoseSearch
+from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
 from .loading import load_pose_model
 from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
 from .ssdlite import INSTALL, SSDLiteDetector, is_installed
@@ -40,6 +40,8 @@ from .video_io import FrameReader, VideoFrame, open_frames
 
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
 """Box sources that need no model of the user's."""
+LOOK_EVERY = 10
+"""Frames after which they look for new persons, or for a surer pose."""
 HALF_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -125,8 +127,8 @@ class VideoPoseInferencer:
         detect_every: ask the box source every n-th frame only. Between them `PoseTracker` says
             where the persons are, so frames are computed one after the other. Track crops then cut
             the frames ahead of a key frame by the key frame's box, since their own is not known.
-            None is every frame; of the detectors that follow persons, ``'ssdlite'`` is asked every
-            10th then, and ``'whole_frame'`` only if the person is lost.
+            None is every frame; the detectors that follow persons are asked every 10th then, and
+            whenever nobody is followed.
         half: ``'bf16'`` or ``'fp16'`` computes the model under autocast. Heatmaps are decoded in
             float32.
         details: also give what the method tells about its decisions.
@@ -274,10 +276,10 @@ class VideoPoseInferencer:
 
     def _followed_persons(self) -> FollowedPersons:
         """The box source of a new video that follows persons."""
-        search = PoseSearch(self._estimate)
+        search, every = PoseSearch(self._estimate), self.detect_every or LOOK_EVERY
         if self.ssdlite is None:
-            return FollowedPersons(search, self.detect_every)
-        return FollowedPersons(self.ssdlite, self.detect_every or 10, search)
+            return FollowedPersons(search, every, single=True)
+        return FollowedPersons(PoseRefined(self.ssdlite, self._estimate), every, search)
 
     def _estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poses in boxes of one frame, without its neighbors; see `followed_boxes.Estimate`."""

@@ -8,6 +8,7 @@ import pytest
 from cmpose_mm.apis.followed_boxes import (
     ENLARGE,
     FollowedPersons,
+    PoseRefined,
     PoseSearch,
     pose_boxes,
     search_windows,
@@ -172,3 +173,36 @@ def test_fallback_where_the_detector_finds_nobody():
     )
     np.testing.assert_allclose(results[0][0], box_of((100, 120))[None], atol=1e-4)
     assert [len(boxes) for boxes, _ in results] == [1, 1, 1]
+
+
+def test_a_detectors_boxes_become_those_of_the_poses():
+    world = World([[(100, 120), (200, 120)]])
+
+    def too_large(frame):
+        boxes, scores = world.detect(frame)
+        return boxes + np.array([-9, -20, 3, 9], np.float32), scores
+
+    boxes, scores = PoseRefined(too_large, world.estimate)(world.frame(0))
+    np.testing.assert_allclose(boxes, [box_of((100, 120)), box_of((200, 120))], atol=1e-4)
+    np.testing.assert_array_equal(scores, world.detect(world.frame(0))[1])
+    assert len(PoseRefined(World([[]]).detect, world.estimate)(world.frame(0))[0]) == 0
+
+
+def test_of_single_persons_the_surer_one_stays():
+    places = [[(60, 120)]] * 3 + [[(60, 120), (200, 120)]] * 12
+
+    def run(score):
+        world = World(places)
+
+        def find(frame):
+            boxes, _ = world.detect(frame)
+            return boxes[-1:], np.array([score], np.float32)
+
+        return world.run(FollowedPersons(find, every=5, single=True))
+
+    unsure, sure = run(0.7), run(1.2)  # the pose that is followed has 0.9
+    assert all(len(boxes) == 1 for boxes, _ in unsure + sure)
+    np.testing.assert_allclose(unsure[-1][0][0], box_of((60, 120)), atol=1)
+    np.testing.assert_allclose(sure[4][0][0], box_of((60, 120)), atol=1)
+    np.testing.assert_allclose(sure[5][0][0], box_of((200, 120)), atol=1)
+    assert sure[5][1] != sure[4][1]  # another person, another track
