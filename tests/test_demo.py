@@ -21,11 +21,12 @@ def test_quick_demo_leaves_table_and_picture(tmp_path):
         capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': path},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    for step in range(1, 6):
-        assert f'[{step}/5]' in done.stdout
+    for step in range(1, 7):
+        assert f'[{step}/6]' in done.stdout
     for column in ('Head', 'Total', 'mean7', 'left_wrist', 'boxes = ground truth'):
         assert column in done.stdout
     assert cv2.imread(str(tmp_path / 'work_dirs/demo/demo.jpg')) is not None
+    assert cv2.imread(str(tmp_path / 'work_dirs/demo/shipped.jpg')) is not None
     assert len(list((tmp_path / 'work_dirs/demo/predictions').glob('*.json'))) == 2
     log = (tmp_path / 'work_dirs/demo/cmpose/output.log').read_text()
     # All weights of the first stage arrive: only the method's own are new.

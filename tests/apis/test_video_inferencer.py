@@ -13,8 +13,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from cmpose_mm.apis import VideoPoseInferencer
+from cmpose_mm.apis import VideoPoseInferencer, followed_boxes
 from cmpose_mm.apis.video_inferencer import sliding_clips
+from cmpose_mm.apis.video_io import VideoFrame
 from cmpose_mm.tracking import BoxSmoother
 
 CAUSAL = """
@@ -468,6 +469,56 @@ def test_detection_every_second_frame_in_track_crops_costs_one_pass(tiny_model):
     )
     assert len(list(inferencer(noise_frames(6)))) == 6
     assert sum(passes) == 6
+
+
+# ---- persons that are followed by their poses ------------------------------------------------
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_estimate_is_the_pose_in_a_video_of_one_frame(tiny_model, flip_test):
+    extra = f"\nmodel['test_cfg'] = dict(flip_test={flip_test})\n"
+    inferencer = VideoPoseInferencer(*tiny_model(extra))
+    (image,) = noise_frames(1)
+    boxes, scores = moving_boxes(1)[0]
+    (expected,) = inferencer([image], {0: (boxes, scores)})
+    expected = expected.data_sample.pred_instances
+    keypoints, joint_scores = inferencer._estimate(VideoFrame(image, 0), boxes)
+    np.testing.assert_allclose(keypoints, expected.keypoints, atol=1e-3)
+    np.testing.assert_allclose(joint_scores, expected.keypoint_scores, atol=1e-5)
+    inferencer.needs_images = True  # the way of methods that compare images
+    again, _ = inferencer._estimate(VideoFrame(image, 0), boxes)
+    np.testing.assert_allclose(again, keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize('crops', ['key_frame', 'track'])
+def test_whole_frame_source_follows_the_pose(tiny_model, crops):
+    inferencer = VideoPoseInferencer(*tiny_model(), detector='whole_frame', crops=crops)
+    assert 'whole frame' in inferencer.box_source and 'pip install' in inferencer.box_source
+    asked = []
+    estimate = inferencer._estimate
+    inferencer._estimate = lambda frame, boxes: asked.append(frame.number) or estimate(frame, boxes)
+    # Joints of random weights score whatever: all are sure, or none.
+    for threshold, frames in ((-100, [0, 0]), (100, [0, 0, 1, 1, 2, 2, 3, 3])):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(followed_boxes, 'JOINT_SCORE', threshold)
+            results = list(inferencer(noise_frames(4)))
+        preds = [result.data_sample.pred_instances for result in results]
+        assert [len(pred) for pred in preds] == [1] * 4
+        assert asked == frames
+        asked.clear()
+        if threshold < 0:
+            assert [pred.track_ids.tolist() for pred in preds] == [[0]] * 4
+            filled, _ = followed_boxes.pose_boxes(
+                preds[0].keypoints, np.ones((1, 15)), *results[0].frame.image.shape[1::-1]
+            )
+            # A new track has no velocity yet.
+            np.testing.assert_allclose(preds[1].bboxes, filled, atol=1e-3)
+
+
+def test_checkpoint_without_its_config(tiny_model):
+    _, checkpoint = tiny_model()
+    with pytest.raises(ValueError, match='expected the config that it was trained with'):
+        VideoPoseInferencer(checkpoint=checkpoint)
 
 
 # ---- numbers, outputs, memory ----------------------------------------------------------------

@@ -180,6 +180,7 @@ def test_settings_out_of_range(change, message):
     [
         (dict(people=(3, 2)), r'Difficulty.people is \(3, 2\)'),
         (dict(crossing=1.5), 'Difficulty.crossing is 1.5'),
+        (dict(zoom=(2.0, 1.0)), r'Difficulty.zoom is \(2.0, 1.0\); expected 0 < low <= high'),
         (dict(facing_away=0.9), 'Difficulty.facing_away is 0.9; expected a number in 0..0.85'),
         (dict(speed=-1.0), 'Difficulty.speed is -1.0'),
         (dict(low_light=1.1), 'Difficulty.low_light is 1.1'),
@@ -228,6 +229,19 @@ def test_train_and_val_share_no_appearance_and_no_motion():
             seen[split] |= {item.tobytes() for item in items}
     assert len(seen['train']) > 100
     assert not seen['train'] & seen['val']
+
+
+def test_zoom_is_a_factor_on_the_focal_length():
+    def focals(zoom):
+        settings = Settings(videos={'train': 40}, difficulty=Difficulty(zoom=zoom))
+        return np.array([video_scene(settings, 'train', index).focal for index in range(40)])
+
+    plain = focals((1.0, 1.0))
+    np.testing.assert_allclose(focals((2.0, 2.0)), 2 * plain)
+    factors = focals((0.5, 2.0)) / plain
+    assert factors.min() >= 0.5 and factors.max() <= 2.0
+    assert factors.min() < 0.6 and factors.max() > 1.7
+    assert abs(np.log(factors).mean()) < 0.25  # small and large ones equally often
 
 
 @pytest.mark.parametrize('facing_away', [0.0, 0.2, 0.6])

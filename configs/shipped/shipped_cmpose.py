@@ -4,7 +4,7 @@ To ship another video method, put it in place of ``method``; the head then takes
 features, 288 channels.
 """
 
-_base_ = ['./small_jhmdb.py']
+_base_ = ['./shipped_frames.py']
 
 num_epochs = 2
 method = dict(

@@ -4,7 +4,7 @@ JHMDB has real pictures; the rendered videos have what JHMDB does not label: the
 and people behind others. It starts from the rendered-only model.
 """
 
-_base_ = ['./small_rendered.py']
+_base_ = ['./shipped_rendered.py']
 
 num_epochs = 16
 jhmdb = dict(_base_.rendered, data_root='data/jhmdb/')
