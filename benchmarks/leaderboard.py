@@ -74,6 +74,8 @@ def parse_args() -> argparse.Namespace:
                         help='default: %(default)s')  # fmt: skip
     parser.add_argument('--records', type=Path, default=Path('benchmarks/results'),
                         help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--recorded', action='store_true',
+                        help='train nothing: tables of the runs that --records has')  # fmt: skip
     parser.add_argument('--docs', type=Path, default=Path('docs/leaderboard.md'),
                         help='has a section "leaderboard" (default: %(default)s)')  # fmt: skip
     parser.add_argument('--repeats', type=int, default=30, help='rounds of timing (default: 30)')
@@ -213,7 +215,7 @@ def main() -> None:
         results[kind] = run_experiments(
             [SET], config, args.seeds, args.work_dir / stem, splits=SPLITS[kind],
             first_stage=first_stage, jobs=args.jobs, records=args.records / stem, copies=True,
-            cfg_options=args.cfg_options,
+            cfg_options=args.cfg_options, only_recorded=args.recorded,
         )[SET]  # fmt: skip
         feet.append(f'{kind.capitalize()}. {results_foot(results[kind])}')
     if args.only in (None, 'costs'):

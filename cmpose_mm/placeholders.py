@@ -19,6 +19,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from types import ModuleType
 
 _SAME_FILES = (
@@ -60,6 +61,7 @@ def make_mmpose_importable() -> None:
                 f'`pip install --no-deps {package}` brings it (docs/install.md).',
                 name=name,
             )
+    _leave_out_multimodal_models()
     replaced = [_replace_operators(), _replace_mmdet(), _replace_xtcocotools()]
     if any(replaced):
         for process in ('Process', 'SpawnProcess', 'ForkServerProcess'):
@@ -129,6 +131,20 @@ def _replace_xtcocotools() -> bool:
     if error:
         _warn(reason, meanwhile)
     return True
+
+
+def _leave_out_multimodal_models() -> None:
+    """MMPretrain's multimodal models import what newer versions of transformers do not have.
+
+    Then no backbone of MMPretrain could be built, among them MMPose's ViTs. MMPretrain leaves these
+    models out where transformers is not installed, and says so when one is used.
+    """
+    spec = find_spec('transformers')
+    if spec is None or spec.origin is None or find_spec('mmpretrain') is None:
+        return
+    needed = 'find_pruneable_heads_and_indices'
+    if needed not in Path(spec.origin).with_name('modeling_utils.py').read_text():
+        import_module('mmpretrain.utils.dependency').WITH_MULTIMODAL = False
 
 
 def _import_error(module: str) -> str | None:

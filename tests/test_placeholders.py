@@ -386,3 +386,27 @@ def test_coco_metric_of_mmpose(tmp_path):
         )  # fmt: skip
         metric.process([], [sample])
     assert metric.evaluate(size=len(dataset))['coco/AP'] == pytest.approx(1)
+
+
+def test_mmpretrain_beside_a_transformers_that_is_too_new(tmp_path):
+    """Its multimodal models are left out; backbones can be built."""
+    package, info = tmp_path / 'transformers', tmp_path / 'transformers-5.17.0.dist-info'
+    package.mkdir(), info.mkdir()
+    (package / '__init__.py').touch()
+    (package / 'activations.py').write_text('ACT2FN = {}\n')
+    (package / 'modeling_utils.py').write_text('class PreTrainedModel:\n    pass\n')
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: transformers\nVersion: 5.17.0\n')
+    found = run(
+        """
+import cmpose_mm
+from mmpose.registry import MODELS
+from mmengine.registry import init_default_scope
+init_default_scope('mmpose')
+arch = dict(embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=32)
+MODELS.build(dict(type='mmpretrain.VisionTransformer', arch=arch, img_size=64))
+result['multimodal'] = error_of(lambda: MODELS.build(dict(type='mmpretrain.BlipCaption')))
+""",
+        hidden=LIGHT,
+        path=tmp_path,
+    )
+    assert 'requires extra multi-modal dependencies' in found['multimodal']

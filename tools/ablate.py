@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument('--records', type=Path, metavar='DIR',
                         help='results of the runs with --splits, a file each '
                              '(default: benchmarks/results/<config name>)')  # fmt: skip
+    parser.add_argument('--recorded', action='store_true',
+                        help='train nothing: tables of the runs that --records has')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
                         help='also write table and plot into the section of FILE that is named '
                              'after the set, and the picture into images/ beside FILE')  # fmt: skip
@@ -92,6 +94,7 @@ def main() -> None:
         records=args.records or Path('benchmarks/results', Path(args.config).stem),
         copies=args.copies,
         cfg_options=args.cfg_options,
+        only_recorded=args.recorded,
     )
     foot = f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, ' \
            f'{date.today():%B %Y}.)'  # fmt: skip

@@ -155,9 +155,11 @@ def _commit() -> str:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    if 'GIT_COMMIT' in os.environ:  # of a copy that has no repository, or another one around it
+        return os.environ['GIT_COMMIT'][:12]
     commit = git('rev-parse', '--short=12', 'HEAD')
     if commit is None:
-        return os.environ.get('GIT_COMMIT', 'unknown')[:12]
+        return 'unknown'
     changed = git('status', '--porcelain', '--untracked-files=no', ':/cmpose_mm', ':/configs')
     return commit + ('+' if changed else '')
 

@@ -49,6 +49,7 @@ def run_experiments(
     records: Path | None = None,
     copies: bool = False,
     cfg_options: dict | None = None,
+    only_recorded: bool = False,
 ) -> dict[str, Results]:
     """Trains every variant of some sets with every seed.
 
@@ -73,6 +74,7 @@ def run_experiments(
             whose file is there is not repeated, wherever it was made.
         copies: test variants also on copies of the key frame, as splits that end with `COPIES`.
         cfg_options: overrides of both configs, by dotted keys.
+        only_recorded: train and test nothing; the results are those in ``records``.
 
     Returns:
         The results of each set; with ``first_stage``, the last variant is `FIRST_STAGE`.
@@ -137,19 +139,21 @@ def run_experiments(
                 for future in futures:
                     future.cancel()
 
-    todo = [key for key in plan if key not in recorded]
+    todo = [] if only_recorded else [key for key in plan if key not in recorded]
     if first_stage is not None:
         needed = {seed for _, seed in todo}
-        run_all([(FIRST_STAGE, seed) for seed in seeds if seed in needed])
+        if needed:
+            run_all([(FIRST_STAGE, seed) for seed in seeds if seed in needed])
         todo = [key for key in todo if key[0] != FIRST_STAGE]
         for variant, seed in todo:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
             plan[variant, seed].config.load_from = checkpoint
-    run_all([*{plan[key].digest: key for key in reversed(todo)}.values()][::-1])
+    if todo:
+        run_all([*{plan[key].digest: key for key in reversed(todo)}.values()][::-1])
     save()
     return {
         name: {
-            variant: {seed: by_seed[seed] for seed in seeds}
+            variant: {seed: by_seed[seed] for seed in seeds if seed in by_seed}
             for variant, by_seed in of_set(name).items()
         }
         for name in sets

@@ -90,7 +90,7 @@ def test_a_model_without_details_is_reported_once(train, caplog):
     assert tensorboard_images(runner) == {}
     log = next(Path(runner.work_dir).rglob('*.log')).read_text()
     assert log.count('CausalTokenVisualizationHook draws nothing') == 1
-    assert 'whose fte is not None' in log
+    assert 'the method gives no details about its' in log
 
 
 def test_arguments_are_checked():
