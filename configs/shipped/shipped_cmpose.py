@@ -6,7 +6,7 @@ features, 288 channels.
 
 _base_ = ['./shipped_frames.py']
 
-num_epochs = 2
+num_epochs = 1
 method = dict(
     type='CMPose',
     embed_dims=288,

@@ -6,7 +6,7 @@ and people behind others. It starts from the rendered-only model.
 
 _base_ = ['./shipped_rendered.py']
 
-num_epochs = 16
+num_epochs = 9
 jhmdb = dict(_base_.rendered, data_root='data/jhmdb/')
 # Every other frame: about as many persons as JHMDB's training clips have.
 rendered_half = dict(_base_.rendered, sample_interval=2)

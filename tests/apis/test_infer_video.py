@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -80,6 +81,19 @@ def test_default_outputs(tiny_model, clip_folder, tmp_path):
     (video,) = read_videos(tmp_path / 'one_poses.json')
     assert len(video.frames) == 1 and len(video.frames[0].keypoints) == 1
     assert len(list(open_frames(str(tmp_path / 'one_poses.mp4')))) == 1
+
+
+def test_nothing_but_a_video(clip_folder, tmp_path, monkeypatch, capsys):
+    """In this process: the model that ships, its own boxes, and what is said about both."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['infer_video.py', clip_folder, '--out-json', 'x.json'])
+    tool = runpy.run_path(TOOL)
+    tool['run'](tool['parse_args'](), SimpleNamespace(made=False))
+    said = capsys.readouterr().err
+    assert 'boxes: ' in said and 'the last pose' in said
+    assert 'weak at' in said and 'research and evaluation' in said
+    (video,) = read_videos(tmp_path / 'x.json')
+    assert len(video.frames) == 5 and all(len(frame.keypoints) for frame in video.frames)
 
 
 def test_what_is_dropped_is_told(tiny_model, tmp_path):
