@@ -164,6 +164,7 @@ def test_finished_trainings_and_tests_are_only_read(tmp_path, monkeypatch):
         run_once(Config(dict(a=2)), folder, ['clean'])
 
 
+@pytest.mark.slow
 def test_a_failed_run_shows_its_end(tmp_path):
     with pytest.raises(RuntimeError, match=r'(?s)no_such_module.*failed; all its output is in'):
         run_once(Config(dict(custom_imports=dict(imports=['no_such_module']))), tmp_path / 'seed0')
@@ -232,6 +233,7 @@ def test_equal_time_is_a_number_of_steps():
         variant_config(epochs, equal_time(single_frame, 0.4))
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_and_plot(tmp_path):
     """Of finished runs, which it only reads."""
     for i, variant in enumerate(('CM-Pose', 'causal_tokens_only', 'no_FTE')):

@@ -22,10 +22,13 @@ import inference_cost  # noqa: E402
 import training_cost  # noqa: E402
 import training_memory  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
-    reason='the cost benchmarks need torch >= 2.4',
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
+        reason='the cost benchmarks need torch >= 2.4',
+    ),
+]
 D, LAYERS, FFN, CELLS, FRAMES, JOINTS = 32, 2, 64, 48, 3, 15
 HEAD_WIDTH, ATTENTION, BLOCKS, CAUSAL, CLUSTERS = 16, 8, 2, 1, 8
 
@@ -90,7 +93,6 @@ def test_multiply_adds_equal_a_hand_count(config):
             assert found == pytest.approx(2 * macs / 1e9, rel=1e-12), work.__name__
 
 
-@pytest.mark.slow
 def test_three_frames_of_vitpose_b_and_the_cost_of_the_default_over_them():
     config = costs.load_config('cmpose_vit_posetrack18.py', {})
     model, clips = costs.build_model(config).eval(), costs.random_clips(config, 1)
@@ -265,7 +267,6 @@ def run_benchmark(*command):
     return result.stdout
 
 
-@pytest.mark.slow
 def test_training_memory_command(config, tmp_path):
     config.dump(tmp_path / 'tiny.py')
     rows = run_benchmark('training_memory.py', str(tmp_path / 'tiny.py')).splitlines()
@@ -273,7 +274,6 @@ def test_training_memory_command(config, tmp_path):
     assert name == str(tmp_path / 'tiny.py') and len(numbers) == 4
 
 
-@pytest.mark.slow
 def test_evaluation_command():
     out = run_benchmark('bench_evaluation.py', '--frames', '100', '--persons', '2')
     for name in ('AP without reading', 'AP with reading', 'MOTA without reading'):
@@ -281,7 +281,6 @@ def test_evaluation_command():
     assert 0 < float(re.search(r'Total AP ([\d.]+)', out)[1]) < 100
 
 
-@pytest.mark.slow
 def test_check_gpu_runs_its_code_on_a_cpu(tmp_path):
     script = Path(__file__).parents[1] / 'benchmarks' / 'check_gpu.py'
     command = [sys.executable, str(script), '--device', 'cpu', '--work-dir', str(tmp_path / 'work')]

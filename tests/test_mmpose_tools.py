@@ -22,6 +22,8 @@ from mmpose.apis.inferencers.utils import default_det_models
 from cmpose_mm import config_path
 from cmpose_mm.compat import import_mmdet
 
+pytestmark = pytest.mark.slow  # processes
+
 TOOLS = Path(mmpose.__file__).parent / '.mim' / 'tools'
 
 DETECTOR = """

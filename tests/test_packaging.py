@@ -23,6 +23,8 @@ from packaging.requirements import Requirement
 
 import cmpose_mm
 
+pytestmark = pytest.mark.slow  # processes
+
 ROOT = Path(__file__).resolve().parents[1]
 USERS_OWN = {
     'torch', 'torchvision', 'numpy', 'mmcv', 'mmengine', 'mmdet', 'mmpose', 'mmpretrain',

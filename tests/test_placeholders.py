@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # processes
+
 ROOT = Path(__file__).resolve().parents[1]
 LIGHT = ('mmcv._ext', 'mmdet', 'xtcocotools')
 HIDE = """
@@ -120,7 +122,6 @@ def test_what_is_missing_is_said_when_it_is_used(light, use, said):
     assert 'docs/install.md' in message and '\n' not in message
 
 
-@pytest.mark.slow
 def test_rtmo_builds_and_says_what_its_loss_needs():
     result = run(
         """
@@ -269,7 +270,6 @@ result['said'] = [text for text in said if 'needs' in text or 'overwrite' in tex
     assert result == dict(files=[True] * 5, said=[])
 
 
-@pytest.mark.slow
 @pytest.mark.light_stack
 def test_new_processes_find_mmpose(tmp_path):
     """Where processes are not forked, a data worker unpickles the dataset before all else."""

@@ -79,6 +79,7 @@ def test_all_stages_and_a_resumed_one(folder):
     assert not all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_missing_data_is_one_sentence(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / 'tools/train_model.py'), '--data', str(tmp_path)],

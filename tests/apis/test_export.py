@@ -27,6 +27,8 @@ from cmpose_mm.apis import export
 from cmpose_mm.apis.export import export_onnx, export_torch, largest_difference, pose_metadata
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
+pytestmark = pytest.mark.slow  # processes
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'export_onnx.py'
 TORCH = tuple(int(part) for part in torch.__version__.split('.')[:2])

@@ -557,6 +557,7 @@ def test_a_camera_gives_frames_until_it_stops(tmp_path):
     assert not camera.isOpened()
 
 
+@pytest.mark.slow
 def test_reading_takes_memory_that_does_not_grow(tmp_path):
     path = make_video(tmp_path / 'a.mp4', 9 * noise_frames(100, 240, 320))
     script = (

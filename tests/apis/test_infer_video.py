@@ -22,6 +22,8 @@ from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.posetrack.annotations import read_videos
 
+pytestmark = pytest.mark.slow  # processes
+
 TOOL = str(Path(__file__).parents[2] / 'tools' / 'infer_video.py')
 
 

@@ -339,6 +339,7 @@ def test_a_killed_process_leaves_the_table(tmp_path):
     assert {row.count(',') for row in rows} == {len(CsvWriter.COLUMNS) - 1}
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path):
     script = WRITES_UNTIL_STOPPED.replace(
         'print(number, flush=True)',

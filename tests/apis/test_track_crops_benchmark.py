@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # processes
+
 BENCHMARK = str(Path(__file__).parents[2] / 'benchmarks' / 'track_crops.py')
 
 

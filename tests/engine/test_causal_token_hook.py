@@ -84,6 +84,7 @@ def test_pictures_of_every_validation_arrive_and_the_model_stays_as_it_was(train
         np.testing.assert_array_equal(part, expected)
 
 
+@pytest.mark.slow
 def test_a_model_without_details_is_reported_once(train, caplog):
     with caplog.at_level(logging.WARNING):
         runner = train('plain', 'interval=1', "model['method']['fte'] = None\n")

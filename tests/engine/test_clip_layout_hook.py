@@ -26,6 +26,7 @@ def runner(tiny_config, root, extra='', workers=0):
     return Runner.from_cfg(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('extra, workers', [('', 0), (ITERATIONS, 1)])
 def test_the_model_decides_how_long_clips_are(tiny_config, synthetic_root, extra, workers):
     """Also where MMEngine has started the data workers before."""
@@ -39,6 +40,7 @@ def test_the_model_decides_how_long_clips_are(tiny_config, synthetic_root, extra
         assert loop.dataloader.dataset[0]['inputs'].shape[0] == 5
 
 
+@pytest.mark.slow
 def test_a_model_of_single_frames(tiny_config, synthetic_root):
     config = Config.fromfile(tiny_config(synthetic_root, extra=QUICK.format(workers=0)))
     config.model.type = 'TopdownPoseEstimator'

@@ -595,6 +595,7 @@ def evaluate_on_a_rank(rank: int, world: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_lose_and_repeat_nothing(tmp_path) -> None:
     files = make_labels()
     for name, data in files.items():

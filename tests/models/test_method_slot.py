@@ -178,6 +178,7 @@ def test_details_come_with_how_to_draw_them():
 # ---- the frame head ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_heatmaps_are_those_of_a_single_frame_model():
     model = build().eval()
     model(clips(), None, mode='tensor')

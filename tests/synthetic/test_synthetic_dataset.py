@@ -244,6 +244,7 @@ def test_zoom_is_a_factor_on_the_focal_length():
     assert abs(np.log(factors).mean()) < 0.25  # small and large ones equally often
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('facing_away', [0.0, 0.2, 0.6])
 def test_people_face_all_directions(facing_away):
     difficulty = Difficulty(facing_away=facing_away, crossing=0.0)
@@ -527,6 +528,7 @@ def test_low_light_dial_darkens_and_adds_noise_and_changes_nothing_else():
     assert noisy[..., 0].std() == pytest.approx(other.noise, rel=0.15)
 
 
+@pytest.mark.slow
 def test_low_light_is_a_share_of_the_videos():
     dark = sum(s.gain.max() < 0.65 for s in scenes_with(200, low_light=0.25))
     assert abs(dark / 200 - 0.25) < 4 * (0.25 * 0.75 / 200) ** 0.5
