@@ -233,7 +233,9 @@ class WarnHandler(logging.Handler):
 def main() -> int:
     args = parse_args()
     stop = StopRequest()
-    MMLogger.get_instance('mmengine', log_level='WARNING').handlers = [WarnHandler()]
+    logger = MMLogger.get_instance('mmengine')
+    logger.setLevel('WARNING')  # the instance may be older, with another level
+    logger.handlers = [WarnHandler()]
     warnings.showwarning = warn
     warnings.filterwarnings('ignore', module='torch')
     try:

@@ -33,6 +33,7 @@ _SIZE = 300
 _CELLS = (19, 10, 5, 3, 2, 1)
 _SCALES = np.linspace(0.2, 0.95, 6)
 _MAX_OVERLAP = 0.6  # of two boxes that both stay, as in the graph
+_CUT = 0.02  # a box that ends so near to the edge of a part, as a share of it, may be cut by it
 
 
 def is_installed() -> bool:
@@ -77,10 +78,19 @@ class SSDLiteDetector:
         self.score_thr, self.least_score = score_thr, least_score
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Persons of one frame, best first."""
-        boxes, scores = self.candidates(frame.image)
-        kept = scores >= min(self.score_thr, self.least_score)
-        boxes, scores = boxes[kept], scores[kept]
+        """Persons of one frame, best first: from all of it, and from square parts of it."""
+        height, width = frame.image.shape[:2]
+        least, found = min(self.score_thr, self.least_score), []
+        for x1, y1, x2, y2 in parts(width, height):
+            boxes, scores = self.candidates(frame.image[y1:y2, x1:x2])
+            # A person that the edge of a part cuts is whole in another part.
+            margin = _CUT * min(x2 - x1, y2 - y1)
+            cut = (boxes[:, 0] < margin) & (x1 > 0) | (boxes[:, 1] < margin) & (y1 > 0)
+            cut |= (boxes[:, 2] > x2 - x1 - margin) & (x2 < width)
+            cut |= (boxes[:, 3] > y2 - y1 - margin) & (y2 < height)
+            kept = (scores >= least) & ~cut
+            found.append((boxes[kept] + np.float32([x1, y1, x1, y1]), scores[kept]))
+        boxes, scores = (np.concatenate(values) for values in zip(*found))
         chosen = suppressed(boxes, scores)
         boxes, scores = boxes[chosen], scores[chosen]
         count = max(1, np.count_nonzero(scores >= self.score_thr))
@@ -104,6 +114,19 @@ class SSDLiteDetector:
         height, width = image.shape[:2]
         boxes = decoded(codes, self.anchors).clip(0, 1) * [width, height, width, height]
         return boxes.astype(np.float32), 1 / (1 + np.exp(-logits[:, 1]))
+
+
+def parts(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """x1, y1, x2, y2 of the parts of an image to look into: all of it, and squares along it.
+
+    The detector sees a square of 300 pixels. A wide image is squeezed into it, and persons become
+    narrow and small; the squares, which overlap by half or more, show them as they are.
+    """
+    side, long = min(width, height), max(width, height)
+    count = int(np.ceil((long - side) / (side / 2))) + 1 if long > 1.2 * side else 0
+    starts = np.linspace(0, long - side, count).astype(int).tolist()
+    squares = [(s, 0, s + side, side) if width > height else (0, s, side, s + side) for s in starts]
+    return [(0, 0, width, height), *squares]
 
 
 def anchors() -> np.ndarray:

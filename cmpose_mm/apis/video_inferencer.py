@@ -42,6 +42,8 @@ OWN_DETECTORS = ('ssdlite', 'whole_frame')
 """Box sources that need no model of the user's."""
 LOOK_EVERY = 10
 """Frames after which they look for new persons, or for a surer pose."""
+SURE = 0.4
+"""Where SSDLite finds nobody, a pose must score this much in the mean to be a person."""
 HALF_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -276,9 +278,10 @@ class VideoPoseInferencer:
 
     def _followed_persons(self) -> FollowedPersons:
         """The box source of a new video that follows persons."""
-        search, every = PoseSearch(self._estimate), self.detect_every or LOOK_EVERY
+        every = self.detect_every or LOOK_EVERY
         if self.ssdlite is None:
-            return FollowedPersons(search, every, single=True)
+            return FollowedPersons(PoseSearch(self._estimate), every, single=True)
+        search = PoseSearch(self._estimate, least=SURE)
         return FollowedPersons(PoseRefined(self.ssdlite, self._estimate), every, search)
 
     def _estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

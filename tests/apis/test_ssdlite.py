@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cmpose_mm.apis import ssdlite
-from cmpose_mm.apis.ssdlite import SSDLiteDetector, anchors, decoded, subgraph, suppressed
+from cmpose_mm.apis.ssdlite import SSDLiteDetector, anchors, decoded, parts, subgraph, suppressed
 from cmpose_mm.apis.video_io import VideoFrame
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.persons import person_boxes
@@ -32,6 +32,15 @@ def test_anchors():
     np.testing.assert_allclose(last[:, 2] / last[:, 3], [1, 2, 0.5, 3, 1 / 3, 1])
     second = boxes[19 * 19 * 3 :][:6, 2:].prod(axis=1)
     np.testing.assert_allclose(second, [0.35**2] * 5 + [0.35 * 0.5])
+
+
+def test_parts():
+    assert parts(100, 100) == [(0, 0, 100, 100)]
+    assert parts(320, 240) == [(0, 0, 320, 240), (0, 0, 240, 240), (80, 0, 320, 240)]
+    tall = parts(100, 300)
+    assert tall[0] == (0, 0, 100, 300) and tall[1] == (0, 0, 100, 100)
+    assert tall[-1] == (0, 200, 100, 300) and len(tall) == 6
+    assert all(b[1] - a[1] <= 50 for a, b in zip(tall[1:], tall[2:]))
 
 
 def test_decoding():
