@@ -45,7 +45,12 @@ method = dict(
     ),
     temporal_fusion='concat',
 )
-model = dict(type='VideoTopdownPoseEstimator', backbone=dict(norm_eval=True), method=method)
+model = dict(
+    type='VideoTopdownPoseEstimator',
+    backbone=dict(norm_eval=True),
+    method=method,
+    test_cfg=dict(flip_test=False),  # half the time
+)
 
 train_pipeline = [dict(type='LoadClip'), *_base_.train_pipeline[1:]]
 val_pipeline = [dict(type='LoadClip'), *_base_.val_pipeline[1:]]
