@@ -36,12 +36,11 @@ from cmpose_mm.ablation import (
 from cmpose_mm.ablation.report import (
     Comparison,
     draw_all,
-    mean_and_spread,
     temporal_pairs,
     value,
 )
 from cmpose_mm.ablation.runs import FIRST_STAGE
-from cmpose_mm.evaluation.report import markdown_table
+from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 
 SET = 'leaderboard'
 SPLITS = {'real': ['clean', 'clean_full_body', 'test'], 'rendered': ['occluded']}

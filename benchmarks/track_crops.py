@@ -30,12 +30,12 @@ from mmpose.registry import MODELS
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
-from cmpose_mm.ablation.report import Comparison, mean_and_spread, value
+from cmpose_mm.ablation.report import Comparison, value
 from cmpose_mm.ablation.split_tests import scored_clips
 from cmpose_mm.apis import VideoPoseInferencer
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.evaluation import RULES, Rules, average_precision, correct_keypoints
-from cmpose_mm.evaluation.report import markdown_table
+from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.evaluation.scored_frames import select_scored
 from cmpose_mm.posetrack.annotations import Frame, Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections

@@ -24,6 +24,7 @@ from cmpose_mm.ablation.records import (
     write_record,
 )
 from cmpose_mm.ablation.report import AP_DRAWS, Comparison, value
+from cmpose_mm.ablation.runs import FIRST_STAGE, run_experiments
 from cmpose_mm.ablation.split_tests import SplitEvaluator, group_splits, split_test_config
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
 from cmpose_mm.evaluation.resampling import draw_films, interval
@@ -262,3 +263,24 @@ def test_every_method_has_a_small_config_on_equal_terms():
     variant = variant_config(rendered, EXPERIMENTS['leaderboard']['frame_concat, trained'])
     assert variant.train_dataloader == rendered.train_dataloader  # data, padding, augmentation
     assert variant.model.method.type == 'FrameConcat'
+
+
+def test_recorded_runs_alone_without_training(measures, tmp_path):
+    """There is no data to train on, so a training would fail."""
+    names = ('experiments/jhmdb_cmpose.py', 'experiments/jhmdb_single_frame.py')
+    config, first_stage = map(config_path, names)
+    seed = {'randomness.seed': 1}
+    start = config_digest(variant_config(Config.fromfile(first_stage), {}, seed))
+    digest = config_digest(variant_config(Config.fromfile(config), {}, seed), start)
+    kept = {name: value for name, value in measures['test'].items() if name != 'draws'}
+    write_record(tmp_path / 'records', 'any name', 1, digest, {'test': kept})
+    results = run_experiments(
+        ['copies'], config, [0, 1], tmp_path / 'work', splits=['test'], first_stage=first_stage,
+        records=tmp_path / 'records', only_recorded=True,
+    )['copies']  # fmt: skip
+    assert {variant: [*by_seed] for variant, by_seed in results.items()} == {
+        'CM-Pose': [1], 'copies of the key frame': [], FIRST_STAGE: [],
+    }  # fmt: skip
+    assert results['CM-Pose'][1]['test']['PCK@0.1'] == kept['PCK@0.1']
+    assert results_tables(results).count('\n') == 3  # the head, a line, and one variant
+    assert [path.name for path in (tmp_path / 'work').iterdir()] == ['copies.json']

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 from cmpose_mm.ablation import replace_section
-from cmpose_mm.ablation.records import format_sources, source_of_results
 from cmpose_mm.robustness import RobustnessError, Run, format_seeds
 
 
@@ -32,7 +31,7 @@ def main() -> int:
         return 1
     counts = results[0]['runs'][Run().name]['counts']
     scored = ', '.join(f'{number} {name}' for name, number in counts.items())
-    foot = f'Scored: {scored}; {len(results)} seeds. {format_sources([source_of_results()])}'
+    foot = f'Scored: {scored}; {len(results)} seeds.'
     print(f'{table}\n\n{foot}')
     if args.docs is not None:
         command = shlex.join(['python', *sys.argv])

@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f'mAP {result["Total"]:.1f}.  Picture: {picture}')
 
     clock.announce('The small model that ships with the package, on one of the videos')
-    video, shipped = next((DATA / 'images/val').iterdir()), WORK / 'shipped.jpg'
+    video, shipped = min((DATA / 'images/val').iterdir()), WORK / 'shipped.jpg'
     draw_shipped_poses(video, shipped)
     print(f'\nDone in {clock.elapsed()}.  Pictures: {picture}, {shipped}')
     print(f'The same on a video of yours: python tools/infer_video.py {video}')

@@ -117,8 +117,8 @@ def read_record(folder: Path, digest: str, splits: Iterable[str]) -> dict[str, d
 def source_of_results() -> dict[str, str]:
     """Commit, machine, torch's version and date of results made now.
 
-    The commit is that of the checkout, with a + if its code has been changed; without git it is the
-    environment's ``GIT_COMMIT``.
+    The commit is the environment's ``GIT_COMMIT``, for copies without a repository of their own;
+    else that of the checkout, with a + if its code has been changed.
     """
     if torch.cuda.is_available():
         hardware = torch.cuda.get_device_name()

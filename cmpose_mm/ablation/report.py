@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from cmpose_mm.evaluation.report import markdown_table
+from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.evaluation.resampling import (
     NUM_DRAWS,
     RankedJoints,
@@ -35,14 +35,6 @@ PLOTTED = ('PCK@0.1', 'Total AP', 'Recall occluded', 'Recall recoverable')
 GAINS = ('PCK@0.1', 'Total AP')
 AP_DRAWS = 2000
 """Draws for intervals of AP; those of PCK have `NUM_DRAWS`."""
-
-
-def mean_and_spread(values: list[float], signed: bool = False, digits: int = 1) -> str:
-    """Mean ± sample standard deviation; a single value alone; a dash if a value is NaN."""
-    if not values or any(value != value for value in values):
-        return '-'
-    mean = f'{statistics.mean(values):{"+" if signed else ""}.{digits}f}'
-    return f'{mean} ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else mean
 
 
 def value(measures: dict, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -157,6 +158,14 @@ def format_table(rows: dict[str, dict[str, float]], columns) -> str:
         colalign=['left'] + ['right'] * len(columns),
     )
     return table.replace('|:-', '|--')  # left is what Markdown does anyway
+
+
+def mean_and_spread(values: list[float], signed: bool = False, digits: int = 1) -> str:
+    """Mean ± sample standard deviation; a single value alone; a dash if a value is NaN."""
+    if not values or any(value != value for value in values):
+        return '-'
+    mean = f'{statistics.mean(values):{"+" if signed else ""}.{digits}f}'
+    return f'{mean} ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else mean
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence]) -> str:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cmpose_mm.evaluation.report import COLUMNS, format_table, markdown_table
+from cmpose_mm.evaluation.report import (
+    COLUMNS,
+    format_table,
+    markdown_table,
+    mean_and_spread,
+)
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 from .plan import RobustnessError, Run
@@ -92,7 +97,7 @@ def format_seeds(results: Sequence[dict]) -> str:
             'the results are of different corruptions or modes, expected the same'
         )
     rows = [
-        [name, *(_mean_and_spread([table[name][place] for table in tables]) for place in (0, 1))]
+        [name, *(mean_and_spread([table[name][place] for table in tables]) for place in (0, 1))]
         for name in tables[0]
     ]
     return markdown_table(['', 'AP', 'temporal gain'], rows)
@@ -105,13 +110,6 @@ def _ap_and_gain(summary: dict) -> dict[str, tuple[float, float]]:
             rows[f'{name}, {mode}'] = row['mean'], row['temporal_gain']
         rows[f'mPC, {mode}'] = table['mPC']['Total'], table['temporal_gain']
     return {name: tuple(map(or_nan, values)) for name, values in rows.items()}
-
-
-def _mean_and_spread(values: list[float]) -> str:
-    mean = np.mean(values)
-    if np.isnan(mean):
-        return '-'
-    return f'{mean:.1f} ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else f'{mean:.1f}'
 
 
 def plot_summary(results: dict, file: str | Path) -> None:
