@@ -23,6 +23,7 @@ import torch
 from tabulate import tabulate
 
 from cmpose_mm.apis.loading import find_config, load_pose_model
+from cmpose_mm.engine.bfloat16_optim_wrapper import has_bfloat16
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 2
@@ -88,6 +89,8 @@ class Checks:
         """A training in mixed precision."""
         if precision == 'float16' and self.device == 'cpu':
             raise Skipped('float16 with loss scaling needs CUDA')
+        if precision == 'bfloat16' and not has_bfloat16(self.device):
+            raise Skipped('this processor has no bfloat16 arithmetic')
         if precision == 'float16':
             command = self._training(precision, '--amp')
         else:

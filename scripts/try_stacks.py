@@ -29,7 +29,7 @@ MODELS = (
     ('3.11', '2.15.0', '0.29.2'),
     ('3.13', '2.15.0', '0.29.2'),
 )
-EVALUATION = ('3.9', '3.13')
+EVALUATION = ('3.9', '3.12', '3.13')
 TEST_PACKAGES = (
     'pytest', 'hypothesis', 'motmetrics', 'xmltodict', 'tabulate', 'tensorboard', 'psutil',
 )  # fmt: skip
@@ -88,8 +88,8 @@ def try_stack(folder: Path, python: str, torch: str, torchvision: str) -> list[s
         versions = [line.split() for line in answer.stdout.splitlines()]
         row[2:4] = versions[0][1], ' '.join(versions[1]) if len(versions) > 1 else ''
         say(f'{name}: testing')
-        run(program, '-m', 'pytest', '-p', 'no:cacheprovider', '-q', '-m', 'not slow',
-            *(MODEL_TESTS if torch else EVALUATION_TESTS))  # fmt: skip
+        tests = MODEL_TESTS if torch else EVALUATION_TESTS
+        run(program, '-m', 'pytest', '-p', 'no:cacheprovider', '-q', *tests)
         counts = re.findall(r'^(?:=+ )?(\d+ .*) in [\d.]+s', log.read_text(), re.M)
         row[4] = counts[-1] if counts else 'the tests did not start'
     shutil.rmtree(venv, ignore_errors=True)

@@ -73,6 +73,7 @@ def test_one_split_shows_the_groups_and_undefined_recall_is_a_dash():
     assert cells(table, 2)[-3:] == ['50.0', '', '-']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('numbers', [None, ('ratio', 0.2)])
 def test_plots_are_pictures(numbers, tmp_path):
     names = 'CM-Pose', 'mask 0.1', 'mask 0.4', 'noise 0.1'
@@ -180,6 +181,7 @@ VITS = [f'cmpose_vit{size}_posetrack18.py' for size in ('-s', '', '-l', '-h')]
 NEEDS_STEPS = ('cmpose/equal_time', 'cmpose/budget')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config_name', ['experiments/cmpose.py', *VITS])
 @pytest.mark.parametrize('name', EXPERIMENTS)
 def test_every_variant_builds_and_differs(name, config_name):
@@ -201,6 +203,7 @@ def test_every_variant_builds_and_differs(name, config_name):
     assert config.to_dict() == Config.fromfile(config_path(config_name)).to_dict()
 
 
+@pytest.mark.slow
 def test_a_name_means_the_same_in_all_sets():
     config = Config.fromfile(config_path('cmpose_demo.py'))
     seen = {}

@@ -240,6 +240,7 @@ def test_tables_of_footage_lead_with_pck_and_show_the_gain(measures):
     assert '(test 3 clips of 2 films)' in results_foot(results)
 
 
+@pytest.mark.slow
 def test_every_method_has_a_small_config_on_equal_terms():
     """In the leaderboard's base a method is what its own config is, and only the method differs."""
     folder = Path(config_path('_base_/runtime.py')).parents[1]

@@ -77,6 +77,7 @@ def mmpose_configs() -> Path:
     return Path(mmpose.__file__).parent / '.mim' / 'configs'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
 def test_model_builds_and_predicts_a_map(name):
     """Large models on torch's device without memory, backbone and head: only their sizes count."""
@@ -147,6 +148,7 @@ def test_hrnet_is_mmposes():
         assert ours.codec[key] == theirs.codec[key]
 
 
+@pytest.mark.slow
 def test_names_of_before_are_the_same_configs():
     for name in ('cmpose_vit_posetrack18.py', 'cmpose_vit-h_posetrack21.py', 'cmpose_demo.py'):
         assert load(name).to_dict() == load(f'cmpose/{name}').to_dict()

@@ -7,9 +7,9 @@ import os
 
 import pytest
 import torch
-import torch.multiprocessing
 from mmengine import Config
 from mmengine.runner import Runner
+from processes import start_processes
 
 from cmpose_mm.ablation import last_validation
 
@@ -67,7 +67,7 @@ def train(rank: int, world_size: int, config_path: str, out: str) -> None:
 
 
 def run(world_size: int, config_path: str, out: str) -> list[dict[str, torch.Tensor]]:
-    torch.multiprocessing.spawn(train, (world_size, config_path, out), nprocs=world_size)
+    start_processes(train, (world_size, config_path, out), world_size)
     return torch.load(out, weights_only=True)
 
 

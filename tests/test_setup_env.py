@@ -128,6 +128,7 @@ def test_light_stack_asks_for_no_compiler(setup_env, monkeypatch):
     assert setup_env.find_python(version, headers=False)[0] == '--python'
 
 
+@pytest.mark.slow
 def test_wheel_is_built_once_per_key(setup_env, toy_source):
     archive = toy_source('')
     first = wheel_of(setup_env)
@@ -139,6 +140,7 @@ def test_wheel_is_built_once_per_key(setup_env, toy_source):
     assert not (setup_env.CACHE / 'build' / 'key_toy').exists()
 
 
+@pytest.mark.slow
 def test_failed_build_leaves_no_wheel_and_tells_why(setup_env, toy_source):
     toy_source("import sys\nif 'bdist_wheel' in sys.argv: raise RuntimeError('no such header')")
     with pytest.raises(SystemExit, match='(?s)no such header.*toy==1.0 does not compile'):
@@ -148,6 +150,7 @@ def test_failed_build_leaves_no_wheel_and_tells_why(setup_env, toy_source):
     assert wheel_of(setup_env).is_file()
 
 
+@pytest.mark.slow
 def test_killed_build_says_so_and_is_repeated(setup_env, toy_source):
     toy_source(
         'import os, signal, sys\n'
@@ -159,6 +162,7 @@ def test_killed_build_says_so_and_is_repeated(setup_env, toy_source):
     assert wheel_of(setup_env).is_file()
 
 
+@pytest.mark.slow
 def test_two_setups_build_one_wheel(setup_env, toy_source, tmp_path):
     marks = tmp_path / 'marks'
     marks.mkdir()

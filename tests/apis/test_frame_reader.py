@@ -115,6 +115,7 @@ def test_what_an_edit_list_leaves_out_is_no_damage(tmp_path, first, count):
 JOINED = [('ts', 'libx264'), ('ts', 'mpeg2video'), ('mpg', 'mpeg2video'), ('mpg', 'mpeg1video')]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('suffix, codec', JOINED)
 @pytest.mark.parametrize('late', [(0, 0), (0, 300), (300, 0)])  # seconds, of both recordings
 def test_joined_recordings_are_read_as_one(tmp_path, suffix, codec, late):
@@ -220,6 +221,7 @@ def test_one_frame(tmp_path):
     assert reader.num_frames == 1
 
 
+@pytest.mark.slow
 def test_4k_is_read_and_written(tmp_path):
     image = np.zeros((2160, 3840, 3), np.uint8)
     cv2.circle(image, (3000, 1500), 300, (0, 200, 0), -1)

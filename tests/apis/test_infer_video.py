@@ -1,4 +1,4 @@
-"""The command, in processes of its own."""
+"""The command; where it starts, ends or prints for the first time, in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from run_tools import run_tool
 from sample_videos import decode, join, make_video, noise_frames
 
 from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
@@ -77,7 +78,7 @@ def test_default_outputs(tiny_model, clip_folder, tmp_path):
     one = tmp_path / 'one'
     one.mkdir()
     cv2.imwrite(str(one / '000000.png'), np.zeros((64, 48, 3), np.uint8))
-    result = infer(one, '--config', config, '--checkpoint', checkpoint, cwd=tmp_path)
+    result = run_tool(TOOL, one, '--config', config, '--checkpoint', checkpoint, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith('Written: one_poses.mp4, one_poses.json\n')
     (video,) = read_videos(tmp_path / 'one_poses.json')
@@ -113,9 +114,9 @@ def test_what_is_dropped_is_told(tiny_model, tmp_path):
     records += [dict(record, image_id=5, category_id=2)]
     records += [dict(record, image_id=4, bbox=[500, 5, 40, 35])]
     (tmp_path / 'boxes.json').write_text(json.dumps(records))
-    result = infer(
-        f'in/{name}.ts', '--config', config, '--checkpoint', checkpoint, '--boxes', 'boxes.json',
-        '--out-csv', 'x.csv', cwd=tmp_path,
+    result = run_tool(
+        TOOL, f'in/{name}.ts', '--config', config, '--checkpoint', checkpoint,
+        '--boxes', 'boxes.json', '--out-csv', 'x.csv', cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     with open(tmp_path / 'x.csv', newline='') as file:
@@ -129,9 +130,9 @@ def test_what_is_dropped_is_told(tiny_model, tmp_path):
         rf'^warning: {name}: boxes of 1 frames are not used, the first of frame 99',
     ):
         assert sum(re.search(sentence, line) is not None for line in told) == 1, result.stderr
-    result = infer(
-        f'in/{name}.ts', '--config', config, '--checkpoint', checkpoint, '--out-video', '12:30.mp4',
-        cwd=tmp_path,
+    result = run_tool(
+        TOOL, f'in/{name}.ts', '--config', config, '--checkpoint', checkpoint,
+        '--out-video', '12:30.mp4', cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     os.rename(tmp_path / '12:30.mp4', tmp_path / 'plain.mp4')
@@ -185,8 +186,8 @@ def test_one_sentence_says_what_is_wrong(tiny_model, clip_folder, tmp_path, wron
         boxes, message = ['--boxes', tmp_path / 'no.csv'], 'No such file.*no.csv'
     else:
         out, message = tmp_path / 'o.txt', 'o.txt: can not write this format'
-    result = infer(
-        video, '--config', config, '--checkpoint', checkpoint, *boxes, '--out-video', out,
+    result = run_tool(
+        TOOL, video, '--config', config, '--checkpoint', checkpoint, *boxes, '--out-video', out,
         cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 1
@@ -230,7 +231,7 @@ def test_default_outputs_overwrite_no_input(tmp_path, monkeypatch):
 
 
 def test_help_names_every_option():
-    result = infer('--help')
+    result = run_tool(TOOL, '--help')
     assert result.returncode == 0
     for option in ('--boxes', '--detector', '--causal-tokens', '--half', '--crops', 'examples:'):
         assert option in result.stdout

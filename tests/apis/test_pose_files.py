@@ -319,6 +319,7 @@ def write_and_stop(name: Path, stop: int, after: int) -> int:
         return written
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_frames(tmp_path):
     for after in (50, 100, 150, 200, 250, 300):
         written = write_and_stop(tmp_path / 'a', signal.SIGINT, after)

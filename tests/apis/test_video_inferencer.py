@@ -106,6 +106,7 @@ def assert_equals_test(results, samples):
     assert sum(len(pred) for pred in by_path.values()) == len(samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('extra', ['', CAUSAL], ids=['middle', 'causal'])
 def test_equals_the_runners_test(tiny_model, clip_folder, clip_labels, tmp_path, extra):
     stride = "\nval_dataloader['dataset'].update(stride=2)\ntest_dataloader = val_dataloader\n"
@@ -116,6 +117,7 @@ def test_equals_the_runners_test(tiny_model, clip_folder, clip_labels, tmp_path,
     assert_equals_test(list(inferencer(clip_folder, clip_labels)), samples)
 
 
+@pytest.mark.slow
 def test_equals_the_runners_test_on_the_real_clip(tiny_model, real_data, tmp_path):
     root = real_data / 'posetrack_clip'
     config, checkpoint = tiny_model()
@@ -163,6 +165,7 @@ def test_clips_of_a_dataset_with_another_key_frame(tiny_model):
         VideoPoseInferencer(config, checkpoint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('batch_size', [1, 3, 64])
 def test_batch_size_does_not_matter(tiny_model, batch_size):
     frames, boxes = noise_frames(5), moving_boxes(5)
@@ -304,6 +307,7 @@ def test_frames_without_persons(tiny_model):
         assert results[2].data_sample.pred_instances.causal_tokens.shape == (1, 15, 1)
 
 
+@pytest.mark.slow
 def test_sixty_persons(tiny_model):
     rng = np.random.default_rng(1)
     corners = rng.uniform(0, 60, (60, 2))
@@ -336,6 +340,7 @@ def test_no_frame(tiny_model):
         list(VideoPoseInferencer(*tiny_model())([]))
 
 
+@pytest.mark.slow
 def test_a_person_leaves_and_returns(tiny_model):
     boxes = one_box(8)
     del boxes[3], boxes[4]
@@ -563,6 +568,7 @@ def test_plain_dicts(tiny_model, clip_folder, clip_labels):
             assert values['track_id'] == pred.track_ids[person]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('crops', ['key_frame', 'track'])
 def test_no_more_frames_are_held_than_clip_and_batch_need(tiny_model, crops):
     alive, most = weakref.WeakSet(), 0

@@ -190,6 +190,7 @@ def write_and_stop(path: Path, audio_from: str, stop: int, after: int) -> tuple[
         return written, process.stderr.read()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_file_that_plays(tmp_path):
     sound = make_video(tmp_path / 'a.mp4', noise_frames(200), audio_codec='aac')
     path = tmp_path / 'out.mp4'
@@ -204,6 +205,7 @@ def test_ctrl_c_leaves_a_file_that_plays(tmp_path):
             assert container.streams.video[0].frames == len(frames)  # a plain file: it knows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
 def test_kill_leaves_what_was_done_a_few_seconds_before(tmp_path, suffix):
     if suffix == 'mp4' and av.library_versions['libavformat'] < (62, 12):

@@ -73,6 +73,7 @@ def test_what_is_done_is_not_done_again(tmp_path) -> None:
     assert len(os.listdir(tmp_path / 'out/b')) == len(os.listdir(tmp_path / 'out/c')) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_half_folder(tmp_path) -> None:
     write_video(tmp_path / 'videos/a.mp4', 2)
     write_video(tmp_path / 'videos/b.mp4', 300, (640, 480))

@@ -413,6 +413,7 @@ def test_distinct_frames(release, tmp_path) -> None:
     assert f'1 clips repeat frames, which are left out: {name} (3)' in '\n'.join(report.lines())
 
 
+@pytest.mark.slow
 def test_the_command_and_the_dataset(release, tmp_path) -> None:
     """What the command prints is what the dataset needs."""
     command = [sys.executable, TOOL, release, '--out', tmp_path / 'out']

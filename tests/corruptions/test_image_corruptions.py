@@ -63,6 +63,7 @@ def test_damage_rises_with_severity(frames, corruption):
         assert all(low < high for low, high in zip(damages, damages[1:])), damages
 
 
+@pytest.mark.slow
 def test_damage_rises_on_real_frames(real_data):
     paths = sorted(real_data.glob('posetrack_clip/**/*.jpg'))
     frame = cv2.imread(str(paths[20]))

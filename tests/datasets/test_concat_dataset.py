@@ -35,6 +35,7 @@ def parts(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_releases_of_posetrack_can_be_mixed(parts):
     data = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
     assert isinstance(data, MMEngineConcatDataset)
@@ -44,6 +45,7 @@ def test_releases_of_posetrack_can_be_mixed(parts):
     assert sorted(order) == list(range(6))
 
 
+@pytest.mark.slow
 def test_wrapped_and_lazy_parts(parts):
     wrapped = [dict(type='RepeatDataset', dataset=part, times=2) for part in parts]
     data = DATASETS.build(dict(type='ConcatDataset', datasets=wrapped, lazy_init=True))

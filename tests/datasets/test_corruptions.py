@@ -74,6 +74,7 @@ def test_key_corrupts_the_key_frame_only(synthetic_root):
     assert copies > len(dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('corruption', IMAGE_CORRUPTIONS)
 def test_single_images_look_like_the_key_frames_of_clips(synthetic_root, corruption):
     image = build(synthetic_root, [dict(type='LoadImage'), corrupt(corruption=corruption)])[0]
@@ -175,6 +176,7 @@ def test_dropped_frames_are_those_of_the_sequence(synthetic_root, severity):
         assert results['frame_valid'].tolist() == valid.tolist()
 
 
+@pytest.mark.slow
 def test_dropping_all_frames_repeats_the_key_frame(synthetic_root):
     drop = dict(type='CorruptNeighbors', corruption='frame_drop', severity=5)
     dropped = build(synthetic_root, [drop] + LOAD + CROP)

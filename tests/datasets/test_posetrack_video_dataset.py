@@ -211,6 +211,7 @@ def test_merged_file(root, tmp_path):
         np.testing.assert_array_equal(a['keypoints'], b['keypoints'])
 
 
+@pytest.mark.slow
 def test_sample_interval_and_indices(root):
     ids = [frame['img_id'] for frame in dataset(root)]
     every_second = [i for i in ids if i % 2 == 0]
@@ -218,6 +219,7 @@ def test_sample_interval_and_indices(root):
     assert len(dataset(root, indices=3)) == 3
 
 
+@pytest.mark.slow
 def test_mmposes_image_id_order_and_boxes(real_data, tmp_path, monkeypatch):
     """Against MMPose's own PoseTrack18 dataset on its own sample file."""
     folder = (real_data / 'posetrack18_mini').absolute()
@@ -349,6 +351,7 @@ def test_detections_of_labeled_frames_become_samples(root):
         assert meta['frame_paths'][1] == meta['img_path']
 
 
+@pytest.mark.slow
 def test_detections_in_the_three_formats_are_the_same_samples(root):
     records = detections_for(root)
     videos = read_videos(root / 'annotations/train')
@@ -492,6 +495,7 @@ def train_data(root):
     return dataset(root, stride=2, random_neighbors=True, pipeline=TRAIN_PIPELINE)
 
 
+@pytest.mark.slow
 def test_samples_do_not_depend_on_workers_order_or_earlier_draws(train_data):
     alone = fingerprints(train_data, 0)
     np.random.rand(17)
@@ -820,6 +824,7 @@ def test_truncated_image_stops_the_loader_with_file_and_video(root, num_workers)
         next(iter(loader))
 
 
+@pytest.mark.slow
 def test_frame_deleted_after_start(root):
     data = dataset(root, pipeline=TRAIN_PIPELINE)
     os.remove(root / 'images/train/000001_a/000002.jpg')
@@ -846,6 +851,7 @@ def test_a_pipeline_that_returns_none_is_an_error_not_a_thousand_tries(root):
 # ---- real frames -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_real_clip(real_data):
     folder = real_data / 'posetrack_clip'
     train = dataset(folder, pipeline=TRAIN_PIPELINE)

@@ -363,6 +363,7 @@ def epoch_of(data, order, num_workers) -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_key_frames_of_a_dataset(root):
     data = dataset(root)
     found = key_frames(data)
@@ -377,6 +378,7 @@ def test_key_frames_of_a_dataset(root):
         GroupedFrameSampler(RepeatDataset(data, times=2), seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_workers', [0, 2])
 @pytest.mark.parametrize('kwargs', [{}, dict(stride=2, random_neighbors=True)])
 def test_same_samples_from_fewer_reads(root, reads, num_workers, kwargs):
@@ -402,6 +404,7 @@ def test_same_samples_from_fewer_reads(root, reads, num_workers, kwargs):
         assert 0 < cache.num_bytes <= cache.max_bytes
 
 
+@pytest.mark.slow
 def test_same_pixels_on_real_frames(real_data):
     root = real_data / 'posetrack_clip'
     plain, cached = dataset(root), dataset(root, 50, 'ClipRandomFlip')

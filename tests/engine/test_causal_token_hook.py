@@ -55,6 +55,7 @@ def tensorboard_images(runner: Runner) -> dict[str, dict[int, np.ndarray]]:
     }
 
 
+@pytest.mark.slow
 def test_pictures_of_every_validation_arrive_and_the_model_stays_as_it_was(train):
     runner = train('hook', "interval=2, max_samples=2, joint='nose', score_thr=0.0")
     iterations = len(runner.train_dataloader)

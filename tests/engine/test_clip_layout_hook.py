@@ -64,12 +64,14 @@ CONTRADICTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('extra', CONTRADICTIONS)
 def test_contradictions_name_both_keys(tiny_config, synthetic_root, extra):
     with pytest.raises(ValueError, match=CONTRADICTIONS[extra]):
         runner(tiny_config, synthetic_root, extra + '\n').train()
 
 
+@pytest.mark.slow
 def test_tests_are_checked_too(tiny_config, synthetic_root):
     extra = (
         'test_dataloader = dict(val_dataloader)\n'
@@ -79,6 +81,7 @@ def test_tests_are_checked_too(tiny_config, synthetic_root):
         runner(tiny_config, synthetic_root, extra).test()
 
 
+@pytest.mark.slow
 def test_clips_without_future_frames(tiny_config, synthetic_root):
     extra = "model['method']['key_index'] = 2\n"
     for loader in ('train', 'val'):
@@ -88,6 +91,7 @@ def test_clips_without_future_frames(tiny_config, synthetic_root):
     assert made.train_dataloader.dataset[0]['data_samples'].key_index == 2
 
 
+@pytest.mark.slow
 def test_one_frame_in_training_and_three_in_tests(tiny_config, synthetic_root):
     extra = (
         "model['method'] = dict(_delete_=True, type='StackedFrames')\n"
@@ -99,6 +103,7 @@ def test_one_frame_in_training_and_three_in_tests(tiny_config, synthetic_root):
     assert made.val_dataloader.dataset.num_frames == 3
 
 
+@pytest.mark.slow
 def test_datasets_built_without_a_runner_fit_too(synthetic_root):
     config = Config.fromfile(config_path('cmpose/cmpose_tiny.py'))
     config.train_dataloader.dataset.update(data_root=str(synthetic_root))

@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 from mmengine import Config
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
@@ -36,6 +37,7 @@ def draws(seed: int, epoch: int) -> tuple:
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
+@pytest.mark.slow
 def test_draws_depend_on_seed_and_epoch_only():
     first = draws(0, 3)
     torch.rand(100)
@@ -61,6 +63,7 @@ def test_wrapped_datasets_learn_the_epoch():
     assert [leaf.epoch for leaf in leaves] == [(2, 5)] * 3
 
 
+@pytest.mark.slow
 def test_runner_gives_every_epoch_other_samples(tiny_config, synthetic_root):
     """In the real runner, with a persistent worker: epochs differ, a second run repeats them."""
 

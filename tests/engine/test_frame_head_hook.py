@@ -118,6 +118,7 @@ def run(tiny_config, root, tmp_path, meta, extra='', load=True):
     return runner.model.frame_head.state_dict(), given
 
 
+@pytest.mark.slow
 def test_training_starts_with_the_single_frame_head_and_keeps_it(
     tiny_config, synthetic_root, tmp_path
 ):
@@ -131,6 +132,7 @@ def test_training_starts_with_the_single_frame_head_and_keeps_it(
         assert torch.equal(value, expected), name
 
 
+@pytest.mark.slow
 def test_published_models_lack_two_joints(tiny_config, synthetic_root, tmp_path):
     with pytest.raises(ValueError, match='has no joint head_bottom, head_top'):
         run(tiny_config, synthetic_root, tmp_path, dict(keypoint_id2name=COCO['keypoint_id2name']))
@@ -142,6 +144,7 @@ def test_published_models_lack_two_joints(tiny_config, synthetic_root, tmp_path)
         assert torch.equal(row, given['final_layer.weight'][COCO_JOINTS.index(joint)])
 
 
+@pytest.mark.slow
 def test_a_frozen_frame_head_needs_a_start(tiny_config, synthetic_root, tmp_path):
     meta = dict(keypoint_id2name=dict(enumerate(JOINT_NAMES)))
     with pytest.raises(ValueError, match=r'model.frame_head is frozen, but nothing is loaded'):

@@ -58,6 +58,7 @@ class Recorder:
         return self.corrupt(tokens, seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_in_the_runner(tiny_config, synthetic_root, by_epoch):
     """Also where all of the training is one epoch."""

@@ -17,6 +17,7 @@ class FakeRunner:
         self.train_dataloader = loader
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('batch_size, num_workers', [(3, 0), (1, 2)])
 def test_runner_fits_the_sampler_to_the_loader(
     tiny_config, synthetic_root, batch_size, num_workers

@@ -491,6 +491,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp('files')
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_videos=st.integers(1, 3),
@@ -517,6 +518,7 @@ def test_equals_the_slow_reference(
         np.testing.assert_allclose(found, expected[name], rtol=0, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1))
 def test_per_video_results_are_those_of_the_videos_alone(folder, seed) -> None:
     gt, pred = random_files(random.Random(seed), 3, distinct=False)
@@ -533,6 +535,7 @@ def test_per_video_results_are_those_of_the_videos_alone(folder, seed) -> None:
 # ----------------------------------------------------------------------------- invariances
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1), constant=st.sampled_from([1.0, -8.0, 1024.0]))
 def test_adding_a_constant_to_the_scores_changes_nothing(folder, seed, constant) -> None:
     gt, pred = random_files(random.Random(seed), 2, distinct=False)
@@ -543,6 +546,7 @@ def test_adding_a_constant_to_the_scores_changes_nothing(folder, seed, constant)
     np.testing.assert_array_equal(evaluate(folder, gt, pred).ap, before.ap)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1))
 def test_permuting_the_videos_changes_nothing(folder, seed) -> None:
     rng = random.Random(seed)

@@ -442,6 +442,7 @@ def test_missing_paths_and_unwritable_output(files, run) -> None:
     assert status == 1 and 'r.json' in err
 
 
+@pytest.mark.slow
 def test_as_a_command(files) -> None:
     env = {**os.environ, 'PYTHONPATH': str(TOOL.parents[1]), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, str(TOOL)]

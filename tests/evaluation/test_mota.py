@@ -266,6 +266,7 @@ def counts_of(folder: Path, gt: dict, pred: dict, compat) -> tuple[dict, MotaRes
     return dict(zip(ORDER_15, counts.T.tolist())), result
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_videos=st.integers(1, 3),
@@ -283,6 +284,7 @@ def test_equals_the_slow_reference(folder, seed, num_videos, compat) -> None:
             assert np.isnan(mota)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('compat', [None, 'poseval'])
 @pytest.mark.parametrize('make', [random_tracks, crowded_tracks])
 def test_equals_py_motmetrics(folder, make, compat) -> None:

@@ -247,6 +247,7 @@ def random_files(rng: random.Random, num_videos: int = 3) -> tuple[dict, dict]:
     return gt, pred
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), norm=st.sampled_from(list(PCK_NORMS)), visible=st.booleans())
 def test_equals_the_slow_reference(tmp_path_factory, seed, norm, visible) -> None:
     folder = tmp_path_factory.mktemp('files')

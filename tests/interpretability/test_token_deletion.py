@@ -90,6 +90,7 @@ def slow_predict(model, features):
     return points * np.array([95 / 96, 127 / 128])  # of a decoder that has 0 to 96 and 0 to 128
 
 
+@pytest.mark.slow
 def test_predictions_and_labels_have_the_same_pixels(model_and_data):
     """Heatmaps of the labels, decoded: nothing moves, and all is found where it is."""
     model, data, labels = model_and_data
@@ -189,6 +190,7 @@ def randomly_selected(fte, tokens, similarity, generator):
     return restored.transpose(1, 2).reshape(len(tokens), -1, 8, 6), cells.tolist()
 
 
+@pytest.mark.slow
 def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, monkeypatch):
     """All deletions and the selection of another clip, sample by sample, without chance."""
     model, data, labels = model_and_data
@@ -271,6 +273,7 @@ def test_deletion_of_all_cells_leaves_a_flat_map(model_and_data):
     assert everything.flatten(2).std(dim=2).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_draws(model_and_data):
     model, data, labels = model_and_data
     first, second, other = (

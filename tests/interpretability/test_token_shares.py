@@ -39,6 +39,7 @@ def slow_bone_distance(point, start, end):
     return min(math.dist(point, start + t * (end - start)) for t in np.linspace(0, 1, 2001))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(3))
 def test_regions(seed):
     joints, labeled, head_size = clip(seed)

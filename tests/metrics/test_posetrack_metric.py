@@ -14,7 +14,6 @@ import mmpose
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing
 from label_files import HEAD, ORDER_15, ORDER_17, annolist, coco, merged, person, write
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import DefaultSampler
@@ -26,6 +25,7 @@ from mmpose.evaluation.functional import oks_nms
 from mmpose.evaluation.metrics import posetrack18_metric
 from mmpose.registry import DATASETS, METRICS
 from mmpose.structures import PoseDataSample
+from processes import start_processes
 
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
 from cmpose_mm.evaluation import PROTOCOLS, evaluate_files
@@ -602,7 +602,7 @@ def test_two_processes_lose_and_repeat_nothing(tmp_path) -> None:
         write(tmp_path / 'labels' / f'{name}.json', data)
     every = make_samples(files)
     assert {len(every) % 2, (len(every) - 1) % 2} == {0, 1}  # divides once, and once not
-    torch.multiprocessing.spawn(evaluate_on_a_rank, (2, str(tmp_path)), nprocs=2)
+    start_processes(evaluate_on_a_rank, (2, str(tmp_path)), 2)
     first, second = (json.loads((tmp_path / f'rank{r}.json').read_text()) for r in (0, 1))
     assert first == second
     for case, result in first.items():

@@ -147,6 +147,7 @@ def test_every_parameter_learns():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in ours.method.parameters())
 
 
+@pytest.mark.slow
 def test_they_are_plain_torch():
     script = (
         'import sys; sys.modules.update(mmpose=None, mmcv=None, mmengine=None)\n'

@@ -57,6 +57,7 @@ def assert_equal(found, expected):
 FTES = [dict(), dict(selection='union', normalize_merge=False), dict(causal_only=True)]
 
 
+@pytest.mark.slow
 @needs_compile
 @pytest.mark.parametrize('size, fte', [*((tiny, fte) for fte in FTES), (real, {})])
 def test_compile_in_one_graph(size, fte):
@@ -84,6 +85,7 @@ def test_compile_to_machine_code():
         )
 
 
+@pytest.mark.slow
 @needs_export
 @pytest.mark.parametrize('size, fte', [*((tiny, fte) for fte in FTES), (real, {})])
 def test_export_with_any_batch(size, fte):
@@ -96,6 +98,7 @@ def test_export_with_any_batch(size, fte):
             assert_equal(program.module()(other), model(other))
 
 
+@pytest.mark.slow
 @needs_export
 def test_the_auxiliary_tasks_are_not_exported():
     with_tasks, clips = tiny()

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
+from processes import start_processes
 from tiny_models import clip_samples, randomize
 
 from cmpose_mm import config_path
@@ -179,7 +179,7 @@ def _two_processes(rank: int, folder: str) -> None:
 def gradients_of_two(tmp_path_factory) -> dict:
     """Of every method, the gradients that two gloo processes agree on, with half a batch each."""
     folder = str(tmp_path_factory.mktemp('gloo'))
-    torch.multiprocessing.spawn(_two_processes, (folder,), nprocs=2)
+    start_processes(_two_processes, (folder,), 2)
     return torch.load(f'{folder}/gradients.pth', weights_only=True)
 
 
@@ -285,6 +285,7 @@ class Heatmaps(torch.nn.Module):
         return self.model(clips, None, mode='tensor')
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(TORCH < (2, 6), reason='torch.compile without graph breaks needs torch >= 2.6')
 @every_method
 def test_compiles_in_one_graph(name):
@@ -318,6 +319,7 @@ def saved_models(tmp_path_factory):
     return save
 
 
+@pytest.mark.slow
 @every_method
 def test_onnx_computes_the_same(name, saved_models, tmp_path):
     pytest.importorskip('onnxruntime')
@@ -329,6 +331,7 @@ def test_onnx_computes_the_same(name, saved_models, tmp_path):
     assert largest_difference(model, tmp_path / 'model.onnx', batch_sizes=(1, 3)) < 1e-4
 
 
+@pytest.mark.slow
 @every_method
 def test_torch_export_computes_the_same(name, saved_models, tmp_path):
     from cmpose_mm.apis.export import export_torch, largest_difference
@@ -367,6 +370,7 @@ def test_track_crops_of_a_still_person_are_the_clips(name, saved_models):
         assert np.quantile(np.abs(a.keypoints - b.keypoints), 0.9) < 0.01
 
 
+@pytest.mark.slow
 @every_method
 def test_five_frames_on_a_video_of_two(name, saved_models):
     from cmpose_mm.apis import VideoPoseInferencer

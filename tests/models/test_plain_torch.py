@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import sys
 sys.modules.update(mmpose=None, mmcv=None, mmengine=None, mmdet=None, mmpretrain=None)
@@ -13,6 +15,7 @@ assert out.key_features.shape == (2, 16, 8, 6) and len(out.losses) == 2
 """
 
 
+@pytest.mark.slow
 def test_the_mathematics_needs_torch_alone():
     result = subprocess.run([sys.executable, '-c', SCRIPT], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

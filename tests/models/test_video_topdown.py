@@ -73,6 +73,7 @@ def test_losses_start_as_those_of_the_single_frame_model():
     torch.testing.assert_close(losses['loss_kpt'], expected['loss_kpt'], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_seeds_come_from_the_samples():
     model = tiny_model().train()
     samples = clip_samples(tiny_config(), 2)
@@ -265,6 +266,7 @@ BACKBONES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', BACKBONES)
 def test_backbones_that_give_a_feature_map(name):
     backbone, neck, channels, cells = BACKBONES[name]

@@ -266,6 +266,7 @@ def shot_noise_by_hand(config, checkpoint):
     return Runner.from_cfg(cfg).test()['posetrack18/AP']
 
 
+@pytest.mark.slow
 def test_results_of_an_earlier_version_count(clip_model, tmp_path):
     """They have the mode of late and lost frames in another spelling."""
     plan = planned_runs(['frame_drop'], [1, 2], ['key'], num_frames=3)
@@ -286,6 +287,7 @@ def test_old_place():
     assert old is run_benchmark
 
 
+@pytest.mark.slow
 def test_a_severity_given_twice_counts_once(clip_model, tmp_path):
     rng = random.Random(3)
     plan = planned_runs(['shot_noise'], [1, 4], ['key'], num_frames=3)
@@ -309,6 +311,7 @@ def painted_over(shape, severity, **where):
     return (drawn[0] == drawn[1]).all(-1)
 
 
+@pytest.mark.slow
 def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
     (video,) = read_videos(Path(root, 'annotations', 'val'))
     run, changed = Run('moving_occluders', 4, 'key'), {}
@@ -366,6 +369,7 @@ def test_config_that_can_not_serve(clip_model, options, message):
         prepare(*clip_model, cfg_options=options)
 
 
+@pytest.mark.slow
 def test_results_of_another_test(clip_model, tmp_path):
     settings = prepare(*clip_model).settings
     out = tmp_path / 'out.json'
@@ -382,6 +386,7 @@ def test_results_of_another_test(clip_model, tmp_path):
     assert before == '[]'
 
 
+@pytest.mark.slow
 def test_tool_says_what_is_wrong_in_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, str(TOOL), 'config.py', str(tmp_path / 'no.pth')],

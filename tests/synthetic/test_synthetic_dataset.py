@@ -194,6 +194,7 @@ def test_difficulty_out_of_range(dials, message):
         Difficulty(**dials)
 
 
+@pytest.mark.slow
 def test_command(tmp_path):
     command = [sys.executable, str(ROOT / 'tools/make_synthetic_posetrack.py'), str(tmp_path / 'd')]
     command += '--train 1 --val 1 --frames 1 --size 96 64 --workers 1'.split()
@@ -231,6 +232,7 @@ def test_train_and_val_share_no_appearance_and_no_motion():
     assert not seen['train'] & seen['val']
 
 
+@pytest.mark.slow
 def test_zoom_is_a_factor_on_the_focal_length():
     def focals(zoom):
         settings = Settings(videos={'train': 40}, difficulty=Difficulty(zoom=zoom))
@@ -470,6 +472,7 @@ def owner_share(difficulty: Difficulty, owner: int) -> float:
     return float(np.mean(shares))
 
 
+@pytest.mark.slow
 def test_occluder_coverage_dial():
     assert owner_share(Difficulty(occluder_coverage=0.0), OCCLUDER) == 0
     some = owner_share(Difficulty(occluder_coverage=0.05, moving_occluders=0.0), OCCLUDER)
@@ -580,6 +583,7 @@ def test_motion_blur_smears_what_moves():
     assert (blurred[outside] > 40).sum() > (sharp[outside] > 40).sum() + 50
 
 
+@pytest.mark.slow
 def test_crossing_people_meet():
     def distance(crossing: float) -> float:
         settings = Settings(

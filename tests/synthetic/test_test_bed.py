@@ -53,6 +53,7 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_labels_of_the_first_videos_are_those_published(piece):
     assert not differences(piece, {'annotations': PIECE_SHA256['annotations']})
 
@@ -105,6 +106,7 @@ def test_differences_names_the_folder(piece, tmp_path):
     assert ('another OpenCV' in images) == (cv2.__version__ not in OPENCV_VERSIONS)
 
 
+@pytest.mark.slow
 def test_splits_differ_in_what_they_are_named_for():
     scenes = {s: [video_scene(TEST_BED, s, index) for index in range(8)] for s in SPLITS}
     covered = {
@@ -127,6 +129,7 @@ def test_training_videos_take_the_difficulties_in_turn():
     assert [scene.shutter > 0 for scene in scenes] == [False, False, True, False] * 2
 
 
+@pytest.mark.slow
 def test_command_checks_and_writes_nothing_with_verify(piece, tmp_path):
     done = run(piece, '--test-bed', '--verify')
     assert done.returncode == 1  # a piece is not the whole

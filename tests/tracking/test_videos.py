@@ -60,6 +60,7 @@ def test_rendered_persons_get_their_ids_back(synthetic_root) -> None:
     assert all((f.track_ids == -1).all() for v in before for f in v.frames)  # input untouched
 
 
+@pytest.mark.slow
 def test_persons_who_cross_get_their_ids_back(tmp_path) -> None:
     settings = Settings(
         {'val': 2}, frames=30, height=120, width=160, difficulty=Difficulty((3, 5), crossing=1)
@@ -203,6 +204,7 @@ def test_defaults_of_the_command_are_those_of_the_tracker() -> None:
         assert f'(default: {value})' in text
 
 
+@pytest.mark.slow
 def test_benchmark_prints_its_tables(synthetic_root) -> None:
     labels = Path(synthetic_root) / 'annotations' / 'train'
     options = ['--seeds', '1', '--videos', '1', '--frames', '4', '--labels', str(labels)]

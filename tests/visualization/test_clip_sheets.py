@@ -139,6 +139,7 @@ def test_a_pipeline_without_packing_is_an_error(make_config):
         labeled_dataset(config, 'train')
 
 
+@pytest.mark.slow
 def test_browse_clips_command(make_config, tmp_path, monkeypatch, capsys):
     config = tmp_path / 'config.py'
     make_config().dump(str(config))

@@ -36,6 +36,7 @@ def test_pictures_are_the_corrupted_frames(frame):
             assert np.array_equal(picture, expected)
 
 
+@pytest.mark.slow
 def test_command(frame, tmp_path):
     out = tmp_path / 'sheet.png'
     command = [sys.executable, str(TOOL), str(frame), '--out', str(out), '--height', '60']

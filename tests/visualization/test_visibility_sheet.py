@@ -69,6 +69,7 @@ def test_joints_have_the_color_of_their_visibility(root):
             assert abs(int(sheet[y + 30, x, 0]) - 128) < 3
 
 
+@pytest.mark.slow
 def test_command(root):
     command = [sys.executable, str(ROOT / 'tools/draw_visibility.py'), str(root)]
     done = subprocess.run(
