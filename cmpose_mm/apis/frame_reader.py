@@ -198,19 +198,26 @@ def _read_video(path: str) -> Iterator[tuple[np.ndarray, float | None, None]]:
         stream = _video_stream(container, path)
         stream.thread_type = 'AUTO'
         start = start_time(container)
-        for packet in _read_packets(container, stream, tally):
-            try:
-                frames = stream.decode(packet)
-            except av.error.FFmpegError:
-                tally.num_broken += 1
-                continue
-            for frame in frames:
-                if frame.is_corrupt:  # parts of it are missing, and were made up
+        try:
+            for packet in _read_packets(container, stream, tally):
+                try:
+                    frames = stream.decode(packet)
+                except av.error.FFmpegError:
                     tally.num_broken += 1
                     continue
-                tally.num_frames += 1
-                time = None if frame.pts is None else float(frame.pts * stream.time_base) - start
-                yield _upright(frame), time, None
+                for frame in frames:
+                    if frame.is_corrupt:  # parts of it are missing, and were made up
+                        tally.num_broken += 1
+                        continue
+                    tally.num_frames += 1
+                    pts = frame.pts
+                    time = None if pts is None else float(pts * stream.time_base) - start
+                    yield _upright(frame), time, None
+        finally:
+            # Waits for the decoder's threads without holding Python's lock. PyAV holds it when it
+            # frees the decoder; a thread that logs needs it (older torchvision switches logging
+            # on), and both would wait forever.
+            stream.codec_context.flush_buffers()
         problem = _describe_loss(container, stream, tally)
     if tally.num_frames == 0:
         raise ValueError(f'{path}: none of its frames can be decoded, expected at least one.')

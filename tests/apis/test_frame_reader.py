@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -260,6 +261,30 @@ def test_leaving_early_closes_the_file(tmp_path):
             if frame.number == 2:
                 break
     assert len(os.listdir('/proc/self/fd')) <= before + 1
+
+
+def _leave_early_while_ffmpeg_logs(path):
+    import av
+
+    av.logging.set_level(av.logging.TRACE)  # importing torchvision 0.16 sets ERROR: rarer
+    for _ in range(600):
+        for frame in open_frames(path):
+            if frame.number == 2:
+                break
+
+
+@pytest.mark.slow
+def test_leaving_early_while_ffmpeg_logs(tmp_path):
+    """A decoder's thread that logs waits for Python's lock, and nobody may wait for it then."""
+    path = make_video(tmp_path / 'a.mp4', noise_frames(40))
+    process = multiprocessing.get_context('spawn').Process(
+        target=_leave_early_while_ffmpeg_logs, args=(path,)
+    )
+    process.start()
+    process.join(120)
+    ended = process.exitcode
+    process.kill()
+    assert ended == 0
 
 
 # --------------------------------------------------------------------------- damaged and wrong

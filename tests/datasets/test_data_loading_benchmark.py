@@ -49,7 +49,7 @@ def test_simulated_decodes(benchmark):
 
 @pytest.mark.slow
 def test_profile():
-    small = '--profile --videos 8 --sizes 960x540 --persons 2'
+    small = '--profile --videos 8 --sizes 320x180 --persons 2'
     result = subprocess.run(
         [sys.executable, str(BENCHMARK), *small.split()], capture_output=True, text=True
     )
