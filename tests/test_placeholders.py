@@ -95,7 +95,7 @@ result['specs'] = [importlib.util.find_spec(name) is not None for name in names]
 
 def test_mmpose_imports_even_after_it_failed(light):
     assert 'xtcocotools' in light['first']
-    assert light['said'] == []
+    assert [text for text in light['said'] if 'pkg_resources' not in text] == []  # of mmengine
 
 
 def test_missing_packages_stay_absent(light):
@@ -392,7 +392,9 @@ def test_mmpretrain_beside_a_transformers_that_is_too_new(tmp_path):
     """Its multimodal models are left out; backbones can be built."""
     package, info = tmp_path / 'transformers', tmp_path / 'transformers-5.17.0.dist-info'
     package.mkdir(), info.mkdir()
-    (package / '__init__.py').touch()
+    # torch 2.1's compiler patches this class of any transformers that is installed.
+    (package / '__init__.py').write_text('from . import configuration_utils\n')
+    (package / 'configuration_utils.py').write_text('class PretrainedConfig:\n    pass\n')
     (package / 'activations.py').write_text('ACT2FN = {}\n')
     (package / 'modeling_utils.py').write_text('class PreTrainedModel:\n    pass\n')
     (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: transformers\nVersion: 5.17.0\n')

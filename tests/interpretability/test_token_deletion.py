@@ -56,6 +56,13 @@ def test_selected_cells():
     assert selected.int().tolist() == [[[0, 1, 0, 1, 0], [1, 0, 0, 1, 0]]]
 
 
+needs_equal_rounding = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 5),
+    reason="an untrained model's maxima are flat where the decoder cuts them off; torch before 2.5 "
+    'rounds a batch of maps and one map differently',
+)
+
+
 @pytest.fixture
 def model_and_data(tiny_config, synthetic_root):
     """A tiny CM-Pose with random weights, its test data and labels."""
@@ -114,6 +121,7 @@ def slow_delete(features, cells):
     return out
 
 
+@needs_equal_rounding
 def test_measures_against_a_loop(model_and_data):
     """All that is not random, sample by sample; one joint at a time; in pixels of the image."""
     model, data, labels = model_and_data
@@ -190,6 +198,7 @@ def randomly_selected(fte, tokens, similarity, generator):
     return restored.transpose(1, 2).reshape(len(tokens), -1, 8, 6), cells.tolist()
 
 
+@needs_equal_rounding
 @pytest.mark.slow
 def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, monkeypatch):
     """All deletions and the selection of another clip, sample by sample, without chance."""
