@@ -3,10 +3,11 @@
 from .attention import SpatialAttention, TemporalAttention
 from .gaussian_information import gaussian_mi, require_samples, standardize
 from .key_aggregation import KeyAggregation
-from .modulated_deform import DEFORM_BACKENDS, ModulatedDeform
+from .modulated_deform import DEFORM_BACKENDS, ModulatedDeform, StillConv, offset_groups
 from .prediction_divergence import prediction_kl
 from .process_sums import num_processes, sum_over_processes
 from .residual_chain import ResidualChain
+from .stage_maps import StageMaps, check_maps, resample
 from .stateless_random import draw_seeds, hash_rows, standard_normals
 from .token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from .token_gathering import gather_tokens
@@ -19,7 +20,10 @@ __all__ = [
     'ModulatedDeform',
     'ResidualChain',
     'SpatialAttention',
+    'StageMaps',
+    'StillConv',
     'TemporalAttention',
+    'check_maps',
     'cluster_tokens',
     'draw_seeds',
     'gather_tokens',
@@ -27,8 +31,10 @@ __all__ = [
     'hash_rows',
     'merge_tokens',
     'num_processes',
+    'offset_groups',
     'prediction_kl',
     'require_samples',
+    'resample',
     'restore_tokens',
     'select_exclusive',
     'select_union',

@@ -20,12 +20,15 @@ samples.
 _SMALLEST_VARIANCE = 1e-6
 
 
-def require_samples(num_samples: int, num_channels: int, remedy: str = 'more samples') -> None:
+def require_samples(
+    num_samples: int, num_channels: int, what: str = 'gaussian_mi', remedy: str = 'more samples'
+) -> None:
     """Checks that the samples of all processes suffice for a covariance.
 
     Args:
         num_samples: M of one process; all are assumed to have as many.
         num_channels: channels of the joint covariance.
+        what: who needs them, for the message.
         remedy: what to change, for the message.
 
     Raises:
@@ -34,8 +37,8 @@ def require_samples(num_samples: int, num_channels: int, remedy: str = 'more sam
     found, needed = num_samples * num_processes(), SAMPLES_PER_CHANNEL * num_channels
     if found < needed:
         raise ValueError(
-            f'covariances of {num_channels} channels from {found} samples (cells of the batch), '
-            f'expected at least {needed}: {remedy}'
+            f'{what}: covariances of {num_channels} channels from {found} samples (cells of the '
+            f'batch), expected at least {needed}: {remedy}'
         )
 
 

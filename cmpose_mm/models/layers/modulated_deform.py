@@ -156,6 +156,23 @@ class ModulatedDeform(nn.Module):
         return out, mask
 
 
+class StillConv(nn.Module):
+    """Plain 3x3 convolution with the interface of `ModulatedDeform`, for ablations.
+
+    Args:
+        channels: C of input and output.
+        dilation: distance of the taps, in cells.
+    """
+
+    def __init__(self, channels: int, dilation: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None]:
+        """Convolves x (B, C, h, w); the condition is not used, and there are no weights."""
+        return self.conv(x), None
+
+
 def _exporting() -> bool:
     """Whether torch is exporting or compiling the model as a whole."""
     if torch.onnx.is_in_onnx_export():
