@@ -136,7 +136,7 @@ def gaussian_mi(x, y, given=None, noise=0.0, unit_variance=False):
         samples = np.concatenate(parts, axis=1)
         matrix = covariance(samples)
         if unit_variance:
-            deviations = np.sqrt(np.diag(matrix))
+            deviations = np.sqrt(np.diag(matrix) + 1e-6)  # as the layer says
             matrix = matrix / deviations / deviations[:, None]
         return 0.5 * log_det(matrix + noise**2 * np.eye(len(matrix)))
 

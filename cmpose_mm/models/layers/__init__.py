@@ -7,7 +7,7 @@ from .modulated_deform import DEFORM_BACKENDS, ModulatedDeform, StillConv, offse
 from .prediction_divergence import prediction_kl
 from .process_sums import num_processes, sum_over_processes
 from .residual_chain import ResidualChain
-from .stage_maps import StageMaps, check_maps, resample
+from .stage_maps import StageMaps, cell_lengths, check_maps, resample
 from .stateless_random import draw_seeds, hash_rows, standard_normals
 from .token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from .token_gathering import gather_tokens
@@ -23,6 +23,7 @@ __all__ = [
     'StageMaps',
     'StillConv',
     'TemporalAttention',
+    'cell_lengths',
     'check_maps',
     'cluster_tokens',
     'draw_seeds',

@@ -117,7 +117,8 @@ def gaussian_mi(
         y: (M, B), the same samples.
         given: (M, G), the condition; None for none.
         noise: standard deviation of the noise that is added to each channel.
-        unit_variance: divide each channel by its standard deviation first. Unlike the division of
+        unit_variance: divide each channel by its standard deviation first (1e-6 is added to the
+            variance, for channels that are constant). Unlike the division of
             the samples, this is right over several processes with gradients, too.
 
     Returns:

@@ -40,6 +40,11 @@ def resample(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, (height, width), mode='bilinear', align_corners=False)
 
 
+def cell_lengths(x: Tensor) -> Tensor:
+    """Euclidean length over the channels of (B, C, h, w), as (B, h * w) without gradient."""
+    return x.detach().float().square().sum(1).sqrt().flatten(1)
+
+
 class StageMaps(nn.Module):
     """Chosen maps of all frames, with C channels on the grid of one of them.
 

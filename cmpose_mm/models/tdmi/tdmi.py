@@ -23,6 +23,7 @@ from cmpose_mm.models.layers import (
     ResidualChain,
     StageMaps,
     StillConv,
+    cell_lengths,
     check_maps,
     gaussian_mi,
     offset_groups,
@@ -237,9 +238,9 @@ class TDMI(VideoMethod):
         on_grid = resample(kept, size)
         key_features = self.aggregation(key, [beside, on_grid])
 
-        details = dict(useful_motion=_length(on_grid))
+        details = dict(useful_motion=cell_lengths(on_grid))
         if noisy is not None:
-            details['noisy_motion'] = _length(resample(noisy * motion, size))
+            details['noisy_motion'] = cell_lengths(resample(noisy * motion, size))
         losses = {}
         if self.training:
             losses = self.losses(clip, motion, kept, useful, noisy)
@@ -364,8 +365,3 @@ class MotionGate(nn.Module):
     def forward(self, motion: Tensor) -> Tensor:
         """Gates (B, C, 1, 1) of maps (B, C, h, w), between 0 and 1."""
         return self.mlp(motion.mean((2, 3))).sigmoid()[..., None, None]
-
-
-def _length(x: Tensor) -> Tensor:
-    """Euclidean length over the channels of (B, C, h, w), as (B, N) without gradient."""
-    return x.detach().float().square().sum(1).sqrt().flatten(1)

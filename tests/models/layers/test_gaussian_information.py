@@ -55,8 +55,7 @@ def test_it_is_what_the_loops_give(noise, unit_variance, conditional):
     found = gaussian_mi(x, y, given, noise, unit_variance).item()
     arrays = [None if part is None else part.numpy() for part in (x, y, given)]
     expected = slow.gaussian_mi(*arrays, noise, unit_variance)
-    # The variances, 0.01 at least, have 1e-6 added where they divide.
-    assert found == pytest.approx(expected, rel=2e-3 if unit_variance else 1e-8)
+    assert found == pytest.approx(expected, rel=1e-8)
 
 
 def test_symmetric_and_not_negative():

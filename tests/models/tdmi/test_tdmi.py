@@ -10,7 +10,7 @@ import slow_information as slow
 import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
-from tiny_models import clip_samples, randomize
+from tiny_models import clip_samples, randomize, randomize_deep
 from torch import nn
 
 from cmpose_mm import config_path
@@ -438,15 +438,6 @@ def model_config(**arguments):
     return config
 
 
-def lively(model):
-    """Random weights, with batch norms that do not mute the deep chains."""
-    randomize(model, 0.1)
-    for part in model.method.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.weight.data += 1
-    return model
-
-
 def images(num_clips=4, num_frames=3):
     generator = torch.Generator().manual_seed(2)
     return torch.randn(num_clips, num_frames, 3, 128, 96, generator=generator)
@@ -502,7 +493,7 @@ def test_before_training_heatmaps_are_those_of_the_single_frame_model():
 @pytest.mark.parametrize('num_frames, key_index', [(3, 2), (5, 4), (5, 2)])
 def test_causal_clips_and_five_frames(num_frames, key_index):
     config = model_config(num_frames=num_frames, key_index=key_index)
-    model = lively(MODELS.build(config)).eval()
+    model = randomize_deep(MODELS.build(config)).eval()
     clips = images(2, num_frames)
     with torch.no_grad():
         before = model(clips, None, mode='tensor')
