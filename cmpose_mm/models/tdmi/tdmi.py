@@ -71,9 +71,10 @@ class TDMI(VideoMethod):
     - ``loss_mi``: ``mi_weight`` * I(M_u; M_n) / C, over all cells of the batch and of all
       processes. M has mean 0 and variance 1 in each channel, and is detached: only the gates learn
       from it. ``mi='gaussian'``: `gaussian_mi`. ``'club'``: `ClubBound`, with ``loss_club`` for its
-      network. With independent gates, this loss alone closes both; the heatmap loss keeps g_u open,
-      but nothing keeps g_n open. With tied ones, channels are divided between them. The means are
-      logged as ``gate_useful`` and ``gate_noisy``.
+      network. With independent gates, this loss alone closes both; the heatmap loss can keep g_u
+      open, but nothing keeps g_n open, and later layers can scale up what a nearly closed gate lets
+      through. With tied gates, channels are divided between them. The means are logged as
+      ``gate_useful`` and ``gate_noisy``.
     - ``loss_sufficiency`` (with ``sufficiency_weight`` > 0): ``sufficiency_weight`` *
       KL(p(y|M) || p(y|M_u)), see `prediction_kl`: M_u keeps what M says about the joints
       (variational self-distillation). The heatmaps are those of a 1x1 convolution, which learns by
