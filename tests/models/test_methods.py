@@ -377,6 +377,31 @@ def test_track_crops_of_a_still_person_are_the_clips(name, saved_models):
 
 
 @every_method
+def test_details_are_drawn(name, saved_models):
+    """A panel for each detail of `detail_kinds`, with the values of this person."""
+    from cmpose_mm.apis import VideoPoseInferencer
+    from cmpose_mm.visualization import explain
+
+    frames, boxes = video(4)
+    inferencer = VideoPoseInferencer(*saved_models(name))
+    kinds = inferencer.model.method.detail_kinds
+    if not kinds:
+        pytest.skip(f'{name}: the method shows no details')
+    inferencer.model.test_cfg['output_details'] = True
+    result = list(inferencer(frames, boxes))[2]
+    explanation = explain(result.data_sample, frames[2])
+    assert explanation.details.keys() == kinds.keys()
+    for key, kind in kinds.items():
+        values = np.asarray(getattr(result.data_sample.pred_instances, key))[0]
+        assert np.isfinite(values).all() and values.shape[-1] > 0
+        if kind == 'heat':
+            assert values.std() > 0
+            shown = explanation.details[key].heat
+            assert shown.shape == (8, 6) and shown.min() < shown.max()
+    assert explanation.picture().std() > 0
+
+
+@every_method
 def test_five_frames_on_a_video_of_two(name, saved_models):
     from cmpose_mm.apis import VideoPoseInferencer
 
