@@ -6,6 +6,7 @@ Shapes: B clips, T frames, H x W input pixels.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import platform
 import time
@@ -38,6 +39,8 @@ class Spread:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Spread:
+        if not len(values):
+            return cls(np.nan, np.nan, np.nan)
         low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
         return cls(median, low, high)
 
@@ -84,13 +87,13 @@ def training_samples(config: Config, count: int, device: str = 'cpu') -> list[Po
 
 def least(model: nn.Module, clips: Tensor) -> Tensor:
     """The minimum work of any model of clips: the backbone on all frames, the head on one map."""
-    maps = model.extract_frames(clips.flatten(0, 1)).features
+    maps = model.extract_maps(clips.flatten(0, 1))[-1]
     return model.head((maps[model.key_index :: clips.shape[1]],))
 
 
 def single_frames(model: nn.Module, clips: Tensor) -> Tensor:
     """The single-frame model on every frame of the clips: backbone and head."""
-    return model.head((model.extract_frames(clips.flatten(0, 1)).features,))
+    return model.head((model.extract_maps(clips.flatten(0, 1))[-1],))
 
 
 def clip_model(model: nn.Module, clips: Tensor) -> Tensor:
@@ -114,13 +117,13 @@ def training_step(model: nn.Module, work: Callable, clips: Tensor, samples: list
 
 def least_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
     """`least` with the head's losses."""
-    maps = model.extract_frames(clips.flatten(0, 1)).features[model.key_index :: clips.shape[1]]
+    maps = model.extract_maps(clips.flatten(0, 1))[-1][model.key_index :: clips.shape[1]]
     return model.head.loss((maps,), samples, train_cfg=model.train_cfg)
 
 
 def single_frame_losses(model: nn.Module, clips: Tensor, samples: list) -> dict:
     """`single_frames` with the head's losses, and every frame as a sample."""
-    maps = model.extract_frames(clips.flatten(0, 1)).features
+    maps = model.extract_maps(clips.flatten(0, 1))[-1]
     samples = [sample for sample in samples for _ in range(clips.shape[1])]
     return model.head.loss((maps,), samples, train_cfg=model.train_cfg)
 
@@ -137,13 +140,51 @@ def multiply_adds(run: Callable[[], object]) -> float:
     """Multiply-adds of the matrix products and convolutions in a call, in 1e9.
 
     Attention is computed as matrix products here, as the counter does not know the CPU's fused
-    kernel. Additions, norms and elementwise products are not counted. Needs torch >= 2.3.
+    kernel. Additions, norms, elementwise products and the interpolation of deformable convolutions
+    are not counted. Needs torch >= 2.3.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=_deformable_flops())
+    with sdpa_kernel(SDPBackend.MATH), counter:
         run()
     return counter.get_total_flops() / 2e9
+
+
+def _deformable_flops() -> dict:
+    """What torch's counter does not know: torchvision's deformable convolution."""
+    import torchvision  # noqa: F401  registers the operators
+
+    def forward(x_shape, weight_shape, *args, out_shape=None, **kwargs) -> int:
+        return 2 * out_shape[0] * out_shape[2] * out_shape[3] * math.prod(weight_shape)
+
+    def backward(gradient_shape, x_shape, weight_shape, *args, out_shape=None, **kwargs) -> int:
+        batch, _, height, width = gradient_shape  # for the input, and for the weights
+        return 2 * 2 * batch * height * width * math.prod(weight_shape)
+
+    return {
+        torch.ops.torchvision.deform_conv2d: forward,
+        torch.ops.torchvision._deform_conv2d_backward: backward,
+    }
+
+
+METHOD_NAMES = {'CMPose': 'CM-Pose', 'JMPose': 'JM-Pose'}
+
+
+def method_name(config: Config) -> str:
+    """Name of the config's method in tables."""
+    name = config.model.method.type
+    if config.model.method.get('appearance'):
+        name += '-ST'
+    return METHOD_NAMES.get(name, name)
+
+
+def settings(config: Config) -> str:
+    """What decides a method's cost, in one line."""
+    method = config.model.method
+    chosen = method.get('neck', method)
+    kind = 'neck' if 'neck' in method else 'method'
+    return f'{kind} { {k: v for k, v in chosen.items() if k != "type"} }'
 
 
 def synchronize(device: str) -> None:

@@ -1,14 +1,16 @@
-"""The cost of a training step of CM-Pose, compared with the minimum for models of three frames.
+"""The cost of a training step of a video method, compared with the minimum for its frames.
 
 A step is forward, losses and backward, without optimizer and data loading. It runs on the CPU in
 float32, in one process and interleaved:
 
   least           the backbone on all frames of the clips, the head and its loss on one map per clip
   single frames   the single-frame model with its loss on all frames
-  primary         CM-Pose without auxiliary tasks
+  the method      as configured; before it for CM-Pose:
+  primary         without auxiliary tasks
   + mask          with the masking task
   + denoise       with the denoising task
-  CM-Pose         with both tasks, as configured
+
+A frozen backbone (`freeze_backbone`) is frozen in all of them.
 
 Times are medians; ratios are medians and quartiles of the ratios in each round. Multiply-adds are
 those of matrix products and convolutions, forward and backward. Weights are random.
@@ -48,13 +50,19 @@ def measure(config: Config, batch_size: int, repeats: int) -> str:
     model = costs.build_model(config).train()
     clips = costs.random_clips(config, batch_size)
     samples = costs.training_samples(config, batch_size)
-    both = model.method.aux
-    mask, denoise = copy.deepcopy(both), copy.deepcopy(both)
-    mask.noise_ratio = denoise.mask_ratio = 0.0
-    tasks = {'primary': None, '+ mask': mask, '+ denoise': denoise, 'CM-Pose': both}
+    label = costs.method_name(config)
+    part, module = 'method', model.method
+    tasks = {label: None}
+    if hasattr(model.method, 'neck'):  # CM-Pose
+        part, module = 'neck', model.method.neck
+        both = model.method.aux
+        mask, denoise = copy.deepcopy(both), copy.deepcopy(both)
+        mask.noise_ratio = denoise.mask_ratio = 0.0
+        tasks = {'primary': None, '+ mask': mask, '+ denoise': denoise, label: both}
 
     def clip_step(aux: torch.nn.Module | None) -> None:
-        model.method.aux = aux
+        if hasattr(model.method, 'aux'):
+            model.method.aux = aux
         costs.training_step(model, costs.clip_losses, clips, samples)
 
     runs = {
@@ -67,7 +75,7 @@ def measure(config: Config, batch_size: int, repeats: int) -> str:
     calls = {}
     macs = {}
     for name, run in runs.items():
-        modules = {'backbone': model.backbone, 'neck': model.method.neck}
+        modules = {'backbone': model.backbone, part: module}
         with costs.timed_modules(modules) as seconds:
             macs[name] = multiply_adds(run)
         calls[name] = ', '.join(str(len(values)) for values in seconds.values())
@@ -85,7 +93,7 @@ def measure(config: Config, batch_size: int, repeats: int) -> str:
         for name in runs
     ]
     return markdown_table(
-        ['step', 'calls of backbone, neck', 'GMACs a clip', 'ms a clip', 'GMACs over least',
+        ['step', f'calls of backbone, {part}', 'GMACs a clip', 'ms a clip', 'GMACs over least',
          'time over least', 'time over single frames'],
         rows,
     )  # fmt: skip
@@ -95,9 +103,10 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
     config = costs.load_config(args.config, args.cfg_options)
-    neck = {k: v for k, v in config.model.method.neck.items() if k != 'type'}
     print(costs.machine())
-    print(f'{args.config}, neck {neck}, {args.batch_size} clips, {args.repeats} rounds\n')
+    print(
+        f'{args.config}, {costs.settings(config)}, {args.batch_size} clips, {args.repeats} rounds\n'
+    )
     print(measure(config, args.batch_size, args.repeats))
 
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
 
 from cmpose_mm import config_path
 from cmpose_mm.engine.bfloat16_optim_wrapper import has_bfloat16
 from cmpose_mm.evaluation.report import markdown_table
+from cmpose_mm.models import ClipInput, FrameFeatures
 from cmpose_mm.models.cmpose import CausalTokenFTE
+from cmpose_mm.models.layers import ModulatedDeform
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks'))
 
@@ -178,7 +181,13 @@ def cells(table):
 
 def test_inference_tables(config):
     works, parts = map(cells, inference_cost.measure(config, 2, repeats=2).split('\n\n'))
-    assert [row['work'] for row in works] == list(inference_cost.WORKS)
+    assert [row['work'] for row in works] == [
+        'least',
+        'single frames',
+        'CM-Pose',
+        'one frame',
+        'track crops',
+    ]
     assert works[0]['GMACs ratio'] == '1.000'
     assert works[0]['time ratio'] == '1.000 (1.000-1.000)'
     assert [row['part of CM-Pose'] for row in parts] == [
@@ -292,3 +301,116 @@ def test_check_gpu_runs_its_code_on_a_cpu(tmp_path):
     assert results.pop('float16') == 'skipped'
     assert results.pop('bfloat16') == ('held' if has_bfloat16('cpu') else 'skipped')
     assert set(results.values()) == {'held'} and len(results) == 6
+
+
+# ---- other methods -------------------------------------------------------------------------------
+
+
+def chain_count(in_channels, channels, num_blocks):
+    """Multiply-adds of a chain of residual blocks for one cell."""
+    first = 9 * in_channels * channels + 9 * channels**2 + in_channels * channels
+    return first + (num_blocks - 1) * 18 * channels**2
+
+
+def deform_count(channels, groups):
+    """Of offsets, weights and the convolution itself."""
+    return 9 * channels * 27 * groups + 9 * channels**2
+
+
+def tdmi_count(d, c, frames, blocks, groups, gate=128):
+    """Of TDMI: for one cell, and for a clip. d: channels of the head's input."""
+    count = chain_count(d + c, c, 3) + c * d  # aggregation
+    for number in blocks:
+        count += chain_count((frames - 1) * c, c, number) + chain_count(2 * c, c, 1)
+        count += deform_count(c, groups) + chain_count(c, c, 1)
+    return count, 2 * 2 * c * gate  # two MLPs, the second for its detail
+
+
+def appearance_count(c, frames, groups):
+    """Of what TDMI-ST adds, without what the aggregation saves."""
+    count = chain_count((frames - 1) * c, c, 2) + chain_count(2 * c, c, 1)
+    return count + 4 * deform_count(c, groups) + chain_count(2 * c, c, 3)
+
+
+def jmpose_count(d, c, frames, joints, layers, heads, groups):
+    sides = (frames - 1) // 2
+    count = 2 * chain_count(sides * c, c, 2) + 9 * 2 * c * c
+    count += chain_count(frames * joints + c, c, 1) + deform_count(c, groups)
+    attention = 4 * c * c + 3 * 9 * c + 2 * heads * (c // heads) ** 2
+    count += layers * (2 * chain_count(c, c, 1) + 2 * attention + 9 * (2 * c * c + 2 * c * c))
+    return count + chain_count(d + 2 * c, c, 3) + c * d
+
+
+def method_macs(name, **changes):
+    """GMACs of a config's method alone, on maps of the sizes that its backbone gives."""
+    config = costs.load_config(name, {f'model.method.{k}': v for k, v in changes.items()})
+    method = MODELS.build(config.model.method).eval()
+    width, height = config.model.head.decoder.heatmap_size
+    scale, joints = (1, 15) if 'hrnet' in name else (4, 15)
+    stages = method.in_channels if hasattr(method, 'in_channels') else [method.out_channels]
+    frames = FrameFeatures(
+        tuple(torch.zeros(1, 5, c, height // scale, width // scale) for c in stages),
+        torch.zeros(1, 5, joints, height, width),
+    )
+    clip = ClipInput.of(frames, method.key_index)
+    with torch.no_grad():
+        found = costs.multiply_adds(lambda: method(clip))
+    return found, height * width // scale**2
+
+
+HRNET, VIT = dict(d=48, c=48, groups=12), dict(d=768, c=128, groups=8)
+
+
+def test_tdmi_equals_a_hand_count():
+    for name, sizes, projection in (
+        ('tdmi/tdmi_hrnet-w48_posetrack18.py', HRNET, 0),
+        ('tdmi/tdmi_vit_posetrack18.py', VIT, 4 * 5 * 768 * 128),
+    ):
+        found, cells = method_macs(name)
+        of_cell, of_clip = tdmi_count(frames=5, blocks=(3, 3, 2, 2), **sizes)
+        expected = (cells * (of_cell + projection) + of_clip) / 1e9
+        assert found == pytest.approx(expected, rel=1e-9), name
+    found, cells = method_macs('tdmi/tdmi_hrnet-w48_posetrack18.py', appearance=True)
+    of_cell, of_clip = tdmi_count(frames=5, blocks=(3, 3, 2, 2), **HRNET)
+    expected = cells * (of_cell + appearance_count(48, 5, 12)) + of_clip
+    assert found == pytest.approx(expected / 1e9, rel=1e-9)
+
+
+def test_jmpose_equals_a_hand_count():
+    sizes = dict(frames=5, joints=15, layers=2, heads=8)
+    found, cells = method_macs('jmpose/jmpose_hrnet-w48_posetrack18.py')
+    expected = cells * jmpose_count(**HRNET, **sizes) / 1e9
+    assert found == pytest.approx(expected, rel=1e-9)
+    found, cells = method_macs('jmpose/jmpose_vit_posetrack18.py')
+    of_cell = jmpose_count(**VIT, **sizes) + 5 * 768 * 128 + 5 * 15 * 16 * 15
+    assert found == pytest.approx(cells * of_cell / 1e9, rel=1e-9)
+
+
+def test_deformable_convolutions_count_in_both_forms():
+    x, cond = torch.randn(2, 24, 6, 5, requires_grad=True), torch.randn(2, 7, 6, 5)
+    convolution = 2 * 30 * 9 * 24 * 24
+    expected = convolution + 2 * 30 * 9 * 7 * 27 * 12
+    for backend in ('torchvision', 'grid_sample'):
+        module = ModulatedDeform(24, 7, backend=backend)
+        found = costs.multiply_adds(lambda module=module: module(x, cond))
+        assert found == pytest.approx(expected / 1e9, rel=1e-9), backend
+        out, _ = module(x, cond)
+        found = costs.multiply_adds(lambda out=out: out.sum().backward())
+        # For the input and the weights of the convolution; for offsets and weights, which do not
+        # look at the condition's gradient, the weights alone.
+        assert found == pytest.approx((convolution + expected) / 1e9, rel=1e-9), backend
+
+
+def test_tables_of_other_methods():
+    config = costs.load_config('jmpose/jmpose_tiny.py', {})
+    config.model.method.num_frames = 3
+    works, parts = map(cells, inference_cost.measure(config, 2, repeats=1).split('\n\n'))
+    assert [row['work'] for row in works][2] == 'JM-Pose'
+    names = [row['part of JM-Pose'] for row in parts]
+    assert names == ['backbone', 'frame head', 'method', 'head']
+    assert sum(float(row['% of GMACs']) for row in parts) == pytest.approx(100, abs=0.1)
+    config = costs.load_config('tdmi/tdmi_tiny.py', {'model.freeze_backbone': True})
+    rows = {row['step']: row for row in cells(training_cost.measure(config, 2, repeats=1))}
+    assert list(rows) == ['least', 'single frames', 'TDMI']
+    assert rows['TDMI']['calls of backbone, method'] == '1, 1'
+    assert float(rows['TDMI']['GMACs over least']) > 1

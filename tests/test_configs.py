@@ -15,7 +15,14 @@ FOLDER = Path(config_path('_base_/runtime.py')).parents[1]
 CONFIGS = sorted(
     {
         path.relative_to(FOLDER).as_posix()
-        for pattern in ('*.py', 'single_frame/*.py', '*/*_tiny.py', '[!_]*/*jhmdb*.py')
+        for pattern in (
+            '*.py',
+            'single_frame/*.py',
+            '*/*_tiny.py',
+            '[!_]*/*jhmdb*.py',
+            'tdmi/*_posetrack*.py',
+            'jmpose/*_posetrack*.py',
+        )  # fmt: skip
         for path in FOLDER.glob(pattern)
     }
 )
@@ -160,6 +167,30 @@ def test_names_of_before_are_the_same_configs():
     assert old.model == load('cmpose_vit-s_posetrack17.py').model
     assert old.load_from == old.coco_weights
     assert old.optim_wrapper == load('_base_/schedule_20e.py').optim_wrapper
+
+
+@pytest.mark.parametrize('year', [17, 18, 21])
+@pytest.mark.parametrize('method', ['tdmi', 'jmpose'])
+def test_recipe_of_the_code_of_tdmi_and_jmpose(method, year):
+    config = load(f'{method}/{method}_hrnet-w48_posetrack{year}.py')
+    first = load(f'single_frame/single_frame_hrnet-w48_posetrack{year}.py')
+    assert config.model.backbone == first.model.backbone and config.model.head == first.model.head
+    assert config.model.get('frame_head', first.model.head) == first.model.head
+    assert config.model.freeze_backbone and config.model.method.num_frames == 5
+    assert config.optim_wrapper.optimizer.lr == 1e-3
+    assert config.optim_wrapper.optimizer.weight_decay == 0.01
+    assert config.train_cfg.max_epochs == 20 and config.train_dataloader.batch_size == 30
+    (step,) = config.param_scheduler
+    assert (step.milestones, step.gamma) == ([6, 12, 18], 0.1)
+    transforms = {t.type: t for t in config.train_dataloader.dataset.pipeline}
+    box = transforms['RandomBBoxTransform']
+    assert (box.scale_factor, box.rotate_factor, box.rotate_prob) == ((0.65, 1.35), 45, 0.6)
+    assert transforms['TopdownAffine'].input_size == (288, 384)
+    for kind in ('hrnet-w48', 'vit'):
+        config = load(f'{method}/{method}_{kind}_posetrack{year}.py')
+        assert config.train_dataloader.drop_last and config.model.freeze_backbone
+        assert config.test_dataloader.dataset.dataset_name == f'posetrack{year}'
+        assert f'single_frame_{kind}_posetrack{year}/epoch_20.pth' in config.load_from
 
 
 @pytest.mark.parametrize('year', [17, 18, 21])

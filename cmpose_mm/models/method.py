@@ -150,6 +150,8 @@ class VideoMethod(nn.Module):
             for each cell, equal for cells that belong together, -1 for none. ``'heat'`` (B, N) or
             (B, K, N): a value for each cell. N = h * w; cell (y, x) has the index y * w + x.
         num_training_frames: T in training, if it differs from ``num_frames``.
+        out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
+            method does not say.
 
     Args:
         num_frames: T, frames of a clip.
@@ -164,6 +166,7 @@ class VideoMethod(nn.Module):
     needs_poses = False
     needs_images = False
     detail_kinds: dict[str, str] = {}
+    out_channels: int | None = None
 
     def __init__(self, num_frames: int = 3, key_index: int | None = None):
         super().__init__()

@@ -56,7 +56,8 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         **kwargs: the other arguments of `TopdownPoseEstimator`.
 
     Raises:
-        ValueError: if the method needs heatmaps and there is no ``frame_head``.
+        ValueError: if the method needs heatmaps and there is no ``frame_head``, or if the method's
+            features have other channels than the head expects.
     """
 
     def __init__(
@@ -90,6 +91,16 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 f'model.method of type {type(self.method).__name__} needs the heatmaps of every '
                 "frame: expected model.frame_head, the config of a HeatmapHead or 'head'"
             )
+        given, expected = (
+            getattr(self.method, 'out_channels', None),
+            getattr(getattr(self, 'head', None), 'in_channels', None),
+        )
+        if given is not None and isinstance(expected, int) and given != expected:
+            raise ValueError(
+                f'model.head.in_channels is {expected}, but model.method of type '
+                f'{type(self.method).__name__} gives features of {given} channels; expected the '
+                'same'
+            )
         for module in self._frozen_modules():
             module.requires_grad_(False)
         # In MMPretrain's ViT drop_prob is a NumPy number, which torch.compile and export reject.
@@ -112,6 +123,12 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
 
     # ---- frames ------------------------------------------------------------------------------
 
+    def extract_maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Maps (N, C_j, h_j, w_j) of backbone and neck for single frames (N, 3, H, W)."""
+        with torch.no_grad() if self.freeze_backbone else nullcontext():
+            maps = super().extract_feat(images)
+        return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
+
     def extract_frames(self, images: Tensor) -> FrameFeatures:
         """Backbone, neck and frame head on single frames.
 
@@ -121,9 +138,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Returns:
             Maps (N, C_j, h_j, w_j) and, with a frame head, heatmaps (N, K, H', W').
         """
-        with torch.no_grad() if self.freeze_backbone else nullcontext():
-            maps = super().extract_feat(images)
-        maps = tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
+        maps = self.extract_maps(images)
         head = self.head if self.shares_head else self.frame_head
         if head is None:
             return FrameFeatures(maps)
@@ -182,8 +197,9 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 mirrored, too.
 
         Raises:
-            ValueError: if a sample's key frame is at another position than the method's, or the
-                samples lack something that the method needs.
+            ValueError: if a sample's key frame is at another position than the method's, the
+                samples lack something that the method needs, or a head has other joints than the
+                targets.
         """
         samples = data_samples or []
         num_frames = frames.features.shape[1]
@@ -216,6 +232,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         if self.training and samples and all('gt_fields' in sample for sample in samples):
             targets = torch.stack([sample.gt_fields.heatmaps for sample in samples])
             weights = torch.cat([s.gt_instance_labels.keypoint_weights for s in samples])
+            self._check_joints(targets.shape[1])
         if getattr(self.method, 'needs_poses', False) and poses is None:
             raise ValueError(
                 f'{type(self.method).__name__} needs the poses of the neighbors: expected '
@@ -233,6 +250,15 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             seeds=stacked('clip_seed'),
             images=images if getattr(self.method, 'needs_images', False) else None,
         )
+
+    def _check_joints(self, num_joints: int) -> None:
+        for name in ('head', 'frame_head'):
+            found = getattr(getattr(self, name), 'out_channels', num_joints)
+            if found != num_joints:
+                raise ValueError(
+                    f'model.{name}.out_channels is {found}, but the target heatmaps have '
+                    f'{num_joints} joints; expected the same'
+                )
 
     def call_method(self, clip: ClipInput) -> MethodOutput:
         """Runs the method on clips; one with the old interface gets only features and seeds."""

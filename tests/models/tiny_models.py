@@ -58,6 +58,23 @@ def randomize(module, std=0.3):
     return module
 
 
+def randomize_deep(model, std=0.1):
+    """`randomize`, but with a method's convolutions and batch norms that keep the scale.
+
+    With weights near 0 a deep method is mute, and two of its outputs are equal whatever it does.
+    """
+    randomize(model, std)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for module in model.method.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                fan_in = module.weight[0].numel()
+                module.weight.normal_(std=(1.5 / fan_in) ** 0.5, generator=generator)
+            elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.weight += 1
+    return model
+
+
 def run_method(method, features, seeds=None):
     """A method on feature maps (B, T, C, h, w) of clips whose frames all exist."""
     return method(ClipInput.of(features, method.key_index, seeds=seeds))

@@ -1,0 +1,51 @@
+"""TDMI's sets of variants: its parts, what it sees, and what the paper leaves open."""
+
+from __future__ import annotations
+
+from mmengine import Config
+
+from cmpose_mm.ablation.variants import Overrides, Variant
+
+
+def last_stages(count: int) -> Variant:
+    """Differences of the last so many stages alone."""
+
+    def overrides(config: Config) -> Overrides:
+        num_maps = len(config.model.method.in_channels)
+        if count > num_maps:
+            raise ValueError(
+                f'{config.filename}: model.method.in_channels has {num_maps} maps, so there are no '
+                f'last {count} stages'
+            )
+        return {'model.method.stages': list(range(num_maps - count, num_maps))}
+
+    return overrides
+
+
+SETS: dict[str, dict[str, Variant]] = {
+    # What each part brings.
+    'parts': {
+        'TDMI': {},
+        'TDMI-ST': {'model.method.appearance': True},
+        'no deformation': {'model.method.deformation': None},
+        'no gates': {'model.method.gates': None, 'model.method.mi': 'none'},
+        'plain aggregation': {'model.method.residual': False},
+    },
+    # How useful and noisy motion are told apart.
+    'information': {
+        'TDMI': {},
+        'no information loss': {'model.method.mi': 'none'},
+        'tied gates': {'model.method.gates': 'tied'},
+        'tied gates, no information loss': {
+            'model.method.gates': 'tied',
+            'model.method.mi': 'none',
+        },
+        'CLUB': {'model.method.mi': 'club'},
+        'sufficiency 0.001': {'model.method.sufficiency_weight': 0.001},
+        **{f'beta {v}': {'model.method.mi_weight': v} for v in (0.0001, 0.01)},
+    },
+    # Which stages are compared; `TDMI` has all, four with ViT, ResNet or HRNet.
+    'stages': {'TDMI': {}, 'last stage': last_stages(1), 'last two stages': last_stages(2)},
+    # How many frames; `TDMI` has those of the config.
+    'frames': {'TDMI': {}, **{f'T {t}': {'model.method.num_frames': t} for t in (3, 5)}},
+}

@@ -1,0 +1,124 @@
+"""Deformable convolution: both implementations against loops, mmcv, and plain convolutions."""
+
+from importlib.util import find_spec
+
+import pytest
+import slow_information as slow
+import torch
+import torch.nn.functional as F
+from tiny_models import randomize
+
+from cmpose_mm.models.layers import DEFORM_BACKENDS, ModulatedDeform
+from cmpose_mm.models.layers.modulated_deform import offset_groups
+
+backends = pytest.mark.parametrize('backend', DEFORM_BACKENDS)
+
+
+def inputs(groups=4, channels=8, size=(5, 4), scale=2.0):
+    """Arguments in float64, with displacements that also leave the map."""
+    height, width = size
+    return (
+        torch.randn(2, channels, height, width, dtype=torch.float64),
+        scale * torch.randn(2, 18 * groups, height, width, dtype=torch.float64),
+        torch.rand(2, 9 * groups, height, width, dtype=torch.float64),
+        torch.randn(3, channels, 3, 3, dtype=torch.float64),
+        torch.randn(3, dtype=torch.float64),
+    )
+
+
+@backends
+@pytest.mark.parametrize('dilation', [1, 3])
+@pytest.mark.parametrize('size', [(5, 4), (3, 1)])
+def test_it_is_the_sum_over_displaced_taps(backend, dilation, size):
+    x, offsets, mask, weight, bias = inputs(size=size)
+    found = DEFORM_BACKENDS[backend](x, offsets, mask, weight, bias, dilation)
+    for number in range(2):
+        parts = (part.numpy() for part in (x[number], offsets[number], mask[number], weight, bias))
+        expected = torch.from_numpy(slow.deform(*parts, dilation))
+        torch.testing.assert_close(found[number], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('dilation', [1, 3])
+def test_both_have_the_same_gradients(dilation):
+    gradients = []
+    for backend in DEFORM_BACKENDS:
+        torch.manual_seed(0)
+        tensors = [tensor.requires_grad_() for tensor in inputs()]
+        out = DEFORM_BACKENDS[backend](*tensors, dilation)
+        out.square().sum().backward()
+        gradients.append([tensor.grad for tensor in tensors])
+    for ours, theirs in zip(*gradients):
+        assert theirs.abs().max() > 0.1
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@backends
+@pytest.mark.parametrize('dilation', [1, 3])
+def test_without_displacement_it_is_a_convolution(backend, dilation):
+    x, offsets, mask, weight, bias = inputs()
+    found = DEFORM_BACKENDS[backend](
+        x, torch.zeros_like(offsets), torch.ones_like(mask), weight, bias, dilation
+    )
+    expected = F.conv2d(x, weight, bias, padding=dilation, dilation=dilation)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_it_equals_mmcv_s_operator():
+    if find_spec('mmcv._ext') is None:
+        pytest.skip('mmcv has no compiled operators here')
+    from mmcv.ops import modulated_deform_conv2d
+
+    x, offsets, mask, weight, bias = (tensor.float() for tensor in inputs())
+    theirs = modulated_deform_conv2d(x, offsets, mask, weight, bias, 1, 3, 3, 1, 4)
+    for deform in DEFORM_BACKENDS.values():
+        ours = deform(x, offsets, mask, weight, bias, 3)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@backends
+@pytest.mark.parametrize('dilation', [1, 3])
+def test_offsets_and_weights_come_from_the_condition(backend, dilation):
+    module = randomize(ModulatedDeform(8, 5, dilation, backend)).double()
+    x, cond = torch.randn(1, 8, 4, 3).double(), torch.randn(1, 5, 4, 3).double()
+    with torch.no_grad():
+        found, mask = module(x, cond)
+    state = slow.numbers(module)
+    expected, weights = slow.modulated(x[0].numpy(), cond[0].numpy(), {
+        f'm.{name}': value for name, value in state.items()
+    }, 'm', dilation)  # fmt: skip
+    torch.testing.assert_close(found[0], torch.from_numpy(expected), rtol=0, atol=1e-10)
+    torch.testing.assert_close(mask[0], torch.from_numpy(weights), rtol=0, atol=1e-12)
+
+
+def test_it_starts_as_half_a_convolution():
+    module = ModulatedDeform(24, 7)
+    x = torch.randn(2, 24, 6, 5)
+    found, mask = module(x, torch.randn(2, 7, 6, 5))
+    assert mask.shape == (2, 9 * 12, 6, 5) and (mask == 0.5).all()
+    expected = F.conv2d(x, module.conv.weight / 2, module.conv.bias, padding=1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@backends
+def test_under_autocast_positions_stay_exact(backend):
+    """In bfloat16, a position of 79.75 cells would be one of 80."""
+    module = ModulatedDeform(8, 3, backend=backend)
+    module.offsets.bias.data.fill_(-20.25)  # exact in bfloat16
+    x = torch.rand(1, 8, 4, 100)
+    cond = torch.zeros(1, 3, 4, 100)
+    with torch.no_grad():
+        expected, _ = module(x, cond)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            found, _ = module(x, cond)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_groups():
+    assert [offset_groups(channels) for channels in (48, 128, 8, 96)] == [12, 8, 8, 12]
+    with pytest.raises(ValueError, match='channels is 20, expected a multiple of 12 or of 8'):
+        ModulatedDeform(20, 3)
+    with pytest.raises(
+        ValueError, match="deformation is 'mmcv', expected one of torchvision, grid"
+    ):
+        ModulatedDeform(48, 3, backend='mmcv')

@@ -1,0 +1,40 @@
+"""Every variant of TDMI's and JM-Pose's sets is a model that can be built, and differs."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from cmpose_mm import config_path
+from cmpose_mm.ablation.experiments import EXPERIMENTS
+from cmpose_mm.ablation.variants import variant_config
+
+SETS = [name for name in EXPERIMENTS if name.startswith(('tdmi/', 'jmpose/'))]
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_every_variant_is_a_model(name):
+    method = name.split('/')[0]
+    base = Config.fromfile(config_path(f'{method}/{method}_vit_posetrack18.py'))
+    seen = []
+    for variant, changes in EXPERIMENTS[name].items():
+        config = variant_config(base, changes)
+        MODELS.build(config.model.method)
+        same = [other for other, model in seen if model == config.model]
+        # The config has five frames.
+        assert not same or variant == 'T 5', (variant, same)
+        seen.append((variant, config.model))
+
+
+def test_stages_that_a_model_lacks():
+    base = Config.fromfile(config_path('tdmi/tdmi_small.py'))
+    with pytest.raises(ValueError, match='has 1 maps, so there are no last 2 stages'):
+        variant_config(base, EXPERIMENTS['tdmi/stages']['last two stages'])
+
+
+@pytest.mark.parametrize('method', ['tdmi', 'jmpose'])
+def test_models_of_the_leaderboard(method):
+    config = Config.fromfile(config_path(f'{method}/{method}_small.py'))
+    model = MODELS.build(config.model).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(2, 3, 3, 128, 96), None, mode='tensor').shape == (2, 15, 32, 24)
