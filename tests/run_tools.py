@@ -22,7 +22,7 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
         A ``subprocess.CompletedProcess`` with what was printed.
     """
     out, err = io.StringIO(), io.StringIO()
-    argv, folder, code = sys.argv, os.getcwd(), 0
+    argv, folder, modules, code = sys.argv, os.getcwd(), dict(sys.modules), 0
     sys.argv = [str(tool), *map(str, arguments)]
     tool = str(Path(tool).resolve())
     try:
@@ -42,4 +42,7 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
     finally:
         sys.argv = argv
         os.chdir(folder)
+        for name in [name for name, module in sys.modules.items() if module is None]:
+            del sys.modules[name]  # what the tool does without, later tests do not
+        sys.modules.update(modules)
     return subprocess.CompletedProcess(sys.argv, code or 0, out.getvalue(), err.getvalue())

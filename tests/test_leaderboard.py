@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from run_tools import run_tool
 
 from cmpose_mm import config_path
@@ -77,6 +78,10 @@ def test_tables_have_a_row_for_each_variant(results, tmp_path):
     assert picture.shape[1] > 1000 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
 
 
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
+    reason='the cost benchmarks need torch >= 2.4',
+)
 def test_costs_are_measured_once_a_machine(tmp_path, monkeypatch):
     config = config_path('experiments/jhmdb_cmpose.py')
     file = tmp_path / 'costs.json'

@@ -85,7 +85,9 @@ def release_weights(checkpoint: str | Path, path: Path) -> str:
     Raises:
         ValueError: if a weight is not finite in float16.
     """
-    content = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    from mmengine.runner import CheckpointLoader
+
+    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     weights = content.get('state_dict', content)
     weights = {name: _released(name, value) for name, value in weights.items()}
     torch.save(weights, path)
