@@ -181,15 +181,30 @@ VITS = [f'cmpose_vit{size}_posetrack18.py' for size in ('-s', '', '-l', '-h')]
 NEEDS_STEPS = ('cmpose/equal_time', 'cmpose/budget')
 
 
+# Configs that the sets of a method are for; the leaderboard brings its methods along.
+BASES = {
+    method: [f'{method}/{method}_{name}.py' for name in ('small', 'vit_posetrack18')]
+    + [f'{method}/{method}_hrnet-w48_posetrack18.py']
+    for method in ('tdmi', 'jmpose')
+}
+BASES['cmpose'] = BASES['leaderboard'] = ['experiments/cmpose.py', *VITS]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('config_name', ['experiments/cmpose.py', *VITS])
-@pytest.mark.parametrize('name', EXPERIMENTS)
+@pytest.mark.parametrize(
+    'name, config_name',
+    [(name, config) for name in EXPERIMENTS for config in BASES[name.split('/')[0]]],
+)
 def test_every_variant_builds_and_differs(name, config_name):
     config = Config.fromfile(config_path(config_name))
     init_default_scope(config.default_scope)
     if config_name in VITS and name in NEEDS_STEPS:
         with pytest.raises(ValueError, match='equal training time needs an IterBased'):
             variant_config(config, list(EXPERIMENTS[name].values())[1])
+        return
+    if (name, config_name) == ('tdmi/stages', 'tdmi/tdmi_small.py'):
+        with pytest.raises(ValueError, match='in_channels has 1 maps, so there are no last 2'):
+            variant_config(config, EXPERIMENTS[name]['last two stages'])
         return
     variants = [variant_config(config, change) for change in EXPERIMENTS[name].values()]
     for variant in variants:
@@ -205,12 +220,14 @@ def test_every_variant_builds_and_differs(name, config_name):
 
 @pytest.mark.slow
 def test_a_name_means_the_same_in_all_sets():
-    config = Config.fromfile(config_path('cmpose_demo.py'))
+    configs = {'cmpose': 'cmpose_demo.py', 'leaderboard': 'cmpose_demo.py'}
     seen = {}
-    for variants in EXPERIMENTS.values():
+    for set_name, variants in EXPERIMENTS.items():
+        method = set_name.split('/')[0]
+        config = Config.fromfile(config_path(configs.get(method, BASES[method][1])))
         for name, change in variants.items():
             resolved = variant_config(config, change).to_dict()
-            assert seen.setdefault(name, resolved) == resolved
+            assert seen.setdefault((method, name), resolved) == resolved
 
 
 def test_lines_of_plots_pass_through_the_default():

@@ -24,8 +24,7 @@ SETS: dict[str, dict[str, Variant]] = {
         'unconditional': {'model.method.condition': None},
         **{f'weight {v}': {'model.method.orthogonality_weight': v} for v in (0.0001, 0.01)},
     },
-    # How many frames; `JM-Pose` has those of the config.
-    'frames': {'JM-Pose': {}, **{f'T {t}': {'model.method.num_frames': t} for t in (3, 5)}},
+    'frames': {f'T {t}': {'model.method.num_frames': t} for t in (3, 5)},
 }
 
 NUMBERS = {'layers': ('L', 2)}

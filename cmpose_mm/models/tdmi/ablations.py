@@ -46,6 +46,5 @@ SETS: dict[str, dict[str, Variant]] = {
     },
     # Which stages are compared; `TDMI` has all, four with ViT, ResNet or HRNet.
     'stages': {'TDMI': {}, 'last stage': last_stages(1), 'last two stages': last_stages(2)},
-    # How many frames; `TDMI` has those of the config.
-    'frames': {'TDMI': {}, **{f'T {t}': {'model.method.num_frames': t} for t in (3, 5)}},
+    'frames': {f'T {t}': {'model.method.num_frames': t} for t in (3, 5)},
 }
