@@ -48,6 +48,10 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6),
+    reason="torch before 2.6 can not load a runner's checkpoint without running code of the file",
+)
 @pytest.mark.slow
 def test_all_stages_and_a_resumed_one(folder):
     printed = train(folder)
