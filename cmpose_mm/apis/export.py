@@ -144,7 +144,7 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
         opset: version of ONNX's operators, at least `MIN_OPSET`.
 
     Raises:
-        ValueError: see `pose_metadata`; if ``opset`` is too low.
+        ValueError: see `pose_metadata`; if ``opset`` is too low, or the method can't be exported.
         ModuleNotFoundError: if ``onnx`` is not installed.
         OSError: if the file can't be written.
     """
@@ -152,6 +152,7 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
         raise ValueError(f'{path}: opset is {opset}, expected at least {MIN_OPSET}')
     onnx = _import('onnx')
     path, metadata = Path(path), pose_metadata(model)
+    _require_exportable(model)
     newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     large = sum(p.numel() * p.element_size() for p in model.parameters()) > MAX_ONE_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,6 +178,12 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
         second_file.unlink(missing_ok=True)  # onnx would append to it
     onnx.save_model(content, str(path), save_as_external_data=large, location=second_file.name)
     onnx.checker.check_model(str(path))
+
+
+def _require_exportable(model: nn.Module) -> None:
+    reason = getattr(model.method, 'not_exportable', None)
+    if reason is not None:
+        raise ValueError(reason)
 
 
 @contextmanager
@@ -216,7 +223,7 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
         path: the file to write, ending in .pt2.
 
     Raises:
-        ValueError: see `pose_metadata`.
+        ValueError: see `pose_metadata`; if the method can't be exported.
         NotImplementedError: if torch is older than 2.6.
     """
     if tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 6):
@@ -225,6 +232,7 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
             f'found {torch.__version__}; export to ONNX, or with a newer torch'
         )
     metadata = pose_metadata(model)
+    _require_exportable(model)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         program = torch.export.export(

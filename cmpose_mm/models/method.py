@@ -149,6 +149,10 @@ class VideoMethod(nn.Module):
             (B, K, n): indices of the cells that belong to each joint. ``'labels'`` (B, N): a number
             for each cell, equal for cells that belong together, -1 for none. ``'heat'`` (B, N) or
             (B, K, N): a value for each cell. N = h * w; cell (y, x) has the index y * w + x.
+        image_normalization: mean and std, RGB from 0 to 255, with which ``clip.images`` have to be
+            normalized; None if the method does not say.
+        not_exportable: one sentence that says why the method can not be exported (ONNX,
+            torch.export); None if it can.
         num_training_frames: T in training, if it differs from ``num_frames``.
         out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
             method does not say.
@@ -166,6 +170,8 @@ class VideoMethod(nn.Module):
     needs_poses = False
     needs_images = False
     detail_kinds: dict[str, str] = {}
+    image_normalization: tuple[Sequence[float], Sequence[float]] | None = None
+    not_exportable: str | None = None
     out_channels: int | None = None
 
     def __init__(self, num_frames: int = 3, key_index: int | None = None):

@@ -56,8 +56,9 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         **kwargs: the other arguments of `TopdownPoseEstimator`.
 
     Raises:
-        ValueError: if the method needs heatmaps and there is no ``frame_head``, or if the method's
-            features have other channels than the head expects.
+        ValueError: if the method needs heatmaps and there is no ``frame_head``, if the method's
+            features have other channels than the head expects, or if it needs images that are
+            normalized in another way than the data preprocessor does.
     """
 
     def __init__(
@@ -101,12 +102,31 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 f'{type(self.method).__name__} gives features of {given} channels; expected the '
                 'same'
             )
+        self._check_normalization()
         for module in self._frozen_modules():
             module.requires_grad_(False)
         # In MMPretrain's ViT drop_prob is a NumPy number, which torch.compile and export reject.
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.drop_prob = float(module.drop_prob)
+
+    def _check_normalization(self) -> None:
+        expected = getattr(self.method, 'image_normalization', None)
+        if expected is None:
+            return
+        preprocessor, found = self.data_preprocessor, 'no normalization'
+        if getattr(preprocessor, '_enable_normalize', False):
+            values = [getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')]
+            order = 'RGB' if preprocessor._channel_conversion else 'BGR'
+            if order == 'RGB' and np.allclose(values, expected):
+                return
+            found = 'mean {} and std {}'.format(*(np.round(v, 3).tolist() for v in values))
+            found = f'{found} of {order} images'
+        raise ValueError(
+            f'model.data_preprocessor has {found}, but model.method of type '
+            f'{type(self.method).__name__} needs images with mean {list(expected[0])} and std '
+            f'{list(expected[1])} of RGB images; expected the same'
+        )
 
     def _frozen_modules(self) -> list[nn.Module]:
         modules = [self.backbone, getattr(self, 'neck', None)] if self.freeze_backbone else []

@@ -32,6 +32,20 @@ def test_stages_that_a_model_lacks():
         variant_config(base, EXPERIMENTS['tdmi/stages']['last two stages'])
 
 
+@pytest.mark.parametrize('blocks', [None, [4, 3, 2, 1]])
+def test_fewer_stages_are_as_deep_as_among_all(blocks):
+    base = Config.fromfile(config_path('tdmi/tdmi_vit_posetrack18.py'))
+    base.model.method.blocks = blocks
+    seen = {}
+    for name, changes in EXPERIMENTS['tdmi/stages'].items():
+        method = MODELS.build(variant_config(base, changes).model.method)
+        seen[name] = list(zip(method.stage_maps.stages, map(len, method.motion)))
+    depths = list(enumerate(blocks or [3, 3, 2, 2]))
+    assert seen == {
+        'TDMI': depths, 'last stage': depths[-1:], 'last two stages': depths[-2:]
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize('method', ['tdmi', 'jmpose'])
 def test_models_of_the_leaderboard(method):
     config = Config.fromfile(config_path(f'{method}/{method}_small.py'))

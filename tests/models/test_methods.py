@@ -34,6 +34,11 @@ TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
 
 every_method = pytest.mark.parametrize('name', CONFIGS)
 
+IN_PROCESSES = {name: (name, {}) for name in CONFIGS}
+IN_PROCESSES['tdmi, CLUB'] = 'tdmi/tdmi_tiny.py', dict(mi='club', mi_weight=1.0)
+IN_PROCESSES['tdmi, tied gates'] = 'tdmi/tdmi_tiny.py', dict(gates='tied', mi_weight=1.0)
+"""Config and changes of the method, of what is compared between two processes and one."""
+
 
 def exempt(name: str, what: str) -> None:
     """Skips a test that a method is exempt from; the reason is shown."""
@@ -170,8 +175,8 @@ def _two_processes(rank: int, folder: str) -> None:
     )
     init_default_scope('mmpose')
     found = {}
-    for name in CONFIGS:
-        model = build(name).double()
+    for name, (config, changes) in IN_PROCESSES.items():
+        model = build(config, **changes).double()
         clips, samples = batch(model, 4)
         wrapped = torch.nn.parallel.DistributedDataParallel(model)
         half = slice(2 * rank, 2 * rank + 2)
@@ -190,10 +195,11 @@ def gradients_of_two(tmp_path_factory) -> dict:
 
 
 @pytest.mark.slow
-@every_method
+@pytest.mark.parametrize('name', IN_PROCESSES)
 def test_two_processes_equal_one(name, gradients_of_two):
     """In float64: gradients of a covariance are small differences of large numbers."""
-    model = build(name).double()
+    config, changes = IN_PROCESSES[name]
+    model = build(config, **changes).double()
     clips, samples = batch(model, 4)
     expected = gradients(model, clips.double(), samples)
     found = gradients_of_two[name]

@@ -24,7 +24,7 @@ class ChannelAttention(nn.Module):
     *Paper*: only that queries come from one stream, keys and values from the other. *Code*: a
     public fusion block of this form (attention as in Zamir et al., "Restormer", CVPR 2022), of
     which a symmetric form with own weights for each direction is *chosen*. Products and softmax are
-    computed in float32, even under autocast.
+    computed in float32, even under autocast or with weights in half precision.
 
     Args:
         channels: C.
@@ -65,4 +65,5 @@ class ChannelAttention(nn.Module):
             queries, keys = (F.normalize(heads(tensor), dim=-1) for tensor in (queries, keys))
             weights = (self.temperature * (queries @ keys.transpose(2, 3))).softmax(dim=-1)
             out = weights @ heads(values)
-        return self.proj(out.reshape(-1, x.shape[1], height, width))
+        out = out.reshape(-1, x.shape[1], height, width)
+        return self.proj(out.to(self.proj.weight.dtype))

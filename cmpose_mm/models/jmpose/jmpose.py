@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmpose_mm.models.layers import (
+    DEFORM_BACKENDS,
     KeyAggregation,
     ModulatedDeform,
     ResidualChain,
@@ -75,7 +76,7 @@ class JMPose(VideoMethod):
         heatmap_scale: cells of a heatmap for a cell of the map, along one axis: 4 for a ViT with
             two deconvolutions, 1 for HRNet.
         motion: ``'difference'`` or ``'flow'``. Optical flow needs the images, so track crops are
-            refused.
+            refused; so is the export to ONNX and by torch.export, while torch.compile works.
         flow: arguments of `FlowMotion`, with ``motion='flow'``: ``weights`` is the path of RAFT's
             weights.
         joint_learner: False for J^0 = M^0.
@@ -122,12 +123,19 @@ class JMPose(VideoMethod):
         for name, value, known in (
             ('motion', motion, MOTIONS),
             ('condition', condition, CONDITIONS),
+            ('deformation', deformation, DEFORM_BACKENDS),
         ):
             if value not in known:
                 raise ValueError(
                     f'JMPose: model.method.{name} is {value!r}, expected one of '
                     f'{", ".join(map(repr, known))}'
                 )
+        for name, value, fits, expected in (
+            ('orthogonality_weight', orthogonality_weight, orthogonality_weight >= 0, 'at least'),
+            ('noise', noise, noise > 0, 'more than'),
+        ):
+            if not fits:
+                raise ValueError(f'JMPose: model.method.{name} is {value}, expected {expected} 0')
         if (motion == 'flow') != (flow is not None):
             raise ValueError(
                 f'JMPose: model.method.motion is {motion!r} and model.method.flow is {flow!r}, '
@@ -145,17 +153,21 @@ class JMPose(VideoMethod):
         self.needs_images = motion == 'flow'
         self.out_channels = in_channels
         width = in_channels if channels is None else channels
-        offset_groups(width)  # refuses numbers of channels that do not fit
+        given = 'in_channels' if channels is None else 'channels'
+        offset_groups(width, f'JMPose: model.method.{given}')  # refuses those that do not fit
 
         self.stage_maps = None
         if motion == 'flow':
             self.motion = FlowMotion(width, num_frames, self.key_index, **flow)
+            self.image_normalization = self.motion.normalization
+            self.not_exportable = (
+                "JMPose: model.method.motion is 'flow', and torchvision's RAFT can not be exported "
+                "for any number of clips; expected motion='difference'"
+            )
         else:
             self.motion = DifferenceMotion(width, num_frames, self.key_index)
             self.stage_maps = StageMaps([in_channels], channels, [0], 0)
-            for module in self.stage_maps.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.bias.requires_grad_(False)  # cancels in the differences
+            self.stage_maps.freeze_biases(1)
         self.num_keypoints = num_keypoints
         self.heatmap_scale = heatmap_scale
         self.to_grid = None
@@ -241,12 +253,18 @@ class JMPose(VideoMethod):
             heatmaps: H^ (B, T * K, h, w).
 
         Raises:
-            ValueError: if the batch has too few cells.
+            ValueError: if the batch has too few cells, or there are no layers.
         """
 
         def samples(x: Tensor) -> Tensor:
             return x.movedim(1, -1).flatten(0, 2)
 
+        if not streams:
+            raise ValueError(
+                f'JMPose: model.method.orthogonality_weight became {self.orthogonality_weight} in '
+                'the training, but model.method.num_layers is 0, so there is nothing to compare; '
+                'expected at least 1 layer'
+            )
         channels = streams[0][0].shape[1]
         given = None if self.condition is None else samples(heatmaps.detach())
         require_samples(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cmpose_mm.models.layers import ResidualChain, resample
 
 FLOW_NETWORKS = ('raft_small', 'raft_large')
+IMAGE_MEAN, IMAGE_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _SMALLEST_INPUT = 128  # RAFT's four levels of correlations need 16 cells of 8 pixels
 
 
@@ -64,16 +65,20 @@ class FlowMotion(_TwoSides):
     four residual blocks, for each side here. *Chosen*: torchvision's RAFT, frozen and in eval mode,
     on images that are not normalized (the code gives it normalized ones).
 
+    It compiles in one graph; the export to ONNX and by torch.export is refused, since RAFT does not
+    export for any number of clips.
+
     Args:
         channels: C.
         num_frames, key_index: see `VideoMethod`.
         weights: file with the weights of torchvision's RAFT, a state dict. Nothing is downloaded.
         network: one of `FLOW_NETWORKS`.
         num_updates: iterations of RAFT.
-        mean, std: of the normalization of the images, RGB, in values from 0 to 255.
+        mean, std: of the normalization of the images, RGB, in values from 0 to 255. The estimator
+            compares them with those of ``model.data_preprocessor``.
 
     Raises:
-        ValueError: if the network is unknown, or ``weights`` is no file or of another network.
+        ValueError: if the network is unknown, or ``weights`` is no file of weights of this network.
     """
 
     def __init__(
@@ -81,15 +86,16 @@ class FlowMotion(_TwoSides):
         channels: int,
         num_frames: int,
         key_index: int,
-        weights: str | None,
+        weights: str | None = None,
         network: str = 'raft_small',
         num_updates: int = 12,
-        mean: Sequence[float] = (123.675, 116.28, 103.53),
-        std: Sequence[float] = (58.395, 57.12, 57.375),
+        mean: Sequence[float] = IMAGE_MEAN,
+        std: Sequence[float] = IMAGE_STD,
     ):
         super().__init__(channels, num_frames, key_index)
         self.num_updates = num_updates
         self.network = _flow_network(network, weights)
+        self.normalization = list(mean), list(std)
         # RAFT expects values from -1 to 1.
         for name, values in (('mean', mean), ('std', std)):
             scaled = torch.tensor(values).view(3, 1, 1) / 127.5
@@ -184,8 +190,10 @@ def _flow_network(name: str, weights: str | None) -> nn.Module:
     network = getattr(optical_flow, name)(weights=None)
     try:
         network.load_state_dict(torch.load(weights, map_location='cpu', weights_only=True))
-    except RuntimeError as error:
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, by what torch takes the file's first bytes for
         raise ValueError(
-            f"{weights}: not the weights of torchvision's {name} (model.method.flow)"
+            f"{weights}: not the weights of torchvision's {name} (model.method.flow.weights)"
         ) from error
     return network.requires_grad_(False)

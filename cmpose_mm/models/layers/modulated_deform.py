@@ -79,8 +79,12 @@ DEFORM_BACKENDS = {'torchvision': deform_torchvision, 'grid_sample': deform_grid
 """Implementations of the deformable convolution; both compute the same."""
 
 
-def offset_groups(channels: int) -> int:
+def offset_groups(channels: int, what: str = 'ModulatedDeform: channels') -> int:
     """G for a number of channels: 12 (*code*), or 8 where 12 is not a divisor (*chosen*).
+
+    Args:
+        channels: C.
+        what: whose channels they are, for the message.
 
     Raises:
         ValueError: if neither divides the channels.
@@ -88,7 +92,7 @@ def offset_groups(channels: int) -> int:
     for groups in (12, 8):
         if channels % groups == 0:
             return groups
-    raise ValueError(f'channels is {channels}, expected a multiple of 12 or of 8')
+    raise ValueError(f'{what} is {channels}, expected a multiple of 12 or of 8')
 
 
 class ModulatedDeform(nn.Module):
@@ -103,9 +107,9 @@ class ModulatedDeform(nn.Module):
     sigmoid, and that both convolutions start at zero, so that the module starts as a plain
     convolution with half its weights. (The code has no sigmoid, and starts at random.)
 
-    The convolution itself runs in float32, even under autocast: positions in half precision are
-    too coarse. While a model is exported, ``'torchvision'`` gives way to ``'grid_sample'``, so that
-    the exported file needs no operator of torchvision.
+    The convolution itself runs in float32, even under autocast or with weights in half precision:
+    positions in half precision are too coarse. While a model is exported, ``'torchvision'`` gives
+    way to ``'grid_sample'``, so that the exported file needs no operator of torchvision.
 
     Args:
         channels: C of input and output, a multiple of 12 or of 8, see `offset_groups`.
@@ -123,7 +127,8 @@ class ModulatedDeform(nn.Module):
         super().__init__()
         if backend not in DEFORM_BACKENDS:
             raise ValueError(
-                f'deformation is {backend!r}, expected one of {", ".join(DEFORM_BACKENDS)}'
+                f'ModulatedDeform: backend is {backend!r}, expected one of '
+                f'{", ".join(map(repr, DEFORM_BACKENDS))}'
             )
         self.dilation = dilation
         self.backend = backend
@@ -152,8 +157,9 @@ class ModulatedDeform(nn.Module):
                 tensor if tensor.dtype == torch.float64 else tensor.float()
                 for tensor in (x, offsets, mask)
             )
-            out = deform(x, offsets, mask, self.conv.weight, self.conv.bias, self.dilation)
-        return out, mask
+            weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)
+            out = deform(x, offsets, mask, weight, bias, self.dilation)
+        return out.to(self.conv.weight.dtype), mask
 
 
 class StillConv(nn.Module):

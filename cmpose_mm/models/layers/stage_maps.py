@@ -31,13 +31,18 @@ def check_maps(method: str, maps: Sequence[Tensor], in_channels: Sequence[int]) 
 
 
 def resample(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Brings maps (N, C, h, w) to another grid: mean over cells down, bilinear up (*chosen*)."""
-    height, width = int(size[0]), int(size[1])
-    if tuple(x.shape[2:]) == (height, width):
-        return x
-    if x.shape[2] >= height and x.shape[3] >= width:
-        return F.adaptive_avg_pool2d(x, (height, width))
-    return F.interpolate(x, (height, width), mode='bilinear', align_corners=False)
+    """Brings maps (N, C, h, w) to another grid: mean over cells down, bilinear up (*chosen*).
+
+    Each axis by itself: a map that is finer along one axis and coarser along the other is averaged
+    along the first, then interpolated along the second.
+    """
+    before, after = (int(x.shape[2]), int(x.shape[3])), (int(size[0]), int(size[1]))
+    coarser = min(before[0], after[0]), min(before[1], after[1])
+    if coarser != before:
+        x = F.adaptive_avg_pool2d(x, coarser)
+    if coarser != after:
+        x = F.interpolate(x, after, mode='bilinear', align_corners=False)
+    return x
 
 
 def cell_lengths(x: Tensor) -> Tensor:
@@ -97,6 +102,17 @@ class StageMaps(nn.Module):
             else nn.Sequential(nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels))
             for width in used
         )
+
+    def freeze_biases(self, count: int) -> None:
+        """Freezes the biases of the first ``count`` used stages, for differences of frames.
+
+        A bias cancels there. Where a method sees a stage in differences alone, it can not learn:
+        its gradient is round-off, which an optimizer such as AdamW would follow.
+        """
+        for projection in self.projections[:count]:
+            for module in projection.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.bias.requires_grad_(False)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map (B, T, C, h, w) for each stage.

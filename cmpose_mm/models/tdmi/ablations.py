@@ -6,18 +6,25 @@ from mmengine import Config
 
 from cmpose_mm.ablation.variants import Overrides, Variant
 
+from .tdmi import default_blocks
+
 
 def last_stages(count: int) -> Variant:
-    """Differences of the last so many stages alone."""
+    """Differences of the last so many stages alone, each with as many blocks as among all."""
 
     def overrides(config: Config) -> Overrides:
-        num_maps = len(config.model.method.in_channels)
+        method = config.model.method
+        num_maps = len(method.in_channels)
         if count > num_maps:
             raise ValueError(
                 f'{config.filename}: model.method.in_channels has {num_maps} maps, so there are no '
                 f'last {count} stages'
             )
-        return {'model.method.stages': list(range(num_maps - count, num_maps))}
+        blocks = method.get('blocks') or default_blocks(num_maps)
+        return {
+            'model.method.stages': list(range(num_maps - count, num_maps)),
+            'model.method.blocks': list(blocks)[-count:],
+        }
 
     return overrides
 

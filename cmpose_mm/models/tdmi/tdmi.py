@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmpose_mm.models.layers import (
+    DEFORM_BACKENDS,
     KeyAggregation,
     ModulatedDeform,
     ResidualChain,
@@ -60,11 +61,11 @@ class TDMI(VideoMethod):
 
     *Paper*: differences of several stages, deformable alignment, the cascade, two independent
     gates, minimal mutual information of M_u and M_n. *Code*: the residual chains and their lengths,
-    the condition on the key frame's map, Conv = ResidualChain_1, MLPs C-128-C with ReLU, the
-    appearance branch. The code's estimate of mutual information is a KL divergence of the wrong
-    sign, and is not used. *Chosen*: three blocks in the first half of the stages and two in the
-    others (the paper's figure shows 3, 3, ..., 2), dilation 1 of the deformation, the estimators,
-    all weights.
+    the condition on the key frame's map, dilation 1 of the deformation, Conv = ResidualChain_1,
+    MLPs C-128-C with ReLU, the appearance branch. The code's estimate of mutual information is a KL
+    divergence of the wrong sign, and is not used. *Chosen*: three blocks in the first half of the
+    stages and two in the others (the paper's figure shows 3, 3, ..., 2), the estimators, all
+    weights.
 
     Losses:
 
@@ -97,10 +98,12 @@ class TDMI(VideoMethod):
         gates: ``'independent'``; ``'tied'`` for g_n = 1 - g_u; None for M_u = M.
         gate_channels: hidden width of the MLPs, and of the network of ``'club'``.
         mi: ``'gaussian'``, ``'club'`` or ``'none'``.
-        mi_weight: weight of ``loss_mi``; with 0 there is no such loss, nor an MLP_n.
+        mi_weight: weight of ``loss_mi``; with 0 there is no such loss, nor an MLP_n. A schedule
+            that starts at 0 needs a config with its last value.
         noise: standard deviation of the noise in the estimate. M_u and M_n scale one map: without
             noise, their information is infinite.
-        sufficiency_weight: weight of ``loss_sufficiency``; 0 turns it off.
+        sufficiency_weight: weight of ``loss_sufficiency``; 0 turns it off. For a schedule see
+            ``mi_weight``.
         temperature: of `prediction_kl`.
         num_keypoints: K, for ``loss_sufficiency``.
         appearance: whether `AppearanceAlignment` stands for F_t beside M_u.
@@ -139,12 +142,24 @@ class TDMI(VideoMethod):
                 f'TDMI: model.method.num_frames is {num_frames}, expected at least 2: it compares '
                 'frames'
             )
-        for name, value, known in (('gates', gates, GATES), ('mi', mi, ESTIMATORS)):
+        for name, value, known in (
+            ('gates', gates, GATES),
+            ('mi', mi, ESTIMATORS),
+            ('deformation', deformation, (*DEFORM_BACKENDS, None)),
+        ):
             if value not in known:
                 raise ValueError(
                     f'TDMI: model.method.{name} is {value!r}, expected one of '
                     f'{", ".join(map(repr, known))}'
                 )
+        for name, value, fits, expected in (
+            ('mi_weight', mi_weight, mi_weight >= 0, 'at least'),
+            ('sufficiency_weight', sufficiency_weight, sufficiency_weight >= 0, 'at least'),
+            ('noise', noise, noise > 0, 'more than'),
+            ('temperature', temperature, temperature > 0, 'more than'),
+        ):
+            if not fits:
+                raise ValueError(f'TDMI: model.method.{name} is {value}, expected {expected} 0')
         uses_mi = mi != 'none' and mi_weight > 0
         if gates is None and (uses_mi or sufficiency_weight > 0):
             raise ValueError(
@@ -164,10 +179,13 @@ class TDMI(VideoMethod):
         self.out_channels = in_channels[-1]
         self.stage_maps = StageMaps(in_channels, channels, stages, grid_stage)
         width = self.stage_maps.channels
+        # Only the last used stage is also seen as it is, in the condition of the deformation.
+        self.stage_maps.freeze_biases(len(stages) - (deformation is not None))
         if deformation is not None:
-            offset_groups(width)  # refuses numbers of channels that do not fit
+            given = 'in_channels' if channels is None else 'channels'
+            offset_groups(width, f'TDMI: model.method.{given}')  # refuses those that do not fit
         if blocks is None:
-            blocks = [3 if number < len(stages) // 2 else 2 for number in range(len(stages))]
+            blocks = default_blocks(len(stages))
         if len(blocks) != len(stages) or min(blocks) < 1:
             raise ValueError(
                 f'TDMI: model.method.blocks is {list(blocks)}, expected {len(stages)} numbers of '
@@ -187,15 +205,18 @@ class TDMI(VideoMethod):
         self.cascade = nn.ModuleList(ResidualChain(width, width, 1) for _ in stages)
 
         self.gates = gates
-        self.mi = mi if uses_mi else 'none'
+        self.mi = mi
         self.mi_weight = mi_weight
+        self.separates = uses_mi
         self.noise = noise
         self.gate_useful = self.gate_noisy = None
         if gates is not None:
             self.gate_useful = MotionGate(width, gate_channels)
         if gates == 'independent' and uses_mi:
             self.gate_noisy = MotionGate(width, gate_channels)
-        self.club = ClubBound(width, gate_channels, noise) if self.mi == 'club' else None
+        self.club = None
+        if mi == 'club' and uses_mi:
+            self.club = ClubBound(width, gate_channels, noise)
 
         self.sufficiency_weight = sufficiency_weight
         self.temperature = temperature
@@ -279,17 +300,34 @@ class TDMI(VideoMethod):
             motion: M (B, C, h, w).
             kept: M_u (B, C, h, w).
             useful, noisy: gates (B, C, 1, 1).
+
+        Raises:
+            ValueError: if a weight that was 0 when the model was built no longer is.
         """
         losses = {}
         if useful is not None:
             losses['gate_useful'] = useful.detach().mean()
         if noisy is not None:
             losses['gate_noisy'] = noisy.detach().mean()
-        if self.mi != 'none':
+        if self.separates:
             losses.update(self.separation_losses(motion.detach()))
+        elif self.mi != 'none':
+            self._require_zero('mi_weight', self.mi_weight)
         if self.probe is not None:
             losses.update(self.sufficiency_losses(clip, motion, kept))
+        else:
+            self._require_zero('sufficiency_weight', self.sufficiency_weight)
         return losses
+
+    @staticmethod
+    def _require_zero(name: str, weight: float) -> None:
+        """Refuses a schedule for a loss whose layers were not built."""
+        if weight != 0:
+            raise ValueError(
+                f'TDMI: model.method.{name} became {weight} in the training, but is 0 in the '
+                'config, so the layers of its loss were not built; expected the last value of the '
+                'schedule in the config'
+            )
 
     def separation_losses(self, motion: Tensor) -> dict[str, Tensor]:
         """``loss_mi``, and ``loss_club`` with ``mi='club'``.
@@ -347,6 +385,11 @@ class TDMI(VideoMethod):
         )
         divergence = prediction_kl(teacher, student, clip.target_weights, self.temperature)
         return dict(loss_sufficiency=self.sufficiency_weight * divergence, loss_probe=probe)
+
+
+def default_blocks(num_stages: int) -> list[int]:
+    """Residual blocks of D^j for each stage: 3 in the first half and 2 in the others (*chosen*)."""
+    return [3 if number < num_stages // 2 else 2 for number in range(num_stages)]
 
 
 class MotionGate(nn.Module):

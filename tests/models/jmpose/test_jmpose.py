@@ -17,6 +17,7 @@ from cmpose_mm.models.jmpose import ChannelAttention, FlowMotion, JMPose, Mutual
 
 SIZE, JOINTS = (3, 2), 2
 CANCELS = ['stage_maps.projections.0.1.bias']  # in the differences
+TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
 
 
 def drawn(module, std=0.3):
@@ -304,6 +305,37 @@ def test_every_parameter_learns_in_every_variant(arguments):
     ] == []
 
 
+def test_a_schedule_without_layers():
+    model = trained(num_layers=0, orthogonality_weight=0)
+    given = clip(model, 4, size=(4, 4))
+    assert model(given).losses == {}
+    model.orthogonality_weight = 0.5  # as a ModelScheduleHook does
+    with pytest.raises(ValueError, match=(
+        'JMPose: model.method.orthogonality_weight became 0.5 in the training, but '
+        'model.method.num_layers is 0, .* expected at least 1 layer'
+    )):  # fmt: skip
+        model(given)
+    model = trained(orthogonality_weight=0)
+    assert model(given).losses == {}
+    model.orthogonality_weight = 0.5
+    assert model(given).losses['loss_orthogonality'] > 0
+
+
+def test_weights_in_half_precision():
+    model = method().eval()
+    given = clip(model)
+    model.aggregation.proj.weight.data.normal_()
+
+    def features(dtype):
+        frames = given.map(lambda x: x.to(dtype))
+        with torch.no_grad():
+            return model.to(dtype)(ClipInput.of(frames, model.key_index)).key_features
+
+    expected, found = features(torch.float32), features(torch.bfloat16)
+    assert found.dtype == torch.bfloat16
+    assert (found - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
 # ---- optical flow --------------------------------------------------------------------------------
 
 
@@ -377,6 +409,37 @@ def test_flow_in_the_estimator(flow_weights):
     assert not MODELS.build(tiny_config()).method.needs_images
 
 
+@pytest.mark.parametrize('changes, found', [
+    (dict(mean=[0.0, 0.0, 0.0]), r'mean \[0.0, 0.0, 0.0\] and std .* of RGB images'),
+    (dict(std=[255.0, 255.0, 255.0]), r'std \[255.0, 255.0, 255.0\] of RGB images'),
+    (dict(bgr_to_rgb=False), 'mean .* of BGR images'),
+    (dict(mean=None, std=None), 'no normalization'),
+])  # fmt: skip
+def test_flow_refuses_images_that_are_normalized_in_another_way(flow_weights, changes, found):
+    config = flow_config(flow_weights)
+    config.data_preprocessor.update(changes)
+    with pytest.raises(ValueError, match=(
+        f'model.data_preprocessor has .*{found}, but model.method of type JMPose needs images with '
+        r'mean \[123.675, 116.28, 103.53\] and std \[58.395, 57.12, 57.375\] of RGB images'
+    )):  # fmt: skip
+        MODELS.build(config)
+    config.method.pop('flow')
+    config.method.motion = 'difference'
+    MODELS.build(config)
+
+
+def test_flow_takes_the_normalization_of_the_config(flow_weights):
+    config = flow_config(flow_weights)
+    half = dict(mean=[127.5] * 3, std=[127.5] * 3)
+    config.data_preprocessor.update(half)
+    config.method.flow.update(half)
+    module = MODELS.build(config).method.motion
+    plain = FlowMotion(8, 3, 1, flow_weights, num_updates=1)
+    images = 255 * torch.rand(1, 3, 3, 128, 128)
+    found = module.flows((images - 127.5) / 127.5)
+    torch.testing.assert_close(found, plain.flows(normalized(images)), rtol=1e-3, atol=1e-3)
+
+
 def test_flow_refuses_track_crops(flow_weights, tmp_path):
     from cmpose_mm.apis import VideoPoseInferencer
 
@@ -385,14 +448,58 @@ def test_flow_refuses_track_crops(flow_weights, tmp_path):
     config.dump(tmp_path / 'flow.py')
     model = MODELS.build(config.model)
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'flow.pth')
-    with pytest.raises(ValueError, match='track'):
+    with pytest.raises(ValueError, match="crops='track' does not work with JMPose, which compares"):
         VideoPoseInferencer(str(tmp_path / 'flow.py'), str(tmp_path / 'flow.pth'), crops='track')
 
 
+def test_flow_refuses_exports(flow_weights, tmp_path):
+    from cmpose_mm.apis.export import export_onnx, export_torch
+    from cmpose_mm.apis.loading import load_pose_model
+
+    pytest.importorskip('onnx')
+    config = Config.fromfile(config_path('jmpose/jmpose_tiny.py'))
+    config.model = flow_config(flow_weights)
+    config.dump(tmp_path / 'flow.py')
+    state = MODELS.build(config.model).state_dict()
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'flow.pth')
+    model = load_pose_model(str(tmp_path / 'flow.py'), str(tmp_path / 'flow.pth'))
+    exports = [export_onnx, export_torch] if TORCH >= (2, 6) else [export_onnx]
+    for export in exports:
+        with pytest.raises(ValueError, match=(
+            "JMPose: model.method.motion is 'flow', .* RAFT can not be exported .* expected motion="
+        )):  # fmt: skip
+            export(model, tmp_path / 'exported')
+        assert not (tmp_path / 'exported').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(TORCH < (2, 6), reason='torch.compile without graph breaks needs torch >= 2.6')
+def test_flow_compiles_in_one_graph(flow_weights):
+    module = FlowMotion(8, 3, 1, flow_weights, num_updates=1).eval()
+    images = torch.randn(2, 3, 3, 128, 128)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(lambda x: module(x, (8, 8)), fullgraph=True, backend='eager')
+        torch.testing.assert_close(compiled(images), module(images, (8, 8)))
+
+
 def test_flow_says_what_it_lacks(flow_weights, tmp_path):
-    for weights in (None, str(tmp_path / 'none.pth')):
+    for flow in ({}, dict(weights=None), dict(weights=str(tmp_path / 'none.pth'))):
         with pytest.raises(ValueError, match='model.method.flow.weights is .* nothing is downloa'):
-            method(motion='flow', flow=dict(weights=weights))
+            method(motion='flow', flow=flow)
+    path = tmp_path / 'other.pth'
+    for content in (b'', b'<html>not found</html>', b'\x80\x02garbage', b'PK\x03\x04'):
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match='other.pth: not the weights of .* raft_small .*flow.w'
+        ):
+            method(motion='flow', flow=dict(weights=str(path)))
+    for content in ([1, 2], {'a': 1}):
+        torch.save(content, path)
+        with pytest.raises(
+            ValueError, match='other.pth: not the weights of .* raft_small .*flow.w'
+        ):
+            method(motion='flow', flow=dict(weights=str(path)))
     with pytest.raises(ValueError, match="not the weights of torchvision's raft_large"):
         method(motion='flow', flow=dict(weights=flow_weights, network='raft_large'))
     with pytest.raises(ValueError, match="flow.network is 'pwc', expected one of raft_small, raft"):
@@ -452,7 +559,11 @@ WRONG = [
     (dict(heatmap_scale=0), 'model.method.heatmap_scale is 0, expected at least 1'),
     (dict(num_layers=0), 'num_layers is 0, expected at least 1, or 0 with orthogonality_weight=0'),
     (dict(num_heads=3), 'model.method.num_heads is 3, expected a divisor of the 8 channels'),
-    (dict(channels=20), 'channels is 20, expected a multiple of 12 or of 8'),
+    (dict(channels=20), 'JMPose: model.method.channels is 20, expected a multiple of 12 or of 8'),
+    (dict(channels=None, in_channels=20), 'model.method.in_channels is 20, expected a multiple of'),
+    (dict(deformation=None), "JMPose: model.method.deformation is None, expected one of 'torchvi"),
+    (dict(orthogonality_weight=-1), 'method.orthogonality_weight is -1, expected at least 0'),
+    (dict(noise=0), 'JMPose: model.method.noise is 0, expected more than 0'),
     (dict(key_index=3), 'JMPose: key_index is 3, expected 0 to 2 for 3 frames'),
 ]
 

@@ -114,11 +114,23 @@ def test_under_autocast_positions_stay_exact(backend):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+@backends
+def test_weights_in_half_precision(backend):
+    """The result has their type, and is near that in float32."""
+    module = randomize(ModulatedDeform(8, 5, backend=backend), std=0.1)
+    x, cond = torch.randn(2, 8, 6, 5), torch.randn(2, 5, 6, 5)
+    with torch.no_grad():
+        expected, _ = module(x, cond)
+        found, _ = module.bfloat16()(x.bfloat16(), cond.bfloat16())
+    assert found.dtype == torch.bfloat16
+    assert (found - expected).abs().mean() < 0.03 * expected.abs().mean()
+
+
 def test_groups():
     assert [offset_groups(channels) for channels in (48, 128, 8, 96)] == [12, 8, 8, 12]
-    with pytest.raises(ValueError, match='channels is 20, expected a multiple of 12 or of 8'):
+    with pytest.raises(ValueError, match='ModulatedDeform: channels is 20, expected a multiple of'):
         ModulatedDeform(20, 3)
     with pytest.raises(
-        ValueError, match="deformation is 'mmcv', expected one of torchvision, grid"
+        ValueError, match="ModulatedDeform: backend is 'mmcv', expected one of 'torchvision', 'grid"
     ):
         ModulatedDeform(48, 3, backend='mmcv')

@@ -227,9 +227,10 @@ def test_it_starts_as_the_single_frame_model(arguments, num_frames, key_index):
     for mode in (True, False):
         out = model.train(mode)(clip_of(frames, model.key_index))
         assert torch.equal(out.key_features, frames[-1][:, model.key_index])
-    other = method(residual=False).double()
-    out = other(clip_of(maps(4, sizes=((8, 6), (4, 6), (4, 6)))))
-    assert not torch.equal(out.key_features, maps(4)[-1][:, 1])
+    frames = maps(4, sizes=((8, 6), (4, 6), (4, 6)))
+    out = method(residual=False).double()(clip_of(frames))
+    assert out.key_features.shape == frames[-1][:, 1].shape
+    assert (out.key_features - frames[-1][:, 1]).abs().max() > 0.1
 
 
 def test_stages_decide_what_is_seen():
@@ -380,10 +381,49 @@ def test_nothing_is_built_that_would_not_learn():
 )  # fmt: skip
 def test_every_parameter_learns_in_every_variant(arguments):
     model, clip = trained(**arguments), training_clip()
+    # Biases that cancel in the differences; the last stage is also the deformation's condition.
+    cancels = [f'stage_maps.projections.{n}.1.bias' for n in range(2 + (model.conditions is None))]
+    assert [n for n, p in model.named_parameters() if not p.requires_grad] == cancels
     out = model(clip)
     losses = [value for name, value in out.losses.items() if 'loss' in name]
     (out.key_features.square().sum() + sum(losses)).backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert [
+        n
+        for n, p in model.named_parameters()
+        if n not in cancels and (p.grad is None or not (p.grad.abs() > 1e-9).any())
+    ] == []
+
+
+@pytest.mark.parametrize('mi', ['gaussian', 'club'])
+def test_schedules_of_weights(mi):
+    """A weight that rises from 0 needs the layers of its loss, so it may not be 0 in the config."""
+    clip = training_clip()
+    for name, loss in (('mi_weight', 'loss_mi'), ('sufficiency_weight', 'loss_sufficiency')):
+        model = trained(mi=mi, **{name: 0.0})
+        assert loss not in model(clip).losses
+        setattr(model, name, 0.25)  # as a ModelScheduleHook does
+        with pytest.raises(ValueError, match=(
+            f'TDMI: model.method.{name} became 0.25 in the training, but is 0 in the config, .* '
+            'expected the last value of the schedule in the config'
+        )):  # fmt: skip
+            model(clip)
+        assert model.eval()(clip).losses == {}
+        model = trained(mi=mi, **{name: 0.25})
+        full = model(clip).losses[loss]
+        setattr(model, name, 0.0)
+        assert full != 0 and model(clip).losses[loss] == 0
+    assert 'loss_mi' not in trained(mi='none', mi_weight=0.25)(clip).losses
+
+
+def test_weights_in_half_precision():
+    model = method(appearance=True).eval()
+    frames = [x.float() for x in maps(sizes=((4, 6), (4, 6), (4, 6)))]
+    model.aggregation.proj.weight.data.normal_()
+    with torch.no_grad():
+        expected = model(clip_of(frames)).key_features
+        found = model.bfloat16()(clip_of([x.bfloat16() for x in frames])).key_features
+    assert found.dtype == torch.bfloat16
+    assert (found - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
 # ---- the bound -----------------------------------------------------------------------------------
@@ -516,9 +556,18 @@ WRONG = [
     (dict(stages=[]), r'model.method.stages is \[\], expected ascending'),
     (dict(grid_stage=3), 'model.method.grid_stage is 3, expected a position from 0 to 2'),
     (dict(channels=None), r'model.method.channels is None, but the maps have \[5, 6, 7\] channels'),
-    (dict(channels=20), 'channels is 20, expected a multiple of 12 or of 8'),
+    (dict(channels=20), 'TDMI: model.method.channels is 20, expected a multiple of 12 or of 8'),
+    (
+        dict(in_channels=[20, 20], channels=None),
+        'TDMI: model.method.in_channels is 20, expected a multiple of 12 or of 8',
+    ),
     (dict(blocks=[3, 2]), r'model.method.blocks is \[3, 2\], expected 3 numbers'),
-    (dict(deformation='mmcv'), "deformation is 'mmcv', expected one of torchvision, grid_sample"),
+    (dict(deformation='mmcv'), "TDMI: model.method.deformation is 'mmcv', expected one of 'torchv"),
+    (dict(mi_weight=-1), 'TDMI: model.method.mi_weight is -1, expected at least 0'),
+    (dict(mi_weight=math.nan), 'TDMI: model.method.mi_weight is nan, expected at least 0'),
+    (dict(sufficiency_weight=-0.1), 'model.method.sufficiency_weight is -0.1, expected at least 0'),
+    (dict(noise=0), 'TDMI: model.method.noise is 0, expected more than 0'),
+    (dict(temperature=0.0), 'TDMI: model.method.temperature is 0.0, expected more than 0'),
     (dict(key_index=3), 'TDMI: key_index is 3, expected 0 to 2 for 3 frames'),
 ]
 
