@@ -1,7 +1,5 @@
 """Deformable convolution: both implementations against loops, mmcv, and plain convolutions."""
 
-from importlib.util import find_spec
-
 import pytest
 import slow_information as slow
 import torch
@@ -63,9 +61,8 @@ def test_without_displacement_it_is_a_convolution(backend, dilation):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.full_stack
 def test_it_equals_mmcv_s_operator():
-    if find_spec('mmcv._ext') is None:
-        pytest.skip('mmcv has no compiled operators here')
     from mmcv.ops import modulated_deform_conv2d
 
     x, offsets, mask, weight, bias = (tensor.float() for tensor in inputs())
