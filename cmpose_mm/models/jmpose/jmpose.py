@@ -21,7 +21,10 @@ from cmpose_mm.models.layers import (
     ResidualChain,
     StageMaps,
     cell_lengths,
+    check_choices,
     check_maps,
+    check_not_negative,
+    check_positive,
     gaussian_mi,
     offset_groups,
     require_samples,
@@ -120,22 +123,14 @@ class JMPose(VideoMethod):
                 f'JMPose: model.method.num_frames is {num_frames}, expected at least 2: it '
                 'compares frames'
             )
-        for name, value, known in (
-            ('motion', motion, MOTIONS),
-            ('condition', condition, CONDITIONS),
-            ('deformation', deformation, DEFORM_BACKENDS),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f'JMPose: model.method.{name} is {value!r}, expected one of '
-                    f'{", ".join(map(repr, known))}'
-                )
-        for name, value, fits, expected in (
-            ('orthogonality_weight', orthogonality_weight, orthogonality_weight >= 0, 'at least'),
-            ('noise', noise, noise > 0, 'more than'),
-        ):
-            if not fits:
-                raise ValueError(f'JMPose: model.method.{name} is {value}, expected {expected} 0')
+        check_choices(
+            'JMPose',
+            motion=(motion, MOTIONS),
+            condition=(condition, CONDITIONS),
+            deformation=(deformation, DEFORM_BACKENDS),
+        )
+        check_not_negative('JMPose', orthogonality_weight=orthogonality_weight)
+        check_positive('JMPose', noise=noise)
         if (motion == 'flow') != (flow is not None):
             raise ValueError(
                 f'JMPose: model.method.motion is {motion!r} and model.method.flow is {flow!r}, '

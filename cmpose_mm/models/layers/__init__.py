@@ -1,5 +1,6 @@
 """Layers that several methods use: plain torch, one concept per file."""
 
+from .arguments import check_choices, check_not_negative, check_positive
 from .attention import SpatialAttention, TemporalAttention
 from .gaussian_information import gaussian_mi, require_samples, standardize
 from .key_aggregation import KeyAggregation
@@ -24,7 +25,10 @@ __all__ = [
     'StillConv',
     'TemporalAttention',
     'cell_lengths',
+    'check_choices',
     'check_maps',
+    'check_not_negative',
+    'check_positive',
     'cluster_tokens',
     'draw_seeds',
     'gather_tokens',

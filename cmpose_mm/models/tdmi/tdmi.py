@@ -25,7 +25,10 @@ from cmpose_mm.models.layers import (
     StageMaps,
     StillConv,
     cell_lengths,
+    check_choices,
     check_maps,
+    check_not_negative,
+    check_positive,
     gaussian_mi,
     offset_groups,
     prediction_kl,
@@ -142,24 +145,14 @@ class TDMI(VideoMethod):
                 f'TDMI: model.method.num_frames is {num_frames}, expected at least 2: it compares '
                 'frames'
             )
-        for name, value, known in (
-            ('gates', gates, GATES),
-            ('mi', mi, ESTIMATORS),
-            ('deformation', deformation, (*DEFORM_BACKENDS, None)),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f'TDMI: model.method.{name} is {value!r}, expected one of '
-                    f'{", ".join(map(repr, known))}'
-                )
-        for name, value, fits, expected in (
-            ('mi_weight', mi_weight, mi_weight >= 0, 'at least'),
-            ('sufficiency_weight', sufficiency_weight, sufficiency_weight >= 0, 'at least'),
-            ('noise', noise, noise > 0, 'more than'),
-            ('temperature', temperature, temperature > 0, 'more than'),
-        ):
-            if not fits:
-                raise ValueError(f'TDMI: model.method.{name} is {value}, expected {expected} 0')
+        check_choices(
+            'TDMI',
+            gates=(gates, GATES),
+            mi=(mi, ESTIMATORS),
+            deformation=(deformation, (*DEFORM_BACKENDS, None)),
+        )
+        check_not_negative('TDMI', mi_weight=mi_weight, sufficiency_weight=sufficiency_weight)
+        check_positive('TDMI', noise=noise, temperature=temperature)
         uses_mi = mi != 'none' and mi_weight > 0
         if gates is None and (uses_mi or sufficiency_weight > 0):
             raise ValueError(
