@@ -49,6 +49,20 @@ def tiny_config(**method):
     return config.model
 
 
+def tiny_file_config(name, **method):
+    """Model config of a file below ``configs/``, without drop-path; ``method`` as above."""
+    config = Config.fromfile(config_path(name)).model
+    config.backbone.drop_path_rate = 0.0
+    config.method.update(method)
+    return config
+
+
+def tiny_images(num_clips=4, num_frames=3):
+    """Normalized clips (B, T, 3, 128, 96); the same in each call."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(num_clips, num_frames, 3, 128, 96, generator=generator)
+
+
 def randomize(module, std=0.3):
     """Draws all parameters, so that nothing rests on an initial value; fixed seed."""
     generator = torch.Generator().manual_seed(0)

@@ -1,6 +1,7 @@
 """JM-Pose against loops in float64, its invariants, loss, optical flow, and what it refuses."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import slow_information as slow
 import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
-from tiny_models import clip_samples, randomize, randomize_deep
+from tiny_models import clip_samples, randomize, randomize_deep, tiny_file_config, tiny_images
 from torch import nn
 
 from cmpose_mm import config_path
@@ -514,16 +515,7 @@ def test_flow_says_what_it_lacks(flow_weights, tmp_path):
 # ---- in the estimator ----------------------------------------------------------------------------
 
 
-def tiny_config(**arguments):
-    config = Config.fromfile(config_path('jmpose/jmpose_tiny.py')).model
-    config.backbone.drop_path_rate = 0.0
-    config.method.update(arguments)
-    return config
-
-
-def images(num_clips=4, num_frames=3):
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(num_clips, num_frames, 3, 128, 96, generator=generator)
+tiny_config = partial(tiny_file_config, 'jmpose/jmpose_tiny.py')
 
 
 def test_heatmaps_matter_and_a_frozen_frame_head_keeps_its_weights():
@@ -531,7 +523,7 @@ def test_heatmaps_matter_and_a_frozen_frame_head_keeps_its_weights():
     config.frame_head_frozen, config.freeze_backbone = True, True
     model = randomize_deep(MODELS.build(config)).train()
     before = copy.deepcopy(model.state_dict())
-    losses = model(images(), clip_samples(tiny_config(), 4), mode='loss')
+    losses = model(tiny_images(), clip_samples(tiny_config(), 4), mode='loss')
     assert set(losses) == {'loss_kpt', 'loss_orthogonality'}
     sum(losses.values()).backward()
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
@@ -542,10 +534,10 @@ def test_heatmaps_matter_and_a_frozen_frame_head_keeps_its_weights():
             assert torch.equal(value, before[name]), name
     assert not torch.equal(model.method.to_grid.weight, before['method.to_grid.weight'])
     with torch.no_grad():
-        expected = model.eval()(images(), None, mode='tensor')
+        expected = model.eval()(tiny_images(), None, mode='tensor')
         model.frame_head.final_layer.bias += 1
         model.frame_head.final_layer.weight *= -2
-        assert (model(images(), None, mode='tensor') - expected).abs().max() > 1e-5
+        assert (model(tiny_images(), None, mode='tensor') - expected).abs().max() > 1e-5
 
 
 # ---- what it refuses -----------------------------------------------------------------------------
@@ -577,7 +569,7 @@ def test_wrong_arguments(arguments, message):
 def refused(message, config, num_clips=4):
     model = MODELS.build(config).train()
     with pytest.raises(ValueError, match=message):
-        model(images(num_clips), clip_samples(tiny_config(), num_clips), mode='loss')
+        model(tiny_images(num_clips), clip_samples(tiny_config(), num_clips), mode='loss')
 
 
 def test_what_does_not_fit_the_model():
@@ -612,5 +604,5 @@ def test_too_few_cells_for_the_covariances():
         num_clips=2,
     )
     model = MODELS.build(tiny_config(condition=None)).train()
-    losses = model(images(2), clip_samples(tiny_config(), 2), mode='loss')
+    losses = model(tiny_images(2), clip_samples(tiny_config(), 2), mode='loss')
     assert losses['loss_orthogonality'] > 0

@@ -3,17 +3,16 @@
 import copy
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import slow_information as slow
 import torch
-from mmengine.config import Config
 from mmpose.registry import MODELS
-from tiny_models import clip_samples, randomize, randomize_deep
+from tiny_models import clip_samples, randomize, randomize_deep, tiny_file_config, tiny_images
 from torch import nn
 
-from cmpose_mm import config_path
 from cmpose_mm.models import ClipInput, FrameFeatures
 from cmpose_mm.models.layers import gaussian_mi
 from cmpose_mm.models.tdmi import TDMI, ClubBound
@@ -471,16 +470,7 @@ def test_a_fitted_club_bounds_the_information_from_above():
 # ---- in the estimator ----------------------------------------------------------------------------
 
 
-def model_config(**arguments):
-    config = Config.fromfile(config_path('tdmi/tdmi_tiny.py')).model
-    config.backbone.drop_path_rate = 0.0
-    config.method.update(arguments)
-    return config
-
-
-def images(num_clips=4, num_frames=3):
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(num_clips, num_frames, 3, 128, 96, generator=generator)
+model_config = partial(tiny_file_config, 'tdmi/tdmi_tiny.py')
 
 
 RESNET = dict(
@@ -501,10 +491,10 @@ def resnet_config(**arguments):
 def test_stages_of_resnet_keep_the_head_s_grid():
     model = MODELS.build(resnet_config())
     samples = clip_samples(model_config(), 4)
-    losses = model.train()(images(), copy.deepcopy(samples), mode='loss')
+    losses = model.train()(tiny_images(), copy.deepcopy(samples), mode='loss')
     assert losses['loss_mi'].isfinite() and losses['loss_kpt'].isfinite()
     with torch.no_grad():
-        assert model.eval()(images(), None, mode='tensor').shape == (4, 15, 32, 24)
+        assert model.eval()(tiny_images(), None, mode='tensor').shape == (4, 15, 32, 24)
 
 
 def test_frozen_backbone():
@@ -513,7 +503,7 @@ def test_frozen_backbone():
     model = MODELS.build(config).train()
     before = copy.deepcopy(model.backbone.state_dict())
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    losses = model(images(), clip_samples(model_config(), 4), mode='loss')
+    losses = model(tiny_images(), clip_samples(model_config(), 4), mode='loss')
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     optimizer.step()
     assert all(torch.equal(v, before[n]) for n, v in model.backbone.state_dict().items())
@@ -524,9 +514,9 @@ def test_before_training_heatmaps_are_those_of_the_single_frame_model():
     model = MODELS.build(model_config()).eval()
     model.head.apply(lambda m: randomize(m, 0.1) if isinstance(m, nn.Conv2d) else m)
     with torch.no_grad():
-        expected = model.head((model.extract_maps(images()[:, 1])[-1],))
+        expected = model.head((model.extract_maps(tiny_images()[:, 1])[-1],))
         assert expected.abs().max() > 0.1
-        found = model(images(), None, mode='tensor')
+        found = model(tiny_images(), None, mode='tensor')
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -534,7 +524,7 @@ def test_before_training_heatmaps_are_those_of_the_single_frame_model():
 def test_causal_clips_and_five_frames(num_frames, key_index):
     config = model_config(num_frames=num_frames, key_index=key_index)
     model = randomize_deep(MODELS.build(config)).eval()
-    clips = images(2, num_frames)
+    clips = tiny_images(2, num_frames)
     with torch.no_grad():
         before = model(clips, None, mode='tensor')
         for frame in range(num_frames):
@@ -581,7 +571,7 @@ def test_wrong_arguments(arguments, message):
 def test_other_maps_than_the_config_s():
     config = model_config(in_channels=[32, 32, 32])
     with pytest.raises(ValueError, match=r'in_channels is \[32, 32, 32\], but .* \[32, 32\] chan'):
-        MODELS.build(config).eval()(images(), None, mode='tensor')
+        MODELS.build(config).eval()(tiny_images(), None, mode='tensor')
 
 
 def test_too_few_cells_for_the_covariances():
@@ -591,8 +581,8 @@ def test_too_few_cells_for_the_covariances():
         r"TDMI: model.method.mi='gaussian': covariances of 32 channels from 48 samples .*, "
         r'expected at least 64: a larger train_dataloader.batch_size'
     )):  # fmt: skip
-        model(images(1), clip_samples(model_config(), 1), mode='loss')
-    assert model(images(2), clip_samples(model_config(), 2), mode='loss')['loss_mi'] > 0
+        model(tiny_images(1), clip_samples(model_config(), 1), mode='loss')
+    assert model(tiny_images(2), clip_samples(model_config(), 2), mode='loss')['loss_mi'] > 0
 
 
 def test_heads_that_do_not_fit():
@@ -606,7 +596,7 @@ def test_heads_that_do_not_fit():
     config.head.out_channels = 17
     model = MODELS.build(config).train()
     with pytest.raises(ValueError, match='model.head.out_channels is 17, but the target heatmaps'):
-        model(images(), clip_samples(model_config(), 4), mode='loss')
+        model(tiny_images(), clip_samples(model_config(), 4), mode='loss')
     model = MODELS.build(model_config(sufficiency_weight=0.1, num_keypoints=17)).train()
     with pytest.raises(ValueError, match='num_keypoints is 17, but the samples have 15 joints'):
-        model(images(), clip_samples(model_config(), 4), mode='loss')
+        model(tiny_images(), clip_samples(model_config(), 4), mode='loss')
