@@ -1,9 +1,18 @@
-"""Processes that train together, started without the seconds that their imports take."""
+"""Processes without the seconds that their imports take."""
 
 from __future__ import annotations
 
+import atexit
+import functools
 import multiprocessing
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import torch.multiprocessing
 
@@ -17,3 +26,32 @@ def start_processes(function: Callable, arguments: tuple, count: int) -> None:
     torch.multiprocessing.start_processes(
         function, arguments, nprocs=count, start_method='forkserver'
     )
+
+
+@functools.lru_cache
+def quick_python() -> str:
+    """A command to use like ``sys.executable``, see process_server.py; itself where none can fork.
+
+    For tests of what a command does. What depends on a fresh interpreter (imports, memory, help in
+    time) wants ``sys.executable``.
+    """
+    if not hasattr(os, 'fork'):
+        return sys.executable
+    folder = Path(tempfile.mkdtemp())
+    server, address = str(Path(__file__).with_name('process_server.py')), str(folder / 'server')
+    command = folder / 'python'
+    ask = [sys.executable, '-I', '-S', server, 'ask', address]
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(ask)} "$@"\n')
+    command.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, server, 'serve', address, str(command)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.readline()  # It listens.
+
+    def stop() -> None:
+        process.communicate()
+        shutil.rmtree(folder)
+
+    atexit.register(stop)
+    return str(command)

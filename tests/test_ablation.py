@@ -14,6 +14,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
+from processes import quick_python
 
 from cmpose_mm import ablation, config_path
 from cmpose_mm.ablation import (
@@ -165,8 +166,14 @@ def test_finished_trainings_and_tests_are_only_read(tmp_path, monkeypatch):
         run_once(Config(dict(a=2)), folder, ['clean'])
 
 
+@pytest.fixture
+def quick_processes(monkeypatch):
+    """Runs are processes that start in milliseconds."""
+    monkeypatch.setattr(sys, 'executable', quick_python())
+
+
 @pytest.mark.slow
-def test_a_failed_run_shows_its_end(tmp_path):
+def test_a_failed_run_shows_its_end(tmp_path, quick_processes):
     with pytest.raises(RuntimeError, match=r'(?s)no_such_module.*failed; all its output is in'):
         run_once(Config(dict(custom_imports=dict(imports=['no_such_module']))), tmp_path / 'seed0')
     assert not (tmp_path / 'seed0' / 'trained').exists()
@@ -266,7 +273,7 @@ def test_the_command_writes_table_and_plot(tmp_path):
     page.parent.mkdir()
     page.write_text('before\n<!-- begin table5 -->\n<!-- end table5 -->\nafter\n')
     tool = Path(__file__).parents[1] / 'tools' / 'ablate.py'
-    command = [sys.executable, str(tool), 'table5', config_path('experiments/cmpose.py')]
+    command = [quick_python(), str(tool), 'table5', config_path('experiments/cmpose.py')]
     command += ['--seeds', '4', '5', '--splits', 'clean', '--work-dir', str(tmp_path / 'runs')]
     command += ['--docs', str(page), '--records', str(tmp_path / 'records')]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -287,7 +294,7 @@ val_evaluator['visibility'] = True
 
 
 @pytest.mark.slow
-def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
+def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch, quick_processes):
     """Two variants and a first stage, trained and tested on two splits; then a second set."""
     second, first = tiny_config(synthetic_root, 'second', QUIET), tmp_path / 'first.py'
     first.write_text(
@@ -319,7 +326,7 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch):
     run = Config.fromfile(tmp_path / 'runs' / 'averaged' / 'seed3.py')
     assert run.randomness.seed == 3 and 'first_stage' in run.load_from
     # The numbers are those of `mim test` on that split.
-    command = [sys.executable, '-m', 'mim', 'test', 'mmpose', run.filename, '--checkpoint']
+    command = [quick_python(), '-m', 'mim', 'test', 'mmpose', run.filename, '--checkpoint']
     command += [str(tmp_path / 'runs' / 'averaged' / 'seed3' / 'epoch_1.pth'), '--work-dir']
     command += [str(tmp_path / 'test'), '--cfg-options', 'test_evaluator.ann_file=' + str(
         Path(synthetic_root, 'annotations', 'train')
@@ -395,7 +402,7 @@ def test_experiments_change_nothing_but_budget_and_lambda():
 def test_step_times(synthetic_root):
     """The benchmark behind equal training time: more steps for whoever is faster."""
     script = Path(__file__).parents[1] / 'benchmarks' / 'step_time.py'
-    command = [sys.executable, str(script), 'cmpose_demo.py', '--repeats', '2', '--steps', '1']
+    command = [quick_python(), str(script), 'cmpose_demo.py', '--repeats', '2', '--steps', '1']
     command += ['--cfg-options', 'train_dataloader.batch_size=4']
     command += [f'train_dataloader.dataset.data_root={synthetic_root}']
     result = subprocess.run(command, capture_output=True, text=True)

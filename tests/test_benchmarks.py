@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS
+from processes import quick_python
 
 from cmpose_mm import config_path
 from cmpose_mm.engine.bfloat16_optim_wrapper import has_bfloat16
@@ -271,7 +272,7 @@ def test_training_memory_counts_what_backward_keeps():
 def run_benchmark(*command):
     script = Path(training_memory.__file__).with_name(command[0])
     result = subprocess.run(
-        [sys.executable, str(script), *command[1:]], capture_output=True, text=True
+        [quick_python(), str(script), *command[1:]], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
@@ -293,7 +294,7 @@ def test_evaluation_command():
 
 def test_check_gpu_runs_its_code_on_a_cpu(tmp_path):
     script = Path(__file__).parents[1] / 'benchmarks' / 'check_gpu.py'
-    command = [sys.executable, str(script), '--device', 'cpu', '--work-dir', str(tmp_path / 'work')]
+    command = [quick_python(), str(script), '--device', 'cpu', '--work-dir', str(tmp_path / 'work')]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
     rows = [line.split('|')[1:3] for line in result.stdout.splitlines() if line.startswith('| ')]

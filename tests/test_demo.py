@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
+from processes import quick_python
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 def test_quick_demo_leaves_table_and_picture(tmp_path):
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools/demo.py'), '--quick', '--folder', str(tmp_path)],
+        [quick_python(), str(ROOT / 'tools/demo.py'), '--quick', '--folder', str(tmp_path)],
         capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': path},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
 from mmpose.apis.inferencers.utils import default_det_models
+from processes import quick_python
 
 from cmpose_mm import config_path
 from cmpose_mm.compat import import_mmdet
@@ -63,7 +63,7 @@ def image(synthetic_root) -> str:
 
 def run_tool(name: str, *arguments: str) -> str:
     process = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-m', 'cmpose_mm', str(TOOLS / name), *arguments],
+        [quick_python(), '-W', 'ignore', '-m', 'cmpose_mm', str(TOOLS / name), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.returncode == 0, process.stdout

@@ -10,10 +10,10 @@ import math
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import quick_python
 
 from cmpose_mm import config_path
 from cmpose_mm.ablation import last_validation
@@ -23,7 +23,7 @@ STEPS = 40
 
 def mim(*args: str) -> str:
     result = subprocess.run(
-        [sys.executable, '-m', 'mim', *args],
+        [quick_python(), '-m', 'mim', *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader
+from processes import quick_python
 
 from cmpose_mm.ablation import last_validation
 
@@ -25,7 +25,7 @@ train_dataloader['dataset'].update(random_neighbors=True, stride=2)
 
 def mim_train(config: str, *args: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, '-m', 'mim', 'train', 'mmpose', config, *args],
+        [quick_python(), '-m', 'mim', 'train', 'mmpose', config, *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -7,11 +7,11 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import quick_python
 
 from cmpose_mm.synthetic import Settings, write_dataset
 from cmpose_mm.weights import checksums, sha256
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 def train(folder: Path, *arguments: str) -> str:
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools/train_model.py'), '--quick', *arguments],
+        [quick_python(), str(ROOT / 'tools/train_model.py'), '--quick', *arguments],
         capture_output=True, text=True, cwd=folder, env={**os.environ, 'PYTHONPATH': path},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,7 +86,7 @@ def test_all_stages_and_a_resumed_one(folder):
 @pytest.mark.slow
 def test_missing_data_is_one_sentence(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools/train_model.py'), '--data', str(tmp_path)],
+        [quick_python(), str(ROOT / 'tools/train_model.py'), '--data', str(tmp_path)],
         capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 1

@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmpose.apis import init_model
 from mmpose.models.heads import RegressionHead
+from processes import quick_python
 from run_tools import run_tool
 from torch import nn
 
@@ -358,7 +359,7 @@ def test_missing_package(tmp_path, monkeypatch):
 def command(*arguments, cwd):
     """In a process of its own."""
     return subprocess.run(
-        [sys.executable, '-W', 'ignore', str(TOOL), *arguments],
+        [quick_python(), '-W', 'ignore', str(TOOL), *arguments],
         cwd=cwd, capture_output=True, text=True,
     )  # fmt: skip
 

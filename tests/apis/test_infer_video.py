@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from processes import quick_python
 from run_tools import run_tool
 from sample_videos import decode, join, make_video, noise_frames
 
@@ -30,7 +31,7 @@ TOOL = str(Path(__file__).parents[2] / 'tools' / 'infer_video.py')
 
 def infer(*args, cwd=None):
     return subprocess.run(
-        [sys.executable, TOOL, *map(str, args)], capture_output=True, text=True, cwd=cwd
+        [quick_python(), TOOL, *map(str, args)], capture_output=True, text=True, cwd=cwd
     )
 
 
@@ -147,7 +148,7 @@ def test_interrupted(tiny_model, tmp_path):
         for _ in range(600):
             writer.write(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
     process = subprocess.Popen(
-        [sys.executable, TOOL, str(tmp_path / 'long.mp4'), '--config', config]
+        [quick_python(), TOOL, str(tmp_path / 'long.mp4'), '--config', config]
         + ['--checkpoint', checkpoint, '--batch-size', '2', '--out-video', 'o.mp4']
         + ['--out-json', 'o.json', '--out-csv', 'o.csv'],
         stderr=subprocess.PIPE,

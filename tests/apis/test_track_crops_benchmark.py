@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import quick_python
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -15,7 +15,7 @@ BENCHMARK = str(Path(__file__).parents[2] / 'benchmarks' / 'track_crops.py')
 @pytest.mark.parametrize('trained', [True, False])
 def test_reports_passes_and_average_precision(tiny_model, trained):
     config, checkpoint = tiny_model()
-    command = [sys.executable, BENCHMARK, config] + [checkpoint] * trained
+    command = [quick_python(), BENCHMARK, config] + [checkpoint] * trained
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     rows = [line.split('|')[1:-1] for line in result.stdout.splitlines() if line.startswith('| ')]

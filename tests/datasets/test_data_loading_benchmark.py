@@ -6,11 +6,11 @@ import importlib.util
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import quick_python
 
 BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'data_loading.py'
 
@@ -51,7 +51,7 @@ def test_simulated_decodes(benchmark):
 def test_profile():
     small = '--profile --videos 8 --sizes 320x180 --persons 2'
     result = subprocess.run(
-        [sys.executable, str(BENCHMARK), *small.split()], capture_output=True, text=True
+        [quick_python(), str(BENCHMARK), *small.split()], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr[-3000:]
     three, ours = result.stdout.split('as shipped, 300 samples:')
@@ -64,7 +64,7 @@ def test_whole_run():
     small = '--videos 6 --rounds 2 --samples 10 --workers 1 --made-up-videos 4 --sizes 160x120'
     environment = {k: v for k, v in os.environ.items() if k != 'CMPOSE_TEST_DATA'}
     result = subprocess.run(
-        [sys.executable, str(BENCHMARK), *small.split(), '--persons', '2'],
+        [quick_python(), str(BENCHMARK), *small.split(), '--persons', '2'],
         capture_output=True,
         text=True,
         env=environment,

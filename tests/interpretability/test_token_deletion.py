@@ -3,7 +3,6 @@
 import math
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS
+from processes import quick_python
 
 from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability import measure
@@ -336,7 +336,7 @@ def test_command(tiny_config, synthetic_root, tmp_path):
     checkpoint = random_checkpoint(Config.fromfile(config), tmp_path)
     page = tmp_path / 'page.md'
     page.write_text('<!-- begin interpretability -->\n<!-- end interpretability -->\n')
-    command = [sys.executable, str(ROOT / 'benchmarks/interpretability.py'), config, checkpoint]
+    command = [quick_python(), str(ROOT / 'benchmarks/interpretability.py'), config, checkpoint]
     command += [random_checkpoint(Config.fromfile(config), tmp_path / 'other')]
     command += ['--clips', '3', '--draws', '2', '--docs', str(page)]
     result = subprocess.run(command, capture_output=True, text=True)

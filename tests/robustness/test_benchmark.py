@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
+from processes import quick_python
 from test_summary import random_result
 
 from cmpose_mm.corruptions import corrupt_frame
@@ -205,7 +205,7 @@ def test_clip_model_equals_tests_by_hand(clip_model, tmp_path, capsys):
 
 def command(config, checkpoint, out):
     arguments = ['--corruptions', 'shot_noise', 'frame_drop', '--severities', '1', '3', '5']
-    return [sys.executable, str(TOOL), config, checkpoint, '--out', str(out), *arguments]
+    return [quick_python(), str(TOOL), config, checkpoint, '--out', str(out), *arguments]
 
 
 @pytest.mark.slow
@@ -389,7 +389,7 @@ def test_results_of_another_test(clip_model, tmp_path):
 @pytest.mark.slow
 def test_tool_says_what_is_wrong_in_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(TOOL), 'config.py', str(tmp_path / 'no.pth')],
+        [quick_python(), str(TOOL), 'config.py', str(tmp_path / 'no.pth')],
         capture_output=True,
         text=True,
     )

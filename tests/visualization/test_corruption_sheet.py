@@ -1,12 +1,12 @@
 """The sheet of corrupted frames, and the command that draws it."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from processes import quick_python
 from run_tools import run_tool
 
 from cmpose_mm.corruptions import corrupt_frame
@@ -39,7 +39,7 @@ def test_pictures_are_the_corrupted_frames(frame):
 @pytest.mark.slow
 def test_command(frame, tmp_path):
     out = tmp_path / 'sheet.png'
-    command = [sys.executable, str(TOOL), str(frame), '--out', str(out), '--height', '60']
+    command = [quick_python(), str(TOOL), str(frame), '--out', str(out), '--height', '60']
     subprocess.run(command, check=True)
     assert np.array_equal(cv2.imread(str(out)), corruption_sheet(str(frame), height=60))
     command[2] = str(tmp_path / '1.jpg')

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from processes import quick_python
 from run_tools import run_tool
 
 from cmpose_mm.visualization.layout import CAPTION_HEIGHT, GAP
@@ -71,7 +71,7 @@ def test_joints_have_the_color_of_their_visibility(root):
 
 @pytest.mark.slow
 def test_command(root):
-    command = [sys.executable, str(ROOT / 'tools/draw_visibility.py'), str(root)]
+    command = [quick_python(), str(ROOT / 'tools/draw_visibility.py'), str(root)]
     done = subprocess.run(
         [*command, str(root / 'out.jpg'), '--splits', 'one', '--frames', '2'],
         capture_output=True, text=True, cwd=ROOT,
