@@ -266,6 +266,7 @@ def test_every_method_has_a_small_config_on_equal_terms():
     assert variant.model.method.type == 'FrameConcat'
 
 
+@pytest.mark.slow
 def test_recorded_runs_alone_without_training(measures, tmp_path):
     """There is no data to train on, so a training would fail."""
     names = ('experiments/jhmdb_cmpose.py', 'experiments/jhmdb_single_frame.py')

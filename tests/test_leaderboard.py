@@ -50,6 +50,7 @@ def results() -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_tables_have_a_row_for_each_variant(results, tmp_path):
     measured = {'machine': {'cmpose': {'GMACs': 1.234, 'ms': 5.67, 'parameters': 8.9}}}
     scores, worth = (
@@ -82,6 +83,7 @@ def test_tables_have_a_row_for_each_variant(results, tmp_path):
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
     reason='the cost benchmarks need torch >= 2.4',
 )
+@pytest.mark.slow
 def test_costs_are_measured_once_a_machine(tmp_path, monkeypatch):
     config = config_path('experiments/jhmdb_cmpose.py')
     file = tmp_path / 'costs.json'

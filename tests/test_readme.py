@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine import Config
 from mmengine.registry import init_default_scope
@@ -25,6 +26,7 @@ def code_block(start: str) -> str:
     return '\n'.join(block)
 
 
+@pytest.mark.slow
 def test_the_example_of_a_method_runs_in_the_estimator():
     init_default_scope('mmpose')
     source = code_block('from mmpose.registry import MODELS')

@@ -50,9 +50,7 @@ def data_options(root: Path) -> list[str]:
 def losses(work_dir: Path) -> list[dict[str, float]]:
     """All logged losses, step by step."""
     lines = logged(work_dir)
-    steps = [{k: v for k, v in line.items() if 'loss' in k} for line in lines if 'loss' in line]
-    assert len(steps) == STEPS // 5
-    return steps
+    return [{k: v for k, v in line.items() if 'loss' in k} for line in lines if 'loss' in line]
 
 
 @pytest.mark.slow
@@ -73,12 +71,14 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
     config = config_path('cmpose_demo.py')
     options = ['--cfg-options', *data, *schedule]
     work_dir, again = tmp_path / 'clip', tmp_path / 'again'
-    for folder in (work_dir, again):
-        mim('train', 'mmpose', config, '--work-dir', str(folder), *options)
+    mim('train', 'mmpose', config, '--work-dir', str(work_dir), *options)
     trained = last_validation(work_dir)
     assert trained['Total AP'] > 20, trained
-    assert last_validation(again) == trained
-    assert losses(again) == losses(work_dir)
+    # The same steps again, up to the tenth.
+    short = ['train_cfg.max_iters=10', 'default_hooks.checkpoint=None']
+    mim('train', 'mmpose', config, '--work-dir', str(again), *options, *short)
+    assert len(losses(again)) == 2 and len(losses(work_dir)) == STEPS // 5
+    assert losses(again) == losses(work_dir)[:2]
 
     checkpoint = work_dir / f'iter_{STEPS}.pth'
     output = mim('test', 'mmpose', config, '--checkpoint', str(checkpoint), *options[:1], *data)

@@ -133,6 +133,7 @@ def labeled_results(folder: Path, labels: Video) -> list[FramePoses]:
     return results
 
 
+@pytest.mark.slow
 def test_poses_of_a_folder_of_posetrack_frames_are_scored_as_they_are(real_data, tmp_path):
     labels = real_data / 'posetrack_clip/annotations/train'
     (video,) = read_videos(labels)

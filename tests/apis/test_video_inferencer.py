@@ -234,6 +234,7 @@ def test_causal_results_come_before_the_next_frame(tiny_model, crops):
 
 
 @pytest.mark.parametrize('flip_test', [True, False])
+@pytest.mark.slow
 def test_track_crops_of_a_box_at_rest_are_the_key_frames(tiny_model, flip_test):
     """The same crops, so the same poses; the backbone sees each (person, frame) once."""
     frames, boxes = noise_frames(5), one_box(5)
@@ -326,6 +327,7 @@ def test_sixty_persons(tiny_model):
     assert sorted(pred.track_ids) == list(range(60))
 
 
+@pytest.mark.slow
 def test_one_frame(tiny_model):
     frames = noise_frames(1)
     for crops in ('key_frame', 'track'):
@@ -438,6 +440,7 @@ def test_boxes_of_frames_that_are_not_in_the_video_are_named(tiny_model, caplog)
 
 
 @pytest.mark.parametrize('crops', ['key_frame', 'track'])
+@pytest.mark.slow
 def test_detection_every_third_frame(tiny_model, crops):
     asked = []
 
@@ -460,6 +463,7 @@ def test_detection_every_third_frame(tiny_model, crops):
     np.testing.assert_allclose(preds[3].bboxes, moving_boxes(8)[3][0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_detection_every_second_frame_in_track_crops_costs_one_pass(tiny_model):
     """Also where the tracker's box differs from the one that cut the frame out ahead of time."""
     inferencer = VideoPoseInferencer(
@@ -496,6 +500,7 @@ def test_estimate_is_the_pose_in_a_video_of_one_frame(tiny_model, flip_test):
 
 
 @pytest.mark.parametrize('crops', ['key_frame', 'track'])
+@pytest.mark.slow
 def test_whole_frame_source_follows_the_pose(tiny_model, crops):
     inferencer = VideoPoseInferencer(*tiny_model(), detector='whole_frame', crops=crops)
     assert 'whole frame' in inferencer.box_source and 'pip install' in inferencer.box_source
@@ -530,6 +535,7 @@ def test_checkpoint_without_its_config(tiny_model):
 
 
 @pytest.mark.parametrize('half', ['bf16', 'fp16'])
+@pytest.mark.slow
 def test_half_precision_is_close(tiny_model, half):
     if half == 'fp16' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 3):
         pytest.skip('CPUs autocast to float16 from torch 2.3 on')

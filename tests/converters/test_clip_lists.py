@@ -124,6 +124,7 @@ def test_wrong_tables(tmp_path) -> None:
         write_clip_lists(tmp_path / 'c')
 
 
+@pytest.mark.slow
 def test_lists_of_the_real_clips(real_data, tmp_path) -> None:
     """The table's own column about films agrees with the films that the names tell."""
     root = real_data / 'jhmdb'

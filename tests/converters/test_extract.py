@@ -91,6 +91,7 @@ def test_a_killed_run_leaves_no_half_folder(tmp_path) -> None:
     assert len(os.listdir(tmp_path / 'out/b')) == 300 and not partial.exists()
 
 
+@pytest.mark.slow
 def test_damaged_videos_are_named_and_stop_nothing(tmp_path) -> None:
     write_video(tmp_path / 'videos/a.mp4', 4)
     write_video(tmp_path / 'videos/cut.mkv', 100, (160, 120), noise=30)

@@ -601,6 +601,7 @@ def test_mmposes_three_frames(tmp_path) -> None:
 # ---------------------------------------------------------------------------------- real labels
 
 
+@pytest.mark.slow
 def test_layout_is_that_of_the_real_labels(real_data, tmp_path) -> None:
     """Clips of `data/jhmdb`, taken back into the release's form and converted again, are equal."""
     root, release = real_data / 'jhmdb', tmp_path / 'release'

@@ -185,6 +185,7 @@ def test_labels_of_another_form_are_named(tmp_path, change, sentence) -> None:
     assert '0003.mat: not a readable .mat file' in text
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path) -> None:
     command = [sys.executable, TOOL, tmp_path / 'penn', '--out', tmp_path / 'out']
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)

@@ -54,6 +54,7 @@ def test_wrapped_and_lazy_parts(parts):
     assert len(data) == 12
 
 
+@pytest.mark.slow
 def test_one_release_is_as_before(parts):
     data = ConcatDataset([parts[1], parts[1]])
     assert len(data) == 4 and data.metainfo['dataset_name'] == 'posetrack18'
@@ -71,6 +72,7 @@ def test_other_datasets_still_need_one_name():
         ConcatDataset(datasets, lazy_init=True, ignore_keys=ignore_keys)
 
 
+@pytest.mark.slow
 def test_joints_must_still_be_the_same(parts):
     joints = {0: dict(name='nose', id=0, color=[0, 0, 0], type='upper', swap='')}
     parts[1]['metainfo'] = dict(

@@ -194,6 +194,7 @@ def test_posetrack17_annolist(tmp_path, write_video):
     np.testing.assert_allclose(data[2]['keypoints'][0], person(2)[:, :2])
 
 
+@pytest.mark.slow
 def test_merged_file(root, tmp_path):
     contents = [
         json.loads((root / f'annotations/train/{n}.json').read_text())
@@ -540,6 +541,7 @@ def test_transforms_may_draw_from_python_and_numpy(root):
     assert not set(python) & set(numpy)
 
 
+@pytest.mark.slow
 def test_the_first_epoch_reaches_workers_that_run_already(train_data):
     loader = DataLoader(train_data, num_workers=1, persistent_workers=True, collate_fn=list)
     list(loader)
@@ -549,6 +551,7 @@ def test_the_first_epoch_reaches_workers_that_run_already(train_data):
 
 
 @pytest.mark.parametrize('kind', ['subset', 'pickle'])
+@pytest.mark.slow
 def test_copies_of_the_dataset_keep_up_too(train_data, kind):
     if kind == 'subset':
         data = train_data.get_subset(list(range(len(train_data))))
@@ -832,6 +835,7 @@ def test_frame_deleted_after_start(root):
         data[0]
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_returns_none_is_an_error_not_a_thousand_tries(root):
     calls = []
 

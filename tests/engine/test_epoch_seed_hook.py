@@ -53,6 +53,7 @@ def test_seeds_are_valid_and_distinct():
     assert 0 <= epoch_seed(2**31 - 1, 10**6) < 2**31
 
 
+@pytest.mark.slow
 def test_wrapped_datasets_learn_the_epoch():
     leaves = [Recorder(), Recorder(), Recorder()]
     wrapped = torch.utils.data.ConcatDataset(

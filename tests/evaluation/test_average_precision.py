@@ -560,6 +560,7 @@ def test_permuting_the_videos_changes_nothing(folder, seed) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), factor=st.sampled_from([2.0, 0.25, 64.0]))
+@pytest.mark.slow
 def test_scaling_coordinates_and_head_boxes_changes_nothing(folder, seed, factor) -> None:
     """By powers of two, which float64 multiplies exactly."""
     gt, pred = random_files(random.Random(seed), 2, distinct=False)
@@ -579,6 +580,7 @@ def test_scaling_coordinates_and_head_boxes_changes_nothing(folder, seed, factor
 
 
 @given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_labels_as_predictions_give_100_where_labeled(folder, seed) -> None:
     rng = random.Random(seed)
     gt, _ = random_files(rng, 2, distinct=False)

@@ -312,6 +312,7 @@ def folder(tmp_path_factory):
     stride=st.integers(1, 2),
     release=st.sampled_from(['18', '21']),
 )
+@pytest.mark.slow
 def test_equals_the_slow_reference(folder, seed, reach, stride, release) -> None:
     rng = random.Random(seed)
     files = [random_video(rng, f'{video:06d}', 100 * video) for video in range(2)]

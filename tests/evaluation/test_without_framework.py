@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
         '"/tools/eval_posetrack.py", run_name="__main__")',
     ],
 )
+@pytest.mark.slow
 def test_it_works_where_no_framework_can_be_imported(use) -> None:
     blocked = f'import sys; sys.modules.update(dict.fromkeys({FRAMEWORKS!r})); '
     done = subprocess.run(

@@ -122,6 +122,7 @@ def slow_delete(features, cells):
 
 
 @needs_equal_rounding
+@pytest.mark.slow
 def test_measures_against_a_loop(model_and_data):
     """All that is not random, sample by sample; one joint at a time; in pixels of the image."""
     model, data, labels = model_and_data

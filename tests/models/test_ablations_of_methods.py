@@ -13,6 +13,7 @@ SETS = [name for name in EXPERIMENTS if name.startswith(('tdmi/', 'jmpose/'))]
 
 
 @pytest.mark.parametrize('name', SETS)
+@pytest.mark.slow
 def test_every_variant_is_a_model(name):
     method = name.split('/')[0]
     base = Config.fromfile(config_path(f'{method}/{method}_vit_posetrack18.py'))

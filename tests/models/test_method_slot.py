@@ -230,6 +230,7 @@ def test_a_method_that_needs_heatmaps_needs_a_frame_head():
         build(frame_head=None)
 
 
+@pytest.mark.slow
 def test_heatmaps_of_a_method_go_past_the_head():
     head = dict(tiny_config().head, in_channels=15, deconv_out_channels=(), final_layer=None)
     head['deconv_kernel_sizes'] = ()
@@ -320,6 +321,7 @@ def test_poses_of_the_neighbors_follow_the_flip_test():
     torch.testing.assert_close(twice, plain.poses)
 
 
+@pytest.mark.slow
 def test_a_method_that_needs_poses_says_so():
     with pytest.raises(ValueError, match='Posed needs the poses .* neighbor_poses=True'):
         build(Posed).eval()(clips(), clip_samples(tiny_config(), 2), mode='predict')

@@ -110,6 +110,7 @@ def test_training_step_updates_every_parameter():
 
 
 @pytest.mark.parametrize('flip_test', [True, False])
+@pytest.mark.slow
 def test_details_in_the_predictions_are_those_of_the_clip(flip_test):
     model = tiny_model()
     model.test_cfg.update(flip_test=flip_test, output_details=True)

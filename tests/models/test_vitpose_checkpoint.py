@@ -25,6 +25,7 @@ def vitpose_checkpoint(tmp_path_factory):
     return path, model.state_dict()
 
 
+@pytest.mark.slow
 def test_everything_but_the_last_layer_arrives(vitpose_checkpoint, caplog):
     path, theirs = vitpose_checkpoint
     model = MODELS.build(Config.fromfile(config_path('_base_/models/cmpose_vit-s.py')).model)
@@ -50,6 +51,7 @@ def test_everything_but_the_last_layer_arrives(vitpose_checkpoint, caplog):
     assert caplog.text.count('backbone.') == 0
 
 
+@pytest.mark.slow
 def test_single_frame_prediction_after_loading(vitpose_checkpoint):
     """With FTE off the loaded model computes ViTPose's features of the key frame."""
     path, theirs = vitpose_checkpoint

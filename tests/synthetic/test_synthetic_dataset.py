@@ -498,6 +498,7 @@ def test_occluder_size_dial():
     assert 0.009 < min(shares) < max(shares) <= 0.012
 
 
+@pytest.mark.slow
 def test_occluder_speed_dial():
     slow, fast = (scenes_with(occluder_coverage=0.1, occluder_speed=s) for s in (1.0, 3.0))
     moving = 0
@@ -510,6 +511,7 @@ def test_occluder_speed_dial():
     assert moving > 20
 
 
+@pytest.mark.slow
 def test_low_light_dial_darkens_and_adds_noise_and_changes_nothing_else():
     lit, dark = (scenes_with(low_light=share, max_darkness=0.9) for share in (0.0, 1.0))
     for one, other in zip(lit, dark):
@@ -555,6 +557,7 @@ def test_people_dial():
     assert {len(video_scene(settings, 'train', i).people) for i in range(6)} == {3}
 
 
+@pytest.mark.slow
 def test_speed_dial_scales_motion():
     def step(speed: float) -> float:
         settings = Settings(videos={'train': 8}, difficulty=Difficulty(speed=speed, crossing=0.0))

@@ -62,6 +62,7 @@ def test_labels_of_the_first_videos_are_those_published(piece):
     cv2.__version__ not in OPENCV_VERSIONS,
     reason=f'checksums are of OpenCV {" and ".join(OPENCV_VERSIONS)}',
 )
+@pytest.mark.slow
 def test_images_of_the_first_videos_are_those_published(piece):
     assert not differences(piece, {'images': PIECE_SHA256['images']})
 
@@ -148,6 +149,7 @@ def test_command_checks_and_writes_nothing_with_verify(piece, tmp_path):
         (['--verify'], 'expected --test-bed'),
     ],
 )
+@pytest.mark.slow
 def test_command_refuses_what_does_not_go_together(tmp_path, options, message):
     done = run(tmp_path / 'data', *options)
     assert done.returncode == 2 and message in done.stderr

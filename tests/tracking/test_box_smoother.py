@@ -29,6 +29,7 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.6, 0.8, 0.95]))
+@pytest.mark.slow
 def test_equals_a_fit_through_all_boxes(seed, decay) -> None:
     rng = np.random.default_rng(seed)
     smoother, histories = BoxSmoother(decay), {}

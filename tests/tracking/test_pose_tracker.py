@@ -52,6 +52,7 @@ def random_scene(rng: np.random.Generator, num_frames: int) -> list[tuple[np.nda
     oks_weight=st.sampled_from([0.0, 0.5, 1.0]),
     memory=st.sampled_from([0, 1, 3, 30]),
 )
+@pytest.mark.slow
 def test_equals_the_slow_reference(seed, min_similarity, oks_weight, memory) -> None:
     options = dict(
         min_score=0.3,
@@ -172,6 +173,7 @@ def test_persons_without_sure_joints_are_tracked_by_their_boxes() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), ties=st.booleans())
+@pytest.mark.slow
 def test_order_of_the_persons_does_not_matter(seed, ties) -> None:
     rng = np.random.default_rng(seed)
     one, other = PoseTracker(), PoseTracker()
@@ -196,6 +198,7 @@ def test_order_of_the_persons_does_not_matter(seed, ties) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_ids_are_unique_in_each_frame_and_new_ones_follow_on(seed) -> None:
     tracker, used = PoseTracker(min_score=0.5), 0
     for frame in random_scene(np.random.default_rng(seed), 10):

@@ -139,6 +139,7 @@ def test_box_without_extent_is_one_clear_error(tmp_path) -> None:
         assign_track_ids(read_videos(tmp_path / 'in.json'))
 
 
+@pytest.mark.slow
 def test_command_writes_what_the_function_gives(synthetic_root, tmp_path) -> None:
     labeled = read_videos(Path(synthetic_root) / 'annotations' / 'train')
     write_predictions(without_ids(labeled), tmp_path / 'in')

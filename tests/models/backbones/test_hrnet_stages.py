@@ -66,6 +66,7 @@ def test_maps_are_what_mmposes_layers_give(multiscale):
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_w48_has_mmposes_names_and_shapes():
     """Of weights: its checkpoints load whole, but for the 15 joints in place of their 17."""
     import mmpose

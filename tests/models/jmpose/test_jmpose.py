@@ -397,6 +397,7 @@ def flow_config(weights, **changes):
     return config
 
 
+@pytest.mark.slow
 def test_flow_in_the_estimator(flow_weights):
     model = MODELS.build(flow_config(flow_weights)).eval()
     assert model.method.needs_images
@@ -441,6 +442,7 @@ def test_flow_takes_the_normalization_of_the_config(flow_weights):
     torch.testing.assert_close(found, plain.flows(normalized(images)), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_flow_refuses_track_crops(flow_weights, tmp_path):
     from cmpose_mm.apis import VideoPoseInferencer
 
@@ -453,6 +455,7 @@ def test_flow_refuses_track_crops(flow_weights, tmp_path):
         VideoPoseInferencer(str(tmp_path / 'flow.py'), str(tmp_path / 'flow.pth'), crops='track')
 
 
+@pytest.mark.slow
 def test_flow_refuses_exports(flow_weights, tmp_path):
     from cmpose_mm.apis.export import export_onnx, export_torch
     from cmpose_mm.apis.loading import load_pose_model
@@ -572,6 +575,7 @@ def refused(message, config, num_clips=4):
         model(tiny_images(num_clips), clip_samples(tiny_config(), num_clips), mode='loss')
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_model():
     refused(r'in_channels is \[64\], but .* \[32\] channels', head_of(64, in_channels=64))
     refused('num_keypoints is 17, but model.frame_head gives 15', tiny_config(num_keypoints=17))
@@ -595,6 +599,7 @@ def head_of(channels, **arguments):
     return config
 
 
+@pytest.mark.slow
 def test_too_few_cells_for_the_covariances():
     """48 cells of a clip, two for each of 2 * 8 + 45 channels."""
     refused(

@@ -220,6 +220,7 @@ def test_differences():
 
 @pytest.mark.parametrize('arguments', [{}, dict(appearance=True), dict(gates='tied', mi='club')])
 @pytest.mark.parametrize('num_frames, key_index', [(3, None), (5, None), (3, 2), (5, 4), (2, 0)])
+@pytest.mark.slow
 def test_it_starts_as_the_single_frame_model(arguments, num_frames, key_index):
     model = method(num_frames=num_frames, key_index=key_index, **arguments).double()
     frames = maps(4, num_frames, sizes=((8, 6), (4, 6), (4, 6)))
@@ -307,6 +308,7 @@ def test_only_the_gates_learn_from_it(gates, mi):
     assert learned == {'gate_useful'} | ({'gate_noisy'} if gates == 'independent' else set())
 
 
+@pytest.mark.slow
 def test_alone_it_closes_independent_gates():
     """What the heatmap loss has to hold against, as the class says."""
     model, clip = trained(stages=[2], mi_weight=1.0), training_clip()
@@ -447,6 +449,7 @@ def test_club_is_the_mean_over_all_pairs():
     assert fit.item() == pytest.approx(-np.mean(own) / 3, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_fitted_club_bounds_the_information_from_above():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(500, 1, generator=generator)
@@ -574,6 +577,7 @@ def test_other_maps_than_the_config_s():
         MODELS.build(config).eval()(tiny_images(), None, mode='tensor')
 
 
+@pytest.mark.slow
 def test_too_few_cells_for_the_covariances():
     """At the first step: 48 cells of a clip, of two channels for each of 16."""
     model = MODELS.build(model_config()).train()
@@ -585,6 +589,7 @@ def test_too_few_cells_for_the_covariances():
     assert model(tiny_images(2), clip_samples(model_config(), 2), mode='loss')['loss_mi'] > 0
 
 
+@pytest.mark.slow
 def test_heads_that_do_not_fit():
     config = model_config()
     config.head.in_channels = 64
