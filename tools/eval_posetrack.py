@@ -58,6 +58,11 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         'but visible in a neighboring frame) and lost (occluded there too)',
     )
     parser.add_argument(
+        '--jitter',
+        action='store_true',
+        help='also compute the acceleration error: how much the joints shake beyond their labels',
+    )
+    parser.add_argument(
         '--reach',
         type=int,
         default=1,
@@ -70,7 +75,7 @@ status is 1 if the input is wrong, with one sentence for each problem on standar
         type=int,
         default=1,
         metavar='N',
-        help='for --visibility: frames from one neighbor to the next (default: 1)',
+        help='for --visibility and --jitter: frames from one neighbor to the next (default: 1)',
     )
     parser.add_argument(
         '--pck',
@@ -116,6 +121,7 @@ def main() -> int:
             mota=args.mota or args.mota_compat is not None,
             mota_compat=args.mota_compat,
             visibility=args.visibility,
+            jitter=args.jitter,
             reach=args.reach,
             stride=args.stride,
             pck_norms=('box',) if args.pck == [] else args.pck or (),

@@ -25,6 +25,7 @@ from cmpose_mm.apis import (
 )
 from cmpose_mm.apis.video_inferencer import OWN_DETECTORS
 from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.smoothing import smooth_live
 from cmpose_mm.visualization import draw_poses, explanation_frame
 from cmpose_mm.weights import weaknesses
 
@@ -86,6 +87,9 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
                          'right_wrist)')  # fmt: skip
     outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
                          help='joints that score less are not drawn (default: 0.2)')  # fmt: skip
+    outputs.add_argument('--smooth', action='store_true',
+                         help='smooth the joints as they come (One-Euro); tools/smooth_poses.py '
+                         'smooths a file, and better')  # fmt: skip
     outputs.add_argument('--frame-rate', type=float, metavar='F',
                          help="frames a second, where the input doesn't say (default: "
                          '25)')  # fmt: skip
@@ -196,6 +200,8 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         tqdm.write(weaknesses(), file=sys.stderr)
     results = inferencer(frames, args.boxes)
     frame_rate = args.frame_rate or frames.frame_rate or 25
+    if args.smooth:
+        results = smooth_live(results, frame_rate)
     audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
 
     with ExitStack() as files:

@@ -10,6 +10,7 @@ from .average_precision import (
     summarize_joints,
 )
 from .evaluate import evaluate_files
+from .jitter import Jitter, acceleration_error
 from .mota import MotaResult, tracking_accuracy
 from .pck import PCK_NORMS, PCK_THRESHOLDS, PckResult, correct_keypoints, summarize_pck
 from .protocol import PROTOCOLS, Protocol, get_protocol
@@ -25,12 +26,14 @@ __all__ = [
     'TIE_BREAKS',
     'VISIBILITY_CLASSES',
     'ApResult',
+    'Jitter',
     'MotaResult',
     'PckResult',
     'Protocol',
     'Rules',
     'ScoredSet',
     'VisibilityRecall',
+    'acceleration_error',
     'average_precision',
     'average_precision_per_video',
     'correct_keypoints',

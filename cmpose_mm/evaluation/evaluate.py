@@ -10,6 +10,7 @@ from pathlib import Path
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
 
 from .average_precision import average_precision, average_precision_per_video
+from .jitter import acceleration_error
 from .mota import tracking_accuracy
 from .pck import correct_keypoints
 from .report import ap_to_dict, mota_to_dict, pck_to_dict, visibility_to_dict
@@ -29,6 +30,7 @@ def evaluate_files(
     mota: bool = False,
     mota_compat: str | None = None,
     visibility: bool = False,
+    jitter: bool = False,
     reach: int = 1,
     stride: int = 1,
     pck_norms: Sequence[str] = (),
@@ -49,14 +51,15 @@ def evaluate_files(
         mota: also compute the tracking accuracy.
         mota_compat: see `tracking_accuracy`.
         visibility: also compute the recall by visibility.
-        reach, stride: of `visibility`, see `recall_by_visibility`.
+        jitter: also compute the acceleration error.
+        reach, stride: see `recall_by_visibility` and `acceleration_error`.
         pck_norms: also compute PCK by each of these norms, see `correct_keypoints`.
         pck_visible_only: count the joints that are labeled as visible only.
         progress: see `read_videos`.
 
     Returns:
         `per_joint`, the seven groups, `Total`, `mean7`, `precision`, `recall`, `counts` and
-        `protocol`; `mota`, `visibility`, `pck` (by norm) and `per_video` if asked for.
+        `protocol`; `mota`, `visibility`, `jitter`, `pck` (by norm) and `per_video` if asked for.
 
     Raises:
         AnnotationError: one sentence for every problem in the files, and if no predicted joint has
@@ -76,6 +79,8 @@ def evaluate_files(
     if visibility:
         recall = recall_by_visibility(scored, reach=reach, stride=stride)
         result['visibility'] = visibility_to_dict(recall)
+    if jitter:
+        result['jitter'] = asdict(acceleration_error(scored, stride=stride))
     if pck_norms:
         measured = {
             norm: correct_keypoints(scored, norm, visible_only=pck_visible_only)

@@ -105,6 +105,15 @@ def format_pck(result: dict) -> str:
     )
 
 
+def format_jitter(result: dict) -> str:
+    """The sentence about acceleration, from the fields of `Jitter`."""
+    return (
+        f'Acceleration error: {result["error"]:.4f} head sizes per frame^2 (acceleration of the '
+        f'predictions {result["predicted"]:.4f}, of the labels {result["labeled"]:.4f}; '
+        f'{result["num_joints"]} joints, {result["num_left_out"]} others without all three frames)'
+    )
+
+
 def format_result(result: dict) -> str:
     """The tables of a result.
 
@@ -135,6 +144,8 @@ def format_result(result: dict) -> str:
         )
     if 'visibility' in result:
         parts.insert(2, format_visibility(result['visibility']))
+    if 'jitter' in result:
+        parts.insert(2, format_jitter(result['jitter']))
     for measured in reversed(result.get('pck', {}).values()):
         parts.insert(2, format_pck(measured))
     if 'per_video' in result:

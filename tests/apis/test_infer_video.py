@@ -23,6 +23,7 @@ from sample_videos import decode, join, make_video, noise_frames
 from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.smoothing import smooth_live
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -72,6 +73,24 @@ def test_all_outputs(tiny_model, clip_folder, clip_labels, tmp_path):
     for a, b in zip(again, expected):
         a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
         np.testing.assert_allclose(a.bboxes, b.bboxes, atol=1e-3)
+
+
+def test_smoothed(tiny_model, clip_folder, clip_labels, tmp_path):
+    config, checkpoint = tiny_model()
+    model = ['--config', config, '--checkpoint', checkpoint, '--boxes', clip_labels]
+    result = infer(
+        clip_folder, *model, '--out-json', tmp_path / 's.json', '--smooth', '--frame-rate', '10'
+    )
+    assert result.returncode == 0, result.stderr
+    (video,) = read_videos(tmp_path / 's.json')
+    inferencer = VideoPoseInferencer(config, checkpoint)
+    *_, last = inferencer(clip_folder, clip_labels)
+    expected = list(smooth_live(inferencer(clip_folder, clip_labels), 10))
+    for frame, poses in zip(video.frames, expected):
+        keypoints = poses.data_sample.pred_instances.keypoints
+        np.testing.assert_allclose(frame.keypoints[..., :2], keypoints, atol=1e-4)
+    unsmoothed = last.data_sample.pred_instances.keypoints
+    assert np.abs(video.frames[-1].keypoints[..., :2] - unsmoothed).max() > 0.1
 
 
 def test_default_outputs(tiny_model, clip_folder, tmp_path):

@@ -1,0 +1,69 @@
+"""Gap filling and Savitzky-Golay: against scipy on the same series, and least squares by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import savgol_filter
+
+from cmpose_mm.smoothing import fill_gaps, smooth_series
+from cmpose_mm.smoothing.series import window_in_frames
+
+
+def slow_savgol(values, window, order):
+    """A polynomial by least squares for every frame; at the ends that of the outermost window."""
+    half, out = window // 2, []
+    for n in range(len(values)):
+        center = min(max(n, half), len(values) - 1 - half)
+        frames = np.arange(center - half, center + half + 1)
+        out.append(np.polyval(np.polyfit(frames - n, values[frames], order), 0))
+    return np.array(out)
+
+
+@pytest.mark.parametrize('window, order', [(5, 2), (7, 3), (3, 1)])
+def test_equals_scipy_and_least_squares(window, order):
+    values = np.random.default_rng(0).normal(size=(20, 4)).cumsum(axis=0)
+    found = smooth_series(values, np.ones(20, bool), window, order)
+    np.testing.assert_array_equal(found, savgol_filter(values, window, order, axis=0))
+    for column in range(4):
+        np.testing.assert_allclose(
+            found[:, column], slow_savgol(values[:, column], window, order), atol=1e-9
+        )
+
+
+def test_runs_are_smoothed_apart():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(24, 2))
+    known = np.ones(24, bool)
+    known[[3, 9, 10, 21]] = False  # runs of 3, 5, 10 and 2 frames
+    found = smooth_series(values, known, 7, 2)
+    expected = values.copy()
+    expected[4:9] = savgol_filter(values[4:9], 5, 2, axis=0)  # the largest window that fits
+    expected[11:21] = savgol_filter(values[11:21], 7, 2, axis=0)
+    np.testing.assert_array_equal(found, expected)
+    assert np.array_equal(smooth_series(values, np.zeros(24, bool), 7), values)
+
+
+def test_gaps_are_filled_by_straight_lines():
+    values = np.array([[0.0], [9], [9], [6], [9], [9], [9], [2], [9]])
+    seen = np.array([1, 0, 0, 1, 0, 0, 0, 1, 0], bool)
+    filled, known = fill_gaps(values, seen, 2)
+    assert known.tolist() == [True] * 4 + [False] * 3 + [True, False]
+    np.testing.assert_allclose(filled[known, 0], [0, 2, 4, 6, 2])
+    filled, known = fill_gaps(values, seen, 3)
+    np.testing.assert_allclose(filled[:, 0], [0, 2, 4, 6, 5, 4, 3, 2, 9])
+    assert known.tolist() == [True] * 8 + [False]
+    assert np.array_equal(fill_gaps(values, seen, 0)[1], seen)
+
+
+def test_window_is_the_nearest_odd_number_of_frames():
+    rates = (1, 8, 12, 24, 25, 30, 60, 120)
+    frames = [window_in_frames(0.25, rate) for rate in rates]
+    assert all(n % 2 == 1 for n in frames)
+    assert all(abs(n - max(0.25 * rate, 1)) <= 1 for n, rate in zip(frames, rates))
+    assert frames[0] == 1 and frames[-1] in (29, 31)
+
+
+def test_wrong_window():
+    with pytest.raises(ValueError, match='window is 4 and order 2, expected an odd number'):
+        smooth_series(np.zeros((9, 1)), np.ones(9, bool), 4)

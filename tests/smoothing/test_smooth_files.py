@@ -1,0 +1,162 @@
+"""Smoothing of prediction files: any joints, gaps, what stays, the command, wrong input."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_tools import run_tool
+from scipy.signal import savgol_filter
+
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.smoothing import smooth_files, smooth_predictions
+
+ROOT = Path(__file__).parents[2]
+FRAMES, JOINTS = 20, 6
+
+
+def predictions(gone=(), track=3, time=True):
+    """One person, with noise; absent from frames `gone`."""
+    rng = np.random.default_rng(0)
+    images = [
+        {'id': 100 + n, 'file_name': f'v/{n:06d}.jpg', **({'time': n / 20} if time else {})}
+        for n in range(FRAMES)
+    ]
+    annotations = []
+    for n in range(FRAMES):
+        if n in gone:
+            continue
+        xy = np.full((JOINTS, 2), 5.0 * n) + rng.normal(0, 1, (JOINTS, 2)) + 50
+        joints = np.concatenate([xy, np.ones((JOINTS, 1))], axis=1)
+        annotations.append(
+            {
+                'id': n, 'image_id': 100 + n, 'category_id': 1, 'track_id': track,
+                'keypoints': joints.ravel().tolist(), 'scores': [0.1 * (n % 5)] * JOINTS,
+                'bbox': [5.0 * n, 5.0 * n, 100, 100], 'score': 0.5,
+            }
+        )  # fmt: skip
+    return {'images': images, 'annotations': annotations, 'categories': [{'id': 1}]}
+
+
+def points(content):
+    """{image id: (joints, 3)}"""
+    return {a['image_id']: np.array(a['keypoints']).reshape(-1, 3) for a in content['annotations']}
+
+
+def test_equals_scipy_for_any_number_of_joints():
+    content = predictions()
+    before = copy.deepcopy(content)
+    smoothed, done = smooth_predictions(content, window=0.25, max_gap=0)
+    assert content == before
+    raw = np.stack(list(points(content).values()))
+    expected = savgol_filter(raw[..., :2], 5, 2, axis=0)
+    found = np.stack(list(points(smoothed).values()))
+    np.testing.assert_allclose(found[..., :2], expected, atol=1e-12)
+    assert (found[..., 2] == 1).all()
+    assert (done.tracks, done.joints_filled, done.persons_added) == (1, 0, 0)
+    for after, was in zip(smoothed['annotations'], content['annotations']):
+        assert {k: v for k, v in after.items() if k != 'keypoints'} == {
+            k: v for k, v in was.items() if k != 'keypoints'
+        }
+    assert smoothed['images'] == content['images']
+
+
+def test_short_gaps_are_filled_and_long_ones_stay():
+    gone = [0, 5, 6, 10, 11, 12, 13, 14, 19]
+    content = predictions(gone)
+    # One joint is missing in a person who is there.
+    content['annotations'][2]['keypoints'][3:6] = [0, 0, 0]
+    smoothed, done = smooth_predictions(content, window=0.05, max_gap=0.1)
+    assert (done.persons_added, done.joints_filled) == (2, 2 * JOINTS + 1)
+    raw, found = points(content), points(smoothed)
+    assert sorted(found) == sorted([*raw, 105, 106])
+    for place, image in enumerate((105, 106), 1):
+        line = raw[104] + (raw[107] - raw[104]) * place / 3
+        np.testing.assert_allclose(found[image], line, atol=1e-9)
+    np.testing.assert_allclose(found[103][1], (raw[102][1] + raw[104][1]) / 2)
+    added = [a for a in smoothed['annotations'] if a.get('filled')]
+    assert [a['image_id'] for a in added] == [105, 106]
+    assert added[0]['bbox'] == pytest.approx([25, 25, 100, 100])
+    assert added[0]['scores'] == pytest.approx([0.1 * (4 + (2 - 4) / 3)] * JOINTS)
+    assert added[0]['track_id'] == 3 and added[0]['score'] == 0.5
+    ids = [a['id'] for a in smoothed['annotations']]
+    assert len(set(ids)) == len(ids)
+
+
+def test_windows_are_of_the_same_time_at_all_frame_rates():
+    content = predictions(time=False)
+    at = {rate: smooth_predictions(content, frame_rate=rate)[0] for rate in (20, 4)}
+    raw, found = points(content), points(at[20])
+    assert all((found[image][:, :2] != raw[image][:, :2]).any() for image in raw)
+    np.testing.assert_array_equal(list(points(at[4]).values()), list(raw.values()))
+    with pytest.raises(ValueError, match='no "time" in seconds; expected a frame rate'):
+        smooth_predictions(content)
+
+
+def test_persons_without_a_track_and_empty_videos_stay():
+    content = predictions(track=-1)
+    smoothed, done = smooth_predictions(content)
+    assert smoothed == content and done.persons_without_track == FRAMES
+    for annotation in content['annotations']:
+        del annotation['track_id']
+    assert smooth_predictions(content)[0] == content
+    empty = {'images': content['images'], 'annotations': []}
+    assert smooth_predictions(empty)[0] == empty
+
+
+def test_videos_of_one_file_are_apart():
+    content, other = predictions(), predictions(gone=[3])
+    for image in other['images']:
+        image.update(id=image['id'] + 1000, file_name='w' + image['file_name'][1:])
+    for annotation in other['annotations']:
+        annotation['image_id'] += 1000
+        annotation['id'] += 1000
+    both = {key: content[key] + other[key] for key in ('images', 'annotations')}
+    smoothed, done = smooth_predictions(both)
+    found = points(smoothed)
+    assert (done.tracks, done.persons_added) == (2, 1)
+    for part in (content, other):
+        alone = points(smooth_predictions(part)[0])
+        assert all(np.array_equal(found[image], joints) for image, joints in alone.items())
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda c: c.pop('images'), 'has no list "images"'),
+        (lambda c: c['annotations'][4].pop('keypoints'), 'annotation 4: has no list "keypoints"'),
+        (lambda c: c['annotations'][4].update(image_id=7), 'annotation 4: "image_id" is 7'),
+        (
+            lambda c: c['annotations'][4].update(image_id=103),
+            'annotation 4: "track_id" 3 is there twice in image 103',
+        ),
+        (
+            lambda c: c['annotations'][4]['keypoints'].append(1),
+            'track 3: persons have different numbers of "keypoints"',
+        ),
+    ],
+)
+def test_wrong_files_are_one_sentence(change, said, tmp_path):
+    content = predictions()
+    change(content)
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match=f'a.json: {said}'):
+        smooth_files(tmp_path / 'a.json', tmp_path / 'out.json')
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_command(tmp_path):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    (folder / 'v.json').write_text(json.dumps(predictions([7])))
+    done = run_tool(ROOT / 'tools/smooth_poses.py', folder, tmp_path / 'out')
+    assert done.returncode == 0, done.stderr
+    assert '1 tracks, 6 joints filled, 1 persons added, 0 persons without track' in done.stdout
+    assert len(json.loads((tmp_path / 'out/v.json').read_text())['annotations']) == FRAMES
+    done = run_tool(ROOT / 'tools/smooth_poses.py', folder, folder)
+    assert done.returncode == 1 and 'expected another place to write to' in done.stderr
+    done = run_tool(ROOT / 'tools/smooth_poses.py', tmp_path / 'no', tmp_path / 'out')
+    assert done.returncode == 1 and 'no: not found' in done.stderr
