@@ -78,10 +78,11 @@ setup(
     # Never torch, numpy, mmcv, mmengine, mmdet or mmpose, and no versions: a working MMPose, which
     # has Pillow and SciPy, stays as it is. docs/install.md tells how to get one.
     install_requires=['cachetools', 'orjson', 'pillow', 'scipy', 'tabulate', 'tqdm'],
-    # The first two are imported where used; a clear message names them if they are missing.
+    # The first three are imported where used; a clear message names them if they are missing.
     extras_require={
         'video': ['av>=12.3'],
         'export': ['onnx', 'onnxruntime'],
+        'tables': ['pyarrow'],
         'light': LIGHT,
     },
     cmdclass={'build_py': BuildWithMimFiles},

@@ -1,0 +1,85 @@
+"""OpenPose's JSON: a folder with a file for each frame, which Pose2Sim and others read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from .pose_video import DECIMALS, PoseVideo, write_whole
+
+BODY_25 = {
+    'Nose': 'nose',
+    'Neck': ('left_shoulder', 'right_shoulder'),
+    'RShoulder': 'right_shoulder',
+    'RElbow': 'right_elbow',
+    'RWrist': 'right_wrist',
+    'LShoulder': 'left_shoulder',
+    'LElbow': 'left_elbow',
+    'LWrist': 'left_wrist',
+    'MidHip': ('left_hip', 'right_hip'),
+    'RHip': 'right_hip',
+    'RKnee': 'right_knee',
+    'RAnkle': 'right_ankle',
+    'LHip': 'left_hip',
+    'LKnee': 'left_knee',
+    'LAnkle': 'left_ankle',
+    'REye': 'right_eye',
+    'LEye': 'left_eye',
+    'REar': 'right_ear',
+    'LEar': 'left_ear',
+    'LBigToe': 'left_big_toe',
+    'LSmallToe': 'left_small_toe',
+    'LHeel': 'left_heel',
+    'RBigToe': 'right_big_toe',
+    'RSmallToe': 'right_small_toe',
+    'RHeel': 'right_heel',
+}
+"""OpenPose's BODY_25 in its order, and the joint that it is, or the two that it lies between: its
+neck is the middle of the shoulders, not PoseTrack's ``head_bottom``."""
+
+
+def write_openpose(video: PoseVideo, folder: str | Path) -> int:
+    """Writes ``NAME_000000000000_keypoints.json`` and so on, one for every frame.
+
+    ``pose_keypoints_2d`` has x, y and score of the joints of `BODY_25`, by name; zeros where the
+    poses do not have one. The score of a middle is the lower of both, and 1 where there is none.
+    ``person_id`` is the track id, -1 without one.
+
+    Args:
+        video: the poses.
+        folder: to write to.
+
+    Returns:
+        The number of persons written.
+    """
+    points = np.zeros((len(video.frames), len(BODY_25), 3))
+    scores = np.nan_to_num(video.keypoint_scores, nan=1.0)
+    for column, sources in enumerate(BODY_25.values()):
+        places = [video.place(joint) for joint in np.atleast_1d(sources)]
+        if None in places:
+            continue
+        points[:, column, :2] = video.keypoints[:, places].mean(axis=1).round(DECIMALS)
+        points[:, column, 2] = scores[:, places].min(axis=1)
+    points[np.isnan(points).any(axis=2)] = 0
+    empty = dict.fromkeys(
+        ('face_keypoints_2d', 'hand_left_keypoints_2d', 'hand_right_keypoints_2d',
+         'pose_keypoints_3d', 'face_keypoints_3d', 'hand_left_keypoints_3d',
+         'hand_right_keypoints_3d'), [],
+    )  # fmt: skip
+    for frame in range(len(video.image_ids)):
+        people = [
+            dict(
+                person_id=[int(video.track_ids[person])],
+                pose_keypoints_2d=points[person].ravel().tolist(),
+                **empty,
+            )
+            for person in np.flatnonzero(video.frames == frame)
+        ]
+        content = orjson.dumps(dict(version=1.3, people=people))
+        write_whole(
+            Path(folder) / f'{video.name}_{frame:012d}_keypoints.json',
+            lambda file, content=content: file.write_bytes(content),
+        )
+    return len(video.frames)

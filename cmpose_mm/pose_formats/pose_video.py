@@ -1,0 +1,165 @@
+"""Poses of one video in memory, from predictions in PoseTrack18's form with any joints."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+DECIMALS = 2
+"""Coordinates are written to a hundredth of a pixel."""
+
+
+@dataclass
+class PoseVideo:
+    """P persons in F frames, frame after frame; K joints. Coordinates in pixels of the image.
+
+    Attributes:
+        name: stem of the file.
+        joints: K names.
+        image_ids: (F,) as the file has them.
+        file_names: F names of images.
+        times: (F,) seconds, NaN where the file does not say.
+        frames: (P,) position of each person's frame.
+        track_ids: (P,) int64, -1 where a person has none.
+        keypoints: (P, K, 2), NaN where a joint is absent.
+        keypoint_scores: (P, K), NaN where the file has none.
+        boxes: (P, 4) x, y, width, height; NaN where the file has none.
+        scores: (P,) of the persons, NaN where the file has none.
+    """
+
+    name: str
+    joints: list[str]
+    image_ids: np.ndarray
+    file_names: list[str]
+    times: np.ndarray
+    frames: np.ndarray
+    track_ids: np.ndarray
+    keypoints: np.ndarray
+    keypoint_scores: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    def frame_rate(self) -> float:
+        """Frames a second, from the median distance of the times.
+
+        Raises:
+            AnnotationError: if the file has no times.
+        """
+        steps = np.diff(self.times)
+        if not len(steps) or not np.isfinite(steps).all() or np.median(steps) <= 0:
+            raise AnnotationError(
+                f'{self.name}: the images have no "time" in seconds; expected a frame rate.'
+            )
+        return float(1 / np.median(steps))
+
+    def place(self, joint: str) -> int | None:
+        """Position of a joint, None if the poses do not have it."""
+        return self.joints.index(joint) if joint in self.joints else None
+
+
+def read_pose_video(path: str | Path) -> PoseVideo:
+    """Reads predictions of one video.
+
+    Args:
+        path: a JSON file with ``images``, ``annotations`` and ``categories``, whose first entry
+            names the joints in ``keypoints``. Joints with x = y = v = 0 are absent.
+
+    Raises:
+        AnnotationError: one sentence about what is missing or wrong, or if the file holds several
+            videos.
+    """
+    path = Path(path)
+    try:
+        content = orjson.loads(path.read_bytes())
+        return _video(content, path.stem)
+    except FileNotFoundError as error:
+        raise AnnotationError(f'{path}: not found; expected predictions.') from error
+    except (orjson.JSONDecodeError, _Wrong) as error:
+        raise AnnotationError(f'{path}: {error}') from error
+
+
+class _Wrong(ValueError):
+    """What is wrong with a file, without its name."""
+
+
+def _video(content: dict, name: str) -> PoseVideo:
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(content.get(key) if isinstance(content, dict) else None, list):
+            raise _Wrong(f'has no list "{key}", expected predictions in PoseTrack18\'s form.')
+    images, annotations = content['images'], content['annotations']
+    joints = content['categories'][0].get('keypoints') if content['categories'] else None
+    if not isinstance(joints, list) or len(set(joints)) < len(joints):
+        raise _Wrong('"categories" has no list of different names "keypoints".')
+    folders = sorted({posixpath.dirname(str(image.get('file_name', ''))) for image in images})
+    if len(folders) > 1:
+        raise _Wrong(
+            f'holds {len(folders)} videos ({folders[0]}, {folders[1]}, ...), expected one.'
+        )
+    places = {image['id']: place for place, image in enumerate(images)}
+    for index, annotation in enumerate(annotations):
+        if annotation.get('image_id') not in places:
+            raise _Wrong(
+                f'annotation {index}: "image_id" is {annotation.get("image_id")}, expected the id '
+                'of one of the images.'
+            )
+        for key, size in (('keypoints', 3), ('scores', 1)):
+            values = annotation.get(key, [0] * len(joints) if key == 'scores' else None)
+            if not isinstance(values, list) or len(values) != size * len(joints):
+                raise _Wrong(
+                    f'annotation {index}: "{key}" has '
+                    f'{len(values) if isinstance(values, list) else "no"} numbers, expected '
+                    f'{size * len(joints)} for {len(joints)} joints.'
+                )
+    annotations = sorted(annotations, key=lambda annotation: places[annotation['image_id']])
+    count, nan = len(annotations), float('nan')
+    keypoints = np.array([a['keypoints'] for a in annotations], np.float64)
+    keypoints = keypoints.reshape(count, len(joints), 3)
+    absent = ~(keypoints != 0).any(axis=2)
+    no_scores = [nan] * len(joints)
+    scores = np.array([a.get('scores', no_scores) for a in annotations], np.float64)
+    return PoseVideo(
+        name=name,
+        joints=[str(joint) for joint in joints],
+        image_ids=np.array([image['id'] for image in images], np.int64),
+        file_names=[str(image.get('file_name', '')) for image in images],
+        times=np.array([_or_nan(image.get('time')) for image in images], np.float64),
+        frames=np.array([places[a['image_id']] for a in annotations], np.int64),
+        track_ids=np.array([_or_none(a.get('track_id')) for a in annotations], np.int64),
+        keypoints=np.where(absent[..., None], nan, keypoints[..., :2]),
+        keypoint_scores=scores.reshape(count, len(joints)),
+        boxes=np.array([a.get('bbox', [nan] * 4) for a in annotations]).reshape(count, 4),
+        scores=np.array([_or_nan(a.get('score')) for a in annotations], np.float64),
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return float('nan') if value is None else value
+
+
+def _or_none(track_id: int | None) -> int:
+    return -1 if track_id is None else max(track_id, -1)
+
+
+def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Writes a file beside its place and moves it there, so that it is there wholly or not at all.
+
+    Args:
+        path: the place; missing folders are made.
+        write: writes a file of the name that it is given.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.part')
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,308 @@
+"""Each format is read back by the library that owns it, or by its documented layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_tools import run_tool
+
+from cmpose_mm.pose_formats import (
+    BODY_25,
+    long_table,
+    read_pose_video,
+    write_coco_results,
+    write_mot,
+    write_openpose,
+    write_parquet,
+    write_trc,
+)
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+ROOT = Path(__file__).parents[2]
+JOINTS = ['nose', 'left_shoulder', 'right_shoulder', 'left_hip', 'left_big_toe', 'tail']
+FRAMES, RATE = 5, 20
+
+
+def content(rng) -> dict:
+    """Two tracks and a person without one; frame 2 is empty, track 7 misses frame 1."""
+    images = [
+        {'id': 1000 + 3 * n, 'file_name': f'v/{n:06d}.jpg', 'time': n / RATE} for n in range(FRAMES)
+    ]
+    annotations = []
+    for n in (4, 3, 1, 0):  # in any order
+        for track in (-1, 0, 7):
+            if (track, n) in ((-1, 3), (7, 1)):
+                continue
+            joints = np.ones((len(JOINTS), 3))
+            joints[:, :2] = rng.uniform(1, 300, (len(JOINTS), 2))
+            joints[5] = 0  # nobody has a tail
+            if track == 7:
+                joints[1] = 0
+            annotations.append(
+                {
+                    'id': len(annotations), 'image_id': 1000 + 3 * n, 'category_id': 1,
+                    'track_id': track, 'keypoints': joints.ravel().tolist(),
+                    'scores': rng.uniform(0.1, 1, len(JOINTS)).tolist(),
+                    'bbox': rng.uniform(5, 90, 4).tolist(), 'score': float(rng.uniform()),
+                }
+            )  # fmt: skip
+    category = {'id': 1, 'name': 'person', 'keypoints': JOINTS}
+    return {'images': images, 'annotations': annotations, 'categories': [category]}
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / 'walk.json'
+    path.write_text(json.dumps(content(np.random.default_rng(0))))
+    return path
+
+
+def persons(file: Path):
+    """(frame, annotation, (K, 3) keypoints) of the file, by frame."""
+    data = json.loads(file.read_text())
+    ids = [image['id'] for image in data['images']]
+    rows = [
+        (ids.index(a['image_id']), a, np.array(a['keypoints']).reshape(-1, 3))
+        for a in data['annotations']
+    ]
+    return sorted(rows, key=lambda row: row[0])
+
+
+def test_reader(file):
+    video = read_pose_video(file)
+    rows = persons(file)
+    assert (video.name, video.joints) == ('walk', JOINTS)
+    assert video.frames.tolist() == [frame for frame, _, _ in rows]
+    assert video.frame_rate() == pytest.approx(RATE)
+    for person, (_, annotation, joints) in enumerate(rows):
+        absent = joints[:, 2] == 0
+        assert np.array_equal(np.isnan(video.keypoints[person]).all(axis=1), absent)
+        np.testing.assert_array_equal(video.keypoints[person, ~absent], joints[~absent, :2])
+        assert video.keypoint_scores[person].tolist() == annotation['scores']
+        assert video.boxes[person].tolist() == annotation['bbox']
+        assert (video.track_ids[person], video.scores[person]) == (
+            annotation['track_id'], annotation['score'],
+        )  # fmt: skip
+
+
+def test_coco_by_pycocotools(file, tmp_path):
+    """Labels as results score 100, and pycocotools finds every number where it expects it."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    assert write_coco_results(read_pose_video(file), tmp_path / 'results.json') == 10
+    labels = json.loads(file.read_text())
+    labels['info'] = {}
+    for number, annotation in enumerate(labels['annotations'], start=1):
+        points = np.array(annotation['keypoints']).reshape(-1, 3)
+        points[:, 2] *= 2
+        annotation.update(
+            id=number, area=5000.0, iscrowd=0, num_keypoints=int((points[:, 2] > 0).sum()),
+            keypoints=points.ravel().tolist(),
+        )  # fmt: skip
+    (tmp_path / 'labels.json').write_text(json.dumps(labels))
+    ground_truth = COCO(str(tmp_path / 'labels.json'))
+    results = ground_truth.loadRes(str(tmp_path / 'results.json'))
+    evaluation = COCOeval(ground_truth, results, 'keypoints')
+    evaluation.params.kpt_oks_sigmas = np.full(len(JOINTS), 0.05)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1.0)
+    for entry, (_, annotation, joints) in zip(
+        json.loads((tmp_path / 'results.json').read_text()), persons(file)
+    ):
+        found = np.array(entry['keypoints']).reshape(-1, 3)
+        np.testing.assert_allclose(found[:, :2], joints[:, :2], atol=0.00501)
+        assert found[:, 2].tolist() == (joints[:, 2] * annotation['scores']).tolist()
+        assert entry['score'] == annotation['score']
+        assert entry['image_id'] == annotation['image_id']
+
+
+def test_mot_by_motmetrics(file, tmp_path):
+    import motmetrics
+
+    assert write_mot(read_pose_video(file), tmp_path / 'mot.txt') == 7
+    table = motmetrics.io.loadtxt(str(tmp_path / 'mot.txt'), fmt='mot15-2D')
+    expected = [row for row in persons(file) if row[1]['track_id'] >= 0]
+    assert len(table) == len(expected)
+    for frame, annotation, _ in expected:
+        row = table.loc[(frame + 1, annotation['track_id'] + 1)]
+        # The library takes pixels to count from 1, as MATLAB does.
+        corner = np.array([row['X'], row['Y']]) + 1
+        np.testing.assert_allclose(corner, annotation['bbox'][:2], atol=0.00501)
+        np.testing.assert_allclose(
+            [row['Width'], row['Height']], annotation['bbox'][2:], atol=0.00501
+        )
+        assert row['Confidence'] == pytest.approx(annotation['score'], abs=1e-4)
+
+
+def test_openpose_by_its_documented_layout(file, tmp_path):
+    assert write_openpose(read_pose_video(file), tmp_path / 'out') == 10
+    files = sorted((tmp_path / 'out').iterdir())
+    assert [f.name for f in files] == [f'walk_{n:012d}_keypoints.json' for n in range(FRAMES)]
+    order = (
+        'Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist MidHip RHip RKnee RAnkle LHip '
+        'LKnee LAnkle REye LEye REar LEar LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel'
+    ).split()
+    assert list(BODY_25) == order
+    rows = iter(persons(file))
+    for number, path in enumerate(files):
+        people = json.loads(path.read_text())['people']
+        assert len(people) == [3, 2, 0, 2, 3][number]
+        for found in people:
+            frame, annotation, joints = next(rows)
+            assert frame == number and found['person_id'] == [annotation['track_id']]
+            points = dict(zip(order, np.array(found['pose_keypoints_2d']).reshape(25, 3)))
+            source = dict(zip(JOINTS, joints))
+            score = dict(zip(JOINTS, annotation['scores']))
+            for theirs, ours in (
+                ('Nose', 'nose'), ('RShoulder', 'right_shoulder'), ('LHip', 'left_hip'),
+                ('LShoulder', 'left_shoulder'), ('LBigToe', 'left_big_toe'),
+            ):  # fmt: skip
+                x, y, v = source[ours]
+                expected = [x, y, score[ours]] if v else [0, 0, 0]
+                np.testing.assert_allclose(points[theirs], expected, atol=0.00501)
+            both = [source['left_shoulder'], source['right_shoulder']]
+            if all(point[2] for point in both):
+                np.testing.assert_allclose(
+                    points['Neck'][:2], np.mean(both, axis=0)[:2], atol=0.00501
+                )
+                assert points['Neck'][2] == min(score['left_shoulder'], score['right_shoulder'])
+            else:
+                assert not points['Neck'].any()
+            for theirs in ('RElbow', 'MidHip', 'RHeel', 'LEar'):
+                assert not points[theirs].any()
+
+
+def test_parquet_by_pandas(file, tmp_path):
+    pandas = pytest.importorskip('pandas')
+    video = read_pose_video(file)
+    write_parquet(video, tmp_path / 'long.parquet')
+    table = pandas.read_parquet(tmp_path / 'long.parquet')
+    assert sorted(table['frame'].unique()) == list(range(FRAMES))
+    empty = table[table['frame'] == 2]
+    assert len(empty) == 1 and empty['joint'].isna().all() and empty['time'].item() == 2 / RATE
+    count = 0
+    for frame, annotation, joints in persons(file):
+        rows = table[(table['frame'] == frame) & (table['track_id'] == annotation['track_id'])]
+        rows = rows.set_index('joint')
+        for name, (x, y, v), score in zip(JOINTS, joints, annotation['scores']):
+            assert (name in rows.index) == bool(v)
+            if v:
+                row, count = rows.loc[name], count + 1
+                assert (row['x'], row['y']) == (round(x, 2), round(y, 2))
+                assert (row['score'], row['person_score']) == (score, annotation['score'])
+                assert row['time'] == frame / RATE
+    assert count + 1 == len(table) == len(long_table(video)['x'])
+
+
+def read_trc(path: Path):
+    """Markers, times and (T, K, 3) positions by the layout that OpenSim documents."""
+    lines = path.read_text().split('\n')
+    assert lines[0].split('\t') == ['PathFileType', '4', '(X/Y/Z)', path.name]
+    header = dict(zip(lines[1].split('\t'), lines[2].split('\t')))
+    titles = lines[3].split('\t')
+    assert titles[:2] == ['Frame#', 'Time'] and lines[5] == ''
+    markers = titles[2::3]
+    axes = lines[4].split('\t')
+    assert axes[2:] == [f'{a}{n + 1}' for n in range(len(markers)) for a in 'XYZ']
+    rows = [line.split('\t') for line in lines[6:] if line]
+    assert all(len(row) == 2 + 3 * len(markers) for row in rows)
+    assert int(header['NumFrames']) == len(rows) and int(header['NumMarkers']) == len(markers)
+    assert header['Units'] == 'm' and float(header['DataRate']) == RATE
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    values = [[float(cell) if cell else np.nan for cell in row[2:]] for row in rows]
+    return markers, [float(row[1]) for row in rows], np.array(values).reshape(len(rows), -1, 3)
+
+
+def test_trc_by_its_documented_layout(file, tmp_path):
+    video = read_pose_video(file)
+    assert write_trc(video, tmp_path / 'trc', pixels_per_meter=50) == 7
+    assert sorted(f.name for f in (tmp_path / 'trc').iterdir()) == [
+        'walk_person0.trc', 'walk_person7.trc',
+    ]  # fmt: skip
+    for track in (0, 7):
+        markers, times, values = read_trc(tmp_path / f'trc/walk_person{track}.trc')
+        assert markers == JOINTS[:5]
+        assert times == pytest.approx([n / RATE for n in range(FRAMES)])
+        expected = np.full((FRAMES, 5, 3), np.nan)
+        for frame, annotation, joints in persons(file):
+            if annotation['track_id'] == track:
+                there = joints[:5, 2] > 0
+                expected[frame, there, 0] = joints[:5][there, 0] / 50
+                expected[frame, there, 1] = -joints[:5][there, 1] / 50
+                expected[frame, there, 2] = 0
+        np.testing.assert_allclose(values, expected, atol=5.1e-6)
+
+
+def test_an_empty_video(tmp_path):
+    data = content(np.random.default_rng(0))
+    data['annotations'] = []
+    (tmp_path / 'e.json').write_text(json.dumps(data))
+    video = read_pose_video(tmp_path / 'e.json')
+    assert write_coco_results(video, tmp_path / 'c.json') == 0
+    assert json.loads((tmp_path / 'c.json').read_text()) == []
+    assert write_mot(video, tmp_path / 'm.txt') == 0 and not (tmp_path / 'm.txt').read_text()
+    assert write_openpose(video, tmp_path / 'o') == 0
+    assert len(list((tmp_path / 'o').iterdir())) == FRAMES
+    assert write_trc(video, tmp_path / 't', 10) == 0
+    assert long_table(video)['frame'].tolist() == list(range(FRAMES))
+    write_parquet(video, tmp_path / 'p.parquet')
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda d: d.pop('categories'), 'has no list "categories"'),
+        (lambda d: d['categories'].clear(), '"categories" has no list of different names'),
+        (
+            lambda d: d['annotations'][3]['keypoints'].pop(),
+            'annotation 3: "keypoints" has 17 numbers, expected 18 for 6 joints',
+        ),
+        (lambda d: d['annotations'][3].pop('keypoints'), 'annotation 3: "keypoints" has no'),
+        (lambda d: d['annotations'][3].update(scores=[1]), 'annotation 3: "scores" has 1 numbers'),
+        (lambda d: d['annotations'][3].update(image_id=5), 'annotation 3: "image_id" is 5'),
+        (lambda d: d['images'][0].update(file_name='w/0.jpg'), 'holds 2 videos'),
+    ],
+)
+def test_wrong_files_are_one_sentence(change, said, file):
+    data = json.loads(file.read_text())
+    change(data)
+    file.write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match=rf'walk\.json: {said}'):
+        read_pose_video(file)
+
+
+def test_command(file, tmp_path):
+    def convert(*arguments):
+        return run_tool(ROOT / 'tools/convert_poses.py', file, *arguments)
+
+    done = convert('mot', tmp_path / 'm.txt')
+    assert done.returncode == 0, done.stderr
+    assert '7 persons in 5 frames; 3 without a track id or box left out' in done.stdout
+    done = convert('trc', tmp_path / 't', '--pixels-per-meter', '100', '--frame-rate', '10')
+    assert done.returncode == 0, done.stderr
+    assert '0.400000' in (tmp_path / 't/walk_person0.trc').read_text()
+    for arguments, said in (
+        (('trc', tmp_path / 't'), '--pixels-per-meter: expected with the format trc'),
+        (('coco', file), 'holds the poses; expected another place'),
+        (
+            ('mot', tmp_path / 'm', '--frame-rate', '9'),
+            '--frame-rate: expected with the format trc',
+        ),
+    ):
+        done = convert(*arguments)
+        assert done.returncode == 2 and said in done.stderr
+    done = convert('trc', tmp_path / 't', '--pixels-per-meter', '0')
+    assert done.returncode == 1 and 'pixels_per_meter is 0.0' in done.stderr
+    data = json.loads(file.read_text())
+    for image in data['images']:
+        del image['time']
+    file.write_text(json.dumps(data))
+    done = convert('trc', tmp_path / 't', '--pixels-per-meter', '9')
+    assert done.returncode == 1
+    assert done.stderr == 'walk: the images have no "time" in seconds; expected a frame rate.\n'

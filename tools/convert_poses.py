@@ -1,0 +1,92 @@
+"""Converts predicted poses of a video to formats of other tools."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+if __name__ == '__main__':
+    sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
+
+from cmpose_mm.pose_formats import (
+    read_pose_video,
+    write_coco_results,
+    write_mot,
+    write_openpose,
+    write_parquet,
+    write_trc,
+)
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+FORMATS = {
+    'coco': 'results that pycocotools reads, a JSON file',
+    'mot': "MOTChallenge's text of boxes and ids",
+    'openpose': "OpenPose's JSON (BODY_25), a folder with a file for each frame",
+    'parquet': 'a long table with a row for each joint (needs pyarrow)',
+    'trc': 'marker trajectories for OpenSim, a folder with a file for each person',
+}
+
+
+def parse_args() -> argparse.Namespace:
+    formats = '\n'.join(f'  {name:9} {what}' for name, what in FORMATS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"""formats:
+{formats}
+
+examples:
+  python tools/infer_video.py dance.mp4 --out-json dance.json
+  python tools/convert_poses.py dance.json openpose dance_openpose
+  python tools/convert_poses.py dance.json trc dance_trc --pixels-per-meter 240
+
+POSES is a JSON file in PoseTrack18's form of one video, with any joints. Joints are matched by
+name. docs/pose_formats.md has every format's layout.""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('poses', metavar='POSES')
+    parser.add_argument('format', metavar='FORMAT', choices=FORMATS, help=', '.join(FORMATS))
+    parser.add_argument('out', metavar='OUT', help='file or folder to write')
+    parser.add_argument('--pixels-per-meter', type=float, metavar='S',
+                        help='scale for trc, at the distance of the persons')  # fmt: skip
+    parser.add_argument('--frame-rate', type=float, metavar='F',
+                        help='frames a second for trc (default: from the times in the '
+                        'file)')  # fmt: skip
+    args = parser.parse_args()
+    if (args.format == 'trc') != (args.pixels_per_meter is not None):
+        parser.error('--pixels-per-meter: expected with the format trc, which holds meters, alone')
+    if args.frame_rate is not None and args.format != 'trc':
+        parser.error('--frame-rate: expected with the format trc alone')
+    if Path(args.out).resolve() == Path(args.poses).resolve():
+        parser.error(f'{args.out}: holds the poses; expected another place')
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    write = {
+        'coco': write_coco_results,
+        'mot': write_mot,
+        'openpose': write_openpose,
+        'parquet': write_parquet,
+        'trc': partial(
+            write_trc, pixels_per_meter=args.pixels_per_meter, frame_rate=args.frame_rate
+        ),
+    }[args.format]
+    try:
+        video = read_pose_video(args.poses)
+        written = write(video, args.out)
+    except (AnnotationError, OSError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    left_out = len(video.frames) - written
+    print(
+        f'{args.out}: {written} persons in {len(video.image_ids)} frames'
+        + (f'; {left_out} without a track id or box left out' if left_out else '')
+    )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
