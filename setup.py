@@ -72,7 +72,8 @@ setup(
     long_description=readme.read_text('utf-8') if readme.is_file() else '',
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=find_packages(include=['cmpose_mm', 'cmpose_mm.*']),
+    packages=find_packages(include=['cmpose_mm', 'cmpose_mm.*', 'cmpose_cli']),
+    entry_points={'console_scripts': ['cmpose = cmpose_cli.__main__:main']},
     package_data={'cmpose_mm.weights': ['*.pth', 'SHA256SUMS', '*.md']},
     python_requires='>=3.9',
     # Never torch, numpy, mmcv, mmengine, mmdet or mmpose, and no versions: a working MMPose, which

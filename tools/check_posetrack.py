@@ -1,53 +1,8 @@
-"""Tells what a PoseTrack folder holds, and whether training can start.
+"""Tells whether training can start from a PoseTrack folder; the same as `cmpose check`."""
 
-    python tools/check_posetrack.py data/posetrack18
-
-It knows the official layout, MMPose's (merged files), and that of DCPose's supplement. Each label
-folder or file it finds is read as the dataset reads it. Listed are counts, everything that is
-wrong with file and reason, and the config lines that fit. The exit status is 0 only if there are
-usable training and validation labels with all their key frames on disk.
-"""
-
-import argparse
-import os
 import sys
 
-if __name__ == '__main__':
-    sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
-
-from cmpose_mm.posetrack.check import check_root, missing_splits
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('data_root', help='e.g. data/posetrack18')
-    parser.add_argument(
-        '--image-root',
-        help="folder that the labels' file names start from, relative to DATA_ROOT or absolute; "
-        'searched for by default',
-    )
-    parser.add_argument(
-        '--read-images',
-        action='store_true',
-        help='also read every image to find truncated ones (minutes for all of PoseTrack)',
-    )
-    args = parser.parse_args()
-    if not os.path.isdir(args.data_root):
-        parser.error(f'{args.data_root}: no such folder')
-
-    reports = check_root(args.data_root, args.image_root, args.read_images)
-    for report in reports:
-        print(report, end='\n\n')
-    missing = missing_splits(reports)
-    if missing:
-        found = 'no labels were found' if not reports else 'see above'
-        print(f'Training can NOT start: no usable {" and ".join(missing)} labels ({found}).')
-        return 1
-    print('Training can start.')
-    return 0
-
+from cmpose_cli import run_command
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_command('check', prog='python tools/check_posetrack.py'))

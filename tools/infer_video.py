@@ -88,7 +88,7 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
     outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
                          help='joints that score less are not drawn (default: 0.2)')  # fmt: skip
     outputs.add_argument('--smooth', action='store_true',
-                         help='smooth the joints as they come (One-Euro); tools/smooth_poses.py '
+                         help='smooth the joints as they come (One-Euro); `cmpose smooth` '
                          'smooths a file, and better')  # fmt: skip
     outputs.add_argument('--frame-rate', type=float, metavar='F',
                          help="frames a second, where the input doesn't say (default: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -16,6 +15,7 @@ import slow_posetrack
 from label_files import ORDER_15, ORDER_17, annolist, coco, merged, person, write
 from test_average_precision import FULL, random_files
 
+from cmpose_cli import run_command
 from cmpose_mm.evaluation import evaluate_files
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'eval_posetrack.py'
@@ -28,15 +28,11 @@ def moved(x: float) -> dict:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(capsys):
     """Runs the command; exit status, standard output, standard error."""
-    spec = importlib.util.spec_from_file_location('eval_posetrack', TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
 
     def call(*args) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['eval_posetrack.py', *map(str, args)])
-        status = tool.main()
+        status = run_command('eval', list(map(str, args)))
         return (status, *capsys.readouterr())
 
     return call

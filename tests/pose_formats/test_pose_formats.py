@@ -279,7 +279,7 @@ def test_wrong_files_are_one_sentence(change, said, file):
 
 def test_command(file, tmp_path):
     def convert(*arguments):
-        return run_tool(ROOT / 'tools/convert_poses.py', file, *arguments)
+        return run_tool(ROOT / 'cmpose_cli/__main__.py', 'convert', file, *arguments)
 
     done = convert('mot', tmp_path / 'm.txt')
     assert done.returncode == 0, done.stderr

@@ -7,19 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-if __name__ == '__main__':
-    sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
-
-from cmpose_mm.pose_formats import (
-    read_pose_video,
-    write_coco_results,
-    write_mot,
-    write_openpose,
-    write_parquet,
-    write_trc,
-)
-from cmpose_mm.posetrack.annotations import AnnotationError
-
+NEEDS_MMPOSE = False
 FORMATS = {
     'coco': 'results that pycocotools reads, a JSON file',
     'mot': "MOTChallenge's text of boxes and ids",
@@ -27,24 +15,23 @@ FORMATS = {
     'parquet': 'a long table with a row for each joint (needs pyarrow)',
     'trc': 'marker trajectories for OpenSim, a folder with a file for each person',
 }
-
-
-def parse_args() -> argparse.Namespace:
-    formats = '\n'.join(f'  {name:9} {what}' for name, what in FORMATS.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=f"""formats:
-{formats}
+EPILOG = (
+    'formats:\n'
+    + '\n'.join(f'  {name:9} {what}' for name, what in FORMATS.items())
+    + """
 
 examples:
-  python tools/infer_video.py dance.mp4 --out-json dance.json
-  python tools/convert_poses.py dance.json openpose dance_openpose
-  python tools/convert_poses.py dance.json trc dance_trc --pixels-per-meter 240
+  cmpose infer dance.mp4 --out-json dance.json
+  %(prog)s dance.json openpose dance_openpose
+  %(prog)s dance.json trc dance_trc --pixels-per-meter 240
 
 POSES is a JSON file in PoseTrack18's form of one video, with any joints. Joints are matched by
-name. docs/pose_formats.md has every format's layout.""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+name. docs/pose_formats.md has every format's layout."""
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds those of the command."""
     parser.add_argument('poses', metavar='POSES')
     parser.add_argument('format', metavar='FORMAT', choices=FORMATS, help=', '.join(FORMATS))
     parser.add_argument('out', metavar='OUT', help='file or folder to write')
@@ -53,18 +40,26 @@ name. docs/pose_formats.md has every format's layout.""",
     parser.add_argument('--frame-rate', type=float, metavar='F',
                         help='frames a second for trc (default: from the times in the '
                         'file)')  # fmt: skip
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Converts and writes; returns the exit status."""
     if (args.format == 'trc') != (args.pixels_per_meter is not None):
-        parser.error('--pixels-per-meter: expected with the format trc, which holds meters, alone')
+        args.error('--pixels-per-meter: expected with the format trc, which holds meters, alone')
     if args.frame_rate is not None and args.format != 'trc':
-        parser.error('--frame-rate: expected with the format trc alone')
+        args.error('--frame-rate: expected with the format trc alone')
     if Path(args.out).resolve() == Path(args.poses).resolve():
-        parser.error(f'{args.out}: holds the poses; expected another place')
-    return args
+        args.error(f'{args.out}: holds the poses; expected another place')
+    from cmpose_mm.pose_formats import (
+        read_pose_video,
+        write_coco_results,
+        write_mot,
+        write_openpose,
+        write_parquet,
+        write_trc,
+    )
+    from cmpose_mm.posetrack.annotations import AnnotationError
 
-
-def main() -> int:
-    args = parse_args()
     write = {
         'coco': write_coco_results,
         'mot': write_mot,
@@ -86,7 +81,3 @@ def main() -> int:
         + (f'; {left_out} without a track id or box left out' if left_out else '')
     )
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

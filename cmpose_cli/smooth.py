@@ -7,28 +7,19 @@ import sys
 from dataclasses import asdict
 from functools import partial
 
-from tqdm import tqdm
-
-if __name__ == '__main__':
-    sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
-
-from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.smoothing import smooth_files
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="""examples:
-  python tools/infer_video.py dance.mp4 --out-json dance.json
-  python tools/smooth_poses.py dance.json smooth.json
-  python tools/smooth_poses.py work_dirs/tracked work_dirs/smooth --frame-rate 25
+NEEDS_MMPOSE = False
+EPILOG = """examples:
+  cmpose infer dance.mp4 --out-json dance.json
+  %(prog)s dance.json smooth.json
+  %(prog)s work_dirs/tracked work_dirs/smooth --frame-rate 25
 
 PREDICTIONS is a JSON file in PoseTrack18's form or a folder of such files, with any joints and with
 track ids. A polynomial is fitted to the frames around each one (Savitzky-Golay). Persons who are
-filled in have "filled": true. tools/eval_posetrack.py --jitter measures what was won.""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+filled in have "filled": true. `cmpose eval --jitter` measures what was won."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds those of the command."""
     parser.add_argument('predictions', metavar='PREDICTIONS')
     parser.add_argument('out', metavar='OUT', help='file or folder to write')
     parser.add_argument('--window', type=float, default=0.25, metavar='S',
@@ -39,24 +30,28 @@ filled in have "filled": true. tools/eval_posetrack.py --jitter measures what wa
                         '%(default)s)')  # fmt: skip
     parser.add_argument('--frame-rate', type=float, metavar='F',
                         help='frames a second (default: from the times in the file)')  # fmt: skip
-    return parser.parse_args()
 
 
-def main() -> int:
-    args = vars(parse_args())
-    progress = partial(tqdm, delay=1, leave=False, desc='smoothing', unit=' files')
+def run(args: argparse.Namespace) -> int:
+    """Smooths and writes; returns the exit status."""
+    from tqdm import tqdm
+
+    from cmpose_mm.posetrack.annotations import AnnotationError
+    from cmpose_mm.smoothing import smooth_files
+
     try:
-        done = smooth_files(args.pop('predictions'), args['out'], progress=progress,
-                            **{k: v for k, v in args.items() if k != 'out'})  # fmt: skip
+        done = smooth_files(
+            args.predictions,
+            args.out,
+            progress=partial(tqdm, delay=1, leave=False, desc='smoothing', unit=' files'),
+            window=args.window,
+            order=args.order,
+            max_gap=args.max_gap,
+            frame_rate=args.frame_rate,
+        )
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    counts = ', '.join(
-        f'{number} {name.replace("_", " ")}' for name, number in asdict(done).items()
-    )
-    print(f'{args["out"]}: {counts}')
+    counts = [f'{number} {name.replace("_", " ")}' for name, number in asdict(done).items()]
+    print(f'{args.out}: {", ".join(counts)}')
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

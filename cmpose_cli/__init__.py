@@ -1,0 +1,49 @@
+"""The command `cmpose`. Nothing here imports the package before the arguments are parsed.
+
+`import cmpose_mm` takes seconds, since it imports torch and registers everything with MMPose; help
+and a typo must not. So each module defines its arguments with the standard library alone, and its
+``run`` imports what it needs. The scripts in `tools/` of the same names call the same code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    'eval': ('evaluate', 'score predictions: AP, PCK, MOTA, recall of hidden joints, jitter'),
+    'track': ('track', 'add track ids to predictions'),
+    'smooth': ('smooth', 'smooth predictions over time and fill gaps'),
+    'convert': ('convert', 'convert predictions to formats of other tools'),
+    'check': ('check', 'tell what a PoseTrack folder holds, and whether training can start'),
+    'export': ('export', 'write a trained model as ONNX or torch.export file'),
+}
+"""Name of each command -> its module here, and what it does."""
+
+
+def run_command(name: str, arguments: list[str] | None = None, prog: str | None = None) -> int:
+    """Parses the arguments of a command and runs it.
+
+    Args:
+        name: key of `COMMANDS`.
+        arguments: those of the process by default.
+        prog: how the command is called, for its help; by default ``cmpose NAME``.
+
+    Returns:
+        The exit status.
+    """
+    module = importlib.import_module(f'{__name__}.{COMMANDS[name][0]}')
+    parser = argparse.ArgumentParser(
+        prog=prog or f'cmpose {name}',
+        description=module.__doc__,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(error=parser.error)
+    args = parser.parse_args(arguments)
+    if not module.NEEDS_MMPOSE:
+        # Without it the package imports in less time.
+        sys.modules.setdefault('mmpose', None)
+    return module.run(args)

@@ -1,0 +1,115 @@
+"""The command `cmpose`: quick help, typos, the same code as the scripts."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run_tools import run_tool
+
+from cmpose_cli import COMMANDS
+from cmpose_cli.evaluate import PCK_NORMS, RULES, TIE_BREAKS
+from cmpose_mm import evaluation
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = {
+    'eval': 'eval_posetrack.py',
+    'track': 'track_posetrack.py',
+    'check': 'check_posetrack.py',
+    'export': 'export_onnx.py',
+}
+
+
+def cmpose(*arguments):
+    return run_tool(ROOT / 'cmpose_cli/__main__.py', *arguments)
+
+
+def test_choices_are_those_of_the_package():
+    assert RULES == tuple(evaluation.RULES)
+    assert TIE_BREAKS == tuple(evaluation.TIE_BREAKS)
+    assert PCK_NORMS == tuple(evaluation.PCK_NORMS)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help(name):
+    done = cmpose(name, '--help')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f'usage: cmpose {name} ')
+    assert f'cmpose {name} ' in done.stdout.split('example')[1]
+    if name in SCRIPTS:
+        done = run_tool(ROOT / 'tools' / SCRIPTS[name], '--help')
+        assert done.stdout.startswith(f'usage: python tools/{SCRIPTS[name]} ')
+
+
+def test_list_of_commands():
+    done = cmpose('--help')
+    assert done.returncode == 0
+    assert all(f'  {name} ' in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    'arguments, said',
+    [
+        (['trak', 'x'], 'there is no command trak; did you mean track?'),
+        (['zzz'], 'there is no command zzz, expected one of eval, '),
+        ([], 'the following arguments are required: COMMAND'),
+        (['track'], 'the following arguments are required: PREDICTIONS, OUT'),
+        (['eval', 'a', 'b', '--mta'], 'unrecognized arguments: --mta'),
+        (['check', 'no_such_folder'], 'no_such_folder: no such folder'),
+    ],
+)
+def test_typos_are_one_sentence(arguments, said):
+    done = cmpose(*arguments)
+    assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('arguments', [['--help'], ['eval', '--help'], ['exprt']])
+def test_answers_at_once(arguments, tmp_path):
+    """Help and typos cost below half a second of CPU; the best of three, as machines are busy."""
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, '-m', 'cmpose_cli', *arguments],
+            capture_output=True, text=True, env=env, cwd=tmp_path,
+        )  # fmt: skip
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert 'usage: cmpose' in done.stdout + done.stderr
+    assert min(times) < 0.5
+
+
+@pytest.mark.slow
+def test_only_the_standard_library_is_imported_before_the_arguments_are_parsed(tmp_path):
+    code = (
+        'import sys\nbefore = set(sys.modules)\nfrom cmpose_cli.__main__ import main, COMMANDS\n'
+        "for name in COMMANDS:\n    try:\n        main([name, '--help'])\n"
+        '    except SystemExit:\n        pass\n'
+        "new = {module.split('.')[0] for module in set(sys.modules) - before}\n"
+        "print('found', sorted(new - set(sys.stdlib_module_names) - {'cmpose_cli'}))"
+    )
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, env=env, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == 'found []', done.stderr
+
+
+@pytest.mark.slow
+def test_as_a_command(tmp_path):
+    """In a process of its own, where MMPose is not imported for nothing."""
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, '-m', 'cmpose_cli', 'eval', 'no', 'nothing'],
+        capture_output=True, text=True, env=env, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        f'{name}: not found; expected a folder or a file of labels.' for name in ('no', 'nothing')
+    ]
