@@ -53,7 +53,7 @@ class HKM(VideoMethod):
     ::
 
         F_t (B,N,D), keypoint tokens (K,D)
-          visual  A = softmax(Q K^T / sqrt D) (B,K,N)
+          visual  A = softmax(query(tokens) key(F_t)^T / sqrt D) (B,K,N)
                   human mask: the best Q cells - layer - A on those - keypoint mask: n a joint
                   - layer - X (B,Q,D)
           motion  past and future F_i apart: `BodyAttention` from the Q cells - Y-, Y+ (B,Q,D)
@@ -61,7 +61,7 @@ class HKM(VideoMethod):
 
     Before training, the head's input is the key frame's own map F_t, so the model is its
     single-frame model (*chosen*): the layers start as the identity, Y is zero, and the Linear
-    3D -> D starts as [0, 1, 1].
+    3D -> D starts as [0, 1, 1]. (With ``background='zero'``, that holds in the kept cells.)
 
     *Paper* (its abstract): two streams, visual enhancement and motion disentanglement; the human,
     then the keypoint mask, coarse to fine; deformable cross attention confined to the target's
@@ -75,8 +75,8 @@ class HKM(VideoMethod):
       result of the first.
     - Choosing passes no gradient. With ``gate``, the chosen tokens are scaled by 1 + r - r without
       gradient, r = s_j over its mean, which changes no value (for the keypoint mask with A on the
-      kept cells). Without it, Q and K learn from the losses below or not at all, and are then
-      frozen.
+      kept cells). Without it, `query` and `key` learn from the losses below or not at all, and are
+      then frozen.
     - Separation: own weights for past and future. A side without frames, as in causal clips, is
       left out.
     - A missing frame is replaced by the key frame.
@@ -222,13 +222,12 @@ class HKM(VideoMethod):
         features = key_for_missing(clip.features, clip.valid, self.key_index)
         grid = tuple(int(size) for size in features.shape[-2:])  # constants in an export
         tokens = features[:, self.key_index].flatten(2).transpose(1, 2)
-        keypoints = self.keypoint_tokens.expand(tokens.shape[0], -1, -1).to(tokens.dtype)
-
-        log_similarity = self.log_similarity(tokens, keypoints)
+        log_similarity = self.log_similarity(tokens, self.keypoint_tokens)
         log_scores = log_similarity.logsumexp(dim=1) - math.log(len(self.keypoint_tokens))
         kept = self.human_mask(log_scores)
         queries = self.gated(gather_tokens(tokens.unsqueeze(1), kept), log_scores, kept)
-        x, chosen = self.enhance(queries, keypoints)
+        keypoints = self.keypoint_tokens.expand(tokens.shape[0], -1, -1)
+        x, chosen = self.enhance(queries, keypoints.to(tokens.dtype))
 
         positions = cell_positions(kept, grid[1], log_scores.dtype)
         box = body_box(positions)
@@ -258,7 +257,7 @@ class HKM(VideoMethod):
     # ---- masks -------------------------------------------------------------------------------
 
     def log_similarity(self, tokens: Tensor, keypoints: Tensor) -> Tensor:
-        """log A (B, K, N) of tokens (B, N, D) and keypoint tokens (B, K, D), at least float32."""
+        """log A (B, K, N), at least float32; see `keypoint_similarity`."""
         dtype = tokens.dtype if tokens.dtype == torch.float64 else torch.float32
         with torch.autocast(tokens.device.type, enabled=False):
             return keypoint_similarity(tokens, keypoints, self.query, self.key, dtype)

@@ -22,7 +22,7 @@ def keypoint_similarity(
 
     Args:
         tokens: (B, N, D).
-        keypoint_tokens: (B, K, D).
+        keypoint_tokens: (B, K, D), or (K, D) for the same in all clips.
         query: D -> D, on the joints' tokens.
         key: D -> D on the cells' tokens, without a bias, which would cancel in the softmax.
         dtype: of the products and the softmax.

@@ -16,6 +16,8 @@ from tiny_models import clip_samples, randomize, randomize_deep, tiny_file_confi
 from torch import nn
 
 from cmpose_mm import config_path
+from cmpose_mm.datasets.collate import collate_clips
+from cmpose_mm.engine.clip_layout_hook import build_dataset
 from cmpose_mm.models import ClipInput, FrameFeatures
 from cmpose_mm.models.layers import draw_heatmaps
 from cmpose_mm.models.stdpose import STDPose, dynamic_masks, nearness
@@ -432,6 +434,31 @@ def test_flip_test_of_a_mirrored_clip_with_mirrored_labels():
     drawn_mirrored, _ = draw_heatmaps(of_mirror.poses, **model.method.labels)
     assert given.any() and width == 96
     torch.testing.assert_close(drawn_mirrored, drawn_once[:, :, flips].flip(-1), rtol=0, atol=1e-4)
+
+
+def test_labels_come_from_the_dataset(real_data):
+    """Real clips: neighbors' labels, flipped and cropped as the frames are, at their joints."""
+    config = Config.fromfile(config_path('stdpose/stdpose_tiny.py'))
+    config.model = propagating_config()
+    dataset = config.train_dataloader.dataset
+    dataset.update(data_root=str(real_data / 'posetrack_clip'), neighbor_poses=True)
+    for step in dataset.pipeline:
+        if step.type == 'TopdownAffine':
+            step.type = 'ClipTopdownAffine'
+    clips = build_dataset(config, 'train_dataloader')
+    batch = collate_clips([clips[number] for number in range(0, len(clips), 17)])
+    model = MODELS.build(config.model).train()
+    data = model.data_preprocessor(batch, True)
+    poses = model.clip_input(model.extract_clips(data['inputs']), data['data_samples']).poses
+    assert (poses[:, 1] == 0).all() and poses[:, [0, 2], :, 2].mean() > 0.3
+    targets = torch.stack([sample.gt_fields.heatmaps for sample in data['data_samples']])
+    heatmaps, given = draw_heatmaps(poses, **model.method.labels)
+    # In this video a person moves little from frame to frame: labels lie at the key frame's.
+    overlap = (heatmaps[:, 0] * targets).flatten(2).amax(2)[given[:, 0]]
+    assert (overlap > 0.2).float().mean() > 0.8
+    losses = model(**data, mode='loss')
+    losses['loss_kpt'].backward()
+    assert losses['loss_kpt'].isfinite()
 
 
 def test_labels_are_refused_where_they_can_not_be():
