@@ -156,10 +156,19 @@ class HKM(VideoMethod):
         if limbs is None:
             names = list(JOINT_NAMES)
             limbs = [(names.index(a), names.index(b)) for a, b in LIMBS]
-            if num_keypoints != len(names) and human_weight > 0:
+            if num_keypoints != len(names):
+                limbs = []
+                if human_weight > 0:
+                    raise ValueError(
+                        f'HKM: model.method.num_keypoints is {num_keypoints} and '
+                        'model.method.limbs is None, but human_weight is not 0; expected pairs of '
+                        'joints'
+                    )
+        for limb in limbs:
+            if len(limb) != 2 or not 0 <= min(limb) <= max(limb) < num_keypoints:
                 raise ValueError(
-                    f'HKM: model.method.num_keypoints is {num_keypoints} and model.method.limbs is '
-                    'None, but human_weight is not 0; expected pairs of joints'
+                    f'HKM: model.method.limbs has {tuple(limb)}, expected pairs of joints from 0 '
+                    f'to {num_keypoints - 1}'
                 )
         self.out_channels = in_channels
         self.keep_ratio = keep_ratio
@@ -339,23 +348,25 @@ class HKM(VideoMethod):
         """
         weights = dict(human_weight=self.human_weight, keypoint_weight=self.keypoint_weight)
         used = {name: weight for name, weight in weights.items() if weight != 0}
+        joints = log_similarity.shape[1]
+        if clip.targets is not None and clip.targets.shape[1] != joints:
+            raise ValueError(
+                f'HKM: model.method.num_keypoints is {joints}, but the samples have '
+                f'{clip.targets.shape[1]} joints; expected the same'
+            )
         if not used:
             return {}
         name, weight = next(iter(used.items()))
+        if clip.targets is None:
+            raise ValueError(
+                f'HKM: model.method.{name} is {weight}, but the samples have no target heatmaps; '
+                f'expected some, or {name}=0'
+            )
         if not self.query.weight.requires_grad:
             raise ValueError(
                 f'HKM: model.method.{name} became {weight} in the training, but is 0 in the '
                 'config, and without model.method.gate nothing could learn from it; expected the '
                 'last value of the schedule in the config'
-            )
-        joints = log_similarity.shape[1]
-        if clip.targets is None or clip.targets.shape[1] != joints:
-            found = (
-                'no target heatmaps' if clip.targets is None else f'{clip.targets.shape[1]} joints'
-            )
-            raise ValueError(
-                f'HKM: model.method.num_keypoints is {joints}, but the samples have {found}; '
-                f'expected the same, or {name}=0'
             )
         losses, targets = {}, (clip.targets, clip.target_weights)
         if self.human_weight != 0:

@@ -251,6 +251,14 @@ def test_the_gate_changes_gradients_but_no_value():
     assert torch.equal(results[True], results[False])
 
 
+def test_the_keypoint_mask_has_a_gate_of_its_own():
+    model = drawn(method()).train()
+    queries, keypoints = torch.randn(2, 15, WIDTH).double(), torch.randn(2, JOINTS, WIDTH).double()
+    x, _ = model.enhance(queries, keypoints)
+    x.square().sum().backward()
+    assert model.query.weight.grad.abs().max() > 1e-6
+
+
 def test_gradient_of_the_gate():
     """That of token_j * s_j / mean(s) with respect to s_j, written out."""
     model = method().double()
@@ -645,6 +653,8 @@ def test_weights_in_half_precision():
     (dict(num_heads=3), 'num_heads is 3, expected a divisor of the 8 channels'),
     (dict(human_weight=-1), 'human_weight is -1, expected at least 0'),
     (dict(human_weight=1, limbs=None), 'num_keypoints is 3 and model.method.limbs is None'),
+    (dict(limbs=[(0, 3)]), r'limbs has \(0, 3\), expected pairs of joints from 0 to 2'),
+    (dict(limbs=[(0,)]), r'limbs has \(0,\), expected pairs of joints'),
     (dict(key_index=3), 'key_index is 3, expected 0 to 2 for 3 frames'),
 ])  # fmt: skip
 def test_arguments_out_of_range(arguments, message):
@@ -664,11 +674,15 @@ def test_models_that_do_not_fit_together():
         model(tiny_images(2), clip_samples(tiny_config(), 2), mode='loss')
     with pytest.raises(ValueError, match='model.head.in_channels is 32, but .* HKM gives'):
         MODELS.build(tiny_config(in_channels=16))
-    model = MODELS.build(tiny_config(num_keypoints=10, keypoint_weight=0.1)).train()
+    config = tiny_config(in_channels=16)
+    config.head.in_channels = 16
+    with pytest.raises(ValueError, match=r'model.method.in_channels is \[16\], but .* \[32\] cha'):
+        MODELS.build(config)(tiny_images(1), None, mode='tensor')
+    model = MODELS.build(tiny_config(num_keypoints=10)).train()
     with pytest.raises(ValueError, match='num_keypoints is 10, but the samples have 15 joints'):
         model(tiny_images(2), clip_samples(tiny_config(), 2), mode='loss')
     model = method(keypoint_weight=0.1).double()
-    with pytest.raises(ValueError, match='num_keypoints is 3, but the samples have no target heat'):
+    with pytest.raises(ValueError, match='keypoint_weight is 0.1, but the samples have no targ'):
         model(clip(model))
 
 

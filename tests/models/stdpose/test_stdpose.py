@@ -562,6 +562,10 @@ def test_models_that_do_not_fit_together():
     refused('model.method.num_keypoints is 14, but model.frame_head gives 15 joints',
             tiny_config(num_keypoints=14))  # fmt: skip
     config = tiny_config(in_channels=16)
+    config.head.in_channels = 16
+    with pytest.raises(ValueError, match=r'model.method.in_channels is \[16\], but .* \[32\] cha'):
+        MODELS.build(config)(tiny_images(1), None, mode='tensor')
+    config = tiny_config(in_channels=16)
     with pytest.raises(ValueError, match='model.head.in_channels is 32, but .* STDPose gives'):
         MODELS.build(config)
     config = tiny_config()
