@@ -1,47 +1,49 @@
 """Heatmaps of labeled poses, drawn on the device.
 
-Shapes: K joints, W x H input pixels, W' x H' heatmap cells; any leading axes.
+Shapes: K joints, H' x W' heatmap cells, input pixels as width and height.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 
 def draw_heatmaps(
-    poses: Tensor, input_size: tuple[int, int], heatmap_size: tuple[int, int], sigma: float
-) -> tuple[Tensor, Tensor]:
-    """A Gaussian of height 1 for each labeled joint, as MMPose's codec ``UDPHeatmap`` draws it.
-
-    Within rounding the same, down to its edges: the Gaussian ends at 3 ``sigma``, and a joint so
-    far out that nothing of it falls onto the map is not drawn. (Where 3 ``sigma`` is no whole
-    number, the codec draws joints at the left and upper border a cell aside; so does this.)
+    poses: Tensor,
+    size: tuple[int, int],
+    input_size: tuple[int, int],
+    sigma: float,
+    udp: bool = True,
+) -> Tensor:
+    """Gaussians of height 1 around joints, equal to the targets that MMPose's codecs draw.
 
     Args:
-        poses: (..., K, 3) x, y in pixels of the input, and above 0 where labeled.
-        input_size: (W, H).
-        heatmap_size: (W', H').
+        poses: (..., K, 3) x, y in pixels of the input, and 1 where labeled, otherwise 0.
+        size: (H', W') cells.
+        input_size: (width, height) of the input in pixels.
         sigma: in cells.
+        udp: as ``UDPHeatmap``, which cuts Gaussians off 3 sigma cells from the cell that the joint
+            is in. (Where 3 sigma is no whole number, it draws those at the left and the upper
+            border a cell too far, which is not repeated here.) Otherwise as
+            ``MSRAHeatmap(unbiased=True)``, which does not cut them off.
 
     Returns:
-        Heatmaps (..., K, H', W'), zeros where not drawn; and (..., K) bool, whether drawn.
+        (..., K, H', W') float32 in [0, 1]; zeros where a joint is not labeled, or so far outside
+        that the codec draws nothing.
     """
-    drawn = poses[..., 2] > 0
+    poses = poses.float()
+    radius = 3 * sigma
     factors = []
-    for axis, (pixels, cells) in enumerate(zip(input_size, heatmap_size)):
-        center = poses[..., axis] * ((cells - 1) / (pixels - 1))
-        nearest = (center + 0.5).trunc()
-        left, right = (nearest - 3 * sigma).trunc(), (nearest + 3 * sigma + 1).trunc()
-        drawn = drawn & (left < cells) & (right >= 0)
-        columns = torch.arange(cells, device=poses.device, dtype=poses.dtype)
-        places = columns - left[..., None]
-        middle = math.floor((6 * sigma + 1) / 2) + center - nearest
-        factor = (-((places - middle[..., None]) ** 2) / (2 * sigma**2)).exp()
-        inside = (places >= 0) & (columns < right[..., None])
-        factors.append(torch.where(inside, factor, 0))
+    for axis, (length, pixels) in enumerate(zip(size[::-1], input_size)):
+        scale = (length - 1) / (pixels - 1) if udp else length / pixels
+        center = poses[..., axis, None] * scale
+        place = torch.arange(length, device=poses.device, dtype=poses.dtype)
+        if udp:
+            middle = (center + 0.5).trunc()
+            drawn = (place >= (middle - radius).trunc()) & (place < (middle + radius + 1).trunc())
+        else:
+            drawn = (center - radius < length) & (center + radius + 1 >= 0)
+        factors.append(torch.exp(-((place - center) ** 2) / (2 * sigma**2)) * drawn)
     x, y = factors
-    heatmaps = y[..., :, None] * x[..., None, :]
-    return torch.where(drawn[..., None, None], heatmaps, 0), drawn
+    return y[..., :, None] * x[..., None, :] * (poses[..., 2, None, None] > 0)

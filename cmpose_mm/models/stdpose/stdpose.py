@@ -161,8 +161,10 @@ class STDPose(VideoMethod):
         nn.init.zeros_(self.aggregation.weight)
         nn.init.eye_(self.aggregation.weight.data[:, :in_channels, 0, 0])
         nn.init.zeros_(self.aggregation.bias)
-        self.labels = None if labels is None else label_options(labels)
+        self.labels = None
         if labels is not None:
+            self.labels = label_options(labels)
+            self.labels_size = tuple(labels['heatmap_size'])[::-1]
             self.needs_poses = True
             self.not_exportable = (
                 'STDPose: model.method.labels is set, so the model takes labels of the neighbors, '
@@ -212,17 +214,18 @@ class STDPose(VideoMethod):
         """
         if self.labels is None:
             return clip.heatmaps
-        found, expected = tuple(clip.heatmaps.shape[3:]), self.labels['heatmap_size'][::-1]
-        if found != expected:
+        size = tuple(clip.heatmaps.shape[3:])
+        if size != self.labels_size:
             raise ValueError(
                 'STDPose: model.method.labels.heatmap_size is '
-                f'{self.labels["heatmap_size"]}, but model.frame_head gives heatmaps of '
-                f'{found[::-1]}; expected the same'
+                f'{self.labels_size[::-1]}, but model.frame_head gives heatmaps of '
+                f'{size[::-1]}; expected the same'
             )
-        drawn, given = draw_heatmaps(clip.poses, **self.labels)
-        is_key = torch.arange(self.num_frames, device=given.device) == self.key_index
-        given = given & ~is_key[:, None]
-        return torch.where(given[..., None, None], drawn.to(clip.heatmaps.dtype), clip.heatmaps)
+        drawn = draw_heatmaps(clip.poses, size, **self.labels)
+        given = drawn.amax(dim=(3, 4), keepdim=True) > 0  # some joints are too far outside
+        is_key = torch.arange(self.num_frames, device=drawn.device) == self.key_index
+        given = given & ~is_key.reshape(-1, 1, 1, 1)
+        return torch.where(given, drawn.to(clip.heatmaps.dtype), clip.heatmaps)
 
     def masks(self, heatmaps: Tensor) -> Tensor:
         """M (B, T - 1, h, w) of heatmaps (B, T, K, H', W')."""
@@ -259,8 +262,4 @@ def label_options(codec: dict) -> dict:
             f'STDPose: model.method.labels is the config of a {" ".join(map(str, kind))}, expected '
             'that of a UDPHeatmap gaussian, the codec of the data'
         )
-    return dict(
-        input_size=tuple(codec['input_size']),
-        heatmap_size=tuple(codec['heatmap_size']),
-        sigma=codec.get('sigma', 2.0),
-    )
+    return dict(input_size=tuple(codec['input_size']), sigma=codec.get('sigma', 2.0))
