@@ -194,6 +194,13 @@ BASES = {
     + [f'{method}/{method}_hrnet-w48_posetrack18.py']
     for method in ('tdmi', 'jmpose')
 }
+BASES.update(
+    {
+        method: [f'{method}/{method}_{name}_posetrack18.py' for name in ('vit', 'vit-s')]
+        + [f'{method}/{method}_small.py']
+        for method in ('stdpose', 'hkm')
+    }
+)
 BASES['cmpose'] = BASES['leaderboard'] = ['experiments/cmpose.py', *VITS]
 
 

@@ -348,10 +348,11 @@ def method_macs(name, **changes):
     method = MODELS.build(config.model.method).eval()
     width, height = config.model.head.decoder.heatmap_size
     scale, joints = (1, 15) if 'hrnet' in name else (4, 15)
+    count = method.num_frames
     stages = method.in_channels if hasattr(method, 'in_channels') else [method.out_channels]
     frames = FrameFeatures(
-        tuple(torch.zeros(1, 5, c, height // scale, width // scale) for c in stages),
-        torch.zeros(1, 5, joints, height, width),
+        tuple(torch.zeros(1, count, c, height // scale, width // scale) for c in stages),
+        torch.zeros(1, count, joints, height, width),
     )
     clip = ClipInput.of(frames, method.key_index)
     with torch.no_grad():
@@ -415,3 +416,33 @@ def test_tables_of_other_methods():
     assert list(rows) == ['least', 'single frames', 'TDMI']
     assert rows['TDMI']['calls of backbone, method'] == '1, 1'
     assert float(rows['TDMI']['GMACs over least']) > 1
+
+
+def layer_count(d, queries, read):
+    """Of a transformer layer in which so many tokens read from so many."""
+    projections = 2 * queries * d**2 + 2 * read * d**2
+    return projections + 2 * queries * read * d + 8 * queries * d**2
+
+
+def test_stdpose_equals_a_hand_count():
+    for frames in (3, 5):
+        found, cells = method_macs('stdpose/stdpose_vit_posetrack18.py', num_frames=frames)
+        d, c, tokens = 768, 256, frames * 192
+        masks = 192 * ((frames - 1) * d * c + 4 * 9 * c**2 + c * d)
+        fusion = layer_count(d, tokens, tokens) + layer_count(d, 192, tokens)
+        synthesis = 64 * 48 * 9 * frames * 15 + 192 * 16 * 15 * d
+        assert cells == 192
+        expected = masks + fusion + synthesis + 192 * 3 * d**2
+        assert found == pytest.approx(expected / 1e9, rel=1e-9)
+
+
+def test_hkm_equals_a_hand_count():
+    for frames in (3, 5):
+        found, _ = method_macs('hkm/hkm_vit_posetrack18.py', num_frames=frames)
+        d, heads, points, sides = 768, 8, 4, 2
+        similarity = 2 * (15 * d**2 + 15 * d**2) + 15 * (192 + 96) * d
+        visual = layer_count(d, 111, 111) + layer_count(d, 60, 75)
+        read = (frames - 1) * heads * points * 3 * 96 * d  # offsets and weights of all points
+        motion = (frames - 1) * 192 * d**2 + read + sides * 96 * d**2
+        expected = similarity + visual + motion + 96 * (1 + sides) * d**2
+        assert found == pytest.approx(expected / 1e9, rel=1e-9)

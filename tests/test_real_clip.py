@@ -1,6 +1,6 @@
 """Training on real frames, through mim as a user would call it.
 
-CM-Pose learns, and twice the same; TDMI and JM-Pose train and test.
+CM-Pose learns, and twice the same; the other methods train and test.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
     [
         ('tdmi', {'loss_mi', 'gate_useful', 'gate_noisy'}),
         ('jmpose', {'loss_orthogonality', 'loss_frame'}),
+        ('stdpose', {'loss_frame'}),
+        ('hkm', set()),
     ],
 )
 def test_other_methods_train_on_the_real_clip(name, own, real_data, tmp_path):

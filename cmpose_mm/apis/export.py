@@ -141,15 +141,17 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     Args:
         model: a `VideoTopdownPoseEstimator` in eval mode, see `load_pose_model`.
         path: the file to write.
-        opset: version of ONNX's operators, at least `MIN_OPSET`.
+        opset: version of ONNX's operators, at least `MIN_OPSET` and the method's ``min_opset``.
 
     Raises:
         ValueError: see `pose_metadata`; if ``opset`` is too low, or the method can't be exported.
         ModuleNotFoundError: if ``onnx`` is not installed.
         OSError: if the file can't be written.
     """
-    if opset < MIN_OPSET:
-        raise ValueError(f'{path}: opset is {opset}, expected at least {MIN_OPSET}')
+    method = getattr(model, 'method', None)
+    least = max(MIN_OPSET, getattr(method, 'min_opset', MIN_OPSET))
+    if opset < least:
+        raise ValueError(f'{path}: opset is {opset}, expected at least {least}')
     onnx = _import('onnx')
     path, metadata = Path(path), pose_metadata(model)
     _require_exportable(model)

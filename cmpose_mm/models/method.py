@@ -153,6 +153,7 @@ class VideoMethod(nn.Module):
             normalized; None if the method does not say.
         not_exportable: one sentence that says why the method can not be exported (ONNX,
             torch.export); None if it can.
+        min_opset: least version of ONNX's operators that has all that the method needs.
         num_training_frames: T in training, if it differs from ``num_frames``.
         out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
             method does not say.
@@ -172,6 +173,7 @@ class VideoMethod(nn.Module):
     detail_kinds: dict[str, str] = {}
     image_normalization: tuple[Sequence[float], Sequence[float]] | None = None
     not_exportable: str | None = None
+    min_opset = 14
     out_channels: int | None = None
 
     def __init__(self, num_frames: int = 3, key_index: int | None = None):

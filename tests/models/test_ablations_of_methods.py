@@ -1,4 +1,4 @@
-"""Every variant of TDMI's and JM-Pose's sets is a model that can be built, and differs."""
+"""Every variant of the methods' sets is a model that can be built, and differs."""
 
 import pytest
 import torch
@@ -9,7 +9,8 @@ from cmpose_mm import config_path
 from cmpose_mm.ablation.experiments import EXPERIMENTS
 from cmpose_mm.ablation.variants import variant_config
 
-SETS = [name for name in EXPERIMENTS if name.startswith(('tdmi/', 'jmpose/'))]
+METHODS = ('tdmi', 'jmpose', 'stdpose', 'hkm')
+SETS = [name for name in EXPERIMENTS if name.split('/')[0] in METHODS]
 
 
 @pytest.mark.parametrize('name', SETS)
@@ -21,10 +22,10 @@ def test_every_variant_is_a_model(name):
     for variant, changes in EXPERIMENTS[name].items():
         config = variant_config(base, changes)
         MODELS.build(config.model.method)
-        same = [other for other, model in seen if model == config.model]
-        # The config has five frames.
-        assert not same or variant == 'T 5', (variant, same)
-        seen.append((variant, config.model))
+        trained = config.model, config.default_hooks
+        same = [other for other, model in seen if model == trained]
+        assert not same, (variant, same)
+        seen.append((variant, trained))
 
 
 def test_stages_that_a_model_lacks():
@@ -47,7 +48,7 @@ def test_fewer_stages_are_as_deep_as_among_all(blocks):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize('method', ['tdmi', 'jmpose'])
+@pytest.mark.parametrize('method', METHODS)
 def test_models_of_the_leaderboard(method):
     config = Config.fromfile(config_path(f'{method}/{method}_small.py'))
     model = MODELS.build(config.model).eval()

@@ -37,6 +37,8 @@ every_method = pytest.mark.parametrize('name', CONFIGS)
 IN_PROCESSES = {name: (name, {}) for name in CONFIGS}
 IN_PROCESSES['tdmi, CLUB'] = 'tdmi/tdmi_tiny.py', dict(mi='club', mi_weight=1.0)
 IN_PROCESSES['tdmi, tied gates'] = 'tdmi/tdmi_tiny.py', dict(gates='tied', mi_weight=1.0)
+IN_PROCESSES['stdpose, criss-cross'] = 'stdpose/stdpose_tiny.py', dict(tff='criss_cross')
+IN_PROCESSES['hkm, losses'] = 'hkm/hkm_tiny.py', dict(human_weight=1.0, keypoint_weight=1.0)
 """Config and changes of the method, of what is compared between two processes and one."""
 
 

@@ -14,10 +14,17 @@ out = method(ClipInput.of(torch.randn(2, 3, 16, 8, 6), key_index=1))
 assert out.key_features.shape == (2, 16, 8, 6) and len(out.losses) == 2
 from cmpose_mm.models import FrameFeatures
 from cmpose_mm.models.jmpose import JMPose
+from cmpose_mm.models.hkm import HKM
+from cmpose_mm.models.stdpose import STDPose
 from cmpose_mm.models.tdmi import TDMI
 frames = FrameFeatures((torch.randn(4, 3, 16, 8, 6),), torch.randn(4, 3, 15, 8, 6))
 clip = ClipInput.of(frames, key_index=1)
-for method in (TDMI([16], num_frames=3), JMPose(16, num_frames=3, heatmap_scale=1)):
+for method in (
+    TDMI([16], num_frames=3),
+    JMPose(16, num_frames=3, heatmap_scale=1),
+    STDPose(16, grid=(8, 6), heatmap_scale=1),
+    HKM(16, joint_cells=1),
+):
     assert method(clip).key_features.shape == (4, 16, 8, 6)
 """
 

@@ -354,7 +354,7 @@ def test_the_lines_in_the_docs_make_the_picture(tmp_path, monkeypatch):
     Path('work_dirs/demo').mkdir(parents=True)
     Path('work_dirs/demo/predictions.pkl').write_bytes(pickle.dumps([sample.to_dict()]))
     names = {}
-    exec(code_block('import pickle', 'TDMI and JM-Pose have'), names)
+    exec(code_block('import pickle', 'The other methods have'), names)
     assert cv2.imread('explain.jpg').std() > 10
     exec(code_block("explanation = explain(sample, joint='left_knee')", '\n`sample`'), names)
     exec(code_block('explanation.causal_tokens.image', '\n`person_details'), names)

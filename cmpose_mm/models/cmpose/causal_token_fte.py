@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cmpose_mm.models.layers import SELECTIONS, cluster_tokens, merge_tokens, restore_tokens
+from cmpose_mm.models.layers import (
+    SELECTIONS,
+    cluster_tokens,
+    keypoint_similarity,
+    merge_tokens,
+    restore_tokens,
+)
 
 
 @dataclass
@@ -149,10 +155,7 @@ class CausalTokenFTE(nn.Module):
 
     def log_similarity(self, tokens: Tensor, keypoint_tokens: Tensor) -> Tensor:
         """Log of S in eq. 8, (B, K, N) float32; arguments as in `forward`."""
-        # q (W f) is computed as (q W) f, so that K instead of N tokens are multiplied by W.
-        queries = self.query(keypoint_tokens.to(self.query.weight.dtype)) @ self.key.weight
-        logits = queries.float() @ tokens.float().transpose(1, 2)
-        return (logits * tokens.shape[2] ** -0.5).log_softmax(dim=2)
+        return keypoint_similarity(tokens, keypoint_tokens, self.query, self.key)
 
     def sizes(self, num_tokens: int) -> tuple[int, int]:
         """n and L for a grid of N cells, checked against it."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
+from cmpose_mm.models.layers import select_at_random
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 from .aux_recon_loss import AuxReconLoss
@@ -131,13 +131,7 @@ class CMPose(VideoMethod):
         if self.fte is None:
             raise ValueError('CMPose: nothing is selected without token enhancement (fte is None)')
 
-        def choose(similarity: Tensor, num_causal: int) -> Tensor:
-            num_clips, num_joints, num_cells = similarity.shape
-            order = torch.rand(num_clips, num_cells, generator=generator).argsort(dim=1)
-            cells = order[:, : num_joints * num_causal].to(similarity.device)
-            return cells.unflatten(1, (num_joints, num_causal))
-
-        learned, self.fte.select = self.fte.select, choose
+        learned, self.fte.select = self.fte.select, select_at_random(generator)
         try:
             yield
         finally:

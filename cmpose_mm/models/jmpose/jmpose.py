@@ -22,6 +22,7 @@ from cmpose_mm.models.layers import (
     StageMaps,
     cell_lengths,
     check_choices,
+    check_heatmaps,
     check_maps,
     check_not_negative,
     check_positive,
@@ -219,20 +220,9 @@ class JMPose(VideoMethod):
         Raises:
             ValueError: if the heatmaps have other joints or another size than the config says.
         """
-        heatmaps, (height, width) = clip.heatmaps, clip.features.shape[-2:]
-        if heatmaps.shape[2] != self.num_keypoints:
-            raise ValueError(
-                f'JMPose: model.method.num_keypoints is {self.num_keypoints}, but '
-                f'model.frame_head gives {heatmaps.shape[2]} joints; expected the same'
-            )
-        expected = (height * self.heatmap_scale, width * self.heatmap_scale)
-        if tuple(heatmaps.shape[3:]) != expected:
-            raise ValueError(
-                f'JMPose: model.method.heatmap_scale is {self.heatmap_scale}, but '
-                f'model.frame_head gives heatmaps of {tuple(heatmaps.shape[3:])} cells on maps of '
-                f'{height, width}; expected {expected}'
-            )
-        heatmaps = heatmaps.flatten(0, 1)
+        check_heatmaps('JMPose', clip, self.num_keypoints, self.heatmap_scale)
+        height, width = clip.features.shape[-2:]
+        heatmaps = clip.heatmaps.flatten(0, 1)
         if self.to_grid is not None:
             heatmaps = self.to_grid(F.pixel_unshuffle(heatmaps, self.heatmap_scale))
         else:  # without a learner, no loss would reach a convolution

@@ -35,3 +35,12 @@ def check_positive(method: str, **numbers: float) -> None:
     for name, value in numbers.items():
         if not value > 0:
             raise ValueError(f'{method}: model.method.{name} is {value}, expected more than 0')
+
+
+def check_heads(method: str, num_heads: int, channels: int) -> None:
+    """Checks that attention heads divide the channels; ValueError names both if they do not."""
+    if num_heads < 1 or channels % num_heads:
+        raise ValueError(
+            f'{method}: model.method.num_heads is {num_heads}, expected a divisor of the '
+            f'{channels} channels'
+        )

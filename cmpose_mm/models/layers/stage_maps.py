@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmpose_mm.models.method import ClipInput
+
 
 def check_maps(method: str, maps: Sequence[Tensor], in_channels: Sequence[int]) -> None:
     """Checks that backbone and neck give the maps that a method was built for.
@@ -27,6 +29,33 @@ def check_maps(method: str, maps: Sequence[Tensor], in_channels: Sequence[int]) 
         raise ValueError(
             f'{method}: model.method.in_channels is {expected}, but backbone and neck give maps '
             f'with {found} channels; expected the same (model.backbone.out_indices chooses them)'
+        )
+
+
+def check_heatmaps(method: str, clip: ClipInput, num_keypoints: int, heatmap_scale: int) -> None:
+    """Checks that the frame head gives the heatmaps that a method was built for.
+
+    Args:
+        method: its name, for the message.
+        clip: the clips, with heatmaps (B, T, K, H', W').
+        num_keypoints: expected K.
+        heatmap_scale: expected cells of a heatmap for a cell of the last map, along one axis.
+
+    Raises:
+        ValueError: if joints or sizes differ.
+    """
+    heatmaps, (height, width) = clip.heatmaps, clip.features.shape[-2:]
+    if heatmaps.shape[2] != num_keypoints:
+        raise ValueError(
+            f'{method}: model.method.num_keypoints is {num_keypoints}, but model.frame_head gives '
+            f'{heatmaps.shape[2]} joints; expected the same'
+        )
+    expected = (height * heatmap_scale, width * heatmap_scale)
+    if tuple(heatmaps.shape[3:]) != expected:
+        raise ValueError(
+            f'{method}: model.method.heatmap_scale is {heatmap_scale}, but model.frame_head gives '
+            f'heatmaps of {tuple(heatmaps.shape[3:])} cells on maps of {height, width}; expected '
+            f'{expected}'
         )
 
 

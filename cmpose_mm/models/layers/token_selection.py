@@ -5,6 +5,8 @@ Shapes: B clips, K joints, N tokens (cells of the key frame), n causal tokens pe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -42,6 +44,26 @@ def select_union(similarity: Tensor, num_causal: int) -> Tensor:
     """
     order = similarity.argsort(dim=2, descending=True, stable=True)
     return order[..., :num_causal]
+
+
+def select_at_random(generator: torch.Generator) -> Callable[[Tensor, int], Tensor]:
+    """A selection of random tokens, no token twice, as a control for `select_exclusive`.
+
+    Args:
+        generator: source of the random numbers, on the CPU.
+
+    Returns:
+        A function with the arguments and the result of `select_exclusive`; of the scores, only
+        their shape matters.
+    """
+
+    def select(similarity: Tensor, num_causal: int) -> Tensor:
+        num_clips, num_joints, num_cells = similarity.shape
+        order = torch.rand(num_clips, num_cells, generator=generator).argsort(dim=1)
+        cells = order[:, : num_joints * num_causal].to(similarity.device)
+        return cells.unflatten(1, (num_joints, num_causal))
+
+    return select
 
 
 SELECTIONS = {'exclusive': select_exclusive, 'union': select_union}

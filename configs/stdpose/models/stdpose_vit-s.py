@@ -1,0 +1,9 @@
+"""STDPose on ViT-S, three frames, 256x192; backbone and frame head are trained (chosen)."""
+
+_base_ = ['../../_base_/models/vit-s.py']
+
+model = dict(
+    frame_head=_base_.model.head,
+    frame_head_frozen=False,
+    method=dict(type='STDPose', in_channels=384, num_frames=3, heatmap_scale=4, grid=(16, 12)),
+)
