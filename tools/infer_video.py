@@ -154,6 +154,11 @@ class CausalTokens:
 
     def write(self, result: FramePoses) -> None:
         ids = result.data_sample.pred_instances.track_ids
+        if len(ids) and not result.data_sample.metainfo.get('detail_kinds'):
+            raise ValueError(
+                '--causal-tokens: the model tells nothing of its decisions, expected one of clips '
+                'whose method has details, such as CM-Pose'
+            )
         if self.person is None and (ids >= 0).any():
             self.person = int(ids[ids >= 0].min())
         picture = explanation_frame(
@@ -237,26 +242,33 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     frame_rate = args.frame_rate or frames.frame_rate or 25
     audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
 
-    with ExitStack() as files:
-        writers = []
-        if args.out_video:
-            video = files.enter_context(VideoWriter(args.out_video, frame_rate, audio_from))
-            writers.append(Overlay(video, args.joint_thr, joints))
-        if args.out_json:
-            writers.append(files.enter_context(PoseTrackWriter(args.out_json, frames.name, joints)))
-        if args.out_csv:
-            writers.append(files.enter_context(CsvWriter(args.out_csv, joints)))
-        if args.causal_tokens:
-            video = files.enter_context(VideoWriter(args.causal_tokens, frame_rate))
-            writers.append(CausalTokens(video, args.person, args.joint))
-        num_frames = num_persons = 0
-        for result in tqdm(results, total=frames.num_frames, unit=' frames'):
-            for writer in writers:
-                writer.write(result)
-            num_frames += 1
-            num_persons += len(result.data_sample.pred_instances.track_ids)
-            if stop.made:
-                break
+    num_frames = num_persons = 0
+    try:
+        with ExitStack() as files:
+            writers = []
+            if args.out_video:
+                video = files.enter_context(VideoWriter(args.out_video, frame_rate, audio_from))
+                writers.append(Overlay(video, args.joint_thr, joints))
+            if args.out_json:
+                poses = PoseTrackWriter(args.out_json, frames.name, joints)
+                writers.append(files.enter_context(poses))
+            if args.out_csv:
+                writers.append(files.enter_context(CsvWriter(args.out_csv, joints)))
+            if args.causal_tokens:
+                video = files.enter_context(VideoWriter(args.causal_tokens, frame_rate))
+                writers.append(CausalTokens(video, args.person, args.joint))
+            for result in tqdm(results, total=frames.num_frames, unit=' frames'):
+                for writer in writers:
+                    writer.write(result)
+                num_frames += 1
+                num_persons += len(result.data_sample.pred_instances.track_ids)
+                if stop.made:
+                    break
+    except ValueError:
+        if not num_persons:  # such as boxes of which none fits: no file looks like a result
+            for file in written:
+                Path(file).unlink(missing_ok=True)
+        raise
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
     return written

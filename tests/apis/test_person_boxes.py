@@ -143,6 +143,24 @@ def test_detector_without_checkpoint():
 
 
 @pytest.mark.full_stack
+def test_detector_by_name(tmp_path, monkeypatch):
+    """Its published weights are taken from where the message says to put them."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'rtmdet_tiny.*put it at checkpoints/') as error:
+        PersonDetector('rtmdet-tiny')
+    config = find_config('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py')
+    path = re.search(r'put it at (\S+),', str(error.value)).group(1)
+    (tmp_path / 'checkpoints').mkdir()
+    write_detector(config, tmp_path / path)
+    detector = PersonDetector('rtmdet-tiny', score_thr=0.0)
+    assert detector.name == 'rtmdet_tiny_8xb32-300e_coco'
+    boxes, scores = detector(FRAME)
+    assert boxes.shape == (len(scores), 4)
+    with pytest.raises(FileNotFoundError, match='mmdet has no model of this name; .*rtmdet'):
+        PersonDetector('rtmdet-tinny')
+
+
+@pytest.mark.full_stack
 def test_detector_checkpoint_of_another_model(tiny_detector, tmp_path):
     config = Config.fromfile(tiny_detector[0])
     config.model.backbone.depth = 34
