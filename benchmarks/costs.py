@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.config_options import merge_options
 from cmpose_mm.models import FrameFeatures
 
 
@@ -51,7 +52,7 @@ class Spread:
 def load_config(path: str, options: dict) -> Config:
     """A config file, or one of the package's configs by name, with overrides."""
     config = Config.fromfile(find_config(path))
-    config.merge_from_dict(options)
+    merge_options(config, options)
     init_default_scope(config.default_scope)
     return config
 

@@ -25,10 +25,11 @@ import costs
 import numpy as np
 import torch
 from costs import Spread, multiply_adds
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from torch import nn
 from tqdm import tqdm
 
+from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation.report import markdown_table
 
 # Dense bfloat16 peak in TFLOP/s, from NVIDIA's data sheets, for the first entry whose words are all
@@ -60,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--peak-tflops', type=float,
                         help='dense bfloat16 peak, for GPUs unknown to the script')  # fmt: skip
     parser.add_argument('--device', default='cuda:0')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of the config')  # fmt: skip
     return parser.parse_args()
 

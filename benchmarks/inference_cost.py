@@ -23,8 +23,9 @@ import costs
 import numpy as np
 import torch
 from costs import Spread, multiply_adds
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation.report import markdown_table
 
 METHOD = 'the method'
@@ -53,7 +54,7 @@ def parse_args() -> argparse.Namespace:
         '--repeats', type=int, default=15, help='rounds (default: 15); 0 only counts'
     )
     parser.add_argument('--threads', type=int, default=2, help='default: 2')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of the config')  # fmt: skip
     return parser.parse_args()
 

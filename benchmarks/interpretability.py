@@ -25,13 +25,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
 from cmpose_mm.apis.loading import find_config, load_pose_model
+from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.engine import build_dataset
 from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.interpretability.measure import TokenEvidence, measure_tokens
@@ -55,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--draws', type=int, default=5,
                         help='number of random selections and deletions (default: 5)')  # fmt: skip
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='for example test_dataloader.dataset.data_root=FOLDER')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
                         help='also write tables and plot into the section "interpretability" of '
@@ -154,7 +155,7 @@ def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:
 def main() -> None:
     args = parse_args()
     config = Config.fromfile(find_config(args.config))
-    config.merge_from_dict(args.cfg_options)
+    merge_options(config, args.cfg_options)
     init_default_scope(config.default_scope)
     data = test_data(config, args.clips)
     labels = read_videos(data.dataset.ann_file)

@@ -24,7 +24,6 @@ import costs
 import numpy as np
 import torch
 from mmengine import Config
-from mmengine.config import DictAction
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -40,6 +39,7 @@ from cmpose_mm.ablation.report import (
     value,
 )
 from cmpose_mm.ablation.runs import FIRST_STAGE
+from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 
 SET = 'leaderboard'
@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--docs', type=Path, default=Path('docs/leaderboard.md'),
                         help='has a section "leaderboard" (default: %(default)s)')  # fmt: skip
     parser.add_argument('--repeats', type=int, default=30, help='rounds of timing (default: 30)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of all configs')  # fmt: skip
     return parser.parse_args()
 

@@ -33,6 +33,7 @@ from cmpose_mm.apis import PoseTrackWriter, VideoPoseInferencer, open_frames
 from cmpose_mm.apis.followed_boxes import PoseSearch, refined
 from cmpose_mm.apis.person_boxes import whole_frame
 from cmpose_mm.apis.ssdlite import is_installed
+from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.posetrack.annotations import Video, read_videos
@@ -136,17 +137,20 @@ def main() -> int:
     parser.add_argument('--checkpoint')
     parser.add_argument('--crops', choices=['key_frame', 'track'], default='key_frame')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='*', default=[], metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
+                        metavar='KEY=VALUE')  # fmt: skip
     args = parser.parse_args()
     labels = args.root / args.labels
     videos = read_videos(labels)[:: args.every]
     model = (args.config, args.checkpoint) if args.config else shipped_model()
-    options = dict(option.split('=', 1) for option in args.cfg_options)
-    options = {key: {'True': True, 'False': False}.get(v, v) for key, v in options.items()}
     kinds = ['whole_frame', *(['ssdlite'] if is_installed() else [])]
     inferencers = {
         kind: VideoPoseInferencer(
-            *model, detector=kind, crops=args.crops, device=args.device, cfg_options=options
+            *model,
+            detector=kind,
+            crops=args.crops,
+            device=args.device,
+            cfg_options=args.cfg_options,
         )
         for kind in kinds
     }

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from costs import Spread, machine
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -22,6 +22,7 @@ from mmpose.registry import MODELS
 
 from cmpose_mm.ablation import EXPERIMENTS, variant_config
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.engine import build_dataset
 from cmpose_mm.evaluation.report import markdown_table
 
@@ -39,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', metavar='CONFIG')
     parser.add_argument('--repeats', type=int, default=15, help='rounds (default: 15)')
     parser.add_argument('--steps', type=int, default=2, help='steps a round (default: 2)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of the config')  # fmt: skip
     return parser.parse_args()
 
@@ -68,7 +69,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     base = Config.fromfile(find_config(args.config))
-    base.merge_from_dict(args.cfg_options)
+    merge_options(base, args.cfg_options)
     init_default_scope(base.default_scope)
     steps = {v: training(variant_config(base, EXPERIMENTS['baselines'][v])) for v in VARIANTS}
     times: dict[str, list[float]] = {name: [] for name in steps}

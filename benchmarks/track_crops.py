@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from tqdm import tqdm
@@ -34,6 +34,7 @@ from cmpose_mm.ablation.report import Comparison, value
 from cmpose_mm.ablation.split_tests import scored_clips
 from cmpose_mm.apis import VideoPoseInferencer
 from cmpose_mm.apis.loading import find_config
+from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.evaluation import RULES, Rules, average_precision, correct_keypoints
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.evaluation.scored_frames import select_scored
@@ -97,7 +98,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', metavar='CONFIG')
     parser.add_argument('checkpoints', metavar='CHECKPOINT', nargs='*')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='for example test_dataloader.dataset.data_root=FOLDER')  # fmt: skip
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--batch-size', type=int, default=16)
@@ -196,7 +197,7 @@ def accuracy(labels: list[Video], predicted: list[Video], folder: Path, rules: R
 def main() -> None:
     args = parse_args()
     config = Config.fromfile(find_config(args.config))
-    config.merge_from_dict(args.cfg_options)
+    merge_options(config, args.cfg_options)
     labels, clips = key_frames(config)
     labels, clips = labels[: args.videos], clips[: args.videos]
     dataset = config.test_dataloader.dataset

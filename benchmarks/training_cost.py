@@ -24,8 +24,9 @@ import copy
 import costs
 import torch
 from costs import Spread, multiply_adds
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation.report import markdown_table
 
 
@@ -40,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=4, metavar='B', help='clips (default: 4)')
     parser.add_argument('--repeats', type=int, default=9, help='rounds (default: 9)')
     parser.add_argument('--threads', type=int, default=2, help='default: 2')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of the config')  # fmt: skip
     return parser.parse_args()
 

@@ -46,6 +46,7 @@ def checkpoint_globals() -> list:
         the name under which a checkpoint may know it.
     """
     items: list = [HistoryBuffer, (_history_statistic, 'builtins.getattr'), np.ndarray, np.dtype]
+    items += [bytes]  # an empty array has some, such as the sigmas of a data set that gives none
     items += [type(np.dtype(name)) for name in _ARRAY_DTYPES]
     # numpy 2 renamed numpy.core, and each checkpoint holds the name of the numpy that wrote it.
     for function in (multiarray._reconstruct, multiarray.scalar):

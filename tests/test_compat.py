@@ -226,6 +226,7 @@ def test_nothing_but_needed_types_is_registered():
     for item in checkpoint_globals():
         names.add(item[1] if isinstance(item, tuple) else f'{item.__module__}.{item.__qualname__}')
     assert names == {
+        'builtins.bytes',
         'mmengine.logging.history_buffer.HistoryBuffer',
         'builtins.getattr',  # a narrow one, see test_getattr_is_not_let_in
         'numpy.ndarray',

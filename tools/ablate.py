@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -24,6 +23,7 @@ from cmpose_mm.ablation import (
     run_experiments,
 )
 from cmpose_mm.ablation.runs import results_file
+from cmpose_mm.config_options import CfgOptions
 
 EXAMPLES = """
 examples:
@@ -72,7 +72,7 @@ def main() -> None:
                         help='also write table and plot into the section of FILE that is named '
                              'after the set, and the picture into images/ beside FILE')  # fmt: skip
     parser.add_argument('--prefix', default='', help='of the names of section and picture')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of config and first stage, KEY=VALUE ...')  # fmt: skip
     parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments for `mim train`')
     args = parser.parse_args()

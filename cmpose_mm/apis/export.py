@@ -20,6 +20,8 @@ import torch
 from mmpose.models.heads import HeatmapHead
 from torch import Tensor, nn
 
+from cmpose_mm.joint_sets import JointSet
+
 METADATA_KEY = 'cmpose_mm'
 """Where an ONNX file has its metadata."""
 METADATA_FILE = 'metadata.json'
@@ -77,7 +79,8 @@ def pose_metadata(model: nn.Module) -> dict:
         null; ``box_padding`` (factor on the person box before the crop), ``use_udp`` (pixels are
         counted from the centers of the corner pixels); ``codec`` (type and arguments of the heatmap
         decoder, for example ``sigma`` and ``blur_kernel_size``); ``joints`` (K names),
-        ``flip_indices`` (joint of the other side), ``skeleton`` (pairs of joints).
+        ``flip_indices`` (joint of the other side), ``skeleton`` (pairs of joints), ``sigmas`` (K,
+        of OKS) and ``joint_set`` (the data set that names the joints).
 
     Raises:
         ValueError: if the model takes no clips or has no heatmap head, or its test pipeline no
@@ -110,7 +113,7 @@ def pose_metadata(model: nn.Module) -> dict:
     statistics = dict(mean=None, std=None)
     if preprocessor._enable_normalize:
         statistics = {key: getattr(preprocessor, key).flatten().tolist() for key in statistics}
-    meta = model.dataset_meta
+    meta, joints = model.dataset_meta, JointSet.from_meta(model.dataset_meta)
     return dict(
         config=name,
         num_frames=num_frames,
@@ -126,6 +129,8 @@ def pose_metadata(model: nn.Module) -> dict:
         joints=[meta['keypoint_id2name'][index] for index in range(meta['num_keypoints'])],
         flip_indices=np.asarray(meta['flip_indices']).tolist(),
         skeleton=np.asarray(meta['skeleton_links']).tolist(),
+        sigmas=list(joints.sigmas),
+        joint_set=joints.name,
     )
 
 

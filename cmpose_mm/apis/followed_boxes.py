@@ -4,7 +4,7 @@ Whoever has a pose in one frame is looked for around it in the next. A detector,
 itself on parts of the frame, is asked only where nobody is followed, and now and then for who is
 new.
 
-P: persons of a frame, K: 15 joints. Boxes are x1, y1, x2, y2 in pixels of the image.
+P: persons of a frame, K: joints. Boxes are x1, y1, x2, y2 in pixels of the image.
 """
 
 from __future__ import annotations
@@ -145,6 +145,8 @@ class FollowedPersons:
             None.
         single: there is one person only. Where `find`, whose scores must be the mean of the
             joints', finds somebody else, the one with the surer pose stays.
+        tracker: that knows the K joints' sigmas, and gives everybody an id (``min_score`` 0: whom
+            to follow is decided by poses, not by the score of a box). None is one for PoseTrack's.
     """
 
     def __init__(
@@ -153,10 +155,10 @@ class FollowedPersons:
         every: int | None = None,
         fallback: Callable | None = None,
         single: bool = False,
+        tracker: PoseTracker | None = None,
     ) -> None:
         self.find, self.every, self.fallback, self.single = find, every, fallback, single
-        # Whom to follow is decided by poses, not by the score of a box.
-        self.tracker = PoseTracker(min_score=0.0)
+        self.tracker = tracker or PoseTracker(min_score=0.0)
         self.smoother = BoxSmoother()
         self.followed, self.scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         self.sureness = np.zeros(0)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import pickle
+import re
+import warnings
 from pathlib import Path
 
 import torch
 import yaml
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
-from mmpose.apis import init_model
+from mmpose.apis.inference import dataset_meta_from_config
+from mmpose.models import build_pose_estimator
+from mmpose.registry import MODELS
 from torch import nn
 
 from cmpose_mm import config_path
+from cmpose_mm.config_options import merge_options
+
+from .model_zoo import find_model, package_folder
 
 CHECKPOINTS = Path('checkpoints')
 """Folder, in the working folder, where downloaded checkpoints are looked for and put."""
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+"""Endings of config files; what has none of them is the name of a published model."""
+_MISMATCH = re.compile(
+    r'size mismatch for (\S+): copying a param with shape torch\.Size\((\[.*?\])\) '
+    r'from checkpoint, the shape in current model is torch\.Size\((\[.*?\])\)'
+)
 
 
 def find_config(config: str | Path) -> str:
@@ -28,8 +41,8 @@ def find_config(config: str | Path) -> str:
 
     Args:
         config: a path; ``package::path`` for a config that an OpenMMLab package ships, such as
-            ``mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py``; or the name of a config of this
-            package.
+            ``mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py``; the file name of a config of this
+            package; or the name of a published model of MMPose, see `find_model`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -39,31 +52,38 @@ def find_config(config: str | Path) -> str:
         return config
     if '::' in config:
         package, name = config.split('::', 1)
-        spec = importlib.util.find_spec(package)
-        if spec is None:
-            raise FileNotFoundError(f'{config}: the package {package} is not installed')
-        path = Path(spec.origin).parent / '.mim' / 'configs' / name
+        path = package_folder(package) / 'configs' / name
         if path.is_file():
             return str(path)
         raise FileNotFoundError(f'{config}: config not found, expected it at {path}')
+    if not config.endswith(CONFIG_SUFFIXES):
+        return find_model(config).config
     try:
         return config_path(config)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{config}: no such config file. {error}') from None
 
 
-def find_checkpoint(checkpoint: str | Path | None, config: str, download: bool = False) -> str:
+def find_checkpoint(
+    checkpoint: str | Path | None, config: str | None, download: bool = False
+) -> str:
     """Path of a checkpoint file.
 
     Args:
-        checkpoint: a path, or a URL. A URL's file is looked for in `CHECKPOINTS`.
-        config: path of the model's config, for the message.
+        checkpoint: a path, or a URL. A URL's file is looked for in `CHECKPOINTS`. None takes the
+            weights that are published for the config.
+        config: path of the model's config, None for one that is in no file.
         download: allows to download a URL to there.
 
     Raises:
         FileNotFoundError: if it is not there; the message says what to get and where to put it.
         OSError: if a download fails.
     """
+    if checkpoint is None and config is None:
+        raise FileNotFoundError(
+            'no checkpoint given, and the config is no file that one belongs to'
+        )
+    checkpoint = checkpoint or published_weights(config)
     if checkpoint is None:
         raise FileNotFoundError(f'no checkpoint given for {config}; {_advice(config)}')
     checkpoint = str(checkpoint)
@@ -88,23 +108,40 @@ def find_checkpoint(checkpoint: str | Path | None, config: str, download: bool =
     return str(path)
 
 
-def _advice(config: str) -> str:
+def _advice(config: str | None) -> str:
     """Where a checkpoint for a config comes from."""
+    if config is None:
+        return 'expected a file that training wrote'
     url = published_weights(config)
     if url is not None:
         name = url.rsplit('/', 1)[-1]
         return f'download {url} and put it at {CHECKPOINTS / name}'
+    content = Config.fromfile(config)
     return (
-        'none is published for this config: expected a file that training wrote, such as '
-        f'work_dirs/{Path(config).stem}/epoch_20.pth (`mim train mmpose {config}` makes it)'
+        'none is published for this config: expected a file that training wrote, '
+        f'{_last_checkpoint(content)} '
+        f'(`mim train {content.get("default_scope", "mmpose")} {config}` makes it)'
     )
+
+
+def _last_checkpoint(config: Config) -> Path:
+    """The file that MMEngine's runner writes at the end of a config's training."""
+    folder = Path(config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}')
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    loop = config.get('train_cfg') or {}
+    by_iteration = not hook.get('by_epoch', True)
+    kind, key = ('iter', 'max_iters') if by_iteration else ('epoch', 'max_epochs')
+    return folder / f'{kind}_{loop.get(key, "N")}.pth'
 
 
 def published_weights(config: str) -> str | None:
     """URL of a config's weights by the model index beside it, as OpenMMLab's packages have it."""
     config = Path(config)
     for index in sorted(config.parent.glob('*.yml')):
-        content = yaml.safe_load(index.read_text(encoding='utf-8'))
+        try:
+            content = yaml.safe_load(index.read_text(encoding='utf-8'))
+        except (yaml.YAMLError, UnicodeDecodeError):  # beside a user's config may lie anything
+            continue
         models = content.get('Models') or [] if isinstance(content, dict) else []
         for model in models:
             if Path(model.get('Config', '')).name == config.name and model.get('Weights'):
@@ -118,6 +155,7 @@ def load_pose_model(
     device: str = 'cpu',
     cfg_options: dict | None = None,
     download: bool = False,
+    kind: type = nn.Module,
 ) -> nn.Module:
     """Builds a pose estimator and loads all its weights.
 
@@ -128,34 +166,75 @@ def load_pose_model(
         config: see `find_config`, or a config itself.
         checkpoint: see `find_checkpoint`.
         device: for example ``'cuda:0'``.
-        cfg_options: overrides of the config's fields.
+        cfg_options: overrides of the config's fields, see `merge_options`.
         download: see `find_checkpoint`.
+        kind: class that the model must be of.
 
     Returns:
-        The model in eval mode, with ``cfg`` and ``dataset_meta`` as ``init_model`` gives them.
+        The model in eval mode, with ``cfg`` and ``dataset_meta`` as ``init_model`` sets them. If
+        config and checkpoint name different joints, a warning says so, and the model has those of
+        the checkpoint, which it was trained on.
 
     Raises:
         FileNotFoundError: if config or checkpoint are missing.
-        ValueError: if the checkpoint can't be read or doesn't fit the config, or the device can't
-            be used.
+        ValueError: if the config has no model, one of another kind, or no test data, or lacks a
+            field of ``cfg_options``;
+            if the checkpoint can't be read or doesn't fit the config; if neither of them names the
+            joints; or the device can't be used.
     """
     if isinstance(config, Config):
         config = config.copy()
     else:
         config = Config.fromfile(find_config(config))
-    if cfg_options:
-        config.merge_from_dict(cfg_options)
+    name = config.filename or 'the config'
+    missing = [key for key in ('model', 'test_dataloader') if not config.get(key)]
+    if missing:
+        raise ValueError(f'{name}: has no {" and no ".join(missing)}, expected both')
+    merge_options(config, cfg_options)
+    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmpose')):
+        found = MODELS.get(config.model.type)
+    if isinstance(found, type) and not issubclass(found, kind):  # before anything is downloaded
+        raise ValueError(f'{name}: the model is a {found.__name__}, expected a {kind.__name__}')
     path = find_checkpoint(checkpoint, config.filename, download)
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        model = init_model(config, None, device='cpu')
     content = read_checkpoint(path)
-    load_weights(model, content, f'{path} does not fit {config.filename}')
-    model.dataset_meta = content.get('meta', {}).get('dataset_meta') or model.dataset_meta
+    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmpose')):
+        with warnings.catch_warnings():  # of descriptions of joints that come with MMPose
+            warnings.filterwarnings('ignore', 'The metainfo config file')
+            of_config = dataset_meta_from_config(config, 'train')
+        dataset_meta = _dataset_meta(content, of_config, path, name)
+        # Not by init_model: where nobody names the joints, it takes those of COCO.
+        config.model.train_cfg = None
+        if 'init_cfg' in config.model.get('backbone', ()):
+            config.model.backbone.init_cfg = None
+        model = revert_sync_batchnorm(build_pose_estimator(config.model))
+    load_weights(model, content, f'{path} does not fit {name}')
+    model.cfg, model.dataset_meta = config, dataset_meta
     try:
         return model.to(device).eval()
     except (AssertionError, RuntimeError) as error:  # the first: torch without CUDA
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f'device {str(device)!r} can not be used: {reason}') from error
+
+
+def _dataset_meta(content: dict, of_config: dict | None, path: str, config: str) -> dict:
+    """What a checkpoint says of its joints, or else its config; a warning where they differ."""
+    meta = (content.get('meta') or {}).get('dataset_meta')
+    if not meta or 'keypoint_id2name' not in meta:  # releases before MMPose 1.0 have none
+        if of_config is None:
+            raise ValueError(
+                f'{path}: neither its meta.dataset_meta nor train_dataloader.dataset of {config} '
+                'names the joints, expected one of them'
+            )
+        return of_config
+    joints, expected = (list((m or meta)['keypoint_id2name'].values()) for m in (meta, of_config))
+    if joints != expected:
+        print_log(
+            f'{path}: was trained on the joints {", ".join(joints)}, but {config} has '
+            f'{", ".join(expected)}; those of the checkpoint are used',
+            'current',
+            logging.WARNING,
+        )
+    return meta
 
 
 def read_checkpoint(path: str) -> dict:
@@ -164,6 +243,14 @@ def read_checkpoint(path: str) -> dict:
     Raises:
         ValueError: if it is no checkpoint, or needs code to be run.
     """
+    with open(path, 'rb') as file:
+        start = file.read(256).lstrip()
+    if start.startswith(b'<'):
+        line = start.splitlines()[0].decode('utf-8', 'replace')[:40]
+        raise ValueError(
+            f'{path}: is a web page (it begins with {line!r}), expected a checkpoint; the download '
+            'went wrong, fetch the file itself'
+        )
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -197,7 +284,14 @@ def load_weights(model: nn.Module, content: dict, misfit: str) -> None:
     try:
         keys = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise ValueError(f'{misfit}: {" ".join(str(error).split())}') from error
+        found = _MISMATCH.findall(str(error))
+        if not found:
+            raise ValueError(f'{misfit}: {" ".join(str(error).split())}') from error
+        first, in_file, in_model = found[0]
+        raise ValueError(
+            f'{misfit}: {len(found)} weights have another shape (first {first}, {in_file} in the '
+            f'file and {in_model} in the model); expected a checkpoint of this model'
+        ) from error
     if keys.missing_keys:
         raise ValueError(
             f"{misfit}: {len(keys.missing_keys)} of the model's weights are not in it (first "

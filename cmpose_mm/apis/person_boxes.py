@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import logging
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.persons import clip_box, person_boxes
 from cmpose_mm.posetrack.values import as_int
 
-from .loading import find_checkpoint, find_config, load_weights, read_checkpoint
+from .loading import CONFIG_SUFFIXES, find_checkpoint, find_config, load_weights, read_checkpoint
+from .model_zoo import find_model
 from .video_io import FrameReader, VideoFrame
 
 CSV_COLUMNS = ('frame', 'x1', 'y1', 'x2', 'y2')
@@ -46,7 +48,8 @@ class PersonDetector:
     Kept are boxes of the class ``person``, or of the only class of a detector that has just one.
 
     Args:
-        config: MMDetection config, see `find_config`.
+        config: MMDetection config, see `find_config`; or the name of one of MMDetection's models,
+            such as ``'rtmdet-m'``, see `find_model`.
         checkpoint: see `find_checkpoint`.
         device: for example ``'cuda:0'``.
         score_thr: boxes that score less are dropped.
@@ -60,7 +63,7 @@ class PersonDetector:
     def __init__(
         self,
         config: str | Path,
-        checkpoint: str | Path | None,
+        checkpoint: str | Path | None = None,
         device: str = 'cpu',
         score_thr: float = 0.3,
         download: bool = False,
@@ -69,7 +72,11 @@ class PersonDetector:
         from mmdet.apis import inference_detector, init_detector
         from mmdet.utils import get_test_pipeline_cfg
 
-        path = find_config(config)
+        if os.path.isfile(config) or str(config).endswith(CONFIG_SUFFIXES):
+            path = find_config(config)
+        else:
+            path = find_model(str(config), 'mmdet').config
+        self.name = Path(path).stem
         checkpoint = find_checkpoint(checkpoint, path, download)
         config = Config.fromfile(path)
         with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
@@ -130,15 +137,16 @@ def read_boxes(path: str | Path, frames: FrameReader) -> FileBoxes:
 
     * CSV with a header and the columns ``frame, x1, y1, x2, y2`` and, optionally, ``score``; other
       columns are ignored. ``frame`` counts from 0;
-    * PoseTrack labels or predictions. A person without ``bbox`` gets the extent of the joints
-      times 1.3. For a folder of images the frames are found by the names of their files, for other
-      videos by the frame number (see `read_videos`), from 0;
+    * PoseTrack labels or predictions, also with other joints, as `PoseTrackWriter` writes them. A
+      person without ``bbox`` gets the extent of the joints times 1.3. For a folder of images the
+      frames are found by the names of their files, for other videos by the frame number (see
+      `read_videos`), from 0;
     * the three formats of `cmpose_mm.posetrack.detections`. Where a record has an ``image_id`` and
       no name, it is PoseTrack18's (1, six digits of the video, four of the frame) or the frame's
       number from 0.
 
-    Boxes that can't be used are left out, and a warning is logged that counts them. Text may be
-    UTF-8 or UTF-16.
+    Boxes that can't be used are left out, and a warning is logged that counts them; that none can
+    be used is an error. Text may be UTF-8 or UTF-16.
 
     Args:
         path: the file. It may have boxes of other videos too.
@@ -149,20 +157,27 @@ def read_boxes(path: str | Path, frames: FrameReader) -> FileBoxes:
         ValueError: if it has another structure, or no box in it belongs to this video.
     """
     path = Path(path)
-    if path.suffix.lower() == '.csv':
-        return FileBoxes(_read_csv(path))
     problems: list[str] = []
-    content = {'annolist': ()} if path.suffix.lower() == '.mat' else read_json(path)
-    if isinstance(content, dict) and ('images' in content or 'annolist' in content):
-        boxes = FileBoxes(_read_posetrack(path, frames, problems), inside=True)
+    if path.suffix.lower() == '.csv':
+        boxes = FileBoxes(_read_csv(path))
     else:
-        video = _numbered_frames(content, frames)
-        found = read_detections(str(path), [video], problems=problems)
-        numbers = {frame.image_id: frame.number for frame in video.frames}
-        boxes = FileBoxes({numbers[image_id]: persons for image_id, persons in found.items()})
+        boxes = _read_json(path, frames, problems)
     for problem in problems:
         print_log(f'{frames.name}: {problem}', 'current', logging.WARNING)
+    if not any(len(persons) for persons, _ in boxes.boxes.values()):
+        raise ValueError(f'{path}: has no boxes, expected those of persons in {frames.name}')
     return boxes
+
+
+def _read_json(path: Path, frames: FrameReader, problems: list[str]) -> FileBoxes:
+    """Boxes of all formats but CSV."""
+    content = {'annolist': ()} if path.suffix.lower() == '.mat' else read_json(path)
+    if isinstance(content, dict) and ('images' in content or 'annolist' in content):
+        return FileBoxes(_read_posetrack(path, frames, problems), inside=True)
+    video = _numbered_frames(content, frames)
+    found = read_detections(str(path), [video], problems=problems)
+    numbers = {frame.image_id: frame.number for frame in video.frames}
+    return FileBoxes({numbers[image_id]: persons for image_id, persons in found.items()})
 
 
 def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -203,7 +218,7 @@ def _read_posetrack(
     path: Path, frames: FrameReader, problems: list[str]
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Boxes and scores by frame, of PoseTrack labels or predictions."""
-    videos = read_videos(path)
+    videos = read_videos(path, other_joints=True)
     if len(videos) > 1:
         videos = [v for v in videos if frames.name in (v.name, _folder(v))]
     if len(videos) != 1:

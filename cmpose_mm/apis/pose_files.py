@@ -1,11 +1,14 @@
 """Files of poses that grow with a video: PoseTrack18's JSON, and a flat table.
 
+Both take any joint set, and name its joints in the file. P: persons of a frame, K: joints.
+
 Both writers are context managers. Left by an exception or Ctrl-C they close a file that holds all
 frames that were written, none of them by half.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import tempfile
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
+from cmpose_mm.joint_sets import POSETRACK, JointSet
 from cmpose_mm.posetrack.annotations import empty_frame
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.predictions import PERSON_CATEGORY, frame_annotations
@@ -40,10 +44,16 @@ class _Persons:
     track_ids: np.ndarray
 
 
-def _persons(result: FramePoses) -> _Persons:
-    """The persons of a frame, checked."""
+def _persons(result: FramePoses, joint_set: JointSet) -> _Persons:
+    """The persons of a frame, checked to have these joints."""
+    found = getattr(result.data_sample, 'metainfo', {}).get('joint_set', POSETRACK)
+    if found.joints != joint_set.joints:
+        raise ValueError(
+            f'frame {result.frame.number}: the poses have the {found} ({", ".join(found.joints)}), '
+            f"expected the {joint_set}; give the writer the inferencer's `joints`."
+        )
     pred = result.data_sample.pred_instances
-    count, joints = len(pred.track_ids), len(JOINT_NAMES)
+    count, joints = len(pred.track_ids), len(joint_set)
     shapes = {
         'keypoints': (count, joints, 2),
         'keypoint_scores': (count, joints),
@@ -63,6 +73,19 @@ def _persons(result: FramePoses) -> _Persons:
     return _Persons(*arrays, np.asarray(pred.track_ids, np.int64))
 
 
+def _category(joints: JointSet) -> dict:
+    """The entry of `categories` that says what the keypoints of a file are."""
+    category = dict(PERSON_CATEGORY)
+    if joints.joints != JOINT_NAMES:
+        place = {joint: number for number, joint in enumerate(joints.joints, start=1)}
+        category['keypoints'] = joints.joints
+        category['skeleton'] = [[place[start], place[end]] for start, end in joints.limbs]
+        category['joint_set'] = joints.name
+    if joints.derived:
+        category['derived'] = dict(joints.derived)
+    return category
+
+
 def _lines(entries: list[dict], is_first: bool) -> bytes:
     """Items of a JSON list, one a line, that go on after others unless they are the first."""
     lines = b',\n'.join(orjson.dumps(entry) for entry in entries)
@@ -76,6 +99,11 @@ class PoseTrackWriter:
     also without persons, and each person one of `annotations`. `scores` are those of
     the joints times that of the box, by which PoseTrack's average precision ranks them (protocol
     `dcpose`); `score` is that of the box.
+
+    **Joints.** PoseTrack's 15 are written as the 17 keypoints of its files. Other joint sets are
+    written as they are: `categories` has their names, in their order, the limbs as `skeleton`, and
+    the data set that they belong to as `joint_set`. `derived` there says which joints no model
+    predicted, and how they were computed.
 
     **Image ids.** A video whose name starts as PoseTrack's do, six digits and an underscore
     (`000342_mpii_test`), gets the ids of PoseTrack18 and 21: 1, the six digits, and the frame
@@ -91,17 +119,19 @@ class PoseTrackWriter:
     Args:
         path: of the file; missing folders are made.
         video: the video's name.
+        joints: of the poses, `VideoPoseInferencer.joints`.
     """
 
-    def __init__(self, path: str | Path, video: str) -> None:
+    def __init__(self, path: str | Path, video: str, joints: JointSet = POSETRACK) -> None:
         self.path = os.fspath(path)
         self.video = video
+        self.joints = joints
         number = re.match(r'(\d{6})_', video)
         self._first_id = None if number is None else 10**10 + int(number[1]) * 10**4
         os.makedirs(os.path.dirname(self.path) or '.', exist_ok=True)
         self._file = open(self.path, 'wb')
         self._images = tempfile.TemporaryFile()
-        self._file.write(b'{"categories":%s,\n"annotations":[' % orjson.dumps([PERSON_CATEGORY]))
+        self._file.write(b'{"categories":%s,\n"annotations":[' % orjson.dumps([_category(joints)]))
         self._last_id = -1
         # lengths of both files with all complete frames, and persons in them: set at once, so that
         # Ctrl-C can't leave half a frame
@@ -111,10 +141,11 @@ class PoseTrackWriter:
         """Adds a frame.
 
         Raises:
-            ValueError: if a coordinate or a score is not finite, or an image's name gives the
-                frame a PoseTrack id that is not above that of the frame before.
+            ValueError: if the poses have other joints, a coordinate or a score is not finite, or an
+                image's name gives the frame a PoseTrack id that is not above that of the frame
+                before.
         """
-        video_frame, persons = result.frame, _persons(result)
+        video_frame, persons = result.frame, _persons(result, self.joints)
         frame = empty_frame(*self._name_and_id(video_frame), None)
         if frame.image_id <= self._last_id:
             raise ValueError(
@@ -134,7 +165,8 @@ class PoseTrackWriter:
             image['time'] = video_frame.time
 
         _, num_image_bytes, num_persons = self._complete
-        annotations = frame_annotations(frame, num_persons)
+        own_joints = self.joints.joints != JOINT_NAMES
+        annotations = frame_annotations(frame, num_persons, own_joints)
         for annotation, score in zip(annotations, persons.box_scores.tolist()):
             annotation['score'] = score
         self._images.write(_lines([image], is_first=num_image_bytes == 0))
@@ -180,36 +212,48 @@ class PoseTrackWriter:
         return f'{self.video}/{name}', image_id
 
 
+def _columns(joints: JointSet) -> tuple[str, ...]:
+    """Names of a table's columns."""
+    person = ('frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2')
+    parts = (f'{joint}_{part}' for joint in joints.joints for part in ('x', 'y', 'score'))
+    return (*person, *parts, *(['derived_joints'] if joints.derived else []))
+
+
 class CsvWriter:
     """Writes a table with one row a person and frame; a frame without persons has none.
 
     Columns: `frame` (0-based position), `time` (seconds, empty if unknown), `track_id` (-1 if it
     has none), `score` (of the box), `x1`, `y1`, `x2`, `y2` (the box), and for each joint
-    `<joint>_x`, `<joint>_y`, `<joint>_score`. Coordinates are in pixels of the image. A frame is
-    in the file as soon as it is written, also if the process is killed.
+    `<joint>_x`, `<joint>_y`, `<joint>_score`. Coordinates are in pixels of the image. If joints
+    were computed that no model predicted, a last column `derived_joints` names them, joined by
+    `+`. A frame is in the file as soon as it is written, also if the process is killed.
 
     Args:
         path: of the file; missing folders are made.
+        joints: of the poses, `VideoPoseInferencer.joints`.
+
+    Attributes:
+        columns: names of the columns. `COLUMNS` are those of PoseTrack's 15 joints.
     """
 
-    COLUMNS = ('frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2') + tuple(
-        f'{joint}_{part}' for joint in JOINT_NAMES for part in ('x', 'y', 'score')
-    )
+    COLUMNS = _columns(POSETRACK)
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, joints: JointSet = POSETRACK) -> None:
         self.path = os.fspath(path)
+        self.joints, self.columns = joints, _columns(joints)
         os.makedirs(os.path.dirname(self.path) or '.', exist_ok=True)
-        self._file = open(self.path, 'w', encoding='ascii', newline='')
-        self._file.write(','.join(self.COLUMNS) + '\n')
+        self._file = open(self.path, 'w', encoding='utf-8', newline='')
+        self._derived = '+'.join(joint for joint, _ in joints.derived)
+        csv.writer(self._file, lineterminator='\n').writerow(self.columns)
         self._file.flush()
 
     def write(self, result: FramePoses) -> None:
         """Adds a frame.
 
         Raises:
-            ValueError: if a coordinate or a score is not finite.
+            ValueError: if the poses have other joints, or a coordinate or a score is not finite.
         """
-        persons, frame = _persons(result), result.frame
+        persons, frame = _persons(result, self.joints), result.frame
         time = '' if frame.time is None else f'{frame.time:.6f}'
         joints = np.concatenate([persons.keypoints, persons.keypoint_scores[..., None]], axis=-1)
         rows = []
@@ -218,6 +262,7 @@ class CsvWriter:
             row += [f'{value:.3f}' for value in persons.boxes[person]]
             for x, y, score in joints[person]:
                 row += [f'{x:.3f}', f'{y:.3f}', f'{score:.5f}']
+            row += [self._derived] if self._derived else []
             rows.append(','.join(map(str, row)) + '\n')
         self._file.write(''.join(rows))
         self._file.flush()

@@ -1,6 +1,6 @@
 """Poses of all persons in all frames of a video.
 
-T: frames of a clip, P: persons of a frame, K: 15 joints, C, h, w: channels and cells of features.
+T: frames of a clip, P: persons of a frame, K: joints, C, h, w: channels and cells of features.
 Boxes are x1, y1, x2, y2 in pixels of the image.
 """
 
@@ -21,9 +21,11 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
+from cmpose_mm.joint_sets import JointSet, ToPoseTrack
 from cmpose_mm.models import FrameFeatures
 from cmpose_mm.posetrack.frames import clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
@@ -32,7 +34,7 @@ from cmpose_mm.tracking import PoseTracker
 from cmpose_mm.weights import shipped_model, weaknesses
 
 from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
-from .loading import load_pose_model
+from .loading import CONFIG_SUFFIXES, load_pose_model
 from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
 from .ssdlite import INSTALL, SSDLiteDetector, is_installed
 from .track_crops import Crop, LinkedFrame, TrackCrops
@@ -44,6 +46,8 @@ LOOK_EVERY = 10
 """Frames after which they look for new persons, or for a surer pose."""
 SURE = 0.4
 """Where SSDLite finds nobody, a pose must score this much in the mean to be a person."""
+OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
+"""The joints of the results: the model's, PoseTrack's 15, or these with missing ones computed."""
 HALF_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -56,9 +60,10 @@ class FramePoses:
         data_sample: ``pred_instances`` of all P persons has ``keypoints`` (P, K, 2) in pixels of
             the image, ``keypoint_scores`` (P, K), ``bboxes`` (P, 4), ``bbox_scores`` (P,),
             ``track_ids`` (P,) int64 (-1: too uncertain for the tracker), and the crop that the
-            model saw, ``input_center`` and ``input_scale`` (P, 2) in pixels of the image. With
-            ``details`` and where there are persons, also the method's, each (P, ...): the names of
-            ``detail_kinds`` in the metainfo, see `VideoMethod`.
+            model saw, ``input_center`` and ``input_scale`` (P, 2) in pixels of the image. The
+            metainfo has their `JointSet` as ``joint_set``. With ``details`` and where there are
+            persons, also the method's, each (P, ...): the names of ``detail_kinds`` in the
+            metainfo, see `VideoMethod`.
     """
 
     frame: VideoFrame
@@ -105,13 +110,19 @@ class VideoPoseInferencer:
 
     Memory does not grow with the video: held are the frames of a clip and of a batch.
 
+    A model may have any joints: names, limbs, colors and OKS sigmas are those of its
+    ``dataset_meta``, see `JointSet`.
+
     Args:
-        config: the model's config; a path, the name of a config of this package, or a `Config`.
-            The model predicts PoseTrack's 15 joints. One of single frames works too. None takes the
-            small model that ships with the package, see `cmpose_mm.weights`.
-        checkpoint: its weights, a path; for a URL see ``download``.
+        config: the config of a top-down model, of clips or of single frames; a path, the name of a
+            config of this package, the name of a published model of MMPose such as ``'vitpose-b'``
+            (see `find_model`), or a `Config`. None takes the small model that ships with the
+            package, see `cmpose_mm.weights`.
+        checkpoint: its weights, a path; for a URL see ``download``. None takes those that are
+            published for the config.
         detector: box source for videos without boxes of their own: config and checkpoint of an
-            MMDetection model, or a callable, see `person_boxes`. Or one of these two, which follow
+            MMDetection model, the name of one that is published (``'rtmdet-m'``), or a callable,
+            see `person_boxes`. Or one of these two, which follow
             persons by their poses, so that frames are computed one after the other: ``'ssdlite'``,
             a small detector from PyPI (see `ssdlite`), for any number of persons; and
             ``'whole_frame'``, where the pose model itself looks for one person (see
@@ -134,13 +145,20 @@ class VideoPoseInferencer:
         half: ``'bf16'`` or ``'fp16'`` computes the model under autocast. Heatmaps are decoded in
             float32.
         details: also give what the method tells about its decisions.
+        joints: of the results. ``'model'``: those of the model. ``'posetrack'``: PoseTrack's 15,
+            taken from the model's by their names. ``'derived'``: the same, but head_bottom and
+            head_top are computed where the model lacks them, see `ToPoseTrack`.
         score_thr: the detector's boxes that score less are dropped.
         download: allows to download checkpoints that are URLs; else nothing is downloaded.
         cfg_options: overrides of the config's fields.
 
+    Attributes:
+        joints: the `JointSet` of the results; writers and `draw_poses` take it.
+
     Raises:
         FileNotFoundError: if a config or checkpoint is missing; says what to get.
-        ValueError: for an argument out of range, or a checkpoint that doesn't fit the config.
+        ValueError: for an argument out of range, a checkpoint that doesn't fit the config, or a
+            model that is not top-down or lacks joints that ``joints`` asks for.
 
     Example::
 
@@ -167,12 +185,15 @@ class VideoPoseInferencer:
         detect_every: int | None = None,
         half: str | None = None,
         details: bool = False,
+        joints: str = 'model',
         score_thr: float = 0.3,
         download: bool = False,
         cfg_options: dict | None = None,
     ) -> None:
         if crops not in ('key_frame', 'track'):
             raise ValueError(f"crops is {crops!r}, expected 'key_frame' or 'track'")
+        if joints not in OUTPUT_JOINTS:
+            raise ValueError(f'joints is {joints!r}, expected one of {", ".join(OUTPUT_JOINTS)}')
         if half is not None and half not in HALF_PRECISIONS:
             raise ValueError(f'half is {half!r}, expected one of {list(HALF_PRECISIONS)} or None')
         if batch_size < 1 or (detect_every is not None and detect_every < 1):
@@ -189,15 +210,18 @@ class VideoPoseInferencer:
             if detector is None:
                 detector = 'ssdlite' if is_installed() else 'whole_frame'
             print_log(weaknesses(), 'current')
-        self.model = load_pose_model(config, checkpoint, device, cfg_options, download)
+        self.model = load_pose_model(
+            config, checkpoint, device, cfg_options, download, TopdownPoseEstimator
+        )
         if isinstance(detector, (tuple, list)) and len(detector) == 2:
             detector = PersonDetector(*detector, device, score_thr, download)
-        elif isinstance(detector, str) and detector in OWN_DETECTORS:
-            pass
+        elif isinstance(detector, str) and not detector.endswith(CONFIG_SUFFIXES):
+            if detector not in OWN_DETECTORS:
+                detector = PersonDetector(detector, None, device, score_thr, download)
         elif detector is not None and not callable(detector):
             raise ValueError(
-                f'detector is {detector!r}, expected a pair of config and checkpoint, a function, '
-                f'or one of {", ".join(OWN_DETECTORS)}'
+                f'detector is {detector!r}, expected a pair of config and checkpoint, the name of '
+                f'a model of MMDetection, a function, or one of {", ".join(OWN_DETECTORS)}'
             )
         self.ssdlite = SSDLiteDetector(score_thr) if detector == 'ssdlite' else None
         self.detector = detector
@@ -206,8 +230,9 @@ class VideoPoseInferencer:
         self.detect_every = detect_every
         self.half = None if half is None else HALF_PRECISIONS[half]
         if self.half is not None:
-            # The head averages its heatmaps with the mirrored ones, and NumPy decodes them.
-            self.model.head.final_layer.register_forward_hook(_to_float32)
+            # The head averages its heatmaps with the mirrored ones, and NumPy decodes them. It
+            # calls its own forward by name, past the hooks of modules.
+            self.model.head.forward = _in_float32(self.model.head.forward)
         self.model.test_cfg['output_details'] = details
 
         dataset = self.model.cfg.test_dataloader.dataset
@@ -215,11 +240,15 @@ class VideoPoseInferencer:
             self.pipeline = Compose(dataset.pipeline)
         self.offsets = _clip_offsets(self.model, dataset)
         self.key_index = int(np.flatnonzero(self.offsets == 0)[0])
-        num_keypoints = len(self.model.dataset_meta['flip_indices'])
-        if num_keypoints != len(JOINT_NAMES):
+        self.model_joints = _model_joints(self.model)
+        self.to_posetrack = None
+        if joints != 'model' and self.model_joints.joints != JOINT_NAMES:
+            self.to_posetrack = ToPoseTrack(self.model_joints, derive=joints == 'derived')
+        self.joints = self.model_joints if self.to_posetrack is None else self.to_posetrack.joints
+        if details and self.to_posetrack is not None:
             raise ValueError(
-                f'{self.model.cfg.filename}: the model has {num_keypoints} keypoints, expected '
-                f"PoseTrack's {len(JOINT_NAMES)}"
+                f"details are of the model's own joints, {self.model_joints}, expected "
+                f"joints='model', found {joints!r}"
             )
         if crops == 'track' and not hasattr(self.model, 'extract_frames'):
             raise ValueError(
@@ -249,7 +278,8 @@ class VideoPoseInferencer:
 
         Raises:
             OSError: if the video or a frame can't be read.
-            ValueError: if the file of boxes is wrong, or the frames differ in size.
+            ValueError: if the file of boxes is wrong, or the frames differ in size; at the end, if
+                boxes are given and none of them is in a frame of the video.
         """
         frames = open_frames(video)
         if boxes is None and isinstance(self.detector, str):
@@ -274,15 +304,20 @@ class VideoPoseInferencer:
             )
         if self.detector is None:
             return 'the whole frame as one person'
+        if isinstance(self.detector, PersonDetector):
+            return f'the detector {self.detector.name}'
         return 'a detector'
 
     def _followed_persons(self) -> FollowedPersons:
         """The box source of a new video that follows persons."""
         every = self.detect_every or LOOK_EVERY
+        tracker = PoseTracker(min_score=0.0, sigmas=self.joints.sigmas)
         if self.ssdlite is None:
-            return FollowedPersons(PoseSearch(self._estimate), every, single=True)
+            search = PoseSearch(self._estimate)
+            return FollowedPersons(search, every, single=True, tracker=tracker)
         search = PoseSearch(self._estimate, least=SURE)
-        return FollowedPersons(PoseRefined(self.ssdlite, self._estimate), every, search)
+        find = PoseRefined(self.ssdlite, self._estimate)
+        return FollowedPersons(find, every, search, tracker=tracker)
 
     def _estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poses in boxes of one frame, without its neighbors; see `followed_boxes.Estimate`."""
@@ -307,10 +342,11 @@ class VideoPoseInferencer:
     def _infer(
         self, frames: FrameReader, source: Callable | FollowedPersons
     ) -> Iterator[FramePoses]:
-        persons = _Persons(source, self.detect_every or 1)
+        tracker = PoseTracker(sigmas=self.joints.sigmas)
+        persons = _Persons(source, self.detect_every or 1, tracker)
         try:
             yield from self._results(frames, persons)
-            persons.report_unused(frames.name)
+            persons.check_used(frames.name)
         finally:  # also if the caller has enough: a camera has no end
             persons.report_dropped(frames.name)
 
@@ -441,17 +477,25 @@ class VideoPoseInferencer:
         shape = item.frame.image.shape[:2]
         metainfo = dict(
             img_path=item.frame.path, frame_number=item.frame.number, ori_shape=shape,
-            img_shape=shape,
+            img_shape=shape, joint_set=self.joints,
         )  # fmt: skip
         if results:
             for name in ('input_size', 'detail_kinds', 'detail_grid'):
                 if name in results[0].metainfo:
                     metainfo[name] = results[0].metainfo[name]
             pred = InstanceData.cat([result.pred_instances for result in results]).numpy()
+            if pred.keypoints.shape[1] != len(self.model_joints):
+                raise ValueError(
+                    f'{self.model.cfg.filename}: the model predicts {pred.keypoints.shape[1]} '
+                    f'joints, but its dataset_meta names {self.model_joints}'
+                )
+            if self.to_posetrack is not None:
+                poses = self.to_posetrack(pred.keypoints, pred.keypoint_scores)
+                pred = InstanceData(keypoints=poses[0], keypoint_scores=poses[1])
         else:
             pred = InstanceData(
-                keypoints=np.zeros((0, len(JOINT_NAMES), 2)),
-                keypoint_scores=np.zeros((0, len(JOINT_NAMES)), np.float32),
+                keypoints=np.zeros((0, len(self.joints), 2)),
+                keypoint_scores=np.zeros((0, len(self.joints)), np.float32),
             )
         # With track crops the model's box is the smoothed one.
         pred.bboxes, pred.bbox_scores = item.boxes, item.scores
@@ -470,14 +514,16 @@ class _Persons:
         source: box source, or one that follows persons itself.
         every: frames from one question of a box source to the next. In frames whose number is no
             multiple of it, the tracker is asked.
+        tracker: for a source that follows nobody.
     """
 
-    def __init__(self, source: Callable | FollowedPersons, every: int) -> None:
-        self.source, self.every = source, every
+    def __init__(
+        self, source: Callable | FollowedPersons, every: int, tracker: PoseTracker
+    ) -> None:
+        self.source, self.every, self.tracker = source, every, tracker
         self.follows = isinstance(source, FollowedPersons)
-        self.tracker = PoseTracker()
         self.dropped: list[str] = []
-        self.num_frames = 0
+        self.num_frames = self.num_used = 0
 
     @property
     def need_poses(self) -> bool:
@@ -500,6 +546,7 @@ class _Persons:
         if asked:  # a track that leaves the image is no mistake of anybody's
             self.dropped += [f'{p} in frame {frame.number}' for p in problems if p is not None]
         usable = np.array([problem is None for problem in problems], bool)
+        self.num_used += np.count_nonzero(usable)
         return boxes[usable], scores[usable]
 
     def track(self, frame: VideoFrame, pred: InstanceData) -> np.ndarray:
@@ -509,10 +556,23 @@ class _Persons:
             return self.source.see(frame, *boxes, *poses)
         return np.asarray(self.tracker.update(*poses, *boxes))
 
-    def report_unused(self, video: str) -> None:
-        """Says, at the end of the video, which boxes belong to none of its frames."""
-        given = self.source.boxes if isinstance(self.source, FileBoxes) else ()
+    def check_used(self, video: str) -> None:
+        """Says, at the end of the video, which boxes belong to none of its frames.
+
+        Raises:
+            ValueError: if none of the boxes could be used.
+        """
+        boxes = self.source.boxes if isinstance(self.source, FileBoxes) else {}
+        given = [number for number, (found, _) in boxes.items() if len(found)]
         beyond = [number for number in given if not 0 <= number < self.num_frames]
+        if given and not self.num_used:
+            why = f'the first is of frame {min(given)}'
+            if self.dropped:
+                why = f'the first was dropped for {self.dropped[0]}'
+            raise ValueError(
+                f'{video}: none of the given boxes fits, {why}; the video has frames 0 to '
+                f'{self.num_frames - 1}'
+            )
         if beyond:
             print_log(
                 f'{video}: boxes of {len(beyond)} frames are not used, the first of frame '
@@ -613,9 +673,40 @@ def _stacked(clips: list[list[FrameFeatures]]) -> FrameFeatures:
     return FrameFeatures.stack([FrameFeatures.stack(clip) for clip in clips])
 
 
-def _to_float32(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-    """Forward hook."""
-    return output.float()
+def _model_joints(model: nn.Module) -> JointSet:
+    """The joints that a model predicts.
+
+    Raises:
+        ValueError: if its config or checkpoint names another number of joints than its head has
+            channels for.
+    """
+    meta, name = model.dataset_meta, model.cfg.filename
+    count = len(meta['keypoint_id2name'])
+    channels = getattr(model.head, 'out_channels', None) or getattr(model.head, 'num_joints', count)
+    if isinstance(channels, int) and channels % count:  # UDP's offsets take three a joint
+        raise ValueError(
+            f'{name}: model.head has {channels} channels, but dataset_meta names {count} joints '
+            f'({meta["dataset_name"]})'
+        )
+    try:
+        return JointSet.from_meta(meta, model.test_cfg.get('output_keypoint_indices'))
+    except ValueError as error:
+        raise ValueError(f'{name}: {error}') from error
+
+
+def _in_float32(function: Callable) -> Callable:
+    """The same function with all tensors that it returns in float32."""
+
+    def called(*args, **kwargs):
+        return _to_float32(function(*args, **kwargs))
+
+    return called
+
+
+def _to_float32(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    return type(output)(_to_float32(part) for part in output)
 
 
 def _chunks(items: list, size: int) -> Iterator[list]:

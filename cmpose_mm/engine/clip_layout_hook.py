@@ -1,4 +1,4 @@
-"""Makes model and datasets agree on the layout of the clips."""
+"""Makes model and datasets agree on the layout of the clips, and on the joints."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from .bare_model import bare_model
 from .epoch_seed_hook import leaf_datasets
+from .frame_head_hook import joint_names
 
 
 @HOOKS.register_module()
@@ -21,7 +22,8 @@ class ClipLayoutHook(Hook):
     ``model.method.num_frames`` decides how many frames the clips have. Datasets without a
     ``num_frames`` of their own take it from there (1 for a model without a method). A dataset with
     another ``num_frames``, with its key frame at another position than ``model.method.key_index``,
-    or without the neighbors' poses that the method needs is an error.
+    or without the neighbors' poses that the method needs is an error. So is a test of a checkpoint
+    that was trained on other joints, by their names, than those of the dataset.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -49,6 +51,29 @@ class ClipLayoutHook(Hook):
             iterator = getattr(loop, 'dataloader_iterator', None)
             if any(changed) and getattr(iterator, '_iterator', None) is not None:
                 loop.dataloader_iterator = type(iterator)(loop.dataloader)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compares the joints of a checkpoint with those of the data that it is tested on.
+
+        A training may start from a model of other joints.
+
+        Raises:
+            ValueError: if the checkpoint names joints, and others.
+        """
+        found = joint_names((checkpoint.get('meta') or {}).get('dataset_meta') or {})
+        train_loop = runner._train_loop
+        if not found or not (train_loop is None or isinstance(train_loop, dict)):
+            return
+        for name in ('val', 'test'):
+            loop = getattr(runner, f'_{name}_loop')
+            if loop is None or isinstance(loop, dict):
+                continue
+            expected = joint_names(loop.dataloader.dataset.metainfo)
+            if expected and found != expected:
+                raise ValueError(
+                    f'the checkpoint was trained on the joints {", ".join(found)}, but '
+                    f'{name}_dataloader.dataset has {", ".join(expected)}; expected the same'
+                )
 
 
 def build_dataset(config: Config, loader: str) -> BaseDataset:

@@ -43,6 +43,7 @@ def read_videos(
     *,
     problems: list[str] | None = None,
     allow_unlabeled: bool = False,
+    other_joints: bool = False,
     progress: Callable[[list[Path]], Iterable[Path]] = iter,
 ) -> list[Video]:
     """Reads PoseTrack labels or predictions.
@@ -66,6 +67,8 @@ def read_videos(
             appended here. By default it is an error.
         allow_unlabeled: take a file without the field "annotations" for one in which nobody is
             labeled, as PoseTrack18's test videos come. By default it is an error.
+        other_joints: take a file with "images" that lacks joints of PoseTrack, for its boxes. Its
+            persons have all joints of the file, in its order. By default it is an error.
         progress: wraps the files while they are read, for example `tqdm.tqdm`.
 
     Returns:
@@ -94,7 +97,7 @@ def read_videos(
     videos: list[Video] = []
     for file in progress(files):
         try:
-            found = _read_file(file, dropped, allow_unlabeled)
+            found = _read_file(file, dropped, allow_unlabeled, other_joints)
         except AnnotationError as error:
             fatal += error.problems
             continue
@@ -145,7 +148,9 @@ def _describe_empty_folder(path: Path) -> str:
     return f'{path}: no .json or .mat file{hint}; expected one file a video.'
 
 
-def _read_file(file: Path, dropped: list[str], allow_unlabeled: bool) -> list[Video]:
+def _read_file(
+    file: Path, dropped: list[str], allow_unlabeled: bool, other_joints: bool
+) -> list[Video]:
     """Reads one file; annotations that are wrong go to `dropped`, anything else is raised."""
     data = read_mat(file) if file.suffix.lower() == '.mat' else read_json(file)
     if not isinstance(data, dict):
@@ -156,7 +161,7 @@ def _read_file(file: Path, dropped: list[str], allow_unlabeled: bool) -> list[Vi
         frames = read_annolist(data['annolist'], file, dropped)
         return _split_into_videos(frames, file, has_image_ids=False)
     if 'images' in data:
-        frames = read_coco(data, file, dropped, allow_unlabeled)
+        frames = read_coco(data, file, dropped, allow_unlabeled, other_joints)
         return _split_into_videos(frames, file, has_image_ids=True)
     raise AnnotationError(
         f'{file}: expected "images" (PoseTrack18 and 21) or "annolist" (PoseTrack17), found '

@@ -16,7 +16,11 @@ from .videos import MISSING_SCORE, AnnotationError, Frame, empty_frame
 
 
 def read_coco(
-    data: dict, file: Path, dropped: list[str], allow_unlabeled: bool = False
+    data: dict,
+    file: Path,
+    dropped: list[str],
+    allow_unlabeled: bool = False,
+    other_joints: bool = False,
 ) -> list[tuple[str, Frame]]:
     """Reads the content of a PoseTrack18 or 21 file.
 
@@ -25,6 +29,8 @@ def read_coco(
         file: where it is from, for messages.
         dropped: a sentence is appended for each annotation that is wrong, which is left out.
         allow_unlabeled: take a file without the field "annotations" for one that labels nobody.
+        other_joints: take a file that lacks joints of PoseTrack: persons then have all joints that
+            the file has, in its order, in place of the 15.
 
     Returns:
         (folder of the image, frame) pairs. A frame's number is its "frame_id", None if it has none.
@@ -38,7 +44,7 @@ def read_coco(
         if not isinstance(data.get(field), list):
             found = show(data[field]) if field in data else 'no such field'
             raise AnnotationError(f'{file}: expected "{field}" to be a list, found {found}.')
-    places, num_keypoints, category_id = _read_category(data['categories'], file)
+    places, num_keypoints, category_id = _read_category(data['categories'], file, other_joints)
     frames = _read_images(data['images'], file)
     position = {frame.image_id: index for index, (_, frame) in enumerate(frames)}
 
@@ -92,7 +98,7 @@ def read_coco(
     return frames
 
 
-def _read_category(categories: list, file: Path) -> tuple[list[int], int, int]:
+def _read_category(categories: list, file: Path, other_joints: bool) -> tuple[list[int], int, int]:
     """The places of the 15 joints in the file's keypoints, their number, and the category's id."""
     found = [c for c in categories if isinstance(c, dict) and isinstance(c.get('keypoints'), list)]
     if len(found) != 1:
@@ -106,14 +112,15 @@ def _read_category(categories: list, file: Path) -> tuple[list[int], int, int]:
         for joint in JOINT_NAMES
         if names.count(joint) != 1
     ]
-    if problems:
+    if problems and not other_joints:
         raise AnnotationError(problems)
     category_id = as_int(found[0].get('id', 1))
     if category_id is None:
         raise AnnotationError(
             f'{file}: the "id" of the category is {show(found[0]["id"])}, expected an integer.'
         )
-    return [names.index(joint) for joint in JOINT_NAMES], len(names), category_id
+    joints = range(len(names)) if problems else map(names.index, JOINT_NAMES)
+    return list(joints), len(names), category_id
 
 
 def _read_images(images: list, file: Path) -> list[tuple[str, Frame]]:

@@ -49,12 +49,18 @@ def write_predictions(videos: list[Video], folder: str | Path) -> None:
         file.write_bytes(orjson.dumps(content))
 
 
-def frame_annotations(frame: Frame, first_id: int) -> list[dict]:
-    """The persons of a frame as entries of `annotations`, with ids from `first_id` on."""
-    keypoints = np.zeros((len(frame.keypoints), len(JOINT_NAMES_17), 3))
-    scores = np.zeros(keypoints.shape[:2])
-    keypoints[:, _PLACES] = frame.keypoints
-    scores[:, _PLACES] = frame.scores
+def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> list[dict]:
+    """The persons of a frame as entries of `annotations`, with ids from `first_id` on.
+
+    PoseTrack's 15 joints become the 17 of its files. With `own_joints`, the frame has others, which
+    are written as they are.
+    """
+    keypoints, scores = frame.keypoints, frame.scores
+    if not own_joints:
+        keypoints = np.zeros((len(frame.keypoints), len(JOINT_NAMES_17), 3))
+        scores = np.zeros(keypoints.shape[:2])
+        keypoints[:, _PLACES] = frame.keypoints
+        scores[:, _PLACES] = frame.scores
     annotations = []
     for index in range(len(keypoints)):
         annotation = {

@@ -23,6 +23,7 @@ from mmengine.runner import Runner
 from mmpose.registry import TRANSFORMS
 from tqdm import tqdm
 
+from cmpose_mm.config_options import merge_options
 from cmpose_mm.corruptions import VERSION, frame_of, occluded_points, random_stream
 from cmpose_mm.datasets.transforms import LoadClip
 from cmpose_mm.engine import build_dataset
@@ -69,7 +70,10 @@ def prepare(
     if not Path(checkpoint).is_file():
         raise RobustnessError(f'{checkpoint}: no such checkpoint')
     cfg = Config.fromfile(str(config))
-    cfg.merge_from_dict(cfg_options or {})
+    try:
+        merge_options(cfg, cfg_options)
+    except ValueError as error:
+        raise RobustnessError(str(error)) from error
     missing = [key for key in ('test_dataloader', 'test_evaluator') if not cfg.get(key)]
     if missing:
         raise RobustnessError(f'{config}: no {" and no ".join(missing)}, expected both')

@@ -1,17 +1,18 @@
 """Online tracking of persons by their poses and boxes.
 
-Shapes: P persons in a frame, M tracks, J = 15 joints in the order of `JOINT_NAMES`. Positions are
-in pixels of the image, boxes are x1, y1, x2, y2.
+Shapes: P persons in a frame, M tracks, J joints. Positions are in pixels of the image, boxes are
+x1, y1, x2, y2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_SIGMAS
 
 from .checks import finite_array, valid_boxes
 from .similarity import box_area, box_iou, object_keypoint_similarity
@@ -85,6 +86,7 @@ class PoseTracker:
         min_similarity: a track and a person with this similarity or less are never matched.
         oks_weight: weight of OKS in the similarity; IoU has the rest. 0 and 1 use only one of them.
         memory: number of frames for which a track that is not seen is kept.
+        sigmas: (J,) of OKS, one for each joint of the poses; by default those of PoseTrack's 15.
 
     Raises:
         ValueError: if an option is out of range.
@@ -98,6 +100,7 @@ class PoseTracker:
         min_similarity: float = 0.1,
         oks_weight: float = 0.5,
         memory: int = 30,
+        sigmas: Sequence[float] = JOINT_SIGMAS,
     ) -> None:
         for name, value in (('oks_weight', oks_weight), ('min_similarity', min_similarity)):
             if not 0 <= value <= 1:
@@ -109,6 +112,9 @@ class PoseTracker:
         self.min_similarity = min_similarity
         self.oks_weight = oks_weight
         self.memory = memory
+        self.sigmas = np.array(sigmas, np.float64)
+        if self.sigmas.ndim != 1 or not (self.sigmas > 0).all():
+            raise ValueError(f'sigmas are {sigmas}, expected numbers above 0, one for each joint.')
         self._tracks: list[_Track] = []
         self._next_id = 0
 
@@ -134,7 +140,7 @@ class PoseTracker:
             ValueError: one sentence about the first value that is not finite, box without area or
                 array of another shape. The tracker is then unchanged.
         """
-        count, num_joints = len(boxes), len(JOINT_NAMES)
+        count, num_joints = len(boxes), len(self.sigmas)
         keypoints = finite_array('keypoints', keypoints, (count, num_joints, 2))
         keypoint_scores = finite_array('keypoint_scores', keypoint_scores, (count, num_joints))
         boxes = valid_boxes(boxes, count)
@@ -208,6 +214,7 @@ class PoseTracker:
             joint_seen,
             box_area(track_boxes),
             box_area(boxes),
+            self.sigmas,
         )
         oks = np.where(np.isnan(oks), iou, oks)
         return self.oks_weight * oks + (1 - self.oks_weight) * iou

@@ -1,10 +1,11 @@
 """Similarity of persons in two frames, by their boxes and by their joints.
 
-Shapes: A and B persons, J = 15 joints in the order of `JOINT_NAMES`. Positions are in pixels of
-the image.
+Shapes: A and B persons, J joints. Positions are in pixels of the image.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,6 +40,7 @@ def object_keypoint_similarity(
     second_seen: np.ndarray,
     first_areas: np.ndarray,
     second_areas: np.ndarray,
+    sigmas: Sequence[float] = JOINT_SIGMAS,
 ) -> np.ndarray:
     """OKS: mean of exp(-d^2 / (2 area (2 sigma)^2)) over the joints that count in both persons.
 
@@ -49,6 +51,8 @@ def object_keypoint_similarity(
         second_seen: (B, J) bool.
         first_areas: (A,) areas of the persons in square pixels; a pair has the mean of both.
         second_areas: (B,).
+        sigmas: (J,) by which a joint may be off, relative to the person's size; by default those
+            of PoseTrack's 15 joints.
 
     Returns:
         (A, B) from 0 to 1, NaN where no joint counts in both persons.
@@ -57,7 +61,7 @@ def object_keypoint_similarity(
     """
     squared = np.square(first[:, None] - second[None]).sum(-1)
     areas = (first_areas[:, None] + second_areas) / 2
-    alike = np.exp(-squared / (2 * areas[..., None] * (2 * np.array(JOINT_SIGMAS)) ** 2))
+    alike = np.exp(-squared / (2 * areas[..., None] * (2 * np.array(sigmas)) ** 2))
     both = first_seen[:, None] & second_seen[None]
     with np.errstate(invalid='ignore'):
         return (alike * both).sum(-1) / both.sum(-1)

@@ -6,6 +6,8 @@ Images are BGR uint8. K joints, n causal tokens per joint, N = h * w cells of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from mmpose.structures.bbox import get_udp_warp_matrix
@@ -13,10 +15,10 @@ from mmpose.structures.bbox import get_udp_warp_matrix
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 
-def joint_colors() -> np.ndarray:
-    """(15, 3) uint8 BGR, one color for each of `JOINT_NAMES`."""
-    hue = (np.arange(len(JOINT_NAMES)) * 180 // len(JOINT_NAMES)).astype(np.uint8)
-    value = np.where(np.arange(len(JOINT_NAMES)) % 2, 255, 190).astype(np.uint8)
+def joint_colors(count: int = len(JOINT_NAMES)) -> np.ndarray:
+    """(K, 3) uint8 BGR, one color for each of K joints, of PoseTrack's 15 by default."""
+    hue = (np.arange(count) * 180 // count).astype(np.uint8)
+    value = np.where(np.arange(count) % 2, 255, 190).astype(np.uint8)
     hsv = np.stack([hue, np.full_like(hue, 235), value], axis=1)[None]
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0]
 
@@ -83,7 +85,7 @@ def draw_causal_tokens(
 
     Args:
         crop: (H, W, 3) uint8 BGR.
-        causal_tokens: (15, n) int cells, best first; a cell that several joints selected has the
+        causal_tokens: (K, n) int cells, best first; a cell that several joints selected has the
             color of the last.
         grid: (h, w) of the tokens.
 
@@ -98,7 +100,7 @@ def draw_causal_tokens(
     owner = _cell_image(owner, grid, crop)
     chosen = owner >= 0
     out = crop * np.float32(0.35)
-    out[chosen] = 0.45 * crop[chosen] + 0.55 * joint_colors()[owner[chosen]]
+    out[chosen] = 0.45 * crop[chosen] + 0.55 * joint_colors(len(causal_tokens))[owner[chosen]]
     return _draw_borders(out.astype(np.uint8), owner, chosen)
 
 
@@ -193,12 +195,12 @@ def _draw_borders(
     return image
 
 
-def joint_legend(height: int) -> np.ndarray:
+def joint_legend(height: int, names: Sequence[str] = JOINT_NAMES) -> np.ndarray:
     """(height, W, 3) strip with the joints' names and their colors in `draw_causal_tokens`."""
-    row = height / len(JOINT_NAMES)
+    row = height / len(names)
     size = row / 50
     strip = np.full((height, int(11 * row * 0.55) + 24, 3), 30, np.uint8)
-    for i, (name, color) in enumerate(zip(JOINT_NAMES, joint_colors().tolist())):
+    for i, (name, color) in enumerate(zip(names, joint_colors(len(names)).tolist())):
         y = int((i + 0.5) * row)
         cv2.rectangle(strip, (6, y - 5), (16, y + 5), color, -1)
         cv2.putText(strip, name.replace('_', ' '), (22, y + 4), cv2.FONT_HERSHEY_SIMPLEX, size,

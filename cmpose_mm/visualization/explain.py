@@ -4,7 +4,7 @@ A prediction with details (``test_cfg.output_details=True``) has, for each perso
 method defines in ``detail_kinds``; in CM-Pose these are the cells it selected, the clusters it
 merged, and the similarities it compared.
 
-Images are BGR uint8. P persons, K = 15 joints, n causal tokens per joint, N = h * w cells.
+Images are BGR uint8. P persons, K joints, n causal tokens per joint, N = h * w cells.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from cmpose_mm.datasets.transforms import LoadClip
+from cmpose_mm.joint_sets import POSETRACK, JointSet
 from cmpose_mm.models.cmpose import CMPose
-from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 from .causal_tokens import (
     crop_person,
@@ -47,13 +47,14 @@ class PersonDetails:
     """One person's prediction with the details of the method's decisions.
 
     Attributes:
-        keypoints: (15, 2) pixels of the image.
-        keypoint_scores: (15,).
+        keypoints: (K, 2) pixels of the image.
+        keypoint_scores: (K,).
         input_center, input_scale: (2,) each, the crop in pixels of the image.
-        details: name of each detail -> its values: (15, n) cells, (N,) labels, (N,) or (15, N)
+        details: name of each detail -> its values: (K, n) cells, (N,) labels, (N,) or (K, N)
             heat. Each is also an attribute with that name.
         kinds: name of each detail -> ``'cells'``, ``'labels'`` or ``'heat'``, see `VideoMethod`.
         grid: (h, w), h * w = N.
+        joints: the K joints.
     """
 
     keypoints: np.ndarray
@@ -63,6 +64,7 @@ class PersonDetails:
     details: dict[str, np.ndarray]
     kinds: dict[str, str]
     grid: tuple[int, int]
+    joints: JointSet = POSETRACK
 
     def __getattr__(self, name: str) -> np.ndarray:
         if name == 'details' or name not in self.details:
@@ -70,8 +72,8 @@ class PersonDetails:
         return self.details[name]
 
 
-_SHAPES = dict(keypoints=(len(JOINT_NAMES), 2), keypoint_scores=(len(JOINT_NAMES),),
-               input_center=(2,), input_scale=(2,))  # fmt: skip
+_AXES = dict(keypoints=2, keypoint_scores=1, input_center=1, input_scale=1)
+"""Axes of a person's fields."""
 
 
 def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDetails:
@@ -81,7 +83,8 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
         sample: a data sample as returned by the model, the dict that MMEngine's ``DumpResults``
             makes of it, or a flat dict with the same fields. Fields may have a leading axis for P
             persons; without it they belong to the only person. ``detail_kinds`` names the details.
-            Without it, as in version 0.1, they are assumed to be those of CM-Pose.
+            Without it, as in version 0.1, they are assumed to be those of CM-Pose. ``joint_set``
+            names the joints; without it they are PoseTrack's 15.
         person: index of the person.
 
     Raises:
@@ -91,13 +94,18 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
     """
     fields = _fields(sample)
     kinds = fields.get('detail_kinds', CMPose.detail_kinds)
+    joints = fields.get('joint_set', POSETRACK)
     values = {
         name: _of_person(fields, name, person, _has_axis_for_persons(fields, name))
-        for name in _SHAPES
+        for name in _AXES
     }
+    count = len(joints)
+    shapes = dict(
+        keypoints=(count, 2), keypoint_scores=(count,), input_center=(2,), input_scale=(2,)
+    )
     stacked = _has_axis_for_persons(fields, 'keypoint_scores')
     details = {name: _of_person(fields, name, person, stacked) for name in kinds}
-    for name, shape in _SHAPES.items():
+    for name, shape in shapes.items():
         if values[name].shape != shape:
             raise ValueError(f'{name} of a person has shape {values[name].shape}, expected {shape}')
     width, height = values['input_scale']
@@ -109,22 +117,24 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
         grid = token_grid(counts[0], height / width)
     for name, value in details.items():
         expected = {
-            'cells': [(len(JOINT_NAMES), value.shape[-1])],
+            'cells': [(count, value.shape[-1])],
             'labels': [(grid[0] * grid[1],)],
-            'heat': [(grid[0] * grid[1],), (len(JOINT_NAMES), grid[0] * grid[1])],
+            'heat': [(grid[0] * grid[1],), (count, grid[0] * grid[1])],
         }[kinds[name]]
         if value.shape not in expected:
             raise ValueError(
                 f'{name} of a person has shape {value.shape}, expected '
                 f'{" or ".join(map(str, expected))}'
             )
-    return PersonDetails(**values, details=details, kinds=dict(kinds), grid=tuple(grid))
+    return PersonDetails(
+        **values, details=details, kinds=dict(kinds), grid=tuple(grid), joints=joints
+    )
 
 
 def _of_person(fields: dict, name: str, person: int, stacked: bool) -> np.ndarray:
     """A field's values for one person; ``stacked`` fields have an axis for persons."""
     if name not in fields:
-        why = '' if name in _SHAPES else '; expected model.test_cfg.output_details=True'
+        why = '' if name in _AXES else '; expected model.test_cfg.output_details=True'
         raise KeyError(f'the prediction has no {name}{why}')
     value = _array(fields[name])
     if not stacked:
@@ -135,7 +145,7 @@ def _of_person(fields: dict, name: str, person: int, stacked: bool) -> np.ndarra
 
 
 def _has_axis_for_persons(fields: dict, name: str) -> bool:
-    return name in fields and _array(fields[name]).ndim > len(_SHAPES[name])
+    return name in fields and _array(fields[name]).ndim > _AXES[name]
 
 
 def _fields(sample: PoseDataSample | dict) -> dict:
@@ -174,11 +184,13 @@ class Explanation:
             groups of cells, each in its mean color; or a value for each cell as heat. Each is also
             an attribute with the detail's name.
         joint_colors: whether a picture shows the joints' colors.
+        joints: the joints of the pose.
     """
 
     pose: Panel
     details: dict[str, Panel]
     joint_colors: bool
+    joints: JointSet = POSETRACK
 
     def __getattr__(self, name: str) -> Panel:
         if name == 'details' or name not in self.details:
@@ -210,7 +222,7 @@ class Explanation:
                 legend = heat_legend(height, panel.heat.min(), panel.heat.max())
                 parts.append(captioned(legend, ''))
         if self.joint_colors:
-            parts.append(captioned(joint_legend(height), ''))
+            parts.append(captioned(joint_legend(height, self.joints.joints), ''))
         return row(parts)
 
     def figure(self) -> Figure:
@@ -240,7 +252,7 @@ class Explanation:
         if self.joint_colors:
             patches = [
                 Patch(color=color[::-1] / 255, label=name.replace('_', ' '))
-                for name, color in zip(JOINT_NAMES, joint_colors())
+                for name, color in zip(self.joints.joints, joint_colors(len(self.joints)))
             ]
             figure.legend(handles=patches, loc='outside lower center', ncols=8)
         return figure
@@ -263,7 +275,7 @@ def explain(
         sample: a prediction with details, see `person_details`.
         image: (H, W, 3) uint8 BGR, the frame; read from the sample's ``img_path`` by default.
         person: index of the person in the prediction.
-        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
+        joint: joint to draw for details with a heat map for each joint; by name.
         height: of the panels in pixels; the width follows from the crop.
         score_thr: joints below this score are left out of the pose.
 
@@ -272,8 +284,9 @@ def explain(
         OSError: if the frame cannot be read.
         ValueError: if there is no such joint, or the shapes do not fit together.
     """
-    if joint not in JOINT_NAMES:
-        raise ValueError(f'joint is {joint!r}, expected one of {", ".join(JOINT_NAMES)}')
+    names = _fields(sample).get('joint_set', POSETRACK).joints
+    if joint not in names:
+        raise ValueError(f'joint is {joint!r}, expected one of {", ".join(names)}')
     details = person_details(sample, person)
     if image is None:
         image = read_image(_fields(sample).get('img_path'))
@@ -284,9 +297,10 @@ def explain(
     shown = details.keypoint_scores >= score_thr
     panels = {name: _detail_panel(details, name, crop, joint) for name in details.details}
     return Explanation(
-        pose=Panel('pose', draw_poses(crop, keypoints[None], shown[None])),
+        pose=Panel('pose', draw_poses(crop, keypoints[None], shown[None], joints=details.joints)),
         details=panels,
         joint_colors='cells' in details.kinds.values(),
+        joints=details.joints,
     )
 
 
@@ -300,9 +314,9 @@ def _detail_panel(person: PersonDetails, name: str, crop: np.ndarray, joint: str
     marked = None
     if values.ndim == 2:
         caption += f': {joint.replace("_", " ")}'
-        values = values[JOINT_NAMES.index(joint)]
+        values = values[person.joints.joints.index(joint)]
         selected = [v for n, v in person.details.items() if person.kinds[n] == 'cells']
-        marked = selected[0][JOINT_NAMES.index(joint)] if selected else None
+        marked = selected[0][person.joints.joints.index(joint)] if selected else None
     image = draw_similarity(crop, values, person.grid, marked=marked)
     return Panel(caption, image, values.reshape(person.grid))
 
@@ -341,7 +355,7 @@ def explanation_frame(
         image: (H, W, 3) uint8 BGR, the frame.
         sample: the frame's predictions of all persons, with ``track_ids`` (P,) and details.
         track_id: of the person to show; negative for nobody, as in ``track_ids``.
-        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
+        joint: joint to draw for details with a heat map for each joint; by name.
         size: (width, height) of the picture, at least 320 x 160.
         title: further text above the picture, for example the frame's number.
         score_thr: joints below this score are left out of the pose.

@@ -1,6 +1,6 @@
 """Poses drawn over images.
 
-Images are BGR uint8, as OpenCV has them. P persons, K = 15 joints.
+Images are BGR uint8, as OpenCV has them. P persons, K joints.
 """
 
 from __future__ import annotations
@@ -8,24 +8,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
+from cmpose_mm.joint_sets import LEFT, MIDDLE, POSETRACK, RIGHT, JointSet, side_color
 
-LEFT, RIGHT, MIDDLE = (0, 255, 0), (0, 128, 255), (255, 153, 51)
-"""BGR colors of the person's own left and right side, and of the middle."""
+__all__ = ['LEFT', 'MIDDLE', 'RIGHT', 'draw_poses', 'side_color']
 
-# From the head down: where limbs cross, the later one lies on top. The line between the shoulders
-# is left out, since the neck's two lines replace it.
-_DRAWN_LIMBS = [LIMBS[place] for place in (13, 12, 14, 15, 8, 10, 9, 11, 5, 6, 4, 1, 0, 3, 2)]
-
-
-def side_color(*joints: str) -> tuple[int, int, int]:
-    """Color of a joint, or of the limb between two joints: `LEFT`, `RIGHT` or `MIDDLE`."""
-    for side, color in (('left', LEFT), ('right', RIGHT)):
-        if any(j.startswith(side) for j in joints) and not any(
-            j.startswith(('left', 'right')) and not j.startswith(side) for j in joints
-        ):
-            return color
-    return MIDDLE
+_MANY = 30
+"""Joint sets with more joints have hands or a face; circles of the usual size would cover them."""
 
 
 def draw_poses(
@@ -35,20 +23,23 @@ def draw_poses(
     thickness: int | None = None,
     ids: np.ndarray | None = None,
     scores: np.ndarray | None = None,
+    joints: JointSet = POSETRACK,
 ) -> np.ndarray:
-    """Draws skeletons, the left side in green and the right side in orange.
+    """Draws skeletons in the colors of the joint set: PoseTrack's left side is green, its right
+    side orange.
 
     A label like "id 3  0.87" is written above the highest joint that is drawn, inside the image.
     Persons without a drawn joint have no label.
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        keypoints: (P, 15, 2) x, y in pixels of the image, joints as in `JOINT_NAMES`.
-        shown: (P, 15) bool, the joints to draw; all by default. A limb needs both its ends.
+        keypoints: (P, K, 2) x, y in pixels of the image.
+        shown: (P, K) bool, the joints to draw; all by default. A limb needs both its ends.
         thickness: of the limbs in pixels; the text size is proportional to it. The default depends
             on the image: 2 for up to 400 rows (or columns), 4 for full HD, 8 for 4K.
         ids: (P,) int track id of each person, for the label; negative ids are left out.
         scores: (P,) score of each person, for the label.
+        joints: the K joints, with the limbs and colors to draw.
 
     Returns:
         A new image.
@@ -57,8 +48,10 @@ def draw_poses(
         ValueError: if an argument has another shape.
     """
     keypoints = np.asarray(keypoints, np.float64)
-    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINT_NAMES), 2):
-        raise ValueError(f'keypoints have shape {keypoints.shape}, expected (P, 15, 2)')
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(joints), 2):
+        raise ValueError(
+            f'keypoints have shape {keypoints.shape}, expected (P, {len(joints)}, 2): {joints}'
+        )
     for name, values in (('ids', ids), ('scores', scores)):
         if values is not None and np.shape(values) != keypoints.shape[:1]:
             raise ValueError(
@@ -68,25 +61,27 @@ def draw_poses(
         shown = np.ones(keypoints.shape[:2], bool)
     if thickness is None:
         thickness = max(2, round(min(image.shape[:2]) / 270))
+    radius = thickness if len(joints) <= _MANY else max(1, thickness // 2)
     image = image.copy()
-    for joints, visible in zip(keypoints, shown):
+    for person, visible in zip(keypoints, shown):
         point = {
             name: tuple(np.rint(xy * 8).astype(int).tolist())
-            for name, xy, v in zip(JOINT_NAMES, joints, visible)
+            for name, xy, v in zip(joints.joints, person, visible)
             if v
         }
-        for start, end in _DRAWN_LIMBS:
+        for (start, end), color in zip(joints.limbs, joints.limb_colors):
             if start in point and end in point:
-                cv2.line(image, point[start], point[end], side_color(start, end), thickness,
-                         cv2.LINE_AA, shift=3)  # fmt: skip
-        for name, xy in point.items():
-            cv2.circle(image, xy, 8 * (thickness + 1), (255, 255, 255), -1, cv2.LINE_AA, shift=3)
-            cv2.circle(image, xy, 8 * thickness, side_color(name), -1, cv2.LINE_AA, shift=3)
-    for p, (joints, visible) in enumerate(zip(keypoints, shown)):
+                cv2.line(image, point[start], point[end], color, thickness, cv2.LINE_AA, shift=3)
+        for name, color in zip(joints.joints, joints.joint_colors):
+            if name in point:
+                xy = point[name]
+                cv2.circle(image, xy, 8 * (radius + 1), (255, 255, 255), -1, cv2.LINE_AA, shift=3)
+                cv2.circle(image, xy, 8 * radius, color, -1, cv2.LINE_AA, shift=3)
+    for p, (person, visible) in enumerate(zip(keypoints, shown)):
         parts = [f'id {ids[p]}'] if ids is not None and ids[p] >= 0 else []
         parts += [f'{scores[p]:.2f}'] if scores is not None else []
         if parts and np.any(visible):
-            _write_above(image, '  '.join(parts), joints[np.asarray(visible, bool)], thickness)
+            _write_above(image, '  '.join(parts), person[np.asarray(visible, bool)], thickness)
     return image
 
 

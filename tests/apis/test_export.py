@@ -26,7 +26,7 @@ from torch import nn
 from cmpose_mm import config_path
 from cmpose_mm.apis import export
 from cmpose_mm.apis.export import export_onnx, export_torch, largest_difference, pose_metadata
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -271,6 +271,8 @@ def test_metadata(tmp_path):
         box_padding=1.25,
         use_udp=True,
         joints=names,
+        sigmas=list(JOINT_SIGMAS),
+        joint_set='posetrack18',
     )
     assert codec['type'] == 'UDPHeatmap'
     assert (codec['sigma'], codec['blur_kernel_size'], codec['heatmap_type']) == (2, 11, 'gaussian')

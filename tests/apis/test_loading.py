@@ -114,6 +114,84 @@ def test_weights_without_a_place_are_told(tiny_model, logged):
     ]
 
 
+def test_the_advice_is_true_for_the_config():
+    """The file that the config's own training ends with."""
+    for config, file in (
+        ('cmpose_demo.py', 'work_dirs/cmpose_demo/iter_50.pth'),
+        ('cmpose_vit_posetrack18.py', 'work_dirs/cmpose_vit_posetrack18/epoch_20.pth'),
+    ):
+        with pytest.raises(
+            FileNotFoundError, match=rf'training wrote, {file} \(`mim train mmpose '
+        ):
+            find_checkpoint('missing.pth', find_config(config))
+
+
+def test_published_weights_are_taken_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = find_config(RESNET)
+    name = published_weights(config).rsplit('/', 1)[-1]
+    with pytest.raises(FileNotFoundError, match=rf'nothing is downloaded unasked; .*{name}'):
+        find_checkpoint(None, config)
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / 'checkpoints' / name).touch()
+    assert find_checkpoint(None, config) == os.path.join('checkpoints', name)
+
+
+@pytest.mark.parametrize(
+    'text, found',
+    [
+        ('\n<!DOCTYPE html>\n<html>not found</html>', '<!DOCTYPE html>'),
+        ('<?xml version="1.0"?><Error/>', '<?xml version="1.0"?><Error/>'),
+    ],
+)
+def test_a_page_saved_as_a_checkpoint(tiny_model, text, found):
+    config, checkpoint = tiny_model()
+    with open(checkpoint, 'w') as file:
+        file.write(text)
+    with pytest.raises(ValueError) as error:
+        load_pose_model(config, checkpoint)
+    assert str(error.value) == (
+        f'{checkpoint}: is a web page (it begins with {found!r}), expected a checkpoint; the '
+        'download went wrong, fetch the file itself'
+    )
+
+
+def test_the_joints_are_those_that_the_model_was_trained_on(tiny_model, logged):
+    """A checkpoint of other joints, as many as the config has, fits by count."""
+    config, checkpoint = tiny_model()
+    meta = load_pose_model(config, checkpoint).dataset_meta
+    names = {index: f'joint {index}' for index in range(15)}
+    content = torch.load(checkpoint)
+    content['meta'] = dict(dataset_meta=dict(meta, keypoint_id2name=names))
+    torch.save(content, checkpoint)
+    assert load_pose_model(config, checkpoint).dataset_meta['keypoint_id2name'] == names
+    (told,) = logged()
+    assert 'was trained on the joints joint 0, joint 1' in told
+    assert 'has nose, head_bottom' in told and told.endswith('those of the checkpoint are used')
+    assert VideoPoseInferencer(config, checkpoint).joints.joints == tuple(names.values())
+
+
+def test_nobody_names_the_joints(tiny_model):
+    """MMPose takes those of COCO then."""
+    config, checkpoint = tiny_model('\ntrain_dataloader = None\n')
+    with pytest.raises(ValueError, match='neither its meta.dataset_meta nor .* names the joints'):
+        load_pose_model(config, checkpoint)
+
+
+def test_a_config_without_a_model(tmp_path):
+    (tmp_path / 'own.py').write_text('a = 1')
+    with pytest.raises(ValueError, match='own.py: has no model and no test_dataloader, expected'):
+        load_pose_model(tmp_path / 'own.py', None)
+
+
+def test_a_field_that_the_config_does_not_have(tiny_model):
+    message = (
+        "^cfg-options: tiny.py has no 'model.test_cfg.flip'; did you mean 'model.test_cfg.flip_"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_pose_model(*tiny_model(), cfg_options={'model.test_cfg.flip': False})
+
+
 @pytest.mark.parametrize('damage', ['missing', 'shape', 'text', 'list', 'code'])
 def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
     if damage == 'code' and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
@@ -128,7 +206,11 @@ def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
         message = f'does not fit .*{len(names)} of the model.s weights are not in it .first method'
     elif damage == 'shape':
         state['head.final_layer.bias'] = torch.zeros(17)
-        message = 'does not fit .*size mismatch for head.final_layer.bias'
+        message = (
+            r'^[^\n]*\.pth does not fit [^\n]*tiny\.py: 1 weights have another shape \(first '
+            r'head\.final_layer\.bias, \[17\] in the file and \[15\] in the model\); expected a '
+            r'checkpoint of this model$'
+        )
     elif damage == 'list':
         content, message = [1], 'expected a checkpoint with "state_dict", found list'
     else:
@@ -136,7 +218,7 @@ def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
     torch.save(content, checkpoint)
     if damage == 'text':
         with open(checkpoint, 'w') as file:
-            file.write('<html>not found</html>')
+            file.write('not found')
     if damage == 'code':
         torch.save(dict(state_dict=state, meta=_Code(tmp_path / 'ran')), checkpoint)
     with pytest.raises(ValueError, match=message):

@@ -136,8 +136,28 @@ def test_detector_without_persons(tiny_detector):
 
 @pytest.mark.full_stack
 def test_detector_without_checkpoint():
-    with pytest.raises(FileNotFoundError, match=r'no checkpoint given .*download https://download'):
+    with pytest.raises(
+        FileNotFoundError, match=r'^https://download.*nothing is downloaded unasked'
+    ):
         PersonDetector('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', None)
+
+
+@pytest.mark.full_stack
+def test_detector_by_name(tmp_path, monkeypatch):
+    """Its published weights are taken from where the message says to put them."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'rtmdet_tiny.*put it at checkpoints/') as error:
+        PersonDetector('rtmdet-tiny')
+    config = find_config('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py')
+    path = re.search(r'put it at (\S+),', str(error.value)).group(1)
+    (tmp_path / 'checkpoints').mkdir()
+    write_detector(config, tmp_path / path)
+    detector = PersonDetector('rtmdet-tiny', score_thr=0.0)
+    assert detector.name == 'rtmdet_tiny_8xb32-300e_coco'
+    boxes, scores = detector(FRAME)
+    assert boxes.shape == (len(scores), 4)
+    with pytest.raises(FileNotFoundError, match='mmdet has no model of this name; .*rtmdet'):
+        PersonDetector('rtmdet-tinny')
 
 
 @pytest.mark.full_stack
@@ -382,6 +402,37 @@ def test_published_detections(real_data, tmp_path):
         np.testing.assert_allclose(scores, by_id[image_id][1], rtol=1e-6)
         found += len(boxes)
     assert found
+
+
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('boxes.csv', 'frame,x1,y1,x2,y2\n'),
+        ('boxes.json', '[]'),
+        ('boxes.json', '{}'),
+        ('labels.json', json.dumps(posetrack_labels(['000000.jpg'], [{}]))),
+    ],
+)
+def test_files_without_boxes(tmp_path, name, text):
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(ValueError, match=f'{name}: has no boxes, expected those of persons in'):
+        read_boxes(file, open_frames([FRAME.image]))
+
+
+def test_labels_with_other_joints(tmp_path):
+    """Boxes need no joints of PoseTrack; where there is no box, all joints of the file count."""
+    labels = posetrack_labels(['000000.jpg'] * 2, [dict(bbox=[1, 2, 10, 20]), None])
+    labels['images'][1].update(id=1, file_name='walk/000001.jpg')
+    labels['categories'] = [dict(id=1, name='person', keypoints=['paw', 'tail'])]
+    labels['annotations'][0]['keypoints'] = [0] * 6
+    second = dict(id=1, image_id=1, category_id=1, keypoints=[10, 10, 1, 20, 30, 1])
+    labels['annotations'].append(second)
+    file = tmp_path / 'labels.json'
+    file.write_text(json.dumps(labels))
+    found = as_lists(read_boxes(file, open_frames([FRAME.image] * 2)), [0, 1])
+    assert found[0] == [[[1, 2, 11, 22]], [1]]
+    np.testing.assert_allclose(found[1][0], [[8.5, 7, 21.5, 33]])
 
 
 def test_no_json(tmp_path):

@@ -17,9 +17,10 @@ from mmpose.structures import PoseDataSample
 
 from cmpose_mm.apis import CsvWriter, FramePoses, PoseTrackWriter, VideoFrame, open_frames
 from cmpose_mm.evaluation import evaluate_files
+from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.posetrack.annotations import Frame, Video, read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES
-from cmpose_mm.posetrack.predictions import write_predictions
+from cmpose_mm.posetrack.predictions import PERSON_CATEGORY, write_predictions
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +88,7 @@ def test_json_reads_as_what_was_written(tmp_path):
 
     content = orjson.loads((tmp_path / 'new' / 'walk.json').read_bytes())
     assert [image['time'] for image in content['images']] == [0.0, 0.25, 0.5, 0.75]
+    assert content['categories'] == orjson.loads(orjson.dumps([PERSON_CATEGORY]))
     scores = np.concatenate([r.data_sample.pred_instances.bbox_scores for r in results])
     np.testing.assert_allclose([a['score'] for a in content['annotations']], scores)
 
@@ -184,6 +186,49 @@ def test_csv(tmp_path):
             score = pred.keypoint_scores[person, joint]
             assert float(row[f'{name}_score']) == pytest.approx(score, abs=1e-5)
     assert len(rows[0]) == 8 + 45
+
+
+PAWS = JointSet(
+    'animal', ('left, eye', 'paw', 'tail'), (0.1,) * 3, (('left, eye', 'tail'), ('paw', 'tail')),
+    ((0, 0, 0),) * 3, ((0, 0, 0),) * 2, (('tail', 'behind'),),
+)  # fmt: skip
+
+
+def test_other_joints_are_named_in_the_files(tmp_path):
+    """Also a name with a comma, and that no model predicted the tail."""
+    persons = persons_of(2)
+    for name in ('keypoints', 'keypoint_scores'):
+        persons[name] = persons[name][:, :3]
+    result = result_of(frame_of(0), persons)
+    result.data_sample.set_metainfo(dict(joint_set=PAWS))
+    files = [tmp_path / 'a.json', tmp_path / 'a.csv']
+    with PoseTrackWriter(files[0], 'a', PAWS) as poses, CsvWriter(files[1], PAWS) as table:
+        for writer in (poses, table):
+            writer.write(result)
+            with pytest.raises(ValueError, match='the poses have the 15 joints of posetrack'):
+                writer.write(result_of(frame_of(1), persons_of(1)))
+    content = orjson.loads(files[0].read_bytes())
+    assert content['categories'] == [
+        dict(
+            id=1, name='person', supercategory='person', keypoints=list(PAWS.joints),
+            skeleton=[[1, 3], [2, 3]], joint_set='animal', derived=dict(tail='behind'),
+        )
+    ]  # fmt: skip
+    with open(files[1], newline='') as file:
+        rows = list(csv.DictReader(file))
+    for person, (annotation, row) in enumerate(zip(content['annotations'], rows)):
+        expected = np.c_[persons['keypoints'][person], np.ones(3)]
+        np.testing.assert_allclose(annotation['keypoints'], expected.ravel())
+        scores = persons['keypoint_scores'][person] * persons['bbox_scores'][person]
+        np.testing.assert_allclose(annotation['scores'], scores)
+        for joint, xy in zip(PAWS.joints, persons['keypoints'][person]):
+            assert float(row[f'{joint}_x']) == pytest.approx(xy[0], abs=5.1e-4)
+        assert row['derived_joints'] == 'tail'
+    with PoseTrackWriter(tmp_path / 'b.json', 'b') as writer:
+        with pytest.raises(
+            ValueError, match=r'3 joints of animal .* expected the 15 joints of pos'
+        ):
+            writer.write(result)
 
 
 def test_what_is_no_pose_is_refused_and_leaves_the_rest(tmp_path):

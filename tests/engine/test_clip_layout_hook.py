@@ -1,6 +1,7 @@
 """Model and data agree on the clips, or one sentence at the start says where they do not."""
 
 import pytest
+import torch
 from mmengine import Config
 from mmengine.runner import Runner
 
@@ -82,6 +83,29 @@ def test_tests_are_checked_too(tiny_config, synthetic_root):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['same', 'others', 'unknown', 'another order'])
+def test_joints_of_a_checkpoint_are_compared_by_name(tiny_config, synthetic_root, tmp_path, kind):
+    """As many joints as the data has are not enough."""
+    made = runner(tiny_config, synthetic_root)
+    path = str(tmp_path / 'start.pth')
+    names = dict(made.val_dataloader.dataset.metainfo['keypoint_id2name'])
+    if kind == 'others':
+        names = {index: f'joint {index}' for index in names}
+    if kind == 'another order':
+        names[0], names[1] = names[1], names[0]
+    meta = {} if kind == 'unknown' else dict(dataset_meta=dict(keypoint_id2name=names))
+    torch.save(dict(state_dict=made.model.state_dict(), meta=meta), path)
+    tested = runner(tiny_config, synthetic_root, f'load_from = {path!r}\n')
+    if kind in ('same', 'unknown'):
+        tested.test()
+    else:
+        message = 'trained on the joints .*, but test_dataloader.dataset has nose, head_bottom'
+        with pytest.raises(ValueError, match=message):
+            tested.test()
+        runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').train()  # a start
+
+
 def test_clips_without_future_frames(tiny_config, synthetic_root):
     extra = "model['method']['key_index'] = 2\n"
     for loader in ('train', 'val'):

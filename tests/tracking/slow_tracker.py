@@ -25,10 +25,10 @@ def iou(a, b) -> float:
     return width * height / (area(a) + area(b) - width * height)
 
 
-def oks(a, b, a_seen, b_seen, a_area, b_area) -> float | None:
+def oks(a, b, a_seen, b_seen, a_area, b_area, sigmas=SIGMAS) -> float | None:
     """None if there is no joint to compare."""
     terms = []
-    for (ax, ay), (bx, by), in_a, in_b, sigma in zip(a, b, a_seen, b_seen, SIGMAS):
+    for (ax, ay), (bx, by), in_a, in_b, sigma in zip(a, b, a_seen, b_seen, sigmas):
         if in_a and in_b:
             distance = math.hypot(ax - bx, ay - by)
             variance = (a_area + b_area) / 2 * (2 * sigma) ** 2
@@ -51,7 +51,10 @@ def best_pairs(worth: list[list[float]], row: int = 0, used: frozenset = frozens
 class SlowTracker:
     """Tracks are dicts; persons are (joints, joint scores, box, box score) with plain lists."""
 
-    def __init__(self, min_score, min_joint_score, min_similarity, oks_weight, memory):
+    def __init__(
+        self, min_score, min_joint_score, min_similarity, oks_weight, memory, sigmas=SIGMAS
+    ):
+        self.sigmas = sigmas
         self.min_score, self.min_joint_score = min_score, min_joint_score
         self.min_similarity, self.oks_weight, self.memory = min_similarity, oks_weight, memory
         self.tracks, self.count = [], 0
@@ -64,7 +67,8 @@ class SlowTracker:
         expected = [(x + dx, y + dy) for x, y in track['joints']]
         seen = [score > self.min_joint_score for score in joint_scores]
         by_box = iou(expected_box, box)
-        by_joints = oks(expected, joints, track['seen'], seen, area(expected_box), area(box))
+        areas = area(expected_box), area(box)
+        by_joints = oks(expected, joints, track['seen'], seen, *areas, self.sigmas)
         if by_joints is None:
             return by_box
         return self.oks_weight * by_joints + (1 - self.oks_weight) * by_box

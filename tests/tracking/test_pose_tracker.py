@@ -30,18 +30,21 @@ def ids_of(tracker: PoseTracker, frames) -> list[list[int]]:
     return [tracker.update(*frame).tolist() for frame in frames]
 
 
-def random_scene(rng: np.random.Generator, num_frames: int) -> list[tuple[np.ndarray, ...]]:
+def random_scene(
+    rng: np.random.Generator, num_frames: int, num_joints: int = 15
+) -> list[tuple[np.ndarray, ...]]:
     """Up to four persons who overlap, come and go, with noise, low scores and absent joints."""
     num_persons = rng.integers(1, 5)
     start, speed = rng.uniform(0, 120, (num_persons, 2)), rng.normal(0, 12, (num_persons, 2))
-    bodies = BODY + rng.normal(0, 6, (num_persons, 15, 2))
+    body = np.resize(BODY, (num_joints, 2))
+    bodies = body + rng.normal(0, 6, (num_persons, num_joints, 2))
     frames = []
     for number in range(num_frames):
         here = rng.permutation(np.flatnonzero(rng.random(num_persons) < 0.75))
         corners = start[here] + number * speed[here]
-        noise = rng.normal(0, 3, (len(here), 15, 2))
+        noise = rng.normal(0, 3, (len(here), num_joints, 2))
         keypoints, _, boxes, _ = persons_at(*corners, bodies=bodies[here] + noise)
-        joint_scores = rng.random((len(here), 15)) * rng.choice([0.3, 1.0], (len(here), 1))
+        joint_scores = rng.random((len(here), num_joints)) * rng.choice([0.3, 1.0], (len(here), 1))
         frames.append((keypoints, joint_scores, boxes, rng.uniform(0.2, 1, len(here))))
     return frames
 
@@ -51,9 +54,10 @@ def random_scene(rng: np.random.Generator, num_frames: int) -> list[tuple[np.nda
     min_similarity=st.sampled_from([0.05, 0.1, 0.4]),
     oks_weight=st.sampled_from([0.0, 0.5, 1.0]),
     memory=st.sampled_from([0, 1, 3, 30]),
+    num_joints=st.sampled_from([15, 4, 26]),
 )
 @pytest.mark.slow
-def test_equals_the_slow_reference(seed, min_similarity, oks_weight, memory) -> None:
+def test_equals_the_slow_reference(seed, min_similarity, oks_weight, memory, num_joints) -> None:
     options = dict(
         min_score=0.3,
         min_joint_score=0.25,
@@ -61,8 +65,10 @@ def test_equals_the_slow_reference(seed, min_similarity, oks_weight, memory) -> 
         oks_weight=oks_weight,
         memory=memory,
     )
+    if num_joints != 15:  # of another joint set
+        options['sigmas'] = np.random.default_rng(3).uniform(0.02, 0.2, num_joints).tolist()
     tracker, slow = PoseTracker(**options), SlowTracker(**options)
-    for frame in random_scene(np.random.default_rng(seed), 8):
+    for frame in random_scene(np.random.default_rng(seed), 8, num_joints):
         assert tracker.update(*frame).tolist() == slow.update(
             list(zip(*map(np.ndarray.tolist, frame)))
         )
@@ -287,6 +293,12 @@ def test_wrong_shapes_are_errors(part, shape, message) -> None:
 def test_options_out_of_range_are_errors(option, value) -> None:
     with pytest.raises(ValueError, match=f'{option} is {value}, expected'):
         PoseTracker(**{option: value})
+
+
+@pytest.mark.parametrize('sigmas', [[0.1, 0.0], [[0.1, 0.1]], [0.1, -1]])
+def test_wrong_sigmas_are_errors(sigmas) -> None:
+    with pytest.raises(ValueError, match='sigmas are .*, expected numbers above 0, one for each'):
+        PoseTracker(sigmas=sigmas)
 
 
 def test_input_is_neither_changed_nor_kept() -> None:

@@ -17,6 +17,7 @@ from mmengine.structures import InstanceData
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
+from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.visualization import (
     draw_similarity,
@@ -191,6 +192,32 @@ def test_the_similarity_map_is_the_chosen_joints():
         assert joint.replace('_', ' ') in explanation.similarity.caption
     with pytest.raises(ValueError, match=r"joint is 'elbow', expected one of .*right_ankle"):
         explain(person, image, joint='elbow')
+
+
+def test_the_joints_of_another_set_are_found_by_name():
+    grid, center, scale = VIEWS['inside']
+    person = fields(grid, center, scale)
+    for name in ('keypoints', 'keypoint_scores', 'causal_tokens', 'similarity'):
+        person[name] = person[name][:3]
+    person['cluster_ids'] = np.where(
+        np.isin(np.arange(grid[0] * grid[1]), person['causal_tokens']), -1, 0
+    )
+    color = ((9, 9, 9),)
+    person['joint_set'] = JointSet(
+        'animal', ('eye', 'paw', 'tail'), (0.1,) * 3, (('eye', 'paw'),), 3 * color, color
+    )
+    image = np.full((240, 320, 3), 90, np.uint8)
+    explanation = explain(person, image, joint='tail', height=160)
+    np.testing.assert_array_equal(explanation.similarity_map, person['similarity'][2].reshape(grid))
+    labels = [text.get_text() for text in explanation.figure().legends[0].get_texts()]
+    assert labels == ['eye', 'paw', 'tail']
+    for k, cells in enumerate(person['causal_tokens']):
+        y, x = divmod(int(cells[-1]), grid[1])
+        inside = explanation.causal_tokens.image[10 * y + 5, 10 * x + 5]
+        np.testing.assert_allclose(inside, 0.45 * 90 + 0.55 * joint_colors(3)[k], atol=1)
+    assert explanation.picture().shape[0] > 160
+    with pytest.raises(ValueError, match="joint is 'nose', expected one of eye, paw, tail"):
+        explain(person, image, joint='nose')
 
 
 def test_a_map_without_differences_shows_no_heat():

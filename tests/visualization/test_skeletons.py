@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
 from cmpose_mm.visualization import draw_poses
 from cmpose_mm.visualization.skeletons import LEFT, RIGHT
@@ -65,6 +66,26 @@ def test_where_limbs_cross_the_leg_lies_on_top():
         shown[0, JOINT_NAMES.index(joint)] = True
     picture = draw_poses(np.zeros((200, 200, 3), np.uint8), pose, shown)
     assert tuple(picture[100, 100]) == LEFT and tuple(picture[100, 60]) == RIGHT
+
+
+PAWS = JointSet(
+    'animal', ('eye', 'paw', 'tail'), (0.1,) * 3, (('eye', 'tail'), ('paw', 'tail')),
+    ((10, 20, 30), (40, 50, 60), (70, 80, 90)), ((1, 2, 200), (3, 200, 4)),
+)  # fmt: skip
+
+
+def test_other_joints_in_their_own_colors():
+    pose = np.array([[[20, 100], [100, 20], [180, 100]]], float)
+    picture = draw_poses(np.zeros((200, 200, 3), np.uint8), pose, joints=PAWS)
+    for (x, y), color in zip(pose[0].astype(int), PAWS.joint_colors):
+        assert tuple(picture[y, x]) == color
+    assert tuple(picture[100, 100]) == (1, 2, 200)  # from eye to tail
+    assert tuple(picture[60, 140]) == (3, 200, 4)  # from paw to tail
+    assert not picture[60, 60].any()  # eye and paw
+    hidden = draw_poses(np.zeros((200, 200, 3), np.uint8), pose, [[True, True, False]], joints=PAWS)
+    assert not hidden[100, 100].any() and tuple(hidden[100, 20]) == (10, 20, 30)
+    with pytest.raises(ValueError, match=r'\(1, 15, 2\), expected \(P, 3, 2\): 3 joints of animal'):
+        draw_poses(picture, np.zeros((1, 15, 2)), joints=PAWS)
 
 
 def test_lines_follow_the_image():
