@@ -20,7 +20,13 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
+from cmpose_mm.posetrack.annotations import (
+    MISSING_SCORE,
+    Frame,
+    Video,
+    frames_by_id,
+    read_videos,
+)
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS, LIMBS
@@ -120,6 +126,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             ``neighbor_keypoints`` (T, 15, 2) and ``neighbor_visible`` (T, 15), found by track id
             and never those of the key frame. Persons without a track id get none, and are counted.
             Goes with ground-truth boxes, and with `ClipTopdownAffine` in the pipeline.
+        pseudo_weight: weight in the loss of joints that nobody labeled (pseudo-labels, see
+            `cmpose_mm.propagation`): 1, or 'score' for the score of each joint, cut to [0, 1]. Goes
+            with `PackClipInputs` in the pipeline, which puts ``label_weights`` (1, 15) into effect.
         ann_file: folder of per-video files or one merged file, see `read_videos`.
         bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
             with ``test_mode``. A path that doesn't exist is taken relative to ``data_root``. In a
@@ -143,6 +152,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         causal: bool = False,
         random_neighbors: bool = False,
         neighbor_poses: bool = False,
+        pseudo_weight: int | str = 1,
         *,
         ann_file: str = '',
         bbox_file: str | None = None,
@@ -162,6 +172,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             raise ValueError('random_neighbors is for training, but test_mode is on')
         if neighbor_poses and bbox_file:
             raise ValueError('neighbor_poses needs labeled boxes, but bbox_file is given')
+        if pseudo_weight not in (1, 'score'):
+            raise ValueError(f"pseudo_weight must be 1 or 'score', got {pseudo_weight!r}")
+        self.pseudo_weight = pseudo_weight
         self.stride, self.causal = stride, causal
         self.set_num_frames(num_frames)
         self.random_neighbors, self.neighbor_poses = random_neighbors, neighbor_poses
@@ -310,6 +323,12 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             f'{len(frames)} key frames, {len(data_list)} samples with boxes from '
             f'{self.bbox_file or "ground truth"}'
         )
+        pseudo = sum(video.num_pseudo for video in videos)
+        if pseudo:
+            self._log(
+                f'{pseudo} persons are pseudo-labels; the weight of their joints in the loss is '
+                f'{"their score" if self.pseudo_weight == "score" else 1}'
+            )
         if repeated:
             self._log(
                 f'{len(repeated)} persons have an annotation id that was there before (first: '
@@ -388,6 +407,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 keypoints=keypoints[None, :, :2].astype(np.float32),
                 keypoints_visible=(keypoints != 0).any(axis=1)[None].astype(np.float32),
             )
+            if self.pseudo_weight == 'score':
+                info['label_weights'] = _label_weights(person)
         return info
 
     def _check_on_disk(self, key_frames: list[tuple[Video, Frame]]) -> None:
@@ -408,6 +429,24 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def _log(self, message: str, level: int = logging.INFO) -> None:
         name = self._metainfo['dataset_name']
         print_log(f'{type(self).__name__} {name}: {message}', logger='current', level=level)
+
+
+def _label_weights(person: Person) -> np.ndarray:
+    """(1, 15) weights of a person's joints in the loss: 1, of pseudo-labels their scores.
+
+    Raises:
+        ValueError: if a pseudo-label has no scores.
+    """
+    frame, index = person.frame, person.index
+    if frame.pseudo is None or not frame.pseudo[index]:
+        return np.ones((1, len(JOINT_NAMES)), np.float32)
+    labeled = (frame.keypoints[index] != 0).any(axis=1)
+    scores = frame.scores[index]
+    if (scores[labeled] == MISSING_SCORE).any():
+        raise ValueError(
+            f"{person}: is a pseudo-label without scores; expected them for pseudo_weight='score'"
+        )
+    return np.where(labeled, scores.clip(0, 1), 0)[None].astype(np.float32)
 
 
 @contextmanager

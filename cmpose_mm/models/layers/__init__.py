@@ -4,7 +4,14 @@ from .arguments import check_choices, check_not_negative, check_positive
 from .attention import SpatialAttention, TemporalAttention
 from .gaussian_information import gaussian_mi, require_samples, standardize
 from .key_aggregation import KeyAggregation
-from .modulated_deform import DEFORM_BACKENDS, ModulatedDeform, StillConv, offset_groups
+from .label_heatmaps import draw_heatmaps
+from .modulated_deform import (
+    DEFORM_BACKENDS,
+    ModulatedDeform,
+    StillConv,
+    deform_conv,
+    offset_groups,
+)
 from .prediction_divergence import prediction_kl
 from .process_sums import num_processes, sum_over_processes
 from .residual_chain import ResidualChain
@@ -30,6 +37,8 @@ __all__ = [
     'check_not_negative',
     'check_positive',
     'cluster_tokens',
+    'deform_conv',
+    'draw_heatmaps',
     'draw_seeds',
     'gather_tokens',
     'gaussian_mi',
