@@ -248,7 +248,7 @@ def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str
         header = ['training labels', 'seeds']
         header += [f'{measure.replace("Total ", "")}, {split}' for split, measure in columns]
         share = 100 * np.ceil(30 / every) / 30
-        parts.append(f'{data}, every {every}. label ({share:.1f} % of 30 frames):')
+        parts.append(f'{data}, labels {every} frames apart ({share:.1f} % of 30 frames):')
         parts.append(markdown_table(header, rows))
     return '\n\n'.join(parts)
 

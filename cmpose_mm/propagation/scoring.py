@@ -15,6 +15,7 @@ import numpy as np
 
 from cmpose_mm.evaluation import (
     RULES,
+    ApResult,
     Rules,
     ScoredSet,
     average_precision,
@@ -174,9 +175,7 @@ def score_hidden(
         answers = [_at_distance(video, nearest[video.name], distance) for video in predicted]
         chosen = select_scored(part, answers, rules=rules)
         if chosen.num_persons:
-            scores.ap_by_distance[distance] = average_precision(chosen, rules=rules).summary()[
-                'Total'
-            ]
+            scores.ap_by_distance[distance] = _precision(chosen, rules).summary()['Total']
     return scores
 
 
@@ -382,9 +381,19 @@ def _predicted_frame(frame: Frame, poses: list[PseudoLabel]) -> Frame:
     )
 
 
+def _precision(scored: ScoredSet, rules: Rules) -> ApResult:
+    """AP, with NaN for joints that are labeled nowhere.
+
+    `poseval` gives 0 where there is neither label nor prediction: a model always predicts, and then
+    it gives NaN, but labels that are carried along lack the joints that nobody labels.
+    """
+    result = average_precision(scored, rules=rules)
+    return replace(result, ap=np.where(result.num_gt > 0, result.ap, np.nan))
+
+
 def _scores(scored: ScoredSet, rules: Rules) -> PropagationScores:
     pck = correct_keypoints(scored, 'box', THRESHOLDS)
-    result = ap_to_dict(average_precision(scored, rules=rules))
+    result = ap_to_dict(_precision(scored, rules))
     result['pck'] = pck_to_dict(pck)
     for name, values in zip(pck.names(), pck.hits.sum(axis=(0, 2)).tolist()):
         joints = int(pck.num_joints.sum())

@@ -224,6 +224,14 @@ def test_pck_is_that_of_the_evaluation(videos_of, tmp_path):
     assert scores.result['PCK@0.1'] == pytest.approx(total)
 
 
+def test_joints_that_nobody_labels_are_left_out(videos_of):
+    no_nose = [name for name in JOINT_NAMES if name != 'nose']
+    videos = videos_of(walk(9, speed=0, joints=no_nose))
+    for scores in (score_hidden(videos, Copy(), 4), score_posewarper(videos, Copy())):
+        assert np.isnan(scores.result['per_joint']['nose']) and np.isnan(scores.result['Head'])
+        assert scores.result['Total'] == 100
+
+
 # ---- the tool ----------------------------------------------------------------------------------
 
 
