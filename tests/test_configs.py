@@ -23,6 +23,7 @@ CONFIGS = sorted(
             '[!_]*/*jhmdb*.py',
             'tdmi/*_posetrack*.py',
             'jmpose/*_posetrack*.py',
+            'heatmap_warp/*_posetrack*.py',
         )  # fmt: skip
         for path in FOLDER.glob(pattern)
     }
@@ -90,7 +91,7 @@ def mmpose_configs() -> Path:
 def test_model_builds_and_predicts_a_map(name, monkeypatch):
     """Large models on torch's device without memory: only their sizes count.
 
-    There TDMI and JM-Pose run as a whole, of the others backbone and head.
+    There TDMI, JM-Pose and HeatmapWarp run as a whole, of the others backbone and head.
     """
     config = load(name)
     width, height = config.model.head.decoder.input_size
@@ -101,7 +102,7 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
         model = MODELS.build(config.model)
         model.eval()
         images = torch.zeros(1, 3, height, width)
-        if small or name.startswith(('tdmi/', 'jmpose/')):
+        if small or name.startswith(('tdmi/', 'jmpose/', 'heatmap_warp/')):
             heatmaps = model(images, None, mode='tensor')
         else:
             heatmaps = model.head((model.extract_frames(images).features,))

@@ -74,18 +74,24 @@ class LabelFile:
 
     def copy(self) -> None:
         """Writes the file as it is."""
-        write_whole(self.target.with_suffix(self.source.suffix), self.source.read_bytes())
+        self._write(self.target.with_suffix(self.source.suffix), self.source.read_bytes())
 
     def write(self, content: dict) -> None:
         """Writes edited content."""
-        write_whole(self.target, orjson.dumps(content))
+        self._write(self.target, orjson.dumps(content))
 
     def written(self) -> Path | None:
         """The copy, edited or not, if it is there."""
-        for path in (self.target, self.target.with_suffix(self.source.suffix)):
-            if path.is_file():
-                return path
-        return None
+        return next((path for path in self._places() if path.is_file()), None)
+
+    def _places(self) -> list[Path]:
+        return [self.target, self.target.with_suffix(self.source.suffix)]
+
+    def _write(self, place: Path, content: bytes) -> None:
+        write_whole(place, content)
+        for other in self._places():
+            if other != place:  # an edited copy of a .mat file in place of a copy, or vice versa
+                other.unlink(missing_ok=True)
 
 
 def label_files(labels: str | Path, out: str | Path, **read) -> list[LabelFile]:

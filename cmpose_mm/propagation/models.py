@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
+from tqdm import tqdm
 
 from cmpose_mm.apis.loading import find_checkpoint, find_config, load_pose_model
 from cmpose_mm.posetrack.annotations import AnnotationError
@@ -83,7 +84,8 @@ class ModelPropagator(Propagator):
         scores = np.zeros(keypoints.shape[:2])
         boxes = [self._box(query) for query in queries]
         usable = [index for index, box in enumerate(boxes) if box is not None]
-        for start in range(0, len(usable), self.batch_size):
+        starts = range(0, len(usable), self.batch_size)
+        for start in tqdm(starts, self.name, unit='batch', delay=2, leave=False, disable=None):
             chosen = usable[start : start + self.batch_size]
             batch = [self.pipeline(self._sample(queries[i], boxes[i])) for i in chosen]
             # Decoding divides blank heatmaps, of joints that a label lacks, by their maximum.

@@ -128,22 +128,25 @@ def _propagate_file(
     result: Propagation,
 ) -> FilterCounts:
     """Writes one file, unless it is there."""
-    if not plan.queries:
-        file.copy()
-        return FilterCounts()
-    digest = hashlib.sha256(file.source.read_bytes()).hexdigest()
-    made = {**settings, 'labels_sha256': digest}
-    written = file.written()
+    source, written = file.source.read_bytes(), file.written()
+    made = {**settings, 'labels_sha256': hashlib.sha256(source).hexdigest(), 'counts': None}
     if written is not None:
-        content = read_json(written) if written.suffix == '.json' else {}
-        found = content.get(PROVENANCE) if isinstance(content, dict) else None
-        if not isinstance(found, dict) or {**found, 'counts': None} != {**made, 'counts': None}:
+        found = None
+        if not plan.queries:
+            found = made if written.read_bytes() == source else None
+        elif written.suffix == '.json':
+            content = read_json(written)
+            found = content.get(PROVENANCE) if isinstance(content, dict) else None
+        if not isinstance(found, dict) or {**found, 'counts': None} != made:
             raise AnnotationError(
                 f'{written}: is there and was made in another way or from other labels (its field '
                 f'"{PROVENANCE}" tells how); delete it or choose another place.'
             )
         result.files_done_before += 1
-        return FilterCounts(**found['counts'])
+        return FilterCounts(**found['counts'] or {})
+    if not plan.queries:
+        file.copy()
+        return FilterCounts()
     poses, counts = answer(propagator, plan.queries, rules)
     file.write(with_pseudo_labels(file.content(), poses, {**made, 'counts': asdict(counts)}))
     return counts

@@ -5,9 +5,7 @@ from __future__ import annotations
 from cmpose_mm.evaluation.report import COLUMNS, format_table
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
-from .scoring import THRESHOLDS, PropagationScores
-
-_PCK = tuple(f'PCK@{threshold:g}' for threshold in THRESHOLDS)
+from .scoring import PropagationScores
 
 
 def format_scores(scores: dict[str, PropagationScores]) -> str:
@@ -18,7 +16,7 @@ def format_scores(scores: dict[str, PropagationScores]) -> str:
     """
     first = next(iter(scores.values()))
     rows = {name: each.result for name, each in scores.items()}
-    parts = ['AP, and PCK over all joints:', format_table(rows, (*COLUMNS, *_PCK))]
+    parts = ['AP, and PCK over all joints:', format_table(rows, (*COLUMNS, *first.measures))]
     if first.ap_by_distance:
         columns = [str(distance) for distance in first.ap_by_distance]
         rows = {
@@ -30,9 +28,11 @@ def format_scores(scores: dict[str, PropagationScores]) -> str:
         columns = [name for name in breakdown.joints if breakdown.joints[name]]
         if by == 'joint':
             columns = [name for name in JOINT_NAMES if name in columns]
+        if by == 'distance':
+            columns.sort(key=int)
         rows = {'joints': {name: breakdown.joints[name] for name in columns}}
         rows.update((name, each.breakdowns[by].percent()) for name, each in scores.items())
-        parts += [f'{_PCK[1]} by {_TITLES[by]}:', format_table(rows, columns)]
+        parts += [f'{first.fine} by {_TITLES[by]}:', format_table(rows, columns)]
     persons = '; '.join(f'{name}: {each.persons[1]}' for name, each in scores.items())
     counts, plan = first.result['counts'], first.plan
     parts.append(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cmpose_mm.evaluation import (
+    PCK_NORMS,
     RULES,
     ApResult,
     Rules,
@@ -34,10 +35,10 @@ from .propagators import Propagator
 from .queries import Label, Plan, Query, plan_queries
 from .sparsify import is_labeled, labeled_positions, sparsify_video
 
-THRESHOLDS = (0.2, 0.1, 0.05)
-"""Of PCK, as shares of the longer side of the labeled box."""
-FINE = 0.1
-"""The threshold of the tables by distance, displacement and visibility."""
+THRESHOLDS = {'box': (0.2, 0.1, 0.05), 'head': (0.5, 0.2, 0.1)}
+"""Norm of PCK -> shares of it. Where no label has a box, as in PoseTrack17, it is the head size."""
+FINE = {'box': 0.1, 'head': 0.5}
+"""The thresholds of the tables by distance, displacement, visibility and joint."""
 DISPLACEMENTS = (0.25, 0.5, 1.0, 2.0)
 """Bounds, in head sizes, of the classes of how far a joint has moved from its nearest label."""
 REACH, PERIOD = 3, 7
@@ -47,7 +48,7 @@ Progress = Callable[[list[Video]], Iterable[Video]]
 
 @dataclass
 class Breakdown:
-    """Joints that count and joints that are found (PCK@0.1 of the box), by class.
+    """Joints that count and joints that are found (PCK at the threshold `FINE`), by class.
 
     Attributes:
         joints, found: class -> number.
@@ -74,7 +75,9 @@ class PropagationScores:
     """Scores of one propagator.
 
     Attributes:
-        result: AP as `evaluate_files` gives it, and PCK under ``pck``.
+        result: AP as `evaluate_files` gives it, PCK in detail under ``pck``, and over all joints
+            under the names of `measures`.
+        norm: of PCK, see `THRESHOLDS`.
         breakdowns: ``distance`` (frames to the nearest label), ``displacement``, ``visibility``,
             ``joint`` -> joints by class.
         ap_by_distance: frames to the nearest label -> AP over these frames.
@@ -83,10 +86,21 @@ class PropagationScores:
     """
 
     result: dict
+    norm: str = 'box'
     breakdowns: dict[str, Breakdown] = field(default_factory=dict)
     ap_by_distance: dict[int, float] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     persons: tuple[int, int] = (0, 0)
+
+    @property
+    def measures(self) -> list[str]:
+        """Names of PCK at all thresholds."""
+        return [f'{PCK_NORMS[self.norm]}@{threshold:g}' for threshold in THRESHOLDS[self.norm]]
+
+    @property
+    def fine(self) -> str:
+        """Name of the measure of the breakdowns."""
+        return f'{PCK_NORMS[self.norm]}@{FINE[self.norm]:g}'
 
     def to_dict(self) -> dict:
         """All of it, for JSON."""
@@ -169,7 +183,7 @@ def score_hidden(
     for name in ('distance', 'displacement', 'visibility', 'joint'):
         scores.breakdowns[name] = Breakdown()
     for video in scored.videos:
-        _break_down(scores.breakdowns, video, sparse_videos[video.name], nearest[video.name])
+        _break_down(scores, video, sparse_videos[video.name], nearest[video.name])
     for distance in sorted({abs(d) for each in nearest.values() for d in each.values()}):
         part = [_at_distance(video, nearest[video.name], distance) for video in hidden]
         answers = [_at_distance(video, nearest[video.name], distance) for video in predicted]
@@ -185,10 +199,11 @@ def _at_distance(video: Video, nearest: dict[int, int], distance: int) -> Video:
 
 
 def _break_down(
-    breakdowns: dict[str, Breakdown], video: ScoredVideo, sparse: Video, nearest: dict[int, int]
+    scores: PropagationScores, video: ScoredVideo, sparse: Video, nearest: dict[int, int]
 ) -> None:
-    """Adds the joints of one video."""
-    (found,), counted = found_joints(video, 'box', [FINE])
+    """Adds the joints of one video to the breakdowns."""
+    breakdowns = scores.breakdowns
+    (found,), counted = found_joints(video, scores.norm, [FINE[scores.norm]])
     numbers, tracks = video.frames_and_tracks()
     distances = np.array([abs(nearest[number]) for number in numbers.tolist()], dtype=int)
     for distance in np.unique(distances).tolist():
@@ -392,11 +407,13 @@ def _precision(scored: ScoredSet, rules: Rules) -> ApResult:
 
 
 def _scores(scored: ScoredSet, rules: Rules) -> PropagationScores:
-    pck = correct_keypoints(scored, 'box', THRESHOLDS)
+    has_boxes = any(np.isfinite(video.gt_boxes).all(axis=1).any() for video in scored.videos)
+    norm = 'box' if has_boxes else 'head'
+    pck = correct_keypoints(scored, norm, THRESHOLDS[norm])
     result = ap_to_dict(_precision(scored, rules))
     result['pck'] = pck_to_dict(pck)
     for name, values in zip(pck.names(), pck.hits.sum(axis=(0, 2)).tolist()):
         joints = int(pck.num_joints.sum())
         result[name] = 100 * values / joints if joints else float('nan')
     persons = pck.num_persons, pck.num_without_prediction
-    return PropagationScores(result, persons=persons)
+    return PropagationScores(result, norm, persons=persons)

@@ -19,6 +19,8 @@ frames = FrameFeatures((torch.randn(4, 3, 16, 8, 6),), torch.randn(4, 3, 15, 8, 
 clip = ClipInput.of(frames, key_index=1)
 for method in (TDMI([16], num_frames=3), JMPose(16, num_frames=3, heatmap_scale=1)):
     assert method(clip).key_features.shape == (4, 16, 8, 6)
+from cmpose_mm.models.heatmap_warp import HeatmapWarp
+assert HeatmapWarp(channels=4, num_blocks=1)(clip).heatmaps.shape == (4, 15, 8, 6)
 """
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
 from run_tools import run_tool
 
 from cmpose_mm import config_path
@@ -97,3 +100,8 @@ def test_configs(name):
     steps = config.train_cfg.max_iters
     assert steps == config.param_scheduler[-1].T_max == config.default_hooks.checkpoint.interval
     assert config.get('load_from') is None  # the benchmark sets it
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(config.model)
+        for loader in (config.train_dataloader, config.test_dataloader):
+            Compose(loader.dataset.pipeline)
+    assert hasattr(model, 'method') == (name == 'propagation_warp')

@@ -109,6 +109,7 @@ def test_flip_test_of_an_untrained_warp_mirrors_the_labels(saved, synthetic_root
     np.testing.assert_allclose(flipped[scores > 0.5], plain[scores > 0.5], atol=0.05)
 
 
+@pytest.mark.slow
 def test_agreement_asks_for_one_label_at_a_time(saved, synthetic_root, video):
     """Both sides of an untrained warp are copies: joints that moved go."""
     warp = build_propagator('warp', *saved('heatmap_warp/heatmap_warp_tiny.py'),
@@ -123,6 +124,7 @@ def test_agreement_asks_for_one_label_at_a_time(saved, synthetic_root, video):
     assert some.joints < all_kept.joints
 
 
+@pytest.mark.slow
 def test_estimate_is_the_test_of_the_model(saved, synthetic_root, video):
     """Within the labeled box of the frame itself; also for a model of clips."""
     for name in ('baselines/key_frame_only_tiny.py', 'cmpose/cmpose_tiny.py'):
@@ -171,6 +173,7 @@ def test_models_that_do_not_fit(saved, synthetic_root):
                          image_root=synthetic_root)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_posewarper_s_protocol_runs_labeled_frames_through_the_model(saved, synthetic_root):
     videos = read_videos(Path(synthetic_root) / 'annotations' / 'train')
     warp = build_propagator('warp', *saved('heatmap_warp/heatmap_warp_tiny.py'),
@@ -190,6 +193,7 @@ def test_posewarper_s_protocol_runs_labeled_frames_through_the_model(saved, synt
     assert scores.result['Total'] > 50  # copies of labels at most three frames away
 
 
+@pytest.mark.slow
 def test_two_runs_with_a_model_give_equal_bytes(saved, synthetic_root, tmp_path):
     model = saved('heatmap_warp/heatmap_warp_tiny.py')
     sparsify_labels(Path(synthetic_root) / 'annotations' / 'train', tmp_path / 'sparse', 4)

@@ -185,6 +185,8 @@ def test_nothing_to_add_is_a_copy(tmp_path):
     result = propagate_labels(tmp_path / 'in', tmp_path / 'out', Linear())
     assert result.every == 1
     assert (tmp_path / 'out' / 'a.json').read_bytes() == file.read_bytes()
+    again = propagate_labels(tmp_path / 'in', tmp_path / 'out', Linear())
+    assert again.files_done_before == 1
 
 
 def test_sparsify_and_propagate_a_real_video(real_data, tmp_path):
@@ -248,7 +250,7 @@ def after_one(files):
 
 def test_files_made_in_another_way_are_refused(sparse, tmp_path):
     propagate_labels(sparse, tmp_path / 'dense', Linear())
-    for change in (dict(rules=Filter(min_score=0.5)), dict(every=5)):
+    for change in (dict(rules=Filter(min_score=0.5)), dict(every=5), dict(every=1)):
         with pytest.raises(AnnotationError, match='is there and was made in another way'):
             propagate_labels(sparse, tmp_path / 'dense', Linear(), **change)
     with pytest.raises(AnnotationError, match='made in another way'):

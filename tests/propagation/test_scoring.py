@@ -243,9 +243,17 @@ def test_the_tool_prints_and_writes_all_tables(tmp_path):
     for title in ('by frames to the nearest label', 'by displacement', 'by visibility', 'by joint'):
         assert title in done.stdout
     assert 'Scored: 1 videos, 6 frames, 6 persons, 90 joints.' in done.stdout
+    # annolists have no boxes: head sizes measure
+    assert 'PCKh@0.5 by joint' in done.stdout and '| PCKh@0.2' in done.stdout
     content = json.loads(out.read_text())
     assert list(content['scores']) == ['copy', 'linear']
     assert content['scores']['linear']['Total'] == 100
+    by_distance = content['scores']['copy']['by']['distance']
+    # 4 pixels a frame, half a head is 15
+    assert by_distance['joints'] == {'1': 60, '2': 30} and by_distance['found'] == {
+        '1': 60,
+        '2': 30,
+    }
     assert content['settings']['every'] == 4
     done = run_tool(TOOL, tmp_path / 'gt', '--protocol', 'posewarper')
     assert done.returncode == 0 and 'Scored: 1 videos, 9 frames' in done.stdout

@@ -66,6 +66,8 @@ def test_mat_files(tmp_path):
     assert (tmp_path / 'same' / source).read_bytes() == (folder / source).read_bytes()
     sparsify_labels(folder, tmp_path / 'out', 2)
     assert [p.name for p in (tmp_path / 'out').iterdir()] == ['a.json']
+    sparsify_labels(folder, tmp_path / 'same', 2)  # takes the place of the copy
+    assert [p.name for p in (tmp_path / 'same').iterdir()] == ['a.json']
     (before,), (after,) = read_videos(folder), read_videos(tmp_path / 'out')
     assert labeled_positions(after) == [0, 2, 4]
     for place in (0, 2, 4):
