@@ -2,14 +2,13 @@
 
 _base_ = ['../../_base_/models/hrnet-w48.py']
 
-codec = _base_.model.head.decoder
 model = dict(
     freeze_backbone=True,
     frame_head=_base_.model.head,
     method=dict(
         type='HeatmapWarp',
-        input_size=codec.input_size,
-        sigma=codec.sigma,
+        input_size=_base_.model.head.decoder.input_size,
+        sigma=_base_.model.head.decoder.sigma,
         udp=False,
     ),
     # No layers: what is warped are heatmaps.
@@ -21,7 +20,7 @@ model = dict(
         deconv_out_channels=None,
         final_layer=None,
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=codec,
+        decoder=_base_.model.head.decoder,
     ),
     test_cfg=dict(flip_test=False),
 )
