@@ -141,6 +141,9 @@ class Experiment:
     def _load(self, path: str) -> Config:
         config = Config.fromfile(path)
         config.merge_from_dict({**self.args.cfg_options, 'randomness.seed': self.seed})
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if config[loader].dataset.get('label_every') is not None:
+                config[loader].dataset.label_every = self.every
         return config
 
     def on(self, config: Config, labels: Path, name: str) -> tuple[Config, str]:
