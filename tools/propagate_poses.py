@@ -72,7 +72,7 @@ def main() -> int:
         type=float,
         metavar='X',
         help='drop joints that the label before alone and the label after alone put more than X '
-        'head sizes apart, such as 0.5 (default: off)',
+        'head sizes apart, such as 0.5 (default: off; without a model it drops what has moved)',
     )
     parser.add_argument('--device', default='cpu', help='of the model (default: cpu)')
     parser.add_argument('--batch-size', type=int, default=16, help='of the model (default: 16)')
