@@ -25,6 +25,7 @@ CONFIGS = sorted(
             'jmpose/*_posetrack*.py',
             'stdpose/*_posetrack*.py',
             'hkm/*_posetrack*.py',
+            'heatmap_warp/*_posetrack*.py',
         )  # fmt: skip
         for path in FOLDER.glob(pattern)
     }
@@ -96,6 +97,7 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
     """Large models on torch's device without memory: only their sizes count.
 
     There the methods of `WHOLE` run, too, of the others backbone and head.
+    There TDMI, JM-Pose and HeatmapWarp run as a whole, of the others backbone and head.
     """
     config = load(name)
     width, height = config.model.head.decoder.input_size
@@ -107,6 +109,7 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
         model.eval()
         images = torch.zeros(1, 3, height, width)
         if small or name.split('/')[0] in WHOLE:
+        if small or name.startswith(('tdmi/', 'jmpose/', 'heatmap_warp/')):
             heatmaps = model(images, None, mode='tensor')
         else:
             heatmaps = model.head((model.extract_frames(images).features,))

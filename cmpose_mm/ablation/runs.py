@@ -267,6 +267,23 @@ def run_once(
     return {split: json.loads(file.read_text()) for split, file in files.items()}
 
 
+def train_once(config: Config, work_dir: Path, jobs: int = 1) -> str:
+    """One training without tests; resumed if it was interrupted, not repeated if it is finished.
+
+    Returns:
+        Path of the last checkpoint.
+
+    Raises:
+        ValueError, RuntimeError: see `run_once`.
+    """
+    config_file = work_dir.with_suffix('.py')
+    _write_config(config, config_file)
+    if not (work_dir / 'trained').exists():
+        command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
+        _run([*command, str(work_dir), '--train'], work_dir, jobs)
+    return find_latest_checkpoint(str(work_dir))
+
+
 def _write_config(config: Config, path: Path) -> None:
     """Writes the config beside its run's folder, unless the same config is there."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -227,7 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config')
     parser.add_argument('work_dir', type=Path, help='of the training')
-    parser.add_argument('splits', nargs='+', help='folders of labels beside those of the config')
+    parser.add_argument('splits', nargs='*', help='folders of labels beside those of the config')
     parser.add_argument('--train', action='store_true', help='first train, without validation')
     args = parser.parse_args()
     config = Config.fromfile(args.config)

@@ -96,7 +96,9 @@ def pose_metadata(model: nn.Module) -> dict:
             f'{name}: model.head is {type(model.head).__name__}, '
             'expected a HeatmapHead with a decoder'
         )
-    transforms = {step['type']: step for step in model.cfg.test_dataloader.dataset.pipeline}
+    pipeline = model.cfg.test_dataloader.dataset.pipeline
+    # `ClipTopdownAffine` crops in the same way.
+    transforms = {step['type'].removeprefix('Clip'): step for step in pipeline}
     for kind in ('GetBBoxCenterScale', 'TopdownAffine'):
         if kind not in transforms:
             raise ValueError(

@@ -135,15 +135,27 @@ def correct_keypoints(
         sizes = _norms(video, norm)
         measured = sizes > 0
         counted = (video.gt_visible if visible_only else video.gt_present) & measured[:, None]
-        pred, gt = _pair_by_boxes(video)
-        xy = np.full(video.gt_xy.shape, np.nan)
-        xy[gt] = np.where(video.pred_present[pred][..., None], video.pred_xy[pred], np.nan)
+        xy, paired = _partners(video)
         result.hits[index] = count_hits(xy, video.gt_xy, counted, sizes, thresholds)
         result.num_joints[index] = counted.sum(axis=0)
-        paired = np.isin(np.arange(len(measured)), gt)
         result.num_without_norm += int((~measured).sum())
         result.num_without_prediction += int((measured & ~paired).sum())
     return result
+
+
+def found_joints(
+    video: ScoredVideo, norm: str = 'box', thresholds: Sequence[float] = PCK_THRESHOLDS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which joints `correct_keypoints` counts in one video, and which of them it finds.
+
+    Returns:
+        (R, G, J) bool found joints; (G, J) bool, joints that count.
+    """
+    check_pck(norm, thresholds)
+    sizes = _norms(video, norm)
+    counted = video.gt_present & (sizes > 0)[:, None]
+    close = _close(_partners(video)[0], video.gt_xy, sizes, thresholds)
+    return close & counted, counted
 
 
 def check_pck(norm: str, thresholds: Sequence[float]) -> None:
@@ -173,11 +185,26 @@ def count_hits(
     Returns:
         (R, J) int64.
     """
+    return (_close(predicted, labeled, norms, thresholds) & counted).sum(axis=1)
+
+
+def _close(
+    predicted: np.ndarray, labeled: np.ndarray, norms: np.ndarray, thresholds: Sequence[float]
+) -> np.ndarray:
+    """(R, N, J) bool: |predicted - labeled| / norm < threshold."""
     offset = predicted.astype(np.float64) - labeled
     with np.errstate(divide='ignore', invalid='ignore'):  # persons without a norm
         distance = np.sqrt((offset * offset).sum(axis=-1)) / norms[:, None]
-    close = distance < np.asarray(thresholds, dtype=np.float64)[:, None, None]
-    return (close & counted).sum(axis=1)
+    return distance < np.asarray(thresholds, dtype=np.float64)[:, None, None]
+
+
+def _partners(video: ScoredVideo) -> tuple[np.ndarray, np.ndarray]:
+    """Of every labeled person, the joints (G, J, 2) of its partner, NaN where there are none, and
+    (G,) bool, whether it has one."""
+    pred, gt = _pair_by_boxes(video)
+    xy = np.full(video.gt_xy.shape, np.nan)
+    xy[gt] = np.where(video.pred_present[pred][..., None], video.pred_xy[pred], np.nan)
+    return xy, np.isin(np.arange(len(xy)), gt)
 
 
 def _norms(video: ScoredVideo, norm: str) -> np.ndarray:

@@ -219,7 +219,8 @@ def select_scored(
 
     Raises:
         AnnotationError: one sentence for every predicted video or image that the ground truth does
-            not have, missing video or frame, and head box that is needed and missing.
+            not have, missing video or frame, head box that is needed and missing, and for ground
+            truth with pseudo-labels, see `Frame.pseudo`.
     """
     problems: list[str] = []
     partners = _pair_videos(ground_truth, predictions, problems)
@@ -235,6 +236,9 @@ def select_scored(
         predicted = partners.get(video.name)
         if videos is not None and video.name not in videos:
             scored.left_out.append(video.name)
+            continue
+        if video.num_pseudo:
+            problems.append(_no_ground_truth(video))
             continue
         if predicted is None:
             scored.left_out.append(video.name)
@@ -259,6 +263,21 @@ def select_scored(
     if problems:
         raise AnnotationError(problems)
     return scored
+
+
+def check_labeled(videos: list[Video]) -> None:
+    """Raises AnnotationError if persons of these videos are pseudo-labels, see `Frame.pseudo`."""
+    problems = [_no_ground_truth(video) for video in videos if video.num_pseudo]
+    if problems:
+        raise AnnotationError(problems)
+
+
+def _no_ground_truth(video: Video) -> str:
+    persons = sum(len(frame.keypoints) for frame in video.frames)
+    return (
+        f'{video.source}: {video.num_pseudo} of {persons} persons of video {video.name!r} are '
+        'pseudo-labels ("pseudo": true), expected ground truth that people labeled.'
+    )
 
 
 def _pair_videos(

@@ -17,7 +17,7 @@ from mmpose.utils.tensor_utils import to_numpy
 from cmpose_mm.evaluation.average_precision import TIE_BREAKS, average_precision
 from cmpose_mm.evaluation.protocol import Protocol, get_protocol
 from cmpose_mm.evaluation.report import COLUMNS, format_table, format_visibility, visibility_to_dict
-from cmpose_mm.evaluation.scored_frames import RULES, Rules, ScoredSet, select_scored
+from cmpose_mm.evaluation.scored_frames import RULES, Rules, ScoredSet, check_labeled, select_scored
 from cmpose_mm.evaluation.visibility import Reach, check_reach, recall_by_visibility
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
@@ -235,6 +235,8 @@ class PoseTrackMetric(BaseMetric):
                     )
                 ann_file = hub.get_info(key)
             self._labels = read_videos(ann_file, allow_unlabeled=self.format_only)
+            if not self.format_only:
+                check_labeled(self._labels)
             self._frames = frames_by_id(self._labels)
         return self._labels
 
@@ -376,6 +378,7 @@ class PoseTrackMetric(BaseMetric):
             track_ids=track_ids,
             ids=np.full(count, -1),
             num_without_points=0,
+            pseudo=None,
         )
 
     def _log_protocol(self, results: list[dict], persons: dict[int, list[dict]], logger) -> None:

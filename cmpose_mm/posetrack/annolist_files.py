@@ -56,9 +56,9 @@ def read_annolist(annolist: object, file: Path, dropped: list[str]) -> list[tupl
             except ValueError as error:
                 dropped.append(f'{place}, annorect[{number}]: {error}.')
         if persons:
-            keypoints, scores, head_boxes, track_ids = map(np.stack, zip(*persons))
+            keypoints, scores, head_boxes, track_ids, pseudo = map(np.stack, zip(*persons))
             frame.keypoints, frame.scores, frame.head_boxes = keypoints, scores, head_boxes
-            frame.track_ids = track_ids
+            frame.track_ids, frame.pseudo = track_ids, pseudo
             frame.boxes = np.full((len(persons), 4), np.nan)
             frame.ids = np.full(len(persons), -1, dtype=np.int64)
         frames.append((split_name(name)[0] or file.stem, frame))
@@ -69,8 +69,11 @@ def read_annolist(annolist: object, file: Path, dropped: list[str]) -> list[tupl
     return frames
 
 
-def _read_person(rect: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.int64]:
-    """Keypoints (15, 3), scores (15,), head box (4,), track id; ValueError says what is wrong."""
+def _read_person(rect: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.int64, np.bool_]:
+    """Keypoints (15, 3), scores (15,), head box (4,), track id, whether it is a pseudo-label.
+
+    ValueError says what is wrong.
+    """
     if not isinstance(rect, dict):
         raise ValueError(f'is {show(rect)}, expected an object')
     keypoints = np.zeros((len(JOINT_NAMES), 3))
@@ -118,7 +121,8 @@ def _read_person(rect: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.i
             )
         joint = JOINT_NAMES.index(POSETRACK17_POINT_IDS[point_id])
         keypoints[joint], scores[joint] = row[:3], row[3]
-    return keypoints, scores, head_box, np.int64(-1 if track_id is None else int(track_id))
+    track_id = np.int64(-1 if track_id is None else int(track_id))
+    return keypoints, scores, head_box, track_id, np.bool_(_scalar(rect.get('pseudo')))
 
 
 def _read_regions(regions: list) -> list[np.ndarray]:

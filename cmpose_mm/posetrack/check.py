@@ -50,6 +50,8 @@ class LabelReport:
         dataset: 'posetrack17', 'posetrack18' or 'posetrack21'; empty if unreadable.
         image_root: folder that the labels' file names start from, relative to the data root.
         videos, frames, labeled_frames, persons, usable_persons: counts.
+        pseudo_persons: of the persons, those whose pose nobody labeled, see `Frame.pseudo`.
+        pseudo_frames: of the labeled frames, those in which all persons are such.
         missing_frames: labeled or not, named by the labels but not on disk.
         release: of PoseTrack18's validation labels; empty if it can't be told.
         detections: for each detection file, what of it belongs to these labels.
@@ -68,6 +70,8 @@ class LabelReport:
     labeled_frames: int = 0
     persons: int = 0
     usable_persons: int = 0
+    pseudo_persons: int = 0
+    pseudo_frames: int = 0
     missing_frames: int = 0
     release: str = ''
     detections: dict[str, str] = field(default_factory=dict)
@@ -82,6 +86,11 @@ class LabelReport:
             f'persons {self.persons} ({self.usable_persons} usable), '
             f'missing images {self.missing_frames}',
         ]
+        if self.pseudo_persons:
+            lines.append(
+                f'  pseudo-labels: {self.pseudo_persons} of the persons, {self.pseudo_frames} of '
+                'the labeled frames have no others'
+            )
         if self.release:
             lines.append(f'  label release {self.release} (by the number of videos)')
         lines += [f'  detections {path}: {text}' for path, text in self.detections.items()]
@@ -148,6 +157,13 @@ def _check_labels(
     report.dataset = _dataset_name(path, videos)
     report.videos, report.frames, report.labeled_frames = len(videos), len(frames), len(labeled)
     report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in labeled)
+    report.pseudo_persons = sum(video.num_pseudo for video in videos)
+    report.pseudo_frames = sum(0 < f.num_pseudo == len(f.keypoints) for _, f in labeled)
+    if report.pseudo_persons and report.split != 'train':
+        report.errors.append(
+            f'{path}: {report.pseudo_persons} persons are pseudo-labels, expected labels by people '
+            'to test on'
+        )
     if (report.dataset, report.split) == ('posetrack18', 'val'):
         report.release = RELEASE_BY_VAL_VIDEOS.get(len(videos), '')
 

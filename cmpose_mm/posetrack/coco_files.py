@@ -79,6 +79,7 @@ def read_coco(
     boxes = _float_rows(annotations, ('bbox',), 4, drop)
     head_boxes = _float_rows(annotations, ('bbox_head', 'head_box'), 4, drop)
     scores[np.isnan(scores)] = MISSING_SCORE
+    pseudo = np.array([bool(annotation.get('pseudo')) for annotation in annotations], dtype=bool)
 
     # persons sorted by frame, within a frame in the order of the file
     order = np.flatnonzero(good)
@@ -86,13 +87,14 @@ def read_coco(
     keypoints = keypoints.reshape(-1, num_keypoints, 3)[order][:, places]
     scores = scores[order][:, places]
     boxes, head_boxes = boxes[order], head_boxes[order]
-    track_ids, ids = track_ids[order], ids[order]
+    track_ids, ids, pseudo = track_ids[order], ids[order], pseudo[order]
     bounds = np.searchsorted(frame_of[order], np.arange(len(frames) + 1))
     for index, (_, frame) in enumerate(frames):
         persons = slice(bounds[index], bounds[index + 1])
         frame.keypoints, frame.scores = keypoints[persons], scores[persons]
         frame.boxes, frame.head_boxes = boxes[persons], head_boxes[persons]
         frame.track_ids, frame.ids = track_ids[persons], ids[persons]
+        frame.pseudo = pseudo[persons]
         if frame.is_labeled is None:
             frame.is_labeled = len(frame.keypoints) > 0
     return frames

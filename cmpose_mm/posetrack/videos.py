@@ -52,6 +52,8 @@ class Frame:
         width, height: of the image in pixels, None where the file does not say.
         num_without_points: persons for whom an annolist has no list of points, not even an empty
             one; `poseval` tells these two kinds of persons without joints apart.
+        pseudo: (P,) bool, persons whose pose nobody labeled: a program carried it over from labels
+            in other frames ("pseudo": true, see `cmpose_mm.propagation`). None: there are none.
     """
 
     file_name: str
@@ -68,6 +70,12 @@ class Frame:
     width: int | None = None
     height: int | None = None
     num_without_points: int = 0
+    pseudo: np.ndarray | None = None
+
+    @property
+    def num_pseudo(self) -> int:
+        """Persons whose pose nobody labeled."""
+        return 0 if self.pseudo is None else int(self.pseudo.sum())
 
 
 @dataclass
@@ -85,6 +93,11 @@ class Video:
     frames: list[Frame]
     source: str
     has_image_ids: bool = True
+
+    @property
+    def num_pseudo(self) -> int:
+        """Persons whose pose nobody labeled, see `Frame.pseudo`."""
+        return sum(frame.num_pseudo for frame in self.frames)
 
 
 def empty_frame(file_name: str, image_id: int, number: int | None) -> Frame:

@@ -26,6 +26,8 @@ for method in (
     HKM(16, joint_cells=1),
 ):
     assert method(clip).key_features.shape == (4, 16, 8, 6)
+from cmpose_mm.models.heatmap_warp import HeatmapWarp
+assert HeatmapWarp(channels=4, num_blocks=1)(clip).heatmaps.shape == (4, 15, 8, 6)
 """
 
 

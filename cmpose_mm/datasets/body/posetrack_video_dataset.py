@@ -20,7 +20,14 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from cmpose_mm.posetrack.annotations import Frame, Video, frames_by_id, read_videos
+from cmpose_mm.datasets.propagation_clips import NUM_FRAMES, PropagationClips
+from cmpose_mm.posetrack.annotations import (
+    MISSING_SCORE,
+    Frame,
+    Video,
+    frames_by_id,
+    read_videos,
+)
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS, LIMBS
@@ -120,6 +127,13 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             ``neighbor_keypoints`` (T, 15, 2) and ``neighbor_visible`` (T, 15), found by track id
             and never those of the key frame. Persons without a track id get none, and are counted.
             Goes with ground-truth boxes, and with `ClipTopdownAffine` in the pipeline.
+        label_every: k; gives clips [label before, frame, label after] for a method that propagates
+            labels which are k frames apart, see `PropagationClips`. It implies ``neighbor_poses``,
+            and T = 3.
+        label_dropout: see `PropagationClips`.
+        pseudo_weight: weight in the loss of joints that nobody labeled (pseudo-labels, see
+            `cmpose_mm.propagation`): 1, or 'score' for the score of each joint, cut to [0, 1]. Goes
+            with `PackClipInputs` in the pipeline, which puts ``label_weights`` (1, 15) into effect.
         ann_file: folder of per-video files or one merged file, see `read_videos`.
         bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
             with ``test_mode``. A path that doesn't exist is taken relative to ``data_root``. In a
@@ -143,6 +157,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         causal: bool = False,
         random_neighbors: bool = False,
         neighbor_poses: bool = False,
+        label_every: int | None = None,
+        label_dropout: float = 0.2,
+        pseudo_weight: int | str = 1,
         *,
         ann_file: str = '',
         bbox_file: str | None = None,
@@ -162,6 +179,21 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             raise ValueError('random_neighbors is for training, but test_mode is on')
         if neighbor_poses and bbox_file:
             raise ValueError('neighbor_poses needs labeled boxes, but bbox_file is given')
+        if pseudo_weight not in (1, 'score'):
+            raise ValueError(f"pseudo_weight must be 1 or 'score', got {pseudo_weight!r}")
+        self.pseudo_weight = pseudo_weight
+        self.label_every, self.label_dropout = label_every, label_dropout
+        if label_every is not None:
+            if label_every < 2:
+                raise ValueError(f'label_every must be at least 2, got {label_every}')
+            if not 0 <= label_dropout < 1:
+                raise ValueError(f'label_dropout must be in [0, 1), got {label_dropout}')
+            if causal or random_neighbors or stride != 1 or bbox_file:
+                raise ValueError(
+                    'label_every decides which frames a clip has: expected no causal, '
+                    'random_neighbors, stride or bbox_file beside it'
+                )
+            stride, neighbor_poses = label_every, True
         self.stride, self.causal = stride, causal
         self.set_num_frames(num_frames)
         self.random_neighbors, self.neighbor_poses = random_neighbors, neighbor_poses
@@ -182,6 +214,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
 
     def set_num_frames(self, num_frames: int | None) -> None:
         """Changes T; see the class. Data workers that run already keep theirs."""
+        if self.label_every is not None and num_frames not in (None, NUM_FRAMES):
+            raise ValueError(
+                f'num_frames is {num_frames}, expected {NUM_FRAMES} with label_every: '
+                '[label before, frame, label after]'
+            )
         self.num_frames = num_frames
         length = _DEFAULT_NUM_FRAMES if num_frames is None else num_frames
         self.offsets = clip_offsets(length, self.stride, self.causal)
@@ -230,17 +267,11 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         seeds = self._sample_seeds(info['sample_idx'])
         info['clip_seed'] = int(seeds[2] >> np.uint64(1))
         with _random_state(seeds[0], seeds[1]):
-            offsets = self.offsets
-            if self.random_neighbors:
-                offsets = random_clip_offsets(len(offsets), self.stride, self.causal)
-            paths, valid = self.frame_table.neighbors(info['file_name'], offsets)
-            info.update(
-                frame_paths=paths,
-                frame_offsets=offsets,
-                frame_valid=valid,
-                key_index=self.key_index,
-            )
-            if self.neighbor_poses:
+            if self.label_every is not None:
+                info.update(self.propagation_clips.draw(info['file_name'], info['track_id']))
+            else:
+                info.update(self._clip(info['file_name']))
+            if self.neighbor_poses and self.label_every is None:
                 info.update(self._neighbor_poses(info))
             sample = self.pipeline(info)
         if sample is None:
@@ -249,6 +280,16 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 f'{info["img_path"]} (video {info["video"]})'
             )
         return sample
+
+    def _clip(self, file_name: str) -> dict:
+        """The frames around a key frame."""
+        offsets = self.offsets
+        if self.random_neighbors:
+            offsets = random_clip_offsets(len(offsets), self.stride, self.causal)
+        paths, valid = self.frame_table.neighbors(file_name, offsets)
+        return dict(
+            frame_paths=paths, frame_offsets=offsets, frame_valid=valid, key_index=self.key_index
+        )
 
     def _neighbor_poses(self, info: dict) -> dict[str, np.ndarray]:
         """Labeled poses of a sample's person in the other frames of its clip."""
@@ -295,6 +336,14 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             persons = list(labeled_persons(frames, self.frame_table))
             repeated = repeated_ids(frames)
         data_list = [self._sample(person) for person in persons if person.problem is None]
+        if self.label_every is not None:
+            self.propagation_clips = PropagationClips(
+                self.frame_table, self.label_every, self.label_dropout, not self.test_mode
+            )
+            for _, frame in frames:
+                self.propagation_clips.add(
+                    frame.file_name, frame.track_ids.tolist(), frame.keypoints
+                )
         if self.neighbor_poses:
             self._poses = self._tracked_poses(videos)
             untracked = sum(info['track_id'] < 0 for info in data_list)
@@ -310,6 +359,12 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             f'{len(frames)} key frames, {len(data_list)} samples with boxes from '
             f'{self.bbox_file or "ground truth"}'
         )
+        pseudo = sum(video.num_pseudo for video in videos)
+        if pseudo:
+            self._log(
+                f'{pseudo} persons are pseudo-labels; the weight of their joints in the loss is '
+                f'{"their score" if self.pseudo_weight == "score" else 1}'
+            )
         if repeated:
             self._log(
                 f'{len(repeated)} persons have an annotation id that was there before (first: '
@@ -388,6 +443,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 keypoints=keypoints[None, :, :2].astype(np.float32),
                 keypoints_visible=(keypoints != 0).any(axis=1)[None].astype(np.float32),
             )
+            if self.pseudo_weight == 'score':
+                info['label_weights'] = _label_weights(person)
         return info
 
     def _check_on_disk(self, key_frames: list[tuple[Video, Frame]]) -> None:
@@ -408,6 +465,24 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def _log(self, message: str, level: int = logging.INFO) -> None:
         name = self._metainfo['dataset_name']
         print_log(f'{type(self).__name__} {name}: {message}', logger='current', level=level)
+
+
+def _label_weights(person: Person) -> np.ndarray:
+    """(1, 15) weights of a person's joints in the loss: 1, of pseudo-labels their scores.
+
+    Raises:
+        ValueError: if a pseudo-label has no scores.
+    """
+    frame, index = person.frame, person.index
+    if frame.pseudo is None or not frame.pseudo[index]:
+        return np.ones((1, len(JOINT_NAMES)), np.float32)
+    labeled = (frame.keypoints[index] != 0).any(axis=1)
+    scores = frame.scores[index]
+    if (scores[labeled] == MISSING_SCORE).any():
+        raise ValueError(
+            f"{person}: is a pseudo-label without scores; expected them for pseudo_weight='score'"
+        )
+    return np.where(labeled, scores.clip(0, 1), 0)[None].astype(np.float32)
 
 
 @contextmanager

@@ -232,6 +232,8 @@ class PackClipInputs(PackPoseInputs):
     ``frame_valid``, ``key_index``, ``track_id``, ``bbox``, ``bbox_score``, ``box_source`` and
     ``clip_seed``, see `PoseTrackVideoDataset`. ``bbox`` is as the pipeline left it: flipped if the
     clip was. Poses of the neighbors become ``neighbor_poses`` (T, K, 3), see `ClipInput.poses`.
+    The weights of the joints in the loss are multiplied by ``label_weights`` (1, K), which follow
+    the flip.
 
     Args:
         meta_keys: names of the results that go into the metainfo, where present.
@@ -267,6 +269,8 @@ class PackClipInputs(PackPoseInputs):
         _common_shape(frames, results)
         if 'neighbor_keypoints' in results:
             results['neighbor_poses'] = _neighbor_poses(results)
+        if 'label_weights' in results and 'keypoint_weights' in results:
+            results['keypoint_weights'] = _weighted(results)
         if isinstance(frames, np.ndarray):
             return super().transform(results)
         # Stacking planes takes a third of the time of transposing frames.
@@ -275,6 +279,16 @@ class PackClipInputs(PackPoseInputs):
         inputs = packed['inputs']  # (T * 3, 1, H, W)
         packed['inputs'] = inputs.reshape(len(frames), -1, *inputs.shape[-2:])
         return packed
+
+
+def _weighted(results: dict) -> np.ndarray | list[np.ndarray]:
+    """Weights of the targets, one array or one for each codec, times those of the labels."""
+    weights, factors = results['keypoint_weights'], results['label_weights']
+    if results.get('flip') and results['flip_direction'] in ('horizontal', 'vertical'):
+        factors = factors[:, results['flip_indices']]  # as `flip_keypoints` swaps the joints
+    if isinstance(weights, list):
+        return [each * factors for each in weights]
+    return weights * factors
 
 
 def _neighbor_poses(results: dict) -> np.ndarray:

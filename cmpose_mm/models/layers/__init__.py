@@ -8,6 +8,14 @@ from .keypoint_similarity import keypoint_similarity
 from .label_heatmaps import draw_heatmaps
 from .missing_frames import key_for_missing
 from .modulated_deform import DEFORM_BACKENDS, ModulatedDeform, StillConv, offset_groups
+from .label_heatmaps import draw_heatmaps
+from .modulated_deform import (
+    DEFORM_BACKENDS,
+    ModulatedDeform,
+    StillConv,
+    deform_conv,
+    offset_groups,
+)
 from .prediction_divergence import prediction_kl
 from .process_sums import num_processes, sum_over_processes
 from .residual_chain import ResidualChain
@@ -38,6 +46,7 @@ __all__ = [
     'check_not_negative',
     'check_positive',
     'cluster_tokens',
+    'deform_conv',
     'draw_heatmaps',
     'draw_seeds',
     'gather_tokens',

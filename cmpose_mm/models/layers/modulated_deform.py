@@ -79,6 +79,47 @@ DEFORM_BACKENDS = {'torchvision': deform_torchvision, 'grid_sample': deform_grid
 """Implementations of the deformable convolution; both compute the same."""
 
 
+def check_backend(owner: str, backend: str) -> None:
+    """Raises ValueError unless there is such a backend; ``owner`` is named in the message."""
+    if backend not in DEFORM_BACKENDS:
+        raise ValueError(
+            f'{owner}: backend is {backend!r}, expected one of '
+            f'{", ".join(map(repr, DEFORM_BACKENDS))}'
+        )
+
+
+def deform_conv(
+    x: Tensor,
+    offsets: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    dilation: int,
+    backend: str = 'torchvision',
+) -> Tensor:
+    """The convolution of `deform_torchvision` in float32, by a backend that works where it runs.
+
+    It runs in float32 (float64 stays), even under autocast or with weights in half precision:
+    positions in half precision are too coarse. While a model is exported, ``'torchvision'`` gives
+    way to ``'grid_sample'``, so that the exported file needs no operator of torchvision.
+
+    Args:
+        backend: one of `DEFORM_BACKENDS`.
+        others: see `deform_torchvision`.
+
+    Returns:
+        (B, C_out, h, w) float32 or float64.
+    """
+    deform = DEFORM_BACKENDS['grid_sample' if _exporting() else backend]
+    with torch.autocast(x.device.type, enabled=False):
+        x, offsets, mask = (
+            tensor if tensor.dtype == torch.float64 else tensor.float()
+            for tensor in (x, offsets, mask)
+        )
+        bias = None if bias is None else bias.to(x.dtype)
+        return deform(x, offsets, mask, weight.to(x.dtype), bias, dilation)
+
+
 def offset_groups(channels: int, what: str = 'ModulatedDeform: channels') -> int:
     """G for a number of channels: 12 (*code*), or 8 where 12 is not a divisor (*chosen*).
 
@@ -107,9 +148,7 @@ class ModulatedDeform(nn.Module):
     sigmoid, and that both convolutions start at zero, so that the module starts as a plain
     convolution with half its weights. (The code has no sigmoid, and starts at random.)
 
-    The convolution itself runs in float32, even under autocast or with weights in half precision:
-    positions in half precision are too coarse. While a model is exported, ``'torchvision'`` gives
-    way to ``'grid_sample'``, so that the exported file needs no operator of torchvision.
+    The convolution itself runs in float32, see `deform_conv`.
 
     Args:
         channels: C of input and output, a multiple of 12 or of 8, see `offset_groups`.
@@ -125,11 +164,7 @@ class ModulatedDeform(nn.Module):
         self, channels: int, cond_channels: int, dilation: int = 1, backend: str = 'torchvision'
     ):
         super().__init__()
-        if backend not in DEFORM_BACKENDS:
-            raise ValueError(
-                f'ModulatedDeform: backend is {backend!r}, expected one of '
-                f'{", ".join(map(repr, DEFORM_BACKENDS))}'
-            )
+        check_backend('ModulatedDeform', backend)
         self.dilation = dilation
         self.backend = backend
         groups = offset_groups(channels)
@@ -151,14 +186,8 @@ class ModulatedDeform(nn.Module):
             The result (B, C, h, w), and the weights m (B, 9 G, h, w), between 0 and 1.
         """
         offsets, mask = self.offsets(cond), self.mask(cond).sigmoid()
-        deform = DEFORM_BACKENDS['grid_sample' if _exporting() else self.backend]
-        with torch.autocast(x.device.type, enabled=False):
-            x, offsets, mask = (
-                tensor if tensor.dtype == torch.float64 else tensor.float()
-                for tensor in (x, offsets, mask)
-            )
-            weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)
-            out = deform(x, offsets, mask, weight, bias, self.dilation)
+        weight, bias = self.conv.weight, self.conv.bias
+        out = deform_conv(x, offsets, mask, weight, bias, self.dilation, self.backend)
         return out.to(self.conv.weight.dtype), mask
 
 

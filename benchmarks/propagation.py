@@ -1,0 +1,295 @@
+"""The 26.7 % experiment: what poses are worth that were propagated from every k-th label.
+
+STDPose claims that labels in 26.7 % of the frames (every 4th of 30), propagated to the others,
+train a model nearly as well as all labels. For each seed and distance k this
+
+  1. takes labels out of the training set until every k-th frame has some
+  2. trains a single-frame model on these (variant `sparse`), and on all labels (`all labels`)
+  3. trains each --model NAME CONFIG on the sparse labels, from that single-frame model
+  4. propagates the sparse labels to all frames: `copy`, `linear`, `estimate` (by the sparse model),
+     and each --model; scores the poses against the labels that were taken out
+  5. trains the single-frame model on each of these sets, for the same number of steps
+  6. tests all of them, and writes tables
+
+Runs whose results are in --records are not repeated, interrupted ones are resumed: the same command
+continues. Real footage has to be in data/jhmdb_distinct (docs/real_footage.md); the rendered videos
+are made if they are not there.
+
+  python benchmarks/propagation.py --model warp configs/experiments/propagation_warp.py
+  python benchmarks/propagation.py --data rendered --every 8 --seeds 0 --model stdpose CONFIG
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import shlex
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mmengine import Config
+from mmengine.config import DictAction
+from tqdm import tqdm
+
+from cmpose_mm.ablation import replace_section
+from cmpose_mm.ablation.records import (
+    config_digest,
+    format_sources,
+    read_record,
+    write_record,
+)
+from cmpose_mm.ablation.report import value
+from cmpose_mm.ablation.runs import Metrics, run_once, train_once
+from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
+from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.propagation import (
+    PROPAGATORS,
+    build_propagator,
+    propagate_labels,
+    score_hidden,
+    sparsify_labels,
+)
+from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
+
+ALL, SPARSE, HIDDEN = 'all labels', 'sparse', 'hidden labels'
+SPLITS = {'real': ['clean', 'clean_full_body'], 'rendered': ['val']}
+CONFIGS = {
+    'real': 'configs/experiments/propagation.py',
+    'rendered': 'configs/experiments/propagation_rendered.py',
+}
+SCORES = {
+    'real': (('clean', 'PCK@0.1'), ('clean_full_body', 'Total AP')),
+    'rendered': (('val', 'PCK@0.1'), ('val', 'Total AP')),
+}
+"""Split and measure of the columns."""
+RENDERED = Settings(
+    videos={'train': 200, 'val': 60}, frames=30, difficulty=Difficulty(speed=3.0), seed=267
+)
+MODEL_FREE = ('copy', 'linear')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data', nargs='+', choices=list(CONFIGS), default=list(CONFIGS),
+                        help='default: both')  # fmt: skip
+    parser.add_argument('--config', help='in place of the config of the single-frame model; '
+                                         'with one --data')  # fmt: skip
+    parser.add_argument('--splits', nargs='+', help='in place of those of --data')
+    parser.add_argument('--every', type=int, nargs='+', default=[4], metavar='K', help='default: 4')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
+    parser.add_argument('--model', nargs=2, action='append', default=[], dest='models',
+                        metavar=('NAME', 'CONFIG'),
+                        help='a propagator with a method, and the config to train')  # fmt: skip
+    parser.add_argument('--only', nargs='+', metavar='VARIANT',
+                        help=f'train only these variants, of {ALL!r}, {SPARSE!r}, copy, linear, '
+                             'estimate and the names of --model')  # fmt: skip
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/propagation'),
+                        help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--records', type=Path, default=Path('benchmarks/results/propagation'),
+                        help='default: %(default)s')  # fmt: skip
+    parser.add_argument('--recorded', action='store_true',
+                        help='train nothing: tables of the runs that --records has')  # fmt: skip
+    parser.add_argument('--docs', type=Path, metavar='FILE',
+                        help='also write the tables into its section "experiment"')  # fmt: skip
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='overrides of all configs')  # fmt: skip
+    args = parser.parse_args()
+    if args.config and len(args.data) > 1:
+        parser.error('--config: expected one --data with it.')
+    for name, _ in args.models:
+        if name not in PROPAGATORS or name in (*MODEL_FREE, 'estimate'):
+            others = [n for n in PROPAGATORS if n not in (*MODEL_FREE, 'estimate')]
+            parser.error(f'--model {name}: expected one of {", ".join(others)}.')
+    if min(args.every) < 2:
+        parser.error(f'--every {min(args.every)}: expected at least 2.')
+    known = [ALL, SPARSE, *MODEL_FREE, 'estimate', *(name for name, _ in args.models)]
+    unknown = [name for name in args.only or () if name not in known]
+    if unknown:
+        parser.error(f'--only {unknown[0]!r}: expected some of {", ".join(known)}.')
+    args.variants = [name for name in known if name in (args.only or known)]
+    return args
+
+
+@dataclass
+class Experiment:
+    """One data set with one distance between labels and one seed."""
+
+    args: argparse.Namespace
+    data: str
+    every: int
+    seed: int
+    models: dict[str, Config] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        args = self.args
+        self.student = self._load(args.config or CONFIGS[self.data])
+        self.models = {name: self._load(config) for name, config in args.models}
+        self.splits = args.splits or SPLITS[self.data]
+        dataset = self.student.train_dataloader.dataset
+        self.root = Path(dataset.data_root)
+        self.labels = self.root / dataset.ann_file
+        self.image_root = str(self.root / dataset.get('data_prefix', {}).get('img', ''))
+        self.folder = args.work_dir / self.data
+        self.sparse = self.folder / f'every{self.every}' / 'labels' / SPARSE
+
+    def _load(self, path: str) -> Config:
+        config = Config.fromfile(path)
+        config.merge_from_dict({**self.args.cfg_options, 'randomness.seed': self.seed})
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if config[loader].dataset.get('label_every') is not None:
+                config[loader].dataset.label_every = self.every
+        return config
+
+    def on(self, config: Config, labels: Path, name: str) -> tuple[Config, str]:
+        """A config that trains on other labels, and its digest, which knows them by a name."""
+        config = copy.deepcopy(config)
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            config[loader].dataset.data_root = f'{self.root}/'
+        test = self.student.test_dataloader.dataset
+        config.test_dataloader.dataset.ann_file = test.ann_file
+        config.train_dataloader.dataset.ann_file = name
+        digest = config_digest(config)
+        config.train_dataloader.dataset.ann_file = str(labels.resolve())
+        return config, digest
+
+    def name_of(self, variant: str) -> str:
+        """Which labels a variant trains on, for its digest: who propagated is part of it."""
+        if variant == ALL:
+            return ALL
+        name = f'{variant}, every {self.every}'
+        if variant in self.models:
+            model, digest = self.on(self.models[variant], self.sparse, f'every {self.every}')
+            return f'{name}, by {digest}, from {self.sparse_digest()}'
+        return f'{name}, by {self.sparse_digest()}' if variant == 'estimate' else name
+
+    def sparse_digest(self) -> str:
+        return self.on(self.student, self.sparse, self.name_of(SPARSE))[1]
+
+    def place(self, variant: str) -> Path:
+        every = 'all' if variant == ALL else f'every{self.every}'
+        return self.folder / every / variant.replace(' ', '_') / f'seed{self.seed}'
+
+    def wanted(self, variant: str) -> list[str]:
+        return [*self.splits, *([] if variant in (ALL, SPARSE) else [HIDDEN])]
+
+    def recorded(self, variant: str) -> Metrics | None:
+        _, digest = self.on(self.student, self.labels, self.name_of(variant))
+        return read_record(self.args.records / self.data, digest, self.wanted(variant))
+
+    def run(self, variant: str) -> Metrics:
+        """Trains and tests one variant, and whatever it needs; see the module."""
+        found = self.recorded(variant)
+        if found is not None:
+            return found
+        labels, hidden = self.train_labels(variant)
+        config, digest = self.on(self.student, labels, self.name_of(variant))
+        measures = run_once(config, self.place(variant), self.splits)
+        if hidden is not None:
+            measures = {**measures, HIDDEN: hidden}
+        write_record(self.args.records / self.data, variant, self.seed, digest, measures)
+        return read_record(self.args.records / self.data, digest, self.wanted(variant))
+
+    def train_labels(self, variant: str) -> tuple[Path, dict[str, float] | None]:
+        """The labels that a variant trains on, and the scores of those that were propagated."""
+        if variant == ALL:
+            return self.labels, None
+        sparsify_labels(self.labels, self.sparse, self.every)
+        if variant == SPARSE:
+            return self.sparse, None
+        propagator = build_propagator(variant, *self.model_of(variant), image_root=self.image_root)
+        out = self.folder / f'every{self.every}' / 'labels' / variant
+        if variant not in MODEL_FREE:
+            out = out / f'seed{self.seed}'
+        progress = partial(tqdm, unit=' files', delay=1, leave=False)
+        propagate_labels(
+            self.sparse, out, propagator, every=self.every, image_root=self.image_root,
+            progress=partial(progress, desc=f'propagating, {variant}'),
+        )  # fmt: skip
+        scores = score_hidden(
+            read_videos(self.labels), propagator, self.every, image_root=self.image_root,
+            progress=partial(progress, desc=f'scoring, {variant}'),
+        ).result  # fmt: skip
+        return out, {'PCK@0.1': scores['PCK@0.1'], 'Total AP': scores['Total']}
+
+    def model_of(self, variant: str) -> tuple[str, ...]:
+        """Config and checkpoint of a propagator, which is trained if need be."""
+        if variant in MODEL_FREE:
+            return ()
+        config, _ = self.on(self.student, self.sparse, self.name_of(SPARSE))
+        folder = self.place(SPARSE)
+        checkpoint = train_once(config, folder)
+        if variant in self.models:
+            config, _ = self.on(self.models[variant], self.sparse, self.name_of(SPARSE))
+            config.load_from = checkpoint
+            folder = self.folder / f'every{self.every}' / f'model_{variant}' / f'seed{self.seed}'
+            checkpoint = train_once(config, folder)
+        return str(folder.with_suffix('.py')), checkpoint
+
+
+def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str:
+    """For each data set and distance: test scores and scores of the propagated poses, by variant.
+
+    Args:
+        results: (data, every) -> variant -> seed -> metrics.
+    """
+    parts = []
+    for (data, every), by_variant in results.items():
+        columns = (*SCORES[data], (HIDDEN, 'PCK@0.1'), (HIDDEN, 'Total AP'))
+        rows = []
+        for variant, by_seed in by_variant.items():
+            cells = [variant, len(by_seed)]
+            for split, measure in columns:
+                values = [value(metrics.get(split, {}), measure) for metrics in by_seed.values()]
+                cells.append(mean_and_spread(values))
+            rows.append(cells)
+        header = ['training labels', 'seeds']
+        header += [f'{measure.replace("Total ", "")}, {split}' for split, measure in columns]
+        share = 100 * np.ceil(30 / every) / 30
+        parts.append(f'{data}, labels {every} frames apart ({share:.1f} % of 30 frames):')
+        parts.append(markdown_table(header, rows))
+    return '\n\n'.join(parts)
+
+
+def main() -> None:
+    args = parse_args()
+    if 'rendered' in args.data and not args.config and not args.recorded:
+        root = Config.fromfile(CONFIGS['rendered']).data_root
+        write_dataset(root, RENDERED, workers=os.cpu_count() or 1)
+    results: dict = {}
+    experiments = [
+        Experiment(args, data, every, seed)
+        for seed in args.seeds
+        for data in args.data
+        for every in args.every
+    ]
+    todo = [(experiment, variant) for experiment in experiments for variant in args.variants]
+    for experiment, variant in tqdm(todo, 'runs', unit='run'):
+        do = experiment.recorded if args.recorded else experiment.run
+        found = do(variant)
+        by_variant = results.setdefault((experiment.data, experiment.every), {})
+        by_seed = by_variant.setdefault(variant, {})
+        if found is not None:
+            by_seed[experiment.seed] = found
+    text = tables(results)
+    sources = [
+        measures['source']
+        for by_variant in results.values()
+        for by_seed in by_variant.values()
+        for metrics in by_seed.values()
+        for measures in list(metrics.values())[:1]
+    ]
+    foot = format_sources(sources) if sources else 'Not run yet.'
+    print(f'{text}\n\n{foot}')
+    if args.docs is not None:
+        command = shlex.join(['python', *sys.argv])
+        replace_section(args.docs, 'experiment', f'    {command}\n\n{text}\n\n{foot}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,19 @@
+"""HeatmapWarp (HRNet-W48, 384x288) on PoseTrack18: propagates labels, see docs/propagation.md."""
+
+_base_ = [
+    './models/heatmap_warp_hrnet-w48.py',
+    '../_base_/datasets/posetrack18_clips_384x288.py',
+    '../_base_/schedules/adamw_20e_frozen.py',
+]
+
+# The labels of the neighbors, in pixels of the crop.
+changes = dict(TopdownAffine=dict(type='ClipTopdownAffine'))
+val_pipeline = [dict(step, **changes.get(step['type'], {})) for step in _base_.val_pipeline]
+del changes
+# A neighbor at most two frames away on either side.
+train_dataloader = dict(dataset=dict(random_neighbors=True, stride=2))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = val_dataloader
+
+# The first stage, with PoseTrack's joints, on the same labels: configs/single_frame.
+load_from = 'work_dirs/single_frame_hrnet-w48_posetrack18/epoch_20.pth'

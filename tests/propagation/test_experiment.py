@@ -1,0 +1,107 @@
+"""The 26.7 % experiment on tiny models: what is trained on what, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
+from run_tools import run_tool
+
+from cmpose_mm import config_path
+from cmpose_mm.posetrack.annotations import read_videos
+
+BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'propagation.py'
+
+
+@pytest.fixture
+def run(tmp_path, synthetic_root):
+    """Runs the benchmark on the rendered dataset with tiny configs."""
+
+    def call(*arguments):
+        loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+        return run_tool(
+            BENCHMARK, '--data', 'rendered', '--config',
+            config_path('baselines/key_frame_only_tiny.py'), '--seeds', 3,
+            '--work-dir', tmp_path / 'work', '--records', tmp_path / 'records',
+            *arguments, '--cfg-options',
+            *(f'{loader}.dataset.data_root={synthetic_root}/' for loader in loaders),
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.mark.slow
+def test_variants_are_trained_on_their_labels_and_recorded(run, tmp_path):
+    arguments = ['--model', 'warp', config_path('heatmap_warp/heatmap_warp_tiny.py')]
+    done = run(*arguments, '--only', 'warp')
+    assert done.returncode == 0, done.stderr
+    work = tmp_path / 'work' / 'rendered' / 'every4'
+    trained = {
+        str(file.relative_to(work)): Config.fromfile(file) for file in work.glob('*/seed3.py')
+    }
+    labels = {
+        name: Path(config.train_dataloader.dataset.ann_file) for name, config in trained.items()
+    }
+    assert {
+        name: path.relative_to(work / 'labels').as_posix() for name, path in labels.items()
+    } == {
+        'sparse/seed3.py': 'sparse',  # what the warp starts from
+        'model_warp/seed3.py': 'sparse',
+        'warp/seed3.py': 'warp/seed3',
+    }
+    start = Path(trained['model_warp/seed3.py'].load_from)
+    assert start.parent == work / 'sparse' / 'seed3'
+    for name, path in labels.items():
+        pseudo = sum(video.num_pseudo for video in read_videos(path))
+        assert (pseudo == 0) == (path.name == 'sparse'), name
+    records = [json.loads(file.read_text()) for file in (tmp_path / 'records').rglob('*.json')]
+    assert [record['variant'] for record in records] == ['warp']
+    for record in records:
+        assert record['splits'].keys() == {'val', 'hidden labels'} and record['seed'] == 3
+        assert record['splits']['hidden labels']['PCK@0.1'] > 50
+    # the tiny config measures no PCK on the test split
+    assert re.search(r'\| warp +\| 1 +\| - +\| [\d.]+ +\| 100.0 +\| [\d.]+ ', done.stdout)
+
+    stamps = {file: file.stat().st_mtime_ns for file in work.rglob('*.pth')}
+    again = run(*arguments, '--only', 'warp')  # finds the records
+    assert again.returncode == 0, again.stderr
+    assert {file: file.stat().st_mtime_ns for file in work.rglob('*.pth')} == stamps
+    table = done.stdout[done.stdout.index('rendered, labels 4 frames apart') :]
+    assert again.stdout == table
+
+
+def test_tables_of_nothing(run):
+    done = run('--recorded', '--every', 4, 8)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('| all labels ') == 2
+    assert 'rendered, labels 8 frames apart (13.3 % of 30 frames):' in done.stdout
+    assert 'Not run yet.' in done.stdout
+
+
+def test_wrong_arguments(run):
+    for arguments, message in (
+        (['--model', 'linear', 'a.py'], '--model linear: expected one of warp, stdpose'),
+        (['--only', 'magic'], "--only 'magic': expected some of all labels, sparse, copy"),
+        (['--every', 1], '--every 1: expected at least 2'),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2 and message in done.stderr
+
+
+@pytest.mark.parametrize('name', ['propagation', 'propagation_rendered', 'propagation_warp'])
+def test_configs(name):
+    config = Config.fromfile(config_path(f'experiments/{name}.py'))
+    steps = config.train_cfg.max_iters
+    assert steps == config.param_scheduler[-1].T_max == config.default_hooks.checkpoint.interval
+    assert config.get('load_from') is None  # the benchmark sets it
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(config.model)
+        for loader in (config.train_dataloader, config.test_dataloader):
+            Compose(loader.dataset.pipeline)
+    assert hasattr(model, 'method') == (name == 'propagation_warp')

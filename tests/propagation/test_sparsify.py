@@ -1,0 +1,133 @@
+"""Taking labels out until every k-th frame is labeled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from label_files import coco, merged, write
+from posetrack_samples import person as sample_person
+from posetrack_samples import write_mat_video
+from run_tools import run_tool
+from walks import annolist_file, keep, walk, walker
+
+from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+from cmpose_mm.propagation import sparsify_labels
+from cmpose_mm.propagation.sparsify import kept_positions, labeled_positions
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'sparsify_posetrack.py'
+
+
+def labeled(path: Path) -> list[int]:
+    (video,) = read_videos(path)
+    return [i for i, frame in enumerate(video.frames) if len(frame.keypoints)]
+
+
+def test_every_fourth_of_thirty_is_the_share_of_the_paper(tmp_path):
+    write(tmp_path / 'in' / 'a.json', walk(30))
+    done = run_tool(TOOL, tmp_path / 'in', tmp_path / 'out', '--every', 4)
+    assert done.returncode == 0, done.stderr
+    assert '8 of 30 labeled frames of 1 videos (26.7 %), 8 of 30 persons' in done.stdout
+    assert labeled(tmp_path / 'out') == [0, 4, 8, 12, 16, 20, 24, 28]
+
+
+def test_what_is_kept_stays_as_it_was_and_the_rest_is_unlabeled(tmp_path):
+    data = walk(9)
+    data['images'][3]['has_labeled_person'] = True
+    data['own_field'] = {'any': [1.0, 'thing']}
+    write(tmp_path / 'in' / 'a.json', data)
+    sparsify_labels(tmp_path / 'in', tmp_path / 'out', 4)
+    found = json.loads((tmp_path / 'out' / 'a.json').read_text())
+    assert found['annotations'] == [data['annotations'][i] for i in (0, 4, 8)]
+    assert [i for i, image in enumerate(found['images']) if image['is_labeled']] == [0, 4, 8]
+    assert found['images'][3] == {
+        **data['images'][3], 'is_labeled': False, 'has_labeled_person': False,
+    }  # fmt: skip
+    assert [found['images'][i] for i in (0, 4, 8)] == [data['images'][i] for i in (0, 4, 8)]
+    assert found['own_field'] == data['own_field'] and found['categories'] == data['categories']
+
+
+@pytest.mark.parametrize('text', ['{"a":  1.50, %s', '\ufeff{ "a": [1e0 ],%s'])
+def test_one_is_the_identity(tmp_path, text):
+    """Byte for byte, however the file is written."""
+    content = text % json.dumps(walk(5))[1:]
+    file = tmp_path / 'in' / 'a.json'
+    file.parent.mkdir()
+    file.write_text(content, encoding='utf-8')
+    sparsify_labels(tmp_path / 'in', tmp_path / 'out', 1)
+    assert (tmp_path / 'out' / 'a.json').read_bytes() == file.read_bytes()
+
+
+def test_mat_files(tmp_path):
+    write_mat_video(tmp_path, 'train', 'a', [[sample_person(number)] for number in range(5)])
+    folder, source = tmp_path / 'annotations' / 'train', 'a.mat'
+    sparsify_labels(folder, tmp_path / 'same', 1)
+    assert (tmp_path / 'same' / source).read_bytes() == (folder / source).read_bytes()
+    sparsify_labels(folder, tmp_path / 'out', 2)
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['a.json']
+    sparsify_labels(folder, tmp_path / 'same', 2)  # takes the place of the copy
+    assert [p.name for p in (tmp_path / 'same').iterdir()] == ['a.json']
+    (before,), (after,) = read_videos(folder), read_videos(tmp_path / 'out')
+    assert labeled_positions(after) == [0, 2, 4]
+    for place in (0, 2, 4):
+        assert (after.frames[place].keypoints == before.frames[place].keypoints).all()
+        assert after.frames[place].track_ids == before.frames[place].track_ids
+
+
+def test_annolist(tmp_path):
+    data = walk(6)
+    annolist_file(tmp_path / 'in' / 'a.json', data)
+    sparsify_labels(tmp_path / 'in', tmp_path / 'out', 3)
+    before, after = (json.loads((tmp_path / d / 'a.json').read_text()) for d in ('in', 'out'))
+    for place, (old, new) in enumerate(zip(before['annolist'], after['annolist'])):
+        assert new == (old if place in (0, 3) else {**old, 'annorect': [], 'is_labeled': [0]})
+
+
+def test_a_merged_file_and_videos_of_their_own(tmp_path):
+    data = merged(walk(5, name='one'), coco([[], [walker(0)], [walker(1)]], 'two', first_id=900))
+    file = write(tmp_path / 'all.json', data)
+    result = sparsify_labels(file, tmp_path / 'sparse' / 'all.json', 4)
+    assert (result.videos, result.frames, result.kept_frames) == (2, 7, 3)
+    one, two = read_videos(tmp_path / 'sparse' / 'all.json')
+    assert labeled_positions(one) == [0, 4] and labeled_positions(two) == [1]
+
+
+@pytest.mark.parametrize(
+    ('positions', 'every', 'expected'),
+    [
+        ([5, 6, 7, 8, 9], 4, [5, 9]),  # from the first label, not from the first frame
+        ([0, 4, 8, 9, 10, 11, 12], 4, [0, 4, 8, 12]),  # what is sparse already stays
+        ([0, 3, 6], 4, [0, 6]),
+        ([], 4, []),
+        ([2], 4, [2]),
+    ],
+)
+def test_which_frames_are_kept(positions, every, expected):
+    assert kept_positions(positions, every) == expected
+
+
+def test_a_frame_in_which_nobody_is_counts_as_labeled(tmp_path):
+    data = keep(walk(6), [0, 1, 2, 4, 5])
+    data['images'][3]['is_labeled'] = True  # people looked, and found nobody
+    write(tmp_path / 'in' / 'a.json', data)
+    result = sparsify_labels(tmp_path / 'in', tmp_path / 'out', 3)
+    assert (result.frames, result.kept_frames) == (6, 2)
+    (video,) = read_videos(tmp_path / 'out')
+    assert [frame.is_labeled for frame in video.frames] == [True, False, False, True, False, False]
+
+
+def test_wrong_places_and_numbers(tmp_path):
+    folder = write(tmp_path / 'in' / 'a.json', walk(3)).parent
+    with pytest.raises(AnnotationError, match='is the folder of the labels, expected another one'):
+        sparsify_labels(folder, folder, 2)
+    write(tmp_path / 'out' / 'b.json', walk(3))
+    with pytest.raises(AnnotationError, match='holds b.json and 0 other files that are not of'):
+        sparsify_labels(folder, tmp_path / 'out', 2)
+    with pytest.raises(AnnotationError, match='is a file, expected a folder'):
+        sparsify_labels(folder, tmp_path / 'out' / 'b.json', 2)
+    with pytest.raises(ValueError, match='every is 0, expected at least 1'):
+        sparsify_labels(folder, tmp_path / 'new', 0)
+    done = run_tool(TOOL, tmp_path / 'nothing', tmp_path / 'new')
+    assert done.returncode == 1 and done.stderr.count('\n') == 1
+    assert 'nothing: not found; expected a folder or a file of labels.' in done.stderr
