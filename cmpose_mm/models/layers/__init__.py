@@ -7,8 +7,6 @@ from .key_aggregation import KeyAggregation
 from .keypoint_similarity import keypoint_similarity
 from .label_heatmaps import draw_heatmaps
 from .missing_frames import key_for_missing
-from .modulated_deform import DEFORM_BACKENDS, ModulatedDeform, StillConv, offset_groups
-from .label_heatmaps import draw_heatmaps
 from .modulated_deform import (
     DEFORM_BACKENDS,
     ModulatedDeform,
