@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from cmpose_mm import config_path
+from cmpose_mm.apis.loading import find_config
 from cmpose_mm.config_options import CfgOptions, merge_options
 
 
@@ -66,6 +67,17 @@ def test_a_key_of_another_config_that_gets_the_same(config):
     with pytest.raises(ValueError, match="has no 'model.method.fte.num_causal'"):
         merge_options(single, {'model.method.fte.num_causal': 5})
     merge_options(single, {'model.method.fte.num_causal': 5}, config)
+
+
+def test_configs_of_mmpose():
+    """With parts of packages that need not be installed."""
+    config = Config.fromfile(find_config('rtmpose-m'))
+    merge_options(config, {'model.test_cfg.flip_test': False, 'custom_hooks.0.momentum': 0.1})
+    with pytest.raises(ValueError, match="custom_hooks.0.zzz'"):
+        merge_options(config, {'custom_hooks.0.zzz': 1})
+    for key in ('custom_hooks.1.zzz', 'model.backbone.zzz'):
+        with pytest.raises(ValueError, match=rf"has no '{key}'; "):
+            merge_options(config, {key: 1})
 
 
 def test_a_value_without_a_key(capsys):

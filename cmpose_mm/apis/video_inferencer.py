@@ -690,6 +690,10 @@ def _model_joints(model: nn.Module) -> JointSet:
         )
     try:
         return JointSet.from_meta(meta, model.test_cfg.get('output_keypoint_indices'))
+    except KeyError as error:
+        raise ValueError(
+            f'{name}: dataset_meta has no {error}, expected what MMPose saves'
+        ) from error
     except ValueError as error:
         raise ValueError(f'{name}: {error}') from error
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 import yaml
+from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import DATASETS
 
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.apis.model_zoo import find_model, package_folder, published_models
@@ -63,6 +68,22 @@ def test_a_name_that_is_none(name, near):
 def test_a_package_that_is_not_there():
     with pytest.raises(FileNotFoundError, match='the package nowhere is not installed'):
         find_model('rtmdet-m', 'nowhere')
+
+
+def test_the_names_in_the_docs():
+    docs = Path(__file__).parents[2] / 'docs' / 'inference.md'
+    table = docs.read_text().split('| name | model |')[1].split('\n\n')[0]
+    names = re.findall(r'`([\w-]+)`', ''.join(line.split('|')[1] for line in table.split('\n')[2:]))
+    assert len(names) >= 15
+    for name in names:
+        joints = re.search(rf'`{name}`.*', table).group().split('joints')[0]
+        parsed = parse_pose_metainfo(_metainfo(find_model(name).config))
+        assert f'{parsed["num_keypoints"]}' in joints, name
+
+
+def _metainfo(config: str) -> dict:
+    dataset = Config.fromfile(config).train_dataloader.dataset
+    return dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
 
 
 @pytest.mark.full_stack

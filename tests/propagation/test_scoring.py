@@ -42,7 +42,7 @@ def videos_of(tmp_path):
 
 
 def slow_schedule(length: int) -> list[tuple[int, int]]:
-    """The page's words, one by one."""
+    """The rule step by step."""
     if length <= 3:
         labeled = {0: [], 1: [0], 2: [0], 3: [1]}[length]
     else:
