@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 COMMANDS = {
+    'infer': ('infer', 'poses of all persons in a video, as video, JSON and CSV'),
     'eval': ('evaluate', 'score predictions: AP, PCK, MOTA, recall of hidden joints, jitter'),
     'track': ('track', 'add track ids to predictions'),
     'smooth': ('smooth', 'smooth predictions over time and fill gaps'),
@@ -22,8 +24,10 @@ COMMANDS = {
 """Name of each command -> its module here, and what it does."""
 
 
-def run_command(name: str, arguments: list[str] | None = None, prog: str | None = None) -> int:
-    """Parses the arguments of a command and runs it.
+def parse_command(
+    name: str, arguments: list[str] | None = None, prog: str | None = None
+) -> argparse.Namespace:
+    """The arguments of a command.
 
     Args:
         name: key of `COMMANDS`.
@@ -31,9 +35,9 @@ def run_command(name: str, arguments: list[str] | None = None, prog: str | None 
         prog: how the command is called, for its help; by default ``cmpose NAME``.
 
     Returns:
-        The exit status.
+        The arguments; also ``error``, the parser's, and ``name``, to begin a sentence with.
     """
-    module = importlib.import_module(f'{__name__}.{COMMANDS[name][0]}')
+    module = _module(name)
     parser = argparse.ArgumentParser(
         prog=prog or f'cmpose {name}',
         description=module.__doc__,
@@ -41,9 +45,23 @@ def run_command(name: str, arguments: list[str] | None = None, prog: str | None 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.set_defaults(error=parser.error)
-    args = parser.parse_args(arguments)
-    if not module.NEEDS_MMPOSE:
+    parser.set_defaults(error=parser.error, name=Path(prog or f'cmpose {name}').stem)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return parser.parse_args(getattr(module, 'prepare', list)(arguments))
+
+
+def run_command(name: str, arguments: list[str] | None = None, prog: str | None = None) -> int:
+    """Parses the arguments of a command, see `parse_command`, and runs it.
+
+    Returns:
+        The exit status.
+    """
+    args = parse_command(name, arguments, prog)
+    if not _module(name).NEEDS_MMPOSE:
         # Without it the package imports in less time.
         sys.modules.setdefault('mmpose', None)
-    return module.run(args)
+    return _module(name).run(args)
+
+
+def _module(name: str):
+    return importlib.import_module(f'{__name__}.{COMMANDS[name][0]}')

