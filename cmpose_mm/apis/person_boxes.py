@@ -197,6 +197,8 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         )
     rows: dict[int, list] = {}
     for row in reader:
+        if row['frame'] and not any(row[name] for name in CSV_COLUMNS[1:]):
+            continue  # a frame without persons, as `CsvWriter` writes it
         try:
             number = as_int(float(row['frame']))
             values = [float(row[name]) for name in CSV_COLUMNS[1:]]

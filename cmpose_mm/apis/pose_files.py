@@ -220,11 +220,12 @@ def _columns(joints: JointSet) -> tuple[str, ...]:
 
 
 class CsvWriter:
-    """Writes a table with one row a person and frame; a frame without persons has none.
+    """Writes a table with one row a person and frame; a frame without persons has one of its own.
 
     Columns: `frame` (0-based position), `time` (seconds, empty if unknown), `track_id` (-1 if it
     has none), `score` (of the box), `x1`, `y1`, `x2`, `y2` (the box), and for each joint
-    `<joint>_x`, `<joint>_y`, `<joint>_score`. Coordinates are in pixels of the image. If joints
+    `<joint>_x`, `<joint>_y`, `<joint>_score`. Coordinates are in pixels of the image, rounded to a
+    hundredth. In the row of a frame without persons all but `frame` and `time` are empty. If joints
     were computed that no model predicted, a last column `derived_joints` names them, joined by
     `+`. A frame is in the file as soon as it is written, also if the process is killed.
 
@@ -259,11 +260,13 @@ class CsvWriter:
         rows = []
         for person, track_id in enumerate(persons.track_ids.tolist()):
             row = [frame.number, time, track_id, f'{persons.box_scores[person]:.5f}']
-            row += [f'{value:.3f}' for value in persons.boxes[person]]
+            row += [f'{value:.2f}' for value in persons.boxes[person]]
             for x, y, score in joints[person]:
-                row += [f'{x:.3f}', f'{y:.3f}', f'{score:.5f}']
+                row += [f'{x:.2f}', f'{y:.2f}', f'{score:.5f}']
             row += [self._derived] if self._derived else []
             rows.append(','.join(map(str, row)) + '\n')
+        if not rows:
+            rows.append(f'{frame.number},{time}' + ',' * (len(self.columns) - 2) + '\n')
         self._file.write(''.join(rows))
         self._file.flush()
 

@@ -181,7 +181,8 @@ def as_lists(source, numbers):
 def test_csv(tmp_path):
     file = tmp_path / 'boxes.csv'
     file.write_text(
-        'frame,time,x1,y1,x2,y2,score\n3,0.1,1,2,30.5,40,0.5\n0,0,5,6,7,8,0.25\n3,0.1,0,0,9,9,\n'
+        'frame,time,x1,y1,x2,y2,score\n3,0.1,1,2,30.5,40,0.5\n0,0,5,6,7,8,0.25\n1,0.05,,,,,\n'
+        '3,0.1,0,0,9,9,\n'
     )
     frames = open_frames([np.zeros((8, 8, 3), np.uint8)] * 4)
     assert as_lists(read_boxes(file, frames), [0, 1, 3]) == {

@@ -172,17 +172,18 @@ def test_csv(tmp_path):
     with open(tmp_path / 'new' / 'a.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert [(r['frame'], r['time'], r['track_id']) for r in rows] == [
-        ('0', '0.000000', '-1'), ('0', '0.000000', '0'), ('2', '', '-1')
+        ('0', '0.000000', '-1'), ('0', '0.000000', '0'), ('1', '0.500000', ''), ('2', '', '-1')
     ]  # fmt: skip
+    assert not any(value for name, value in rows.pop(2).items() if name not in ('frame', 'time'))
     expected = [results[0], results[0], results[2]]
     for row, result, person in zip(rows, expected, [0, 1, 0]):
         pred = result.data_sample.pred_instances
         assert float(row['score']) == pytest.approx(pred.bbox_scores[person], abs=1e-5)
         box = [float(row[name]) for name in ('x1', 'y1', 'x2', 'y2')]
-        np.testing.assert_allclose(box, pred.bboxes[person], atol=5.1e-4)
+        np.testing.assert_allclose(box, pred.bboxes[person], atol=5.1e-3)
         for joint, name in enumerate(JOINT_NAMES):
             xy = [float(row[f'{name}_x']), float(row[f'{name}_y'])]
-            np.testing.assert_allclose(xy, pred.keypoints[person, joint], atol=5.1e-4)
+            np.testing.assert_allclose(xy, pred.keypoints[person, joint], atol=5.1e-3)
             score = pred.keypoint_scores[person, joint]
             assert float(row[f'{name}_score']) == pytest.approx(score, abs=1e-5)
     assert len(rows[0]) == 8 + 45
@@ -222,7 +223,7 @@ def test_other_joints_are_named_in_the_files(tmp_path):
         scores = persons['keypoint_scores'][person] * persons['bbox_scores'][person]
         np.testing.assert_allclose(annotation['scores'], scores)
         for joint, xy in zip(PAWS.joints, persons['keypoints'][person]):
-            assert float(row[f'{joint}_x']) == pytest.approx(xy[0], abs=5.1e-4)
+            assert float(row[f'{joint}_x']) == pytest.approx(xy[0], abs=5.1e-3)
         assert row['derived_joints'] == 'tail'
     with PoseTrackWriter(tmp_path / 'b.json', 'b') as writer:
         with pytest.raises(
@@ -268,7 +269,9 @@ def test_nothing_written_and_closed_twice(tmp_path):
     assert content['images'] == content['annotations'] == []
     with CsvWriter(tmp_path / 'a.csv') as table:
         table.write(result_of(frame_of(0), persons_of(0)))
-    assert (tmp_path / 'a.csv').read_text() == ','.join(CsvWriter.COLUMNS) + '\n'
+    header, row = (tmp_path / 'a.csv').read_text().splitlines()
+    assert header == ','.join(CsvWriter.COLUMNS)
+    assert row.count(',') == header.count(',') and row.rstrip(',').count(',') <= 1
 
 
 def test_an_exception_leaves_readable_files(tmp_path):
