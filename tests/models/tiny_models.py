@@ -72,8 +72,11 @@ def randomize(module, std=0.3):
     return module
 
 
+NORMS = torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm
+
+
 def randomize_deep(model, std=0.1):
-    """`randomize`, but with a method's convolutions and batch norms that keep the scale.
+    """`randomize`, but with a method's convolutions, linear layers and norms that keep the scale.
 
     With weights near 0 a deep method is mute, and two of its outputs are equal whatever it does.
     """
@@ -81,10 +84,10 @@ def randomize_deep(model, std=0.1):
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for module in model.method.modules():
-            if isinstance(module, torch.nn.Conv2d):
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(std=(1.5 / fan_in) ** 0.5, generator=generator)
-            elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            elif isinstance(module, NORMS):
                 module.weight += 1
     return model
 

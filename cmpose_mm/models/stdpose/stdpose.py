@@ -76,7 +76,8 @@ class STDPose(VideoMethod):
             lower.
         dam_channels: C.
         tff: ``'joint'``, attention over all tokens, see `TemporalFeatureFusion`;
-            ``'criss_cross'``, CM-Pose's `CrissCrossSTNeck`; None for F~ = F_t.
+            ``'criss_cross'``, CM-Pose's `CrissCrossSTNeck`, which knows a frame's place in the
+            clip, not its distance; None for F~ = F_t.
         tff_layers: layers, or blocks of the neck.
         num_heads: of the attention.
         tks: False for no H~.
