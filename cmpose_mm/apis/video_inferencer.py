@@ -305,7 +305,7 @@ class VideoPoseInferencer:
         if self.detector is None:
             return 'the whole frame as one person'
         if isinstance(self.detector, PersonDetector):
-            return f'the detector {self.detector.name}'
+            return f'persons, by the detector {self.detector.name}'
         return 'a detector'
 
     def _followed_persons(self) -> FollowedPersons:
