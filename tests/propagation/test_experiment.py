@@ -94,7 +94,9 @@ def test_wrong_arguments(run):
         assert done.returncode == 2 and message in done.stderr
 
 
-@pytest.mark.parametrize('name', ['propagation', 'propagation_rendered', 'propagation_warp'])
+@pytest.mark.parametrize(
+    'name', [f'propagation{part}' for part in ('', '_rendered', '_warp', '_stdpose')]
+)
 def test_configs(name):
     config = Config.fromfile(config_path(f'experiments/{name}.py'))
     steps = config.train_cfg.max_iters

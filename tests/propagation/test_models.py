@@ -207,6 +207,41 @@ def test_two_runs_with_a_model_give_equal_bytes(saved, synthetic_root, tmp_path)
 
 
 @pytest.mark.slow
+def test_stdpose_learns_from_labels_on_both_sides_and_propagates(synthetic_root, tmp_path):
+    """As in configs/stdpose/stdpose_propagate.py, at the size of the tests."""
+    sparsify_labels(Path(synthetic_root) / 'annotations' / 'train', tmp_path / 'sparse', 2)
+    config = Config.fromfile(config_path('stdpose/stdpose_tiny.py'))
+    large = Config.fromfile(config_path('stdpose/stdpose_propagate.py'))
+    config.model.method.update(labels=config.codec, dam_normalize=True)
+    assert large.model.method.labels == large.codec
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = config[loader].dataset
+        dataset.data_root, dataset.label_every = f'{synthetic_root}/', 2
+        types = [step.type for step in dataset.pipeline]
+        dataset.pipeline[types.index('TopdownAffine')].type = 'ClipTopdownAffine'
+        assert [s.type for s in dataset.pipeline] == [
+            s.type for s in large[loader].dataset.pipeline
+        ]
+    config.train_dataloader.dataset.ann_file = str(tmp_path / 'sparse')
+    config.val_evaluator.ann_file = config.test_evaluator.ann_file = (
+        f'{synthetic_root}/annotations/val'
+    )
+    config.work_dir = str(tmp_path / 'work')
+    runner = Runner.from_cfg(config)
+    start = runner.model.method.aggregation.weight.clone()
+    runner.train()
+    assert not torch.equal(runner.model.method.aggregation.weight, start)
+    config.dump(tmp_path / 'stdpose.py')
+    done = run_tool(
+        TOOLS / 'propagate_poses.py', tmp_path / 'sparse', '--out', tmp_path / 'dense',
+        '--images', synthetic_root, '--propagator', 'stdpose', '--config', tmp_path / 'stdpose.py',
+        '--checkpoint', tmp_path / 'work' / 'epoch_1.pth', '--min-score', 0.01,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert all(video.num_pseudo for video in read_videos(tmp_path / 'dense'))
+
+
+@pytest.mark.slow
 def test_train_propagate_and_train_on_it(synthetic_root, tmp_path):
     """The whole way: sparse labels, a trained warp, dense labels, a model that learns from them."""
     sparsify_labels(Path(synthetic_root) / 'annotations' / 'train', tmp_path / 'sparse', 4)
