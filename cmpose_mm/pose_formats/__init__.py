@@ -4,6 +4,7 @@ from .coco_results import write_coco_results
 from .long_table import LONG_COLUMNS, long_table, write_parquet
 from .mot_text import write_mot
 from .openpose_json import BODY_25, write_openpose
+from .pose_csv import read_pose_csv
 from .pose_video import PoseVideo, read_pose_video
 from .trc import write_trc
 
@@ -12,6 +13,7 @@ __all__ = [
     'LONG_COLUMNS',
     'PoseVideo',
     'long_table',
+    'read_pose_csv',
     'read_pose_video',
     'write_coco_results',
     'write_mot',

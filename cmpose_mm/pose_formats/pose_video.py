@@ -33,6 +33,7 @@ class PoseVideo:
         keypoint_scores: (P, K), NaN where the file has none.
         boxes: (P, 4) x, y, width, height; NaN where the file has none.
         scores: (P,) of the persons, NaN where the file has none.
+        limbs: pairs of joints that the file says to draw a line between.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PoseVideo:
     keypoint_scores: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    limbs: tuple[tuple[str, str], ...] = ()
 
     def frame_rate(self) -> float:
         """Frames a second, from the median distance of the times.
@@ -95,7 +97,8 @@ def _video(content: dict, name: str) -> PoseVideo:
         if not isinstance(content.get(key) if isinstance(content, dict) else None, list):
             raise _Wrong(f'has no list "{key}", expected predictions in PoseTrack18\'s form.')
     images, annotations = content['images'], content['annotations']
-    joints = content['categories'][0].get('keypoints') if content['categories'] else None
+    category = content['categories'][0] if content['categories'] else {}
+    joints = category.get('keypoints')
     if not isinstance(joints, list) or len(set(joints)) < len(joints):
         raise _Wrong('"categories" has no list of different names "keypoints".')
     folders = sorted({posixpath.dirname(str(image.get('file_name', ''))) for image in images})
@@ -137,6 +140,10 @@ def _video(content: dict, name: str) -> PoseVideo:
         keypoint_scores=scores.reshape(count, len(joints)),
         boxes=np.array([a.get('bbox', [nan] * 4) for a in annotations]).reshape(count, 4),
         scores=np.array([_or_nan(a.get('score')) for a in annotations], np.float64),
+        limbs=tuple(
+            (str(joints[start - 1]), str(joints[end - 1]))
+            for start, end in category.get('skeleton') or ()
+        ),
     )
 
 

@@ -1,0 +1,101 @@
+"""What the command `cmpose draw` does; its arguments are in `cmpose_cli.draw`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cmpose_mm.joint_sets import DEFAULT_SIGMA, POSETRACK, JointSet, side_color
+from cmpose_mm.pose_formats import PoseVideo, read_pose_csv, read_pose_video
+from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.visualization.skeletons import draw_poses
+
+from .video_io import FrameReader, VideoWriter, open_frames
+
+
+def drawn_joints(video: PoseVideo) -> JointSet:
+    """How to draw the joints of a file: its limbs, or those of PoseTrack that it has the ends of.
+
+    Sides have PoseTrack's colors.
+    """
+    if tuple(video.joints) == POSETRACK.joints:
+        return POSETRACK
+    limbs = video.limbs or tuple(limb for limb in POSETRACK.limbs if set(limb) <= set(video.joints))
+    return JointSet(
+        video.name,
+        tuple(video.joints),
+        (DEFAULT_SIGMA,) * len(video.joints),
+        limbs,
+        tuple(side_color(joint) for joint in video.joints),
+        tuple(side_color(*limb) for limb in limbs),
+    )
+
+
+def persons_of_frames(video: PoseVideo, frames: FrameReader) -> Iterator[np.ndarray]:
+    """Which persons each frame has, in the order of the frames.
+
+    Raises:
+        AnnotationError: if no frame that the poses speak of is in the folder.
+    """
+    names = [os.path.basename(name) for name in video.file_names]
+    if frames.paths and any(names):
+        place = {name: position for position, name in enumerate(names)}
+        found = [place.get(os.path.basename(path), -1) for path in frames.paths]
+        if max(found) < 0:
+            raise AnnotationError(
+                f'{video.name}: the poses are of {names[0]} and others, of which none is in '
+                f'{frames.name}; expected the images that they were made from.'
+            )
+        for position in found:
+            yield np.flatnonzero(video.frames == position) if position >= 0 else np.zeros(0, int)
+        return
+    position = 0
+    while True:
+        yield np.flatnonzero(video.frames == position)
+        position += 1
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command `cmpose draw`; returns the exit status."""
+    try:
+        written = {os.path.realpath(args.video), os.path.realpath(args.poses)}
+        if os.path.realpath(args.out) in written:
+            raise AnnotationError(f'{args.out}: is an input, expected a file of its own.')
+        read = read_pose_csv if args.poses.lower().endswith('.csv') else read_pose_video
+        video, frames = read(args.poses), open_frames(args.video)
+        joints, persons = drawn_joints(video), persons_of_frames(video, frames)
+        keypoints = np.nan_to_num(video.keypoints)
+        scores = np.nan_to_num(video.keypoint_scores, nan=1.0)
+        shown = ~np.isnan(video.keypoints).any(axis=2) & (scores >= args.joint_thr)
+        frame_rate = args.frame_rate or frames.frame_rate or 25
+        audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
+        drawn = count = 0
+        with VideoWriter(args.out, frame_rate, audio_from) as writer:
+            for frame, chosen in zip(
+                tqdm(frames, total=frames.num_frames, unit=' frames'), persons
+            ):
+                image = draw_poses(
+                    frame.image,
+                    keypoints[chosen],
+                    shown[chosen],
+                    ids=video.track_ids[chosen],
+                    scores=None if np.isnan(video.scores).any() else video.scores[chosen],
+                    joints=joints,
+                )
+                writer.write(image, frame.time)
+                drawn, count = drawn + len(chosen), count + 1
+    except (AnnotationError, OSError, ValueError, ImportError) as error:
+        print(f'{args.name}: {error}', file=sys.stderr)
+        return 1
+    left_out = len(video.frames) - drawn
+    print(
+        f'{Path(args.out)}: {drawn} persons in {count} frames'
+        + (f'; {left_out} persons are of frames that the video does not have' if left_out else '')
+    )
+    return 0

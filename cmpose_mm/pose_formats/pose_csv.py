@@ -1,0 +1,86 @@
+"""The CSV of poses that `cmpose infer` writes, edited or not."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+from .pose_video import PoseVideo
+
+_PERSON = ('frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2')
+_PARTS = ('x', 'y', 'score')
+
+
+def read_pose_csv(path: str | Path) -> PoseVideo:
+    """Reads a table with one row a person and frame.
+
+    Needed are the columns ``frame`` (from 0) and, for each joint, ``<joint>_x`` and ``<joint>_y``;
+    a joint whose cells are empty is absent, and a row without a joint says only that there is such
+    a frame. ``time``, ``track_id``, ``score``, ``x1`` to ``y2`` and ``<joint>_score`` may be left
+    out or empty. Other columns are ignored.
+
+    Raises:
+        AnnotationError: one sentence about what is missing or wrong, with the line.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding='utf-8-sig', newline='') as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(f'{path}: expected a table in UTF-8 ({error}).') from error
+    joints = [name[:-2] for name in columns if name.endswith('_x') and f'{name[:-2]}_y' in columns]
+    if 'frame' not in columns or not joints:
+        raise AnnotationError(
+            f'{path}: found the columns {", ".join(columns) or "of an empty file"}; expected '
+            'frame, and <joint>_x and <joint>_y of each joint.'
+        )
+
+    def number(line: int, row: dict, column: str) -> float:
+        cell = row.get(column)
+        try:
+            return float(cell) if cell not in (None, '') else float('nan')
+        except ValueError as error:
+            raise AnnotationError(
+                f'{path}: line {line}: {column} is {cell!r}, expected a number.'
+            ) from error
+
+    numbers = [
+        [number(line, row, column) for column in _PERSON]
+        + [number(line, row, f'{joint}_{part}') for joint in joints for part in _PARTS]
+        for line, row in rows
+    ]
+    table = np.array(numbers, np.float64).reshape(len(rows), len(_PERSON) + 3 * len(joints))
+    for (line, _), frame in zip(rows, table[:, 0]):
+        if not frame >= 0 or frame != int(frame):
+            raise AnnotationError(
+                f'{path}: line {line}: frame is {frame:g}, expected a whole number from 0.'
+            )
+    frames = table[:, 0].astype(np.int64)
+    times = np.full(frames.max(initial=-1) + 1, np.nan)
+    times[frames] = table[:, 1]
+    points = table[:, len(_PERSON) :].reshape(len(rows), len(joints), 3)
+    points[np.isnan(points[..., :2]).any(axis=-1)] = np.nan
+    persons = np.flatnonzero(~np.isnan(points[..., 0]).all(axis=1))
+    persons = persons[np.argsort(frames[persons], kind='stable')]
+    track_ids = np.nan_to_num(table[persons, 2], nan=-1).astype(np.int64)
+    boxes = table[persons, 4:8]
+    boxes[:, 2:] -= boxes[:, :2]
+    return PoseVideo(
+        name=path.stem,
+        joints=joints,
+        image_ids=np.arange(len(times)),
+        file_names=[''] * len(times),
+        times=times,
+        frames=frames[persons],
+        track_ids=np.maximum(track_ids, -1),
+        keypoints=points[persons, :, :2],
+        keypoint_scores=points[persons, :, 2],
+        boxes=boxes,
+        scores=table[persons, 3],
+    )

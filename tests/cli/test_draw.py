@@ -1,0 +1,107 @@
+"""`cmpose draw`: what it draws is what `cmpose infer` draws; edited files, other joints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from run_tools import run_tool
+
+from cmpose_mm.apis import open_frames
+from cmpose_mm.apis.draw_command import drawn_joints
+from cmpose_mm.joint_sets import POSETRACK
+from cmpose_mm.pose_formats import read_pose_video
+from cmpose_mm.visualization import draw_poses
+
+pytest.importorskip('av')
+COMMAND = Path(__file__).parents[2] / 'cmpose_cli' / '__main__.py'
+FRAMES = 4
+
+
+def draw(*arguments, cwd):
+    return run_tool(COMMAND, 'draw', *arguments, cwd=cwd)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Gray images, and poses of one person in all but frame 2."""
+    (tmp_path / 'v').mkdir()
+    for number in range(FRAMES):
+        cv2.imwrite(str(tmp_path / f'v/{number:03d}.png'), np.full((96, 128, 3), 90, np.uint8))
+    joints = list(POSETRACK.joints)
+    rng = np.random.default_rng(0)
+    annotations = []
+    for number in (0, 1, 3):
+        points = np.ones((15, 3))
+        points[:, :2] = rng.uniform(10, 85, (15, 2)).round(1)
+        annotations.append(
+            dict(id=number, image_id=number, track_id=7, keypoints=points.ravel().tolist(),
+                 scores=[0.9] * 14 + [0.1], score=0.5)
+        )  # fmt: skip
+    images = [dict(id=n, file_name=f'v/{n:03d}.png') for n in range(FRAMES)]
+    content = dict(images=images, annotations=annotations, categories=[dict(keypoints=joints)])
+    (tmp_path / 'p.json').write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_frames_have_their_poses(folder):
+    done = draw('v', 'p.json', 'o.mp4', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == 'o.mp4: 3 persons in 4 frames\n'
+    drawn = [frame.image for frame in open_frames(str(folder / 'o.mp4'))]
+    video = read_pose_video(folder / 'p.json')
+    blank = np.full((96, 128, 3), 90, np.uint8)
+    for number, image in enumerate(drawn):
+        chosen = video.frames == number
+        expected = draw_poses(
+            blank, video.keypoints[chosen], video.keypoint_scores[chosen] >= 0.2,
+            ids=video.track_ids[chosen], scores=video.scores[chosen],
+        )  # fmt: skip
+        error = np.abs(image.astype(int) - expected).mean()  # of the video's compression
+        others = np.abs(image.astype(int) - blank).mean()
+        assert error < 2.5 and (others > 2 * error) == bool(chosen.any())
+    assert len(drawn) == FRAMES
+
+
+def test_images_are_found_by_their_names_and_tables_by_position(folder):
+    (folder / 'v/001.png').unlink()
+    done = draw('v', 'p.json', 'o.mp4', cwd=folder)
+    assert '2 persons in 3 frames; 1 persons are of frames that the video' in done.stdout
+    (folder / 'p.csv').write_text('frame,nose_x,nose_y\n0,40,40\n1,50,50\n9,1,1\n')
+    done = draw('v', 'p.csv', 'o2.mp4', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert '2 persons in 3 frames; 1 persons are of' in done.stdout
+    images = [frame.image.astype(int) for frame in open_frames(str(folder / 'o2.mp4'))]
+    for image, (x, y) in zip(images, ((40, 40), (50, 50))):
+        assert np.abs(image[y, x] - 90).max() > 60
+    assert np.abs(images[2] - 90).max() < 30
+
+
+def test_limbs_of_other_joints(folder):
+    content = json.loads((folder / 'p.json').read_text())
+    content['categories'][0]['keypoints'][0] = 'beak'
+    for skeleton, limb in ((None, ('left_hip', 'left_knee')), ([[1, 2]], ('beak', 'head_bottom'))):
+        if skeleton:
+            content['categories'][0]['skeleton'] = skeleton
+        (folder / 'q.json').write_text(json.dumps(content))
+        joints = drawn_joints(read_pose_video(folder / 'q.json'))
+        assert limb in joints.limbs or limb[::-1] in joints.limbs
+        assert len(joints.limbs) == (1 if skeleton else len(joints.limbs))
+    assert drawn_joints(read_pose_video(folder / 'p.json')) is POSETRACK
+
+
+def test_wrong_input_is_one_sentence(folder):
+    for arguments, said in (
+        (('v', 'p.json', 'p.json'), 'p.json: is an input, expected a file of its own.'),
+        (('v', 'no.json', 'o.mp4'), 'no.json: not found; expected predictions.'),
+        (('no', 'p.json', 'o.mp4'), 'no'),
+    ):
+        done = draw(*arguments, cwd=folder)
+        assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
+    for image in (folder / 'v').iterdir():
+        image.rename(image.with_name(f'x{image.name}'))
+    done = draw('v', 'p.json', 'o.mp4', cwd=folder)
+    assert done.returncode == 1 and 'the poses are of 000.png and others' in done.stderr

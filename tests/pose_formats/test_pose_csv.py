@@ -1,0 +1,52 @@
+"""The CSV of poses: what the writer writes is read back, edited tables too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cmpose_mm.pose_formats import read_pose_csv
+from cmpose_mm.posetrack.annotations import AnnotationError
+
+TABLE = """frame,time,track_id,score,x1,y1,x2,y2,paw_x,paw_y,paw_score,tail_x,tail_y,tail_score,note
+2,0.2,5,0.5,1,2,11,22,3.5,4,0.25,6,7,1,seen
+0,0,,,,,,,1,2,,,,,
+1,0.1,,,,,,,,,,,,,nobody
+"""
+
+
+def test_table(tmp_path):
+    (tmp_path / 'a.csv').write_text(TABLE)
+    video = read_pose_csv(tmp_path / 'a.csv')
+    nan = np.nan
+    assert (video.name, video.joints) == ('a', ['paw', 'tail'])
+    np.testing.assert_array_equal(video.times, [0, 0.1, 0.2])
+    assert video.frames.tolist() == [0, 2] and video.track_ids.tolist() == [-1, 5]
+    np.testing.assert_array_equal(video.keypoints, [[[1, 2], [nan, nan]], [[3.5, 4], [6, 7]]])
+    np.testing.assert_array_equal(video.keypoint_scores, [[nan, nan], [0.25, 1]])
+    np.testing.assert_array_equal(video.boxes, [[nan] * 4, [1, 2, 10, 20]])
+    np.testing.assert_array_equal(video.scores, [nan, 0.5])
+
+
+def test_header_alone(tmp_path):
+    (tmp_path / 'a.csv').write_text('frame,paw_x,paw_y\n')
+    video = read_pose_csv(tmp_path / 'a.csv')
+    assert video.keypoints.shape == (0, 1, 2) and len(video.times) == 0
+
+
+@pytest.mark.parametrize(
+    'text, said',
+    [
+        ('', 'found the columns of an empty file; expected frame, and <joint>_x'),
+        ('frame,paw_x\n0,1\n', 'found the columns frame, paw_x; expected frame'),
+        ('frame,paw_x,paw_y\n0,1,2\n1.5,1,2\n', 'line 3: frame is 1.5, expected a whole number'),
+        ('frame,paw_x,paw_y\n,1,2\n', 'line 2: frame is nan, expected a whole number'),
+        ('frame,paw_x,paw_y\n0,1,left\n', "line 2: paw_y is 'left', expected a number"),
+    ],
+)
+def test_wrong_tables_are_one_sentence(text, said, tmp_path):
+    (tmp_path / 'a.csv').write_text(text)
+    with pytest.raises(AnnotationError, match=f'a.csv: {said}'):
+        read_pose_csv(tmp_path / 'a.csv')
+    with pytest.raises(AnnotationError, match='b.csv: expected a table'):
+        read_pose_csv(tmp_path / 'b.csv')
