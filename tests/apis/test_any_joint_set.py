@@ -141,10 +141,10 @@ def test_poses_are_those_of_mmpose(small_model, video, name, tmp_path):
         found = [r.data_sample.pred_instances.keypoints[:, place] for r in results]
         np.testing.assert_allclose(keypoints[:, :, place, :2], found, atol=1e-9)
         written = [[float(row[f'{joint}_{axis}']) for axis in 'xy'] for row in rows]
-        np.testing.assert_allclose(written, np.concatenate(found), atol=5.1e-4)
+        np.testing.assert_allclose(written, np.concatenate(found), atol=5.1e-3)
     for file in ('p.json', 'p.csv'):  # both serve as boxes again
         source = read_boxes(tmp_path / file, open_frames(video))
-        np.testing.assert_allclose(source(results[1].frame)[0], BOXES, atol=1e-3)
+        np.testing.assert_allclose(source(results[1].frame)[0], BOXES, atol=5.1e-3)
 
 
 def test_a_clip_model_of_other_joints(tiny_model, clip_folder, clip_labels, tmp_path):
@@ -274,7 +274,7 @@ def test_cocos_head_is_derived_on_request(small_model, video, tmp_path):
         assert float(row['head_top_x']) == pytest.approx(
             2 * float(row['nose_x'])
             - (float(row['left_shoulder_x']) + float(row['right_shoulder_x'])) / 2,
-            abs=2e-3,
+            abs=2.1e-2,
         )
     names = own['categories'][0]['keypoints']
     (written,) = read_videos(tmp_path / 'p.json')

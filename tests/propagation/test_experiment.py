@@ -106,4 +106,4 @@ def test_configs(name):
         model = MODELS.build(config.model)
         for loader in (config.train_dataloader, config.test_dataloader):
             Compose(loader.dataset.pipeline)
-    assert hasattr(model, 'method') == (name == 'propagation_warp')
+    assert hasattr(model, 'method') == name.endswith(('_warp', '_stdpose'))
