@@ -81,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help="frames a second, where the input doesn't say (default: "
                          '25)')  # fmt: skip
     model = parser.add_argument_group('computation')
-    model.add_argument('--device', default='cpu')
+    model.add_argument(
+        '--device', metavar='D', help='cpu, cuda:0, ... (default: the first GPU, without one cpu)'
+    )
     model.add_argument('--batch-size', type=int, default=16, help='persons at once (default: 16)')
     model.add_argument('--half', nargs='?', const='bf16', choices=['bf16', 'fp16'],
                        help='half precision (bf16 if nothing follows)')  # fmt: skip

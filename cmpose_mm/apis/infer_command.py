@@ -11,6 +11,7 @@ import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
@@ -114,11 +115,12 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     if args.detector:
         config, checkpoint = args.detector
         detector = (config, checkpoint or None)
+    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
     inferencer = VideoPoseInferencer(
         args.config or args.model,
         args.checkpoint,
         detector=detector,
-        device=args.device,
+        device=device,
         causal=args.causal,
         crops=args.crops,
         batch_size=args.batch_size,
@@ -136,6 +138,7 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     derived = ''.join(f', {joint} derived: {how}' for joint, how in joints.derived)
     name = Path(inferencer.model.cfg.filename).stem
     tqdm.write(f'model: {name}, {joints}{derived}', file=sys.stderr)
+    tqdm.write(f'device: {device}', file=sys.stderr)
     tqdm.write(f'boxes: {args.boxes or inferencer.box_source}', file=sys.stderr)
     if args.config is None and args.model is None:
         tqdm.write(weaknesses(), file=sys.stderr)

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 from processes import quick_python
 from run_tools import run_tool
 from sample_videos import decode, flat_frames, join, make_video, noise_frames
@@ -113,6 +114,8 @@ def test_nothing_but_a_video(clip_folder, tmp_path, monkeypatch, capsys):
     run(parse_command('infer', [clip_folder, '--out-json', 'x.json']), SimpleNamespace(made=False))
     said = capsys.readouterr().err
     assert 'boxes: ' in said and 'the last pose' in said
+    device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
+    assert f'device: {device}\n' in said
     assert 'weak at' in said and 'research and evaluation' in said
     (video,) = read_videos(tmp_path / 'x.json')
     assert len(video.frames) == 5 and all(len(frame.keypoints) for frame in video.frames)

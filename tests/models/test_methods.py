@@ -368,8 +368,16 @@ def video(num_frames: int):
     return frames, dict.fromkeys(range(num_frames), box)
 
 
+@pytest.fixture
+def double():
+    """Heatmaps of random weights are so flat that the order of float32 sums moves their peaks."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @every_method
-def test_track_crops_of_a_still_person_are_the_clips(name, saved_models):
+def test_track_crops_of_a_still_person_are_the_clips(name, saved_models, double):
     from cmpose_mm.apis import VideoPoseInferencer
 
     frames, boxes = video(4)
@@ -382,8 +390,7 @@ def test_track_crops_of_a_still_person_are_the_clips(name, saved_models):
     for a, b in zip(results['key_frame'], results['track']):
         a, b = (result.data_sample.pred_instances for result in (a, b))
         np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, atol=1e-5)
-        # On flat maps of random weights, the decoder's Taylor steps blow up the last bits of some.
-        assert np.quantile(np.abs(a.keypoints - b.keypoints), 0.75) < 0.01
+        np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-3)
 
 
 @pytest.mark.slow
