@@ -50,7 +50,9 @@ def data_options(root: Path) -> list[str]:
 def losses(work_dir: Path) -> list[dict[str, float]]:
     """All logged losses, step by step."""
     lines = logged(work_dir)
-    return [{k: v for k, v in line.items() if 'loss' in k} for line in lines if 'loss' in line]
+    steps = [{k: v for k, v in line.items() if 'loss' in k} for line in lines if 'loss' in line]
+    assert len(steps) == STEPS // 5
+    return steps
 
 
 @pytest.mark.slow
@@ -71,14 +73,12 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
     config = config_path('cmpose_demo.py')
     options = ['--cfg-options', *data, *schedule]
     work_dir, again = tmp_path / 'clip', tmp_path / 'again'
-    mim('train', 'mmpose', config, '--work-dir', str(work_dir), *options)
+    for folder in (work_dir, again):
+        mim('train', 'mmpose', config, '--work-dir', str(folder), *options)
     trained = last_validation(work_dir)
     assert trained['Total AP'] > 20, trained
-    # The same steps again, up to the fifth.
-    short = ['train_cfg.max_iters=5', 'default_hooks.checkpoint=None']
-    mim('train', 'mmpose', config, '--work-dir', str(again), *options, *short)
-    assert len(losses(again)) == 1 and len(losses(work_dir)) == STEPS // 5
-    assert losses(again) == losses(work_dir)[:1]
+    assert last_validation(again) == trained
+    assert losses(again) == losses(work_dir)
 
     checkpoint = work_dir / f'iter_{STEPS}.pth'
     output = mim('test', 'mmpose', config, '--checkpoint', str(checkpoint), *options[:1], *data)
@@ -98,19 +98,19 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
     ],
 )
 def test_other_methods_train_on_the_real_clip(name, own, real_data, tmp_path):
-    """The tiny models, for two epochs from scratch: the heatmap loss falls; `mim test` agrees."""
+    """The tiny models, for four epochs from scratch: the heatmap loss falls; `mim test` agrees."""
     config = config_path(f'{name}/{name}_tiny.py')
     options = ['--cfg-options', *data_options(real_data / 'posetrack_clip')]
     schedule = [
-        'optim_wrapper.optimizer.lr=2e-3', 'train_cfg.max_epochs=2', 'train_cfg.val_interval=2'
+        'optim_wrapper.optimizer.lr=2e-3', 'train_cfg.max_epochs=4', 'train_cfg.val_interval=4'
     ]  # fmt: skip
     mim('train', 'mmpose', config, '--work-dir', str(tmp_path), *options, *schedule)
     steps = [line for line in logged(tmp_path) if 'loss_kpt' in line]
-    assert len(steps) == 60 and all(own <= line.keys() for line in steps)
+    assert len(steps) == 120 and all(own <= line.keys() for line in steps)
     assert all(math.isfinite(line['loss']) for line in steps)
-    first, last = (sum(line['loss_kpt'] for line in part) for part in (steps[:20], steps[-20:]))
-    assert last < 0.975 * first
-    checkpoint = str(tmp_path / 'epoch_2.pth')
+    first, last = (sum(line['loss_kpt'] for line in part) for part in (steps[:30], steps[-30:]))
+    assert last < 0.9 * first
+    checkpoint = str(tmp_path / 'epoch_4.pth')
     output = mim('test', 'mmpose', config, '--checkpoint', checkpoint, *options)
     tested = float(re.findall(r'posetrack/Total AP: ([\d.]+)', output)[-1])
     assert tested == pytest.approx(last_validation(tmp_path)['Total AP'], abs=0.01)
