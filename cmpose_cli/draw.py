@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-NEEDS_MMPOSE = False
+NEEDS_MMPOSE = True
 EPILOG = """examples:
   cmpose infer dance.mp4 --out-json dance.json --out-csv dance.csv
   %(prog)s dance.mp4 dance.csv dance_poses.mp4            # after editing the table

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -64,6 +67,25 @@ def test_frames_have_their_poses(folder):
         others = np.abs(image.astype(int) - blank).mean()
         assert others > 2.5 * error if chosen.any() else error < 2
     assert len(drawn) == FRAMES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'arguments, out',
+    [
+        ('draw v p.json out.mp4', 'out.mp4'),
+        ('smooth p.json out.json --frame-rate 25', 'out.json'),
+        ('convert p.json coco out.json', 'out.json'),
+    ],
+)
+def test_in_a_process_of_its_own(folder, arguments, out):
+    """Where nothing is imported that a command forgot to import, or was told it needs not."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'cmpose_cli', *arguments.split()], capture_output=True, text=True,
+        cwd=folder, env={**os.environ, 'PYTHONPATH': str(COMMAND.parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (folder / out).stat().st_size > 0
 
 
 def test_images_are_found_by_their_names_and_tables_by_position(folder):
