@@ -19,6 +19,8 @@ from pathlib import Path, PurePosixPath
 import torch
 from mmengine import Config
 
+from cmpose_mm.whole_files import write_whole
+
 DECISIVE = (
     'model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks',
     'auto_scale_lr', 'randomness', 'test_dataloader', 'test_evaluator',
@@ -86,12 +88,9 @@ def write_record(
         if measures.get('clips'):
             measures['clips'] = _shortened(measures['clips'], content['splits'])
         content['splits'][split] = measures
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1)
     text = re.sub(r'\[[^][{}"]*\]', lambda m: re.sub(r'\s+', '', m[0]), text)  # a clip a line
-    partial = path.with_suffix('.partial')
-    partial.write_text(text + '\n')
-    partial.replace(path)
+    write_whole(path, f'{text}\n'.encode())
     return path
 
 

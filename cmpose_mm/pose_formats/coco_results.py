@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from .pose_video import DECIMALS, PoseVideo, write_whole
+from cmpose_mm.whole_files import write_whole
+
+from .pose_video import DECIMALS, PoseVideo
 
 
 def write_coco_results(video: PoseVideo, path: str | Path) -> int:
@@ -44,5 +46,5 @@ def write_coco_results(video: PoseVideo, path: str | Path) -> int:
         if video.track_ids[person] >= 0:
             entry['track_id'] = int(video.track_ids[person])
         entries.append(entry)
-    write_whole(path, lambda file: file.write_bytes(orjson.dumps(entries)))
+    write_whole(path, orjson.dumps(entries))
     return len(entries)

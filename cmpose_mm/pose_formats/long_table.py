@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .pose_video import DECIMALS, PoseVideo, write_whole
+from cmpose_mm.whole_files import write_whole
+
+from .pose_video import DECIMALS, PoseVideo
 
 LONG_COLUMNS = (
     'video', 'frame', 'time', 'track_id', 'person_score', 'joint', 'x', 'y', 'score',
@@ -59,8 +61,8 @@ def write_parquet(video: PoseVideo, path: str | Path) -> int:
         raise ModuleNotFoundError(
             f'{path}: Parquet needs pyarrow, which is not installed; `pip install pyarrow`'
         ) from error
-    table = pyarrow.table(
-        {name: pyarrow.array(values) for name, values in long_table(video).items()}
-    )
-    write_whole(path, lambda file: pyarrow.parquet.write_table(table, file))
+    columns = {name: pyarrow.array(values) for name, values in long_table(video).items()}
+    buffer = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
+    write_whole(path, buffer.getvalue())
     return len(video.frames)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .pose_video import DECIMALS, PoseVideo, write_whole
+from cmpose_mm.whole_files import write_whole
+
+from .pose_video import DECIMALS, PoseVideo
 
 
 def write_mot(video: PoseVideo, path: str | Path) -> int:
@@ -31,5 +33,5 @@ def write_mot(video: PoseVideo, path: str | Path) -> int:
         score = 1.0 if np.isnan(score) else score
         frame, track = video.frames[person] + 1, video.track_ids[person] + 1
         lines.append(f'{frame},{track},{numbers},{score:.4f},-1,-1,-1\n')
-    write_whole(path, lambda file: file.write_text(''.join(lines)))
+    write_whole(path, ''.join(lines).encode())
     return len(lines)

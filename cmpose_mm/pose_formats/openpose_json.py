@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from .pose_video import DECIMALS, PoseVideo, write_whole
+from cmpose_mm.whole_files import write_whole
+
+from .pose_video import DECIMALS, PoseVideo
 
 BODY_25 = {
     'Nose': 'nose',
@@ -78,8 +80,5 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
             for person in np.flatnonzero(video.frames == frame)
         ]
         content = orjson.dumps(dict(version=1.3, people=people))
-        write_whole(
-            Path(folder) / f'{video.name}_{frame:012d}_keypoints.json',
-            lambda file, content=content: file.write_bytes(content),
-        )
+        write_whole(Path(folder) / f'{video.name}_{frame:012d}_keypoints.json', content)
     return len(video.frames)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +54,12 @@ class PoseVideo:
         Raises:
             AnnotationError: if the file has no times.
         """
-        steps = np.diff(self.times)
-        if not len(steps) or not np.isfinite(steps).all() or np.median(steps) <= 0:
+        rate = median_frame_rate(self.times)
+        if rate is None:
             raise AnnotationError(
                 f'{self.name}: the images have no "time" in seconds; expected a frame rate.'
             )
-        return float(1 / np.median(steps))
+        return rate
 
     def place(self, joint: str) -> int | None:
         """Position of a joint, None if the poses do not have it."""
@@ -84,39 +83,61 @@ def read_pose_video(path: str | Path) -> PoseVideo:
         return _video(content, path.stem)
     except FileNotFoundError as error:
         raise AnnotationError(f'{path}: not found; expected predictions.') from error
-    except (orjson.JSONDecodeError, _Wrong) as error:
+    except ValueError as error:
         raise AnnotationError(f'{path}: {error}') from error
 
 
-class _Wrong(ValueError):
-    """What is wrong with a file, without its name."""
+def median_frame_rate(times: Sequence[float | None]) -> float | None:
+    """Frames a second from the median distance of times in seconds, None if they do not tell."""
+    steps = np.diff(np.array(times, np.float64))
+    if not len(steps) or not np.isfinite(steps).all() or np.median(steps) <= 0:
+        return None
+    return float(1 / np.median(steps))
+
+
+def check_predictions(content: dict, *lists: str) -> None:
+    """Checks what a file in PoseTrack18's form holds, as far as all readers here need it.
+
+    Args:
+        content: of the file.
+        *lists: its lists that are needed besides ``images`` and ``annotations``.
+
+    Raises:
+        ValueError: one sentence about a list that is missing, or a person without an image of the
+            file or without ``keypoints``.
+    """
+    for key in ('images', 'annotations', *lists):
+        if not isinstance(content.get(key) if isinstance(content, dict) else None, list):
+            raise ValueError(f'has no list "{key}", expected predictions in PoseTrack18\'s form.')
+    ids = {image.get('id') for image in content['images']}
+    for index, annotation in enumerate(content['annotations']):
+        if annotation.get('image_id') not in ids:
+            raise ValueError(
+                f'annotation {index}: "image_id" is {annotation.get("image_id")}, expected the id '
+                'of one of the images.'
+            )
+        if not isinstance(annotation.get('keypoints'), list):
+            raise ValueError(f'annotation {index}: has no list "keypoints", expected x, y and v.')
 
 
 def _video(content: dict, name: str) -> PoseVideo:
-    for key in ('images', 'annotations', 'categories'):
-        if not isinstance(content.get(key) if isinstance(content, dict) else None, list):
-            raise _Wrong(f'has no list "{key}", expected predictions in PoseTrack18\'s form.')
+    check_predictions(content, 'categories')
     images, annotations = content['images'], content['annotations']
     category = content['categories'][0] if content['categories'] else {}
     joints = category.get('keypoints')
     if not isinstance(joints, list) or len(set(joints)) < len(joints):
-        raise _Wrong('"categories" has no list of different names "keypoints".')
+        raise ValueError('"categories" has no list of different names "keypoints".')
     folders = sorted({posixpath.dirname(str(image.get('file_name', ''))) for image in images})
     if len(folders) > 1:
-        raise _Wrong(
+        raise ValueError(
             f'holds {len(folders)} videos ({folders[0]}, {folders[1]}, ...), expected one.'
         )
     places = {image['id']: place for place, image in enumerate(images)}
     for index, annotation in enumerate(annotations):
-        if annotation.get('image_id') not in places:
-            raise _Wrong(
-                f'annotation {index}: "image_id" is {annotation.get("image_id")}, expected the id '
-                'of one of the images.'
-            )
         for key, size in (('keypoints', 3), ('scores', 1)):
-            values = annotation.get(key, [0] * len(joints) if key == 'scores' else None)
+            values = annotation.get(key, [0] * len(joints))
             if not isinstance(values, list) or len(values) != size * len(joints):
-                raise _Wrong(
+                raise ValueError(
                     f'annotation {index}: "{key}" has '
                     f'{len(values) if isinstance(values, list) else "no"} numbers, expected '
                     f'{size * len(joints)} for {len(joints)} joints.'
@@ -153,20 +174,3 @@ def _or_nan(value: float | None) -> float:
 
 def _or_none(track_id: int | None) -> int:
     return -1 if track_id is None else max(track_id, -1)
-
-
-def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Writes a file beside its place and moves it there, so that it is there wholly or not at all.
-
-    Args:
-        path: the place; missing folders are made.
-        write: writes a file of the name that it is given.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.part')
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

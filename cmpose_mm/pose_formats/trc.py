@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.whole_files import write_whole
 
-from .pose_video import PoseVideo, write_whole
+from .pose_video import PoseVideo
 
 METER_DECIMALS = 5
 
@@ -63,15 +64,17 @@ def write_trc(
         )
         points[..., 2] = 0
         name = f'{video.name}_person{track}.trc'
-        text = _header(name, rate, len(points), first, markers)
-        for place, row in enumerate(points):
-            empty = np.isnan(row).any(axis=1)
+        lines = [_header(name, rate, len(points), first, markers)]
+        for place, frame_points in enumerate(points):
+            empty = np.isnan(frame_points).any(axis=1)
             cells = [
                 '\t\t' if gone else '\t'.join(f'{value:.{METER_DECIMALS}f}' for value in marker)
-                for marker, gone in zip(row, empty)
+                for marker, gone in zip(frame_points, empty)
             ]
-            text += f'{place + 1}\t{(first + place) / rate:.6f}\t' + '\t'.join(cells) + '\n'
-        write_whole(Path(folder) / name, lambda file, text=text: file.write_text(text))
+            lines.append(
+                '\t'.join([f'{place + 1}', f'{(first + place) / rate:.6f}', *cells]) + '\n'
+            )
+        write_whole(Path(folder) / name, ''.join(lines).encode())
     return written
 
 

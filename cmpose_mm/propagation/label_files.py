@@ -20,6 +20,7 @@ from cmpose_mm.posetrack.file_names import split_name
 from cmpose_mm.posetrack.joints import JOINT_ALIASES, JOINT_NAMES, POSETRACK17_POINT_IDS
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.mat_files import read_mat
+from cmpose_mm.whole_files import write_whole
 
 PROVENANCE = 'propagation'
 """Field of a written file that says how its pseudo-labels were made."""
@@ -128,14 +129,6 @@ def label_files(labels: str | Path, out: str | Path, **read) -> list[LabelFile]:
             f'{labels}, expected a new folder or one of a run before.'
         )
     return files
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that is there wholly or not at all, also after a kill."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def without_labels(content: dict, frames: Iterable[Frame]) -> dict:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import orjson
 
+from cmpose_mm.whole_files import write_whole
+
 from .plan import NEIGHBORS, RobustnessError
 
 
@@ -41,6 +43,4 @@ def read_runs(out: Path, settings: dict) -> dict[str, dict]:
 
 def write_results(out: Path, results: dict) -> None:
     """Replaces the results file, which so is whole at any time."""
-    partial = out.with_name(out.name + '.partial')
-    partial.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-    partial.replace(out)
+    write_whole(out, orjson.dumps(results, option=orjson.OPT_INDENT_2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -12,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from cmpose_mm.pose_formats.pose_video import check_predictions, median_frame_rate
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.whole_files import write_whole
 
 from .series import fill_gaps, smooth_series, window_in_frames
 
@@ -75,10 +76,7 @@ def smooth_files(
         for name, number in asdict(of_file).items():
             setattr(done, name, getattr(done, name) + number)
         target = out / file.name if is_folder else out
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + '.part')
-        partial.write_bytes(orjson.dumps(smoothed))
-        os.replace(partial, target)
+        write_whole(target, orjson.dumps(smoothed))
     return done
 
 
@@ -112,9 +110,7 @@ def smooth_predictions(
         ValueError: one sentence about an entry that is missing or wrong, or if the frame rate is
             neither given nor told by the images.
     """
-    for key in ('images', 'annotations'):
-        if not isinstance(content.get(key) if isinstance(content, dict) else None, list):
-            raise ValueError(f'has no list "{key}", expected predictions in PoseTrack18\'s form.')
+    check_predictions(content)
     places: dict[int, tuple[str, int]] = {}
     videos: dict[str, list[dict]] = defaultdict(list)
     for image in content['images']:
@@ -126,13 +122,6 @@ def smooth_predictions(
     done = Smoothed()
     for index, annotation in enumerate(annotations):
         track = annotation.get('track_id', -1)
-        if annotation.get('image_id') not in places:
-            raise ValueError(
-                f'annotation {index}: "image_id" is {annotation.get("image_id")}, expected the id '
-                'of one of the images.'
-            )
-        if not isinstance(annotation.get('keypoints'), list):
-            raise ValueError(f'annotation {index}: has no list "keypoints", expected x, y and v.')
         video, place = places[annotation['image_id']]
         if track is None or track < 0:
             done.persons_without_track += 1
@@ -162,14 +151,13 @@ def smooth_predictions(
 
 
 def _frame_rate(images: list[dict]) -> float:
-    """Frames a second from the median distance of the images' times."""
-    times = np.array([image.get('time', np.nan) for image in images], dtype=np.float64)
-    steps = np.diff(times)
-    if len(steps) == 0:
-        return 1.0  # one frame: nothing depends on it
-    if not np.isfinite(steps).all() or np.median(steps) <= 0:
+    """Frames a second, by the images' times."""
+    if len(images) == 1:
+        return 1.0  # nothing depends on it
+    rate = median_frame_rate([image.get('time') for image in images])
+    if rate is None:
         raise ValueError('the images have no "time" in seconds; expected a frame rate to be given.')
-    return float(1 / np.median(steps))
+    return rate
 
 
 def _smooth_track(
@@ -211,8 +199,9 @@ def _smooth_track(
         if not known[place].any():
             continue
         member = members.get(place + first)
-        if member is None:
-            before = members[max(p for p in members if p < place + first)]
+        if member is not None:
+            before = member
+        else:
             member = {**before, 'image_id': image_ids[place + first], 'filled': True}
             member['keypoints'] = [0.0] * (3 * joints)
             if 'scores' in member:

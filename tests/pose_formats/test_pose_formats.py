@@ -263,7 +263,7 @@ def test_an_empty_video(tmp_path):
             lambda d: d['annotations'][3]['keypoints'].pop(),
             'annotation 3: "keypoints" has 17 numbers, expected 18 for 6 joints',
         ),
-        (lambda d: d['annotations'][3].pop('keypoints'), 'annotation 3: "keypoints" has no'),
+        (lambda d: d['annotations'][3].pop('keypoints'), 'annotation 3: has no list "keypoints"'),
         (lambda d: d['annotations'][3].update(scores=[1]), 'annotation 3: "scores" has 1 numbers'),
         (lambda d: d['annotations'][3].update(image_id=5), 'annotation 3: "image_id" is 5'),
         (lambda d: d['images'][0].update(file_name='w/0.jpg'), 'holds 2 videos'),
