@@ -5,9 +5,6 @@ T = 3 frames, 15 joints in the order of `JOINT_NAMES`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-
 import numpy as np
 
 from cmpose_mm.posetrack.frames import FrameTable
@@ -32,6 +29,7 @@ class PropagationClips:
 
     Args:
         table: knows the frames on disk; distances count these.
+        poses: joints (15, 3) of the labeled persons, by path of the frame and track id.
         every: k, the distance between labels, at least 2.
         label_dropout: probability.
         training: whether to draw.
@@ -40,27 +38,15 @@ class PropagationClips:
     """
 
     def __init__(
-        self, table: FrameTable, every: int, label_dropout: float = 0.2, training: bool = True
+        self,
+        table: FrameTable,
+        poses: dict[tuple[str, int], np.ndarray],
+        every: int,
+        label_dropout: float = 0.2,
+        training: bool = True,
     ) -> None:
-        self.table, self.every = table, every
+        self.table, self.poses, self.every = table, poses, every
         self.label_dropout, self.training = label_dropout, training
-        self._labels: dict[tuple[str, int], dict[int, tuple[str, np.ndarray]]] = defaultdict(dict)
-
-    def add(self, file_name: str, tracks: Iterable[int], keypoints: np.ndarray) -> None:
-        """Makes the labels of a frame known.
-
-        Args:
-            file_name: as the label file names it; frames that are not on disk are left out.
-            tracks: (P,) ids of the persons; those below 0, or of two persons, belong to nobody.
-            keypoints: (P, 15, 3).
-        """
-        if not self.table.exists(file_name):
-            return
-        tracks, position = list(tracks), self.table.position(file_name)
-        for track, joints in zip(tracks, keypoints):
-            if track >= 0 and tracks.count(track) == 1:
-                key = self.table.folder(file_name), int(track)
-                self._labels[key][position] = self.table.path(file_name), joints
 
     def draw(self, file_name: str, track_id: int) -> dict:
         """The clip around a frame, for the pipeline.
@@ -69,18 +55,17 @@ class PropagationClips:
             ``frame_paths`` (3), ``frame_offsets``, ``frame_valid``, ``key_index``,
             ``neighbor_keypoints`` (3, 15, 2) in pixels of the image, ``neighbor_visible`` (3, 15).
         """
-        labels = self._labels.get((self.table.folder(file_name), track_id), {})
-        position = self.table.position(file_name)
-        found = {
-            sign: max((d for d in range(1, self.every + 1) if position + sign * d in labels),
-                      default=0)
-            for sign in (-1, 1)
-        }  # fmt: skip
+        near = [sign * d for sign in (-1, 1) for d in range(self.every, 0, -1)]  # furthest first
+        labels: dict[int, tuple[int, str, np.ndarray]] = {}
+        for offset, path, on_disk in zip(near, *self.table.neighbors(file_name, near)):
+            if on_disk and (path, track_id) in self.poses:
+                found = abs(offset), path, self.poses[path, track_id]
+                labels.setdefault(int(np.sign(offset)), found)
         xy, visible = (
             np.zeros((NUM_FRAMES, len(JOINT_NAMES), 2)),
             np.zeros((NUM_FRAMES, len(JOINT_NAMES))),
         )
-        given = any(found.values()) and (not self.training or np.random.rand() < GIVEN)
+        given = labels and (not self.training or np.random.rand() < GIVEN)
         if not given:
             before, after = np.random.randint(1, self.every, 2) if self.training else (1, 1)
             offsets = np.array([-before, 0, after])
@@ -89,9 +74,9 @@ class PropagationClips:
             offsets, valid = np.zeros(NUM_FRAMES, int), np.array([False, True, False])
             paths = [self.table.path(file_name)] * NUM_FRAMES
             for place, sign in ((0, -1), (2, 1)):
-                offsets[place] = sign * (found[sign] or found[-sign])
-                if found[sign]:
-                    paths[place], joints = labels[position + sign * found[sign]]
+                offsets[place] = sign * labels.get(sign, labels.get(-sign))[0]
+                if sign in labels:
+                    _, paths[place], joints = labels[sign]
                     valid[place], xy[place] = True, joints[:, :2]
                     visible[place] = (joints != 0).any(axis=1)
             if self.training:

@@ -271,8 +271,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 info.update(self.propagation_clips.draw(info['file_name'], info['track_id']))
             else:
                 info.update(self._clip(info['file_name']))
-            if self.neighbor_poses and self.label_every is None:
-                info.update(self._neighbor_poses(info))
+                if self.neighbor_poses:
+                    info.update(self._neighbor_poses(info))
             sample = self.pipeline(info)
         if sample is None:
             raise ValueError(
@@ -336,16 +336,13 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             persons = list(labeled_persons(frames, self.frame_table))
             repeated = repeated_ids(frames)
         data_list = [self._sample(person) for person in persons if person.problem is None]
-        if self.label_every is not None:
-            self.propagation_clips = PropagationClips(
-                self.frame_table, self.label_every, self.label_dropout, not self.test_mode
-            )
-            for _, frame in frames:
-                self.propagation_clips.add(
-                    frame.file_name, frame.track_ids.tolist(), frame.keypoints
-                )
         if self.neighbor_poses:
             self._poses = self._tracked_poses(videos)
+            if self.label_every is not None:
+                self.propagation_clips = PropagationClips(
+                    self.frame_table, self._poses, self.label_every, self.label_dropout,
+                    not self.test_mode,
+                )  # fmt: skip
             untracked = sum(info['track_id'] < 0 for info in data_list)
             if untracked:
                 dropped.append(f'the neighbor poses of {untracked} persons without a track id')
