@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from quick_mmengine import make_quick
 
 from cmpose_mm.synthetic import Settings, write_dataset
 
@@ -63,6 +64,10 @@ param_scheduler = []
 default_hooks = dict(logger=dict(interval=1))
 work_dir = {work_dir!r}
 """
+
+
+def pytest_collection_finish() -> None:
+    make_quick()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -180,7 +180,6 @@ if __name__ == '__main__':
     print(flush=True)
 
     import functools
-    import gc
     import multiprocessing
     import warnings
 
@@ -194,6 +193,7 @@ if __name__ == '__main__':
         import mim.commands.test
         import mim.commands.train  # noqa: F401
         import mmpose.apis  # noqa: F401
+        from quick_mmengine import make_quick
 
-    gc.freeze()  # Looking through all that is imported again and again takes seconds.
+    make_quick()
     leave(functools.partial(run, **serve(listener)))

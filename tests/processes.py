@@ -12,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch.multiprocessing
 
 
 def start_processes(function: Callable, arguments: tuple, count: int) -> None:
@@ -22,6 +21,8 @@ def start_processes(function: Callable, arguments: tuple, count: int) -> None:
 
     They come from a server process that has imported MMPose once and run nothing.
     """
+    import torch.multiprocessing
+
     multiprocessing.set_forkserver_preload(['cmpose_mm', 'mmpose.apis'])
     torch.multiprocessing.start_processes(
         function, arguments, nprocs=count, start_method='forkserver'
@@ -30,12 +31,13 @@ def start_processes(function: Callable, arguments: tuple, count: int) -> None:
 
 @functools.lru_cache
 def quick_python() -> str:
-    """A command to use like ``sys.executable``, see process_server.py; itself where none can fork.
+    """A command to use like ``sys.executable``, see process_server.py; that itself where none can
+    fork, or without MMPose.
 
     For tests of what a command does. What depends on a fresh interpreter (imports, memory, help in
     time) wants ``sys.executable``.
     """
-    if not hasattr(os, 'fork'):
+    if not hasattr(os, 'fork') or not find_spec('mmpose'):
         return sys.executable
     folder = Path(tempfile.mkdtemp())
     server, address = str(Path(__file__).with_name('process_server.py')), str(folder / 'server')
@@ -50,7 +52,11 @@ def quick_python() -> str:
     process.stdout.readline()  # It listens.
 
     def stop() -> None:
-        process.communicate()
+        process.stdin.close()
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:  # It was never used, and is importing still.
+            process.kill()
         shutil.rmtree(folder)
 
     atexit.register(stop)

@@ -12,18 +12,22 @@ import traceback
 import warnings
 from pathlib import Path
 
+from processes import quick_python
+
 
 def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
     """Runs a script as ``python TOOL ARGUMENTS`` does, without the seconds that its imports take.
 
-    Each command also has a test that starts a process of its own.
+    Each command also has a test that starts a process of its own. Processes that the script itself
+    starts as ``sys.executable`` are quick, too.
 
     Returns:
         A ``subprocess.CompletedProcess`` with what was printed.
     """
     out, err = io.StringIO(), io.StringIO()
     argv, folder, modules, code = sys.argv, os.getcwd(), dict(sys.modules), 0
-    sys.argv = [str(tool), *map(str, arguments)]
+    python = sys.executable
+    sys.argv, sys.executable = [str(tool), *map(str, arguments)], quick_python()
     tool = str(Path(tool).resolve())
     try:
         os.chdir(cwd or folder)
@@ -40,7 +44,7 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
                 traceback.print_exc(file=err)
                 code = 1
     finally:
-        sys.argv = argv
+        sys.argv, sys.executable = argv, python
         os.chdir(folder)
         for name in [name for name, module in sys.modules.items() if module is None]:
             del sys.modules[name]  # what the tool does without, later tests do not

@@ -66,7 +66,8 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
         f'param_scheduler.1.T_max={STEPS}',
         f'default_hooks.checkpoint.interval={STEPS}',
         # Nothing is learned yet, so nothing is to be kept as it is.
-        'optim_wrapper.optimizer.lr=2e-3',
+        'train_dataloader.batch_size=8',
+        'optim_wrapper.optimizer.lr=5e-3',
         *(f'optim_wrapper.paramwise_cfg.custom_keys.{p}.lr_mult=1' for p in ('backbone', 'head')),
         'model.backbone.norm_eval=False',
     ]
