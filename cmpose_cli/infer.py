@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .overlay_arguments import add_overlay_arguments
+
 NEEDS_MMPOSE = True
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
@@ -72,14 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument('--joint', default='right_wrist', metavar='JOINT',
                          help='whose similarity --causal-tokens shows (default: '
                          'right_wrist)')  # fmt: skip
-    outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
-                         help='joints that score less are not drawn (default: 0.2)')  # fmt: skip
     outputs.add_argument('--smooth', action='store_true',
                          help='smooth the joints as they come (One-Euro); `cmpose smooth` '
                          'smooths a file, and better')  # fmt: skip
     outputs.add_argument('--frame-rate', type=float, metavar='F',
                          help="frames a second, where the input doesn't say (default: "
                          '25)')  # fmt: skip
+    add_overlay_arguments(parser)
     model = parser.add_argument_group('computation')
     model.add_argument(
         '--device', metavar='D', help='cpu, cuda:0, ... (default: the first GPU, without one cpu)'

@@ -16,9 +16,9 @@ from mmengine.logging import MMLogger
 from tqdm import tqdm
 
 from cmpose_mm.config_options import parse_options
-from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.smoothing import smooth_live
-from cmpose_mm.visualization import draw_poses, explanation_frame
+from cmpose_mm.visualization import PoseOverlay, explanation_frame
+from cmpose_mm.visualization.overlay import overlay_of
 from cmpose_mm.weights import weaknesses
 
 from .pose_files import CsvWriter, PoseTrackWriter
@@ -31,21 +31,24 @@ INTERRUPTED = 128 + signal.SIGINT
 class Overlay:
     """Writes the frames with their poses."""
 
-    def __init__(self, writer: VideoWriter, joint_thr: float, joints: JointSet) -> None:
-        self.writer, self.joint_thr, self.joints = writer, joint_thr, joints
+    def __init__(
+        self, writer: VideoWriter, joint_thr: float, overlay: PoseOverlay, frame_rate: float
+    ) -> None:
+        self.writer, self.joint_thr, self.overlay = writer, joint_thr, overlay
+        self.frame_rate = frame_rate
 
     def write(self, result: FramePoses) -> None:
-        pred = result.data_sample.pred_instances
-        shown = pred.keypoint_scores >= self.joint_thr
-        image = draw_poses(
-            result.frame.image,
+        pred, frame = result.data_sample.pred_instances, result.frame
+        image = self.overlay.draw(
+            frame.image,
             pred.keypoints,
-            shown,
-            ids=pred.track_ids,
-            scores=pred.bbox_scores,
-            joints=self.joints,
+            pred.keypoint_scores >= self.joint_thr,
+            pred.track_ids,
+            pred.bbox_scores,
+            pred.bboxes,
+            frame.number / self.frame_rate if frame.time is None else frame.time,
         )
-        self.writer.write(image, result.frame.time)
+        self.writer.write(image, frame.time)
 
 
 class CausalTokens:
@@ -135,6 +138,7 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     joints = inferencer.joints
     if args.causal_tokens and args.joint not in joints.joints:
         raise ValueError(f'--joint: found {args.joint}, expected one of {", ".join(joints.joints)}')
+    overlay = overlay_of(args, joints)
     derived = ''.join(f', {joint} derived: {how}' for joint, how in joints.derived)
     name = Path(inferencer.model.cfg.filename).stem
     tqdm.write(f'model: {name}, {joints}{derived}', file=sys.stderr)
@@ -160,7 +164,8 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
 
             if args.out_video:
                 video = VideoWriter(args.out_video, frame_rate, audio_from)
-                writers.append(Overlay(enter(args.out_video, video), args.joint_thr, joints))
+                writer = enter(args.out_video, video)
+                writers.append(Overlay(writer, args.joint_thr, overlay, frame_rate))
             if args.out_json:
                 poses = PoseTrackWriter(args.out_json, frames.name, joints)
                 writers.append(enter(args.out_json, poses))

@@ -61,7 +61,7 @@ def test_frames_have_their_poses(folder):
         chosen = video.frames == number
         expected = draw_poses(
             blank, video.keypoints[chosen], video.keypoint_scores[chosen] >= 0.2,
-            ids=video.track_ids[chosen], scores=video.scores[chosen],
+            ids=video.track_ids[chosen], scores=video.scores[chosen], color_by='person',
         )  # fmt: skip
         error = np.abs(image.astype(int) - expected).mean()  # of the video's compression
         others = np.abs(image.astype(int) - blank).mean()
