@@ -54,9 +54,7 @@ def milliseconds(options: dict | None, image: np.ndarray, joints: np.ndarray, bo
         if overlay is None:
             image.copy()
         else:
-            overlay.draw(
-                image, joints[frame], shown, ids, scores, boxes[frame], frame / FRAME_RATE
-            )
+            overlay.draw(image, joints[frame], shown, ids, scores, boxes[frame], frame / FRAME_RATE)
     return (time.process_time() - start) * 1000 / (FRAMES - FRAMES // 2)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -35,7 +35,7 @@ _SOURCES = {
 _WORDS = re.compile('[A-Z]?[a-z]+|[A-Z]+(?![a-z])')
 
 
-@lru_cache(maxsize=None)
+@cache
 def joint_side(*joints: str) -> str:
     """Side of a joint, or of the limb between two joints: ``left``, ``right`` or ``middle``.
 

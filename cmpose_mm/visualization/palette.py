@@ -12,8 +12,8 @@ _BLUE, _SKY, _GREEN, _YELLOW, _ORANGE, _VERMILION, _PURPLE = (
     (167, 121, 204),
 )  # fmt: skip
 LIGHT, DARK, GRAY = (255, 255, 255), (30, 30, 30), (170, 170, 170)
-PERSON_COLORS = (_ORANGE, _SKY, _BLUE, _VERMILION, _PURPLE, _YELLOW, _GREEN)
-"""Chosen order: of all, the one in which neighbors differ most."""
+PERSON_COLORS = (_SKY, _VERMILION, _YELLOW, _BLUE, _PURPLE, _ORANGE, _GREEN)
+"""Chosen order: the first ones differ most."""
 SIDE_COLORS = {'left': _GREEN, 'right': _VERMILION, 'middle': _YELLOW}
 """Close to `cmpose_mm.joint_sets.side_color`'s green and orange, which deuteranopes confuse."""
 

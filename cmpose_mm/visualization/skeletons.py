@@ -31,6 +31,8 @@ COLOR_BY = ('person', 'side', 'joints')
 _MANY = 30
 """Joint sets with more joints have hands or a face; circles of the usual size would cover them."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_THIN = 0.6
+"""Of the limbs' thickness: boxes, trails, and lines from names."""
 
 
 def draw_poses(
@@ -104,25 +106,26 @@ def draw_poses(
     shown = np.ones(keypoints.shape[:2], bool) if shown is None else np.asarray(shown, bool)
     if thickness is None:
         thickness = max(2, round(min(image.shape[:2]) / 270))
+    thin = max(1, round(_THIN * thickness))
     image = image.copy()
     track_ids = np.full(count, -1) if ids is None else np.asarray(ids)
     own = [person_colors(track_id) for track_id in track_ids.tolist()]
     accents = [colors.limbs if color_by == 'person' else GRAY for colors in own]
     for accent, lines in zip(accents, trails or ()):
         lines = [np.rint(np.asarray(line) * 8).astype(np.int32) for line in lines]
-        cv2.polylines(image, lines, False, accent, max(1, thickness // 2), cv2.LINE_AA, shift=3)
+        cv2.polylines(image, lines, False, accent, thin, cv2.LINE_AA, shift=3)
     has_box = np.zeros(count, bool)
     if boxes is not None:
         boxes = np.asarray(boxes, np.float64)
         has_box = np.isfinite(boxes).all(axis=1)
         for box, accent in zip(boxes[has_box], np.array(accents)[has_box].tolist()):
             x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
-            cv2.rectangle(image, (x1, y1), (x2, y2), accent, max(1, thickness // 2))
+            cv2.rectangle(image, (x1, y1), (x2, y2), accent, thin)
     _draw_skeletons(image, keypoints, shown, joints, thickness, color_by, own)
 
     drawn = np.flatnonzero(shown.any(axis=1) | has_box)
     drawn = drawn[np.argsort(track_ids[drawn], kind='stable')].tolist()
-    taken: list[Rectangle] = []
+    panel = None
     if legend:
         if color_by == 'person':
             listed = {max(-1, track_ids[p]): own[p] for p in drawn}
@@ -130,29 +133,19 @@ def draw_poses(
         else:
             sides = _drawn_sides(joints, shown)
             entries = [(s, PersonColors(c, c)) for s, c in SIDE_COLORS.items() if s in sides]
-        taken += _draw_legend(image, entries, thickness)
-    labels = []
+        panel = _legend(entries, image.shape, thickness)
+    named = []
     for p in drawn if names else ():
         parts = [f'id {track_ids[p]}'] if track_ids[p] >= 0 else []
         parts += [f'{scores[p]:.2f}'] if scores is not None else []
-        if not parts:
-            continue
         if has_box[p]:
             corners, gap = boxes[p].reshape(2, 2), 1
         else:
             corners, gap = keypoints[p][shown[p]], 4 * thickness
         background = own[p].limbs if color_by == 'person' else DARK
-        label = _place('  '.join(parts), corners, gap, background, image.shape, thickness, taken)
-        if label is not None:
-            labels.append(label)
-            taken.append(label.place)
-    for label in labels:
-        if label.is_far:
-            x1, y1, x2, y2 = label.place
-            middle = (x1 + x2) // 2, (y1 + y2) // 2
-            cv2.line(image, middle, label.of, label.background, max(1, thickness // 2), cv2.LINE_AA)
-    for label in labels:
-        _write(image, label.text, label.place, label.background, thickness)
+        if parts:
+            named.append(_Name('  '.join(parts), background, corners, gap))
+    _draw_names(image, named, panel, thickness)
     return image
 
 
@@ -200,12 +193,11 @@ def _draw_skeletons(
                 cv2.circle(image, xy, 8 * radius, color, -1, cv2.LINE_AA, shift=3)
 
 
-class _Label(NamedTuple):
+class _Name(NamedTuple):
     text: str
-    place: Rectangle
     background: tuple[int, int, int]
-    of: tuple[int, int]  # the person's upper end
-    is_far: bool
+    corners: np.ndarray  # (n, 2) of what it is to stand above
+    gap: int  # pixels between them
 
 
 def _text_size(text: str, thickness: int) -> tuple[int, int, int]:
@@ -214,27 +206,34 @@ def _text_size(text: str, thickness: int) -> tuple[int, int, int]:
     return width, height, below
 
 
-def _place(
-    text: str,
-    corners: np.ndarray,
-    gap: int,
-    background: tuple[int, int, int],
-    shape: tuple[int, ...],
-    thickness: int,
-    taken: list[Rectangle],
-) -> _Label | None:
-    """The name ``gap`` pixels above the points ``corners`` (n, 2), or in the nearest free place."""
-    width, height, below = _text_size(text, thickness)
-    width, height = width + 1 + 2 * (thickness // 2), height + below + 2
-    (left, top), (right, _) = corners.min(axis=0), corners.max(axis=0)
-    of = round((left + right) / 2), round(top)
-    wanted = of[0] - width // 2, of[1] - gap - height + 1
-    place = nearest_free(*wanted, width, height, shape[1::-1], taken)
-    if place is None:
-        return None
-    x, y = (min(max(w, 0), max(0, s - e)) for w, s, e in zip(wanted, shape[1::-1], (width, height)))
-    is_far = (place[0] - x) ** 2 + (place[1] - y) ** 2 > (2 * height) ** 2
-    return _Label(text, place, background, of, is_far)
+def _draw_names(
+    image: np.ndarray, names: list[_Name], panel: np.ndarray | None, thickness: int
+) -> None:
+    """Writes names where there is room, and the panel into the upper left corner."""
+    frame = image.shape[1::-1]
+    taken: list[Rectangle] = [] if panel is None else [(0, 0, panel.shape[1], panel.shape[0])]
+    placed: list[tuple[_Name, Rectangle]] = []
+    for name in names:
+        width, height, below = _text_size(name.text, thickness)
+        width, height = width + 1 + 2 * (thickness // 2), height + below + 2
+        (left, top), (right, _) = name.corners.min(axis=0), name.corners.max(axis=0)
+        middle, top = round((left + right) / 2), round(top)
+        wanted = middle - width // 2, top - name.gap - height + 1
+        free = nearest_free(*wanted, width, height, frame, taken)
+        if free is None:
+            continue
+        placed.append((name, free))
+        taken.append(free)
+        moved = [f - min(max(w, 0), s - e)
+                 for f, w, s, e in zip(free, wanted, frame, (width, height))]  # fmt: skip
+        if np.hypot(*moved) > 2 * height:
+            start = (free[0] + free[2]) // 2, (free[1] + free[3]) // 2
+            thin = max(1, round(_THIN * thickness))
+            cv2.line(image, start, (middle, top), name.background, thin, cv2.LINE_AA)
+    if panel is not None:
+        image[: panel.shape[0], : panel.shape[1]] = panel
+    for name, place in placed:
+        _write(image, name.text, place, name.background, thickness)
 
 
 def _write(
@@ -253,36 +252,36 @@ def _write(
     cv2.putText(image, text, start, _FONT, 0.2 * thickness, color, weight, cv2.LINE_AA)
 
 
-def _draw_legend(
-    image: np.ndarray, entries: list[tuple[str, PersonColors]], thickness: int
-) -> list[Rectangle]:
-    """Lists names beside short limbs with a joint in the upper left corner.
+def _legend(
+    entries: list[tuple[str, PersonColors]], shape: tuple[int, ...], thickness: int
+) -> np.ndarray:
+    """A panel with a line for each entry: a short limb with a joint, and the text.
 
-    What does not fit below each other is counted in the last line.
+    Args:
+        entries: texts and colors; those for which there is no room are counted in the last line.
+        shape: of the image, (H, W, 3).
 
     Returns:
-        The rectangle that is used, or none if there is nothing to list.
+        (h, w, 3) with h <= H and w <= W; without an entry h and w are 0.
     """
     height, below = _text_size('id 0', thickness)[1:]
     step, gap, swatch = height + below + thickness, 2 * thickness, 8 * thickness
-    fit = max(1, (image.shape[0] - 2 * gap) // step)
-    more = len(entries) - fit + 1 if len(entries) > fit else 0
+    room = max(1, (shape[0] - 2 * gap) // step)
+    more = len(entries) - room + 1 if len(entries) > room else 0
     lines: list[tuple[str, PersonColors | None]] = [*entries[: len(entries) - more]]
     lines += [(f'+{more} more', None)] if more else []
     if not lines:
-        return []
-    width = max(_text_size(text, thickness)[0] for text, _ in lines)
-    right = min(image.shape[1], 3 * gap + swatch + width)
-    bottom = min(image.shape[0], 2 * gap + step * len(lines))
-    image[:bottom, :right] = DARK
+        return np.empty((0, 0, 3), np.uint8)
+    width = 3 * gap + swatch + max(_text_size(text, thickness)[0] for text, _ in lines)
+    panel = np.full((2 * gap + step * len(lines), width, 3), DARK, np.uint8)
     for number, (text, colors) in enumerate(lines):
         baseline = gap + number * step + height
         if colors is not None:
             y = baseline - height // 2
-            cv2.line(image, (gap, y), (gap + swatch, y), colors.limbs, thickness, cv2.LINE_AA)
+            cv2.line(panel, (gap, y), (gap + swatch, y), colors.limbs, thickness, cv2.LINE_AA)
             middle = gap + swatch // 2, y
-            cv2.circle(image, middle, thickness + 1, LIGHT, -1, cv2.LINE_AA)
-            cv2.circle(image, middle, thickness, colors.joints, -1, cv2.LINE_AA)
+            cv2.circle(panel, middle, thickness + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(panel, middle, thickness, colors.joints, -1, cv2.LINE_AA)
         start, weight = (2 * gap + swatch, baseline), max(1, thickness // 2)
-        cv2.putText(image, text, start, _FONT, 0.2 * thickness, LIGHT, weight, cv2.LINE_AA)
-    return [(0, 0, right, bottom)]
+        cv2.putText(panel, text, start, _FONT, 0.2 * thickness, LIGHT, weight, cv2.LINE_AA)
+    return panel[: shape[0], : shape[1]]
