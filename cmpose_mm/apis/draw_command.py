@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cmpose_mm.joint_sets import DEFAULT_SIGMA, POSETRACK, JointSet, side_color
-from cmpose_mm.pose_formats import PoseVideo, read_pose_csv, read_pose_video
+from cmpose_mm.pose_formats import PoseVideo, read_poses
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.visualization.overlay import overlay_of
 
@@ -67,8 +67,7 @@ def main(args: argparse.Namespace) -> int:
         written = {os.path.realpath(args.video), os.path.realpath(args.poses)}
         if os.path.realpath(args.out) in written:
             raise AnnotationError(f'{args.out}: is an input, expected a file of its own.')
-        read = read_pose_csv if args.poses.lower().endswith('.csv') else read_pose_video
-        video, frames = read(args.poses), open_frames(args.video)
+        video, frames = read_poses(args.poses), open_frames(args.video)
         joints, persons = drawn_joints(video), persons_of_frames(video, frames)
         overlay = overlay_of(args, joints)
         keypoints = np.nan_to_num(video.keypoints)

@@ -9,13 +9,17 @@ import signal
 import sys
 import warnings
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
 from cmpose_mm.config_options import parse_options
+from cmpose_mm.plots import need_matplotlib, write_plots
+from cmpose_mm.pose_formats import read_pose_csv
 from cmpose_mm.smoothing import smooth_live
 from cmpose_mm.visualization import PoseOverlay, explanation_frame
 from cmpose_mm.visualization.overlay import overlay_of
@@ -110,8 +114,11 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     """Computes and writes; returns the files."""
     is_camera = args.video.isdecimal() and not os.path.exists(args.video)
     frames = open_frames(int(args.video) if is_camera else args.video)
+    name = frames.name.replace(' ', '_')
+    if args.plots:
+        need_matplotlib()
+        args.out_csv = args.out_csv or os.path.join(args.plots, f'{name}.csv')
     if not any((args.out_video, args.out_json, args.out_csv, args.causal_tokens)):
-        name = frames.name.replace(' ', '_')
         args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
     written = output_files(args)
     detector = args.box_source
@@ -189,7 +196,24 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         raise
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
+    elif args.plots:
+        written += draw_plots(args, frame_rate)
     return written
+
+
+def draw_plots(args: argparse.Namespace, frame_rate: float) -> list[str]:
+    """Plots the table that was written; returns the folder if there is something in it."""
+    video = read_pose_csv(args.out_csv)
+    if (video.track_ids < 0).all():
+        warn(f'{args.plots}: no plots, since nobody has a track id')
+        return []
+    rate = None if np.isfinite(video.times).sum() > 1 else frame_rate
+    progress = partial(tqdm, delay=1, leave=False, desc='plotting', unit=' persons')
+    done = write_plots(
+        video, args.plots, joint_thr=args.joint_thr, frame_rate=rate, progress=progress
+    )
+    tqdm.write(f'plots: {done}', file=sys.stderr)
+    return [args.plots]
 
 
 def warn(message: Warning | str, *_) -> None:
