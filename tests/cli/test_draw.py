@@ -112,8 +112,8 @@ def test_an_edited_table(folder):
             x, y = 20 + 60 * track_id, 60
             lines.append(f'{frame},,{track_id},0.9,{x},{y},{x + 24},{y + 20},'
                          f'{x},{y},0.9,{x + 24},{y + 20},0.9')  # fmt: skip
-    # person 1 leaves frame 1, and frame 2 is gone; in frame 3 a joint of 0 moves with the box, the other
-    # is emptied, 1 has no box
+    # Person 1 leaves frame 1, and frame 2 is gone. In frame 3 the box and a joint of person 0 move,
+    # the other joint is emptied, and person 1 has no box.
     lines = [line for line in lines if not line.startswith(('1,,1,', '2,'))]
     lines[-2] = '3,,0,0.9,90,10,110,30,100,20,0.9,,,'
     lines[-1] = '3,,1,0.9,,,,,80,60,0.9,104,80,0.9'
