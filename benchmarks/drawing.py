@@ -19,7 +19,7 @@ from cmpose_mm.visualization.overlay import PoseOverlay
 FRAME_RATE, FRAMES = 30, 60
 OVERLAYS = {
     'copy of the frame alone': None,
-    'joints, no names': dict(color_by='joints', names=False),
+    '`--color-by joints --no-names`': dict(color_by='joints', names=False),
     '`--color-by joints`': dict(color_by='joints'),
     '`--color-by side`': dict(color_by='side'),
     '`--color-by person` (default)': dict(),

@@ -182,6 +182,7 @@ def _draw_skeletons(
     points = np.rint(np.where(shown[..., None], keypoints, 0) * 8).astype(int).tolist()
     limbs = _limb_places(joints)
     for point, visible, colors in zip(points, shown.tolist(), own):
+        point = [tuple(xy) for xy in point]  # which every OpenCV takes
         if color_by == 'person':
             limb_colors, joint_colors = [colors.limbs] * len(limbs), [colors.joints] * len(joints)
         for (start, end), color in zip(limbs, limb_colors):
