@@ -134,6 +134,9 @@ def test_an_edited_table(folder):
             for x, y in ((20, 60), (44, 80)):
                 assert is_drawn(image, x + 60 * track_id, y, track_id) == (track_id in persons)
     assert is_drawn(drawn[3], 100, 20, 0)
+    for image, edges in ((drawn[0], ((32, 80), (44, 70))), (drawn[3], ((100, 30), (90, 20)))):
+        for x, y in edges:  # lower, and right or left
+            assert is_drawn(image, x, y, 0)
     assert np.abs(drawn[2].astype(int) - 90).max() < 12
 
 
