@@ -15,6 +15,7 @@ from pathlib import Path
 COMMANDS = {
     'infer': ('infer', 'poses of all persons in a video, as video, JSON and CSV'),
     'draw': ('draw', 'draw poses from a JSON or CSV file over their video'),
+    'plot': ('plot', 'plot joints and joint angles over time'),
     'eval': ('evaluate', 'score predictions: AP, PCK, MOTA, recall of hidden joints, jitter'),
     'track': ('track', 'add track ids to predictions'),
     'smooth': ('smooth', 'smooth predictions over time and fill gaps'),

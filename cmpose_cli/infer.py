@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .overlay_arguments import add_overlay_arguments
+
 NEEDS_MMPOSE = True
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
@@ -18,10 +20,11 @@ EPILOG = """examples:
   %(prog)s frames/ --boxes boxes.json --out-json poses/street.json ...
   %(prog)s 0 --causal --detect-every 5 ...        # a camera
 
-Without --out-video, --out-json, --out-csv or --causal-tokens, NAME_poses.mp4 and NAME_poses.json
-are written into the working folder. Ctrl-C ends after the current frame; all files then hold what
-was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is downloaded without
---download; else a message says what to fetch, and where it goes. docs/inference.md has more."""
+Without --out-video, --out-json, --out-csv, --plots or --causal-tokens, NAME_poses.mp4 and
+NAME_poses.json are written into the working folder. Ctrl-C ends after the current frame; all files
+then hold what was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is
+downloaded without --download; else a message says what to fetch, and where it goes.
+docs/inference.md has more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument('--out-json', metavar='FILE',
                          help="predictions in PoseTrack18's format")  # fmt: skip
     outputs.add_argument('--out-csv', metavar='FILE', help='one row a person and frame')
+    outputs.add_argument('--plots', metavar='FOLDER',
+                         help='figures of joints and joint angles over time, one a person, and '
+                         'the angles as CSV; also the table, without --out-csv')  # fmt: skip
     outputs.add_argument('--causal-tokens', metavar='FILE',
                          help="video of one person's causal tokens, clusters and "
                          'similarity')  # fmt: skip
@@ -72,14 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument('--joint', default='right_wrist', metavar='JOINT',
                          help='whose similarity --causal-tokens shows (default: '
                          'right_wrist)')  # fmt: skip
-    outputs.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
-                         help='joints that score less are not drawn (default: 0.2)')  # fmt: skip
     outputs.add_argument('--smooth', action='store_true',
                          help='smooth the joints as they come (One-Euro); `cmpose smooth` '
                          'smooths a file, and better')  # fmt: skip
     outputs.add_argument('--frame-rate', type=float, metavar='F',
                          help="frames a second, where the input doesn't say (default: "
                          '25)')  # fmt: skip
+    add_overlay_arguments(parser)
     model = parser.add_argument_group('computation')
     model.add_argument(
         '--device', metavar='D', help='cpu, cuda:0, ... (default: the first GPU, without one cpu)'

@@ -8,8 +8,10 @@ P: persons, K: joints.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -30,16 +32,24 @@ _SOURCES = {
     'head_bottom': ('left_shoulder', 'right_shoulder'),
     'head_top': ('left_shoulder', 'right_shoulder', 'nose'),
 }
+_WORDS = re.compile('[A-Z]?[a-z]+|[A-Z]+(?![a-z])')
+
+
+@cache
+def joint_side(*joints: str) -> str:
+    """Side of a joint, or of the limb between two joints: ``left``, ``right`` or ``middle``.
+
+    A joint is on a side if its name has the word: ``left_hip``, ``Ankle_Left``, ``L_Eye``,
+    ``forelegL1``. A limb is on the side of one end if the other is on it, too, or in the middle.
+    """
+    words = {word.lower() for joint in joints for word in _WORDS.findall(joint)}
+    sides = [side for side in ('left', 'right') if words & {side, side[0]}]
+    return sides[0] if len(sides) == 1 else 'middle'
 
 
 def side_color(*joints: str) -> tuple[int, int, int]:
     """Color of a joint, or of the limb between two joints: `LEFT`, `RIGHT` or `MIDDLE`."""
-    for side, color in (('left', LEFT), ('right', RIGHT)):
-        if any(j.startswith(side) for j in joints) and not any(
-            j.startswith(('left', 'right')) and not j.startswith(side) for j in joints
-        ):
-            return color
-    return MIDDLE
+    return dict(left=LEFT, right=RIGHT, middle=MIDDLE)[joint_side(*joints)]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from cmpose_mm.joint_sets import DEFAULT_SIGMA, POSETRACK, JointSet, side_color
-from cmpose_mm.pose_formats import PoseVideo, read_pose_csv, read_pose_video
+from cmpose_mm.pose_formats import PoseVideo, read_poses
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.visualization.skeletons import draw_poses
+from cmpose_mm.visualization.overlay import overlay_of
 
 from .video_io import FrameReader, VideoWriter, open_frames
 
@@ -67,12 +67,13 @@ def main(args: argparse.Namespace) -> int:
         written = {os.path.realpath(args.video), os.path.realpath(args.poses)}
         if os.path.realpath(args.out) in written:
             raise AnnotationError(f'{args.out}: is an input, expected a file of its own.')
-        read = read_pose_csv if args.poses.lower().endswith('.csv') else read_pose_video
-        video, frames = read(args.poses), open_frames(args.video)
+        video, frames = read_poses(args.poses), open_frames(args.video)
         joints, persons = drawn_joints(video), persons_of_frames(video, frames)
+        overlay = overlay_of(args, joints)
         keypoints = np.nan_to_num(video.keypoints)
         scores = np.nan_to_num(video.keypoint_scores, nan=1.0)
         shown = ~np.isnan(video.keypoints).any(axis=2) & (scores >= args.joint_thr)
+        boxes = video.boxes + np.pad(video.boxes[:, :2], ((0, 0), (2, 0)))  # x1, y1, x2, y2
         frame_rate = args.frame_rate or frames.frame_rate or 25
         audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
         drawn = count = 0
@@ -80,13 +81,14 @@ def main(args: argparse.Namespace) -> int:
             for frame, chosen in zip(
                 tqdm(frames, total=frames.num_frames, unit=' frames'), persons
             ):
-                image = draw_poses(
+                image = overlay.draw(
                     frame.image,
                     keypoints[chosen],
                     shown[chosen],
-                    ids=video.track_ids[chosen],
-                    scores=None if np.isnan(video.scores).any() else video.scores[chosen],
-                    joints=joints,
+                    video.track_ids[chosen],
+                    None if np.isnan(video.scores).any() else video.scores[chosen],
+                    boxes[chosen],
+                    count / frame_rate if frame.time is None else frame.time,
                 )
                 writer.write(image, frame.time)
                 drawn, count = drawn + len(chosen), count + 1

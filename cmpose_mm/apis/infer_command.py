@@ -9,16 +9,20 @@ import signal
 import sys
 import warnings
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
 from cmpose_mm.config_options import parse_options
-from cmpose_mm.joint_sets import JointSet
+from cmpose_mm.plots import need_matplotlib, write_plots
+from cmpose_mm.pose_formats import read_pose_csv
 from cmpose_mm.smoothing import smooth_live
-from cmpose_mm.visualization import draw_poses, explanation_frame
+from cmpose_mm.visualization import PoseOverlay, explanation_frame
+from cmpose_mm.visualization.overlay import overlay_of
 from cmpose_mm.weights import weaknesses
 
 from .pose_files import CsvWriter, PoseTrackWriter
@@ -31,21 +35,24 @@ INTERRUPTED = 128 + signal.SIGINT
 class Overlay:
     """Writes the frames with their poses."""
 
-    def __init__(self, writer: VideoWriter, joint_thr: float, joints: JointSet) -> None:
-        self.writer, self.joint_thr, self.joints = writer, joint_thr, joints
+    def __init__(
+        self, writer: VideoWriter, joint_thr: float, overlay: PoseOverlay, frame_rate: float
+    ) -> None:
+        self.writer, self.joint_thr, self.overlay = writer, joint_thr, overlay
+        self.frame_rate = frame_rate
 
     def write(self, result: FramePoses) -> None:
-        pred = result.data_sample.pred_instances
-        shown = pred.keypoint_scores >= self.joint_thr
-        image = draw_poses(
-            result.frame.image,
+        pred, frame = result.data_sample.pred_instances, result.frame
+        image = self.overlay.draw(
+            frame.image,
             pred.keypoints,
-            shown,
-            ids=pred.track_ids,
-            scores=pred.bbox_scores,
-            joints=self.joints,
+            pred.keypoint_scores >= self.joint_thr,
+            pred.track_ids,
+            pred.bbox_scores,
+            pred.bboxes,
+            frame.number / self.frame_rate if frame.time is None else frame.time,
         )
-        self.writer.write(image, result.frame.time)
+        self.writer.write(image, frame.time)
 
 
 class CausalTokens:
@@ -107,8 +114,11 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     """Computes and writes; returns the files."""
     is_camera = args.video.isdecimal() and not os.path.exists(args.video)
     frames = open_frames(int(args.video) if is_camera else args.video)
+    name = frames.name.replace(' ', '_')
+    if args.plots:
+        need_matplotlib()
+        args.out_csv = args.out_csv or os.path.join(args.plots, f'{name}.csv')
     if not any((args.out_video, args.out_json, args.out_csv, args.causal_tokens)):
-        name = frames.name.replace(' ', '_')
         args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
     written = output_files(args)
     detector = args.box_source
@@ -135,6 +145,7 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     joints = inferencer.joints
     if args.causal_tokens and args.joint not in joints.joints:
         raise ValueError(f'--joint: found {args.joint}, expected one of {", ".join(joints.joints)}')
+    overlay = overlay_of(args, joints)
     derived = ''.join(f', {joint} derived: {how}' for joint, how in joints.derived)
     name = Path(inferencer.model.cfg.filename).stem
     tqdm.write(f'model: {name}, {joints}{derived}', file=sys.stderr)
@@ -160,7 +171,8 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
 
             if args.out_video:
                 video = VideoWriter(args.out_video, frame_rate, audio_from)
-                writers.append(Overlay(enter(args.out_video, video), args.joint_thr, joints))
+                writer = enter(args.out_video, video)
+                writers.append(Overlay(writer, args.joint_thr, overlay, frame_rate))
             if args.out_json:
                 poses = PoseTrackWriter(args.out_json, frames.name, joints)
                 writers.append(enter(args.out_json, poses))
@@ -184,7 +196,24 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         raise
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
+    elif args.plots:
+        written += draw_plots(args, frame_rate)
     return written
+
+
+def draw_plots(args: argparse.Namespace, frame_rate: float) -> list[str]:
+    """Plots the table that was written; returns the folder if there is something in it."""
+    video = read_pose_csv(args.out_csv)
+    if (video.track_ids < 0).all():
+        warn(f'{args.plots}: no plots, since nobody has a track id')
+        return []
+    rate = None if np.isfinite(video.times).sum() > 1 else frame_rate
+    progress = partial(tqdm, delay=1, leave=False, desc='plotting', unit=' persons')
+    done = write_plots(
+        video, args.plots, joint_thr=args.joint_thr, frame_rate=rate, progress=progress
+    )
+    tqdm.write(f'plots: {done}', file=sys.stderr)
+    return [args.plots]
 
 
 def warn(message: Warning | str, *_) -> None:

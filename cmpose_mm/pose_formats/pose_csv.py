@@ -9,10 +9,16 @@ import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
 
-from .pose_video import PoseVideo
+from .pose_video import PoseVideo, read_pose_video
 
 _PERSON = ('frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2')
 _PARTS = ('x', 'y', 'score')
+
+
+def read_poses(path: str | Path) -> PoseVideo:
+    """`read_pose_csv` of a file that ends with ``.csv``, `read_pose_video` of another."""
+    is_table = str(path).lower().endswith('.csv')
+    return read_pose_csv(path) if is_table else read_pose_video(path)
 
 
 def read_pose_csv(path: str | Path) -> PoseVideo:

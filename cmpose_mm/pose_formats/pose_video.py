@@ -135,7 +135,9 @@ def _video(content: dict, name: str) -> PoseVideo:
     places = {image['id']: place for place, image in enumerate(images)}
     for index, annotation in enumerate(annotations):
         for key, size in (('keypoints', 3), ('scores', 1)):
-            values = annotation.get(key, [0] * len(joints))
+            values = annotation.get(key)
+            if key == 'scores' and values in (None, []):  # labels have none
+                continue
             if not isinstance(values, list) or len(values) != size * len(joints):
                 raise ValueError(
                     f'annotation {index}: "{key}" has '
@@ -148,7 +150,7 @@ def _video(content: dict, name: str) -> PoseVideo:
     keypoints = keypoints.reshape(count, len(joints), 3)
     absent = ~(keypoints != 0).any(axis=2)
     no_scores = [nan] * len(joints)
-    scores = np.array([a.get('scores', no_scores) for a in annotations], np.float64)
+    scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
     return PoseVideo(
         name=name,
         joints=[str(joint) for joint in joints],

@@ -14,11 +14,13 @@ from .causal_tokens import (
     token_grid,
 )
 from .explain import Explanation, explain, explanation_frame, person_details
+from .overlay import PoseOverlay
 from .prediction_sheet import prediction_sheet
 from .skeletons import draw_poses, side_color
 
 __all__ = [
     'Explanation',
+    'PoseOverlay',
     'crop_person',
     'crop_points',
     'draw_causal_tokens',

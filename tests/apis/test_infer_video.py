@@ -24,8 +24,11 @@ from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
 from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
+from cmpose_mm.plots import joint_angles
+from cmpose_mm.pose_formats import read_poses
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.smoothing import smooth_live
+from cmpose_mm.visualization import PoseOverlay
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -75,6 +78,55 @@ def test_all_outputs(tiny_model, clip_folder, clip_labels, tmp_path):
     for a, b in zip(again, expected):
         a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
         np.testing.assert_allclose(a.bboxes, b.bboxes, atol=1e-3)
+
+
+def test_plots_and_overlay_options(tiny_model, clip_folder, clip_labels, tmp_path):
+    config, checkpoint = tiny_model()
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--boxes', clip_labels,
+        '--plots', 'plots', '--out-video', 'o.mp4', '--color-by', 'side', '--legend',
+        '--draw-boxes', '--trails', '1', '--joint-thr', '-100', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    name = Path(clip_folder).name
+    assert result.stdout.endswith(f'Written: o.mp4, plots/{name}.csv, plots\n')
+    video = read_poses(tmp_path / f'plots/{name}.csv')
+    assert len(video.image_ids) == 5 and len(video.frames) > 0
+    ids = set(video.track_ids[video.track_ids >= 0].tolist())
+    figures = {f'{name}_id{track_id}.png' for track_id in ids}
+    found = {path.name for path in (tmp_path / 'plots').iterdir()}
+    assert found == {f'{name}.csv', f'{name}_angles.csv', *figures}
+    assert f'plots: figures of {len(ids)} persons' in result.stderr
+    with open(tmp_path / f'plots/{name}_angles.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    angles = joint_angles(video.keypoints, video.joints, 'left_knee')
+    np.testing.assert_allclose(
+        [float(row['left_knee_angle'] or 'nan') for row in rows], angles, atol=0.0051
+    )
+    seconds = video.frames / 25  # images of a folder have no time
+    np.testing.assert_allclose([float(row['time']) for row in rows], seconds, atol=1e-6)
+
+    overlay = PoseOverlay(color_by='side', legend=True, boxes=True, trails=1)
+    frames = list(open_frames(clip_folder))
+    for number, drawn in enumerate(open_frames(str(tmp_path / 'o.mp4'))):
+        chosen = video.frames == number
+        boxes = video.boxes[chosen]
+        boxes[:, 2:] += boxes[:, :2]
+        args = video.track_ids[chosen], video.scores[chosen], boxes, number / 25
+        keypoints = video.keypoints[chosen]
+        expected = overlay.draw(
+            frames[number].image, keypoints, np.ones(keypoints.shape[:2], bool), *args
+        )
+        error = np.abs(drawn.image.astype(int) - expected).mean()
+        others = np.abs(drawn.image.astype(int) - frames[number].image).mean()
+        assert others > 2 * error
+
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--out-video', 'p.mp4',
+        '--trail-joints', 'tail', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1 and not (tmp_path / 'p.mp4').exists()
+    assert 'trail joints: found tail, expected some of nose, ' in result.stderr
 
 
 def test_smoothed(tiny_model, clip_folder, clip_labels, tmp_path):

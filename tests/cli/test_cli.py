@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from run_tools import run_tool
 
-from cmpose_cli import COMMANDS, infer
+from cmpose_cli import COMMANDS, infer, overlay_arguments
 from cmpose_cli.evaluate import PCK_NORMS, RULES, TIE_BREAKS
 from cmpose_mm import evaluation
 from cmpose_mm.apis import loading, video_inferencer
+from cmpose_mm.visualization import skeletons
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
@@ -36,6 +37,7 @@ def test_choices_are_those_of_the_package():
     assert PCK_NORMS == tuple(evaluation.PCK_NORMS)
     for name in ('OWN_DETECTORS', 'OUTPUT_JOINTS'):
         assert getattr(infer, name) == tuple(getattr(video_inferencer, name))
+    assert overlay_arguments.COLOR_BY == skeletons.COLOR_BY
     assert infer.CONFIG_SUFFIXES == loading.CONFIG_SUFFIXES
 
 

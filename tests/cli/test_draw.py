@@ -61,7 +61,7 @@ def test_frames_have_their_poses(folder):
         chosen = video.frames == number
         expected = draw_poses(
             blank, video.keypoints[chosen], video.keypoint_scores[chosen] >= 0.2,
-            ids=video.track_ids[chosen], scores=video.scores[chosen],
+            ids=video.track_ids[chosen], scores=video.scores[chosen], color_by='person',
         )  # fmt: skip
         error = np.abs(image.astype(int) - expected).mean()  # of the video's compression
         others = np.abs(image.astype(int) - blank).mean()
@@ -76,6 +76,7 @@ def test_frames_have_their_poses(folder):
         ('draw v p.json out.mp4', 'out.mp4'),
         ('smooth p.json out.json --frame-rate 25', 'out.json'),
         ('convert p.json coco out.json', 'out.json'),
+        ('plot p.json out --frame-rate 25', 'out/p_angles.csv'),
     ],
 )
 def test_in_a_process_of_its_own(folder, arguments, out):
@@ -100,6 +101,73 @@ def test_images_are_found_by_their_names_and_tables_by_position(folder):
     for image, (x, y) in zip(images, ((40, 40), (50, 50))):
         assert np.abs(image[y, x] - 90).max() > 60
     assert np.abs(images[2] - 90).max() < 30
+
+
+def test_an_edited_table(folder):
+    """Rows deleted, coordinates moved, cells emptied: what is drawn is what the table says."""
+    joints = [f'{joint}_{part}' for joint in ('L_paw', 'R_paw') for part in ('x', 'y', 'score')]
+    lines = [','.join(['frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2', *joints])]
+    for frame in range(FRAMES):
+        for track_id in (0, 1):
+            x, y = 20 + 60 * track_id, 60
+            lines.append(f'{frame},,{track_id},0.9,{x},{y},{x + 24},{y + 20},'
+                         f'{x},{y},0.9,{x + 24},{y + 20},0.9')  # fmt: skip
+    # Person 1 leaves frame 1, and frame 2 is gone. In frame 3 the box and a joint of person 0 move,
+    # the other joint is emptied, and person 1 has no box.
+    lines = [line for line in lines if not line.startswith(('1,,1,', '2,'))]
+    lines[-2] = '3,,0,0.9,90,10,110,30,100,20,0.9,,,'
+    lines[-1] = '3,,1,0.9,,,,,80,60,0.9,104,80,0.9'
+    (folder / 'p.csv').write_text('\n'.join(lines) + '\n')
+    done = draw('v', 'p.csv', 'o.mkv', '--draw-boxes', '--no-names', '--trails', 9, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == 'o.mkv: 5 persons in 4 frames\n'
+    drawn = [frame.image for frame in open_frames(str(folder / 'o.mkv'))]
+
+    def is_drawn(image, x, y, track_id):
+        """Person 0 is blue, 1 is red; 4:2:0 blurs colors."""
+        seen = image[y - 3 : y + 4, x - 3 : x + 4].astype(int)
+        redness = seen[..., 2].mean() - seen[..., 0].mean()
+        return np.abs(seen - 90).max() > 60 and redness * (2 * track_id - 1) > 10
+
+    for image, persons in zip(drawn, ([0, 1], [0], [], [1])):
+        for track_id in (0, 1):
+            for x, y in ((20, 60), (44, 80)):
+                assert is_drawn(image, x + 60 * track_id, y, track_id) == (track_id in persons)
+    assert is_drawn(drawn[3], 100, 20, 0)
+    for image, edges in ((drawn[0], ((32, 80), (44, 70))), (drawn[3], ((100, 30), (90, 20)))):
+        for x, y in edges:  # lower, and right or left
+            assert is_drawn(image, x, y, 0)
+    assert np.abs(drawn[2].astype(int) - 90).max() < 12
+
+
+def test_options_of_the_overlay(folder):
+    """They reach the picture; each changes it."""
+    pictures = {}
+    for options in (
+        '', '--color-by side', '--color-by joints', '--draw-boxes', '--legend', '--no-names',
+        '--joint-thr 0', '--trails 1 --trail-joints nose left_knee',
+    ):  # fmt: skip
+        done = draw('v', 'p.json', 'o.mp4', *options.split(), cwd=folder)
+        assert done.returncode == 0, done.stderr
+        pictures[options] = [f.image.astype(int) for f in open_frames(str(folder / 'o.mp4'))][1]
+    names = list(pictures)
+    for place, one in enumerate(names):
+        for other in names[:place]:
+            if '--draw-boxes' not in (one, other):  # the file has none
+                assert np.abs(pictures[one] - pictures[other]).max() > 60, (one, other)
+    done = draw('v', 'p.json', 'o.mp4', '--legend', '--color-by', 'joints', cwd=folder)
+    assert done.returncode == 1 and "legend: needs color_by 'person' or 'side'" in done.stderr
+    done = draw('v', 'p.json', 'o.mp4', '--trail-joints', 'tail', cwd=folder)
+    assert done.returncode == 1 and 'trail joints: found tail, expected some of' in done.stderr
+
+
+def test_labels_have_no_scores(folder):
+    content = json.loads((folder / 'p.json').read_text())
+    for annotation in content['annotations']:
+        annotation['scores'] = []
+    (folder / 'labels.json').write_text(json.dumps(content))
+    done = draw('v', 'labels.json', 'o.mp4', cwd=folder)
+    assert done.stdout == 'o.mp4: 3 persons in 4 frames\n', done.stderr
 
 
 def test_limbs_of_other_joints(folder):
