@@ -100,21 +100,34 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
     head.
     """
     config = load(name)
-    width, height = config.model.head.decoder.input_size
     small = any(part in name for part in ('vit-s', 'tiny', 'demo', 'experiments'))
     if not small:  # on that device there is no autocast
         monkeypatch.setattr(torch, 'autocast', lambda *args, **kwargs: nullcontext())
-    with torch.device('cpu' if small else 'meta'), torch.no_grad():
-        model = MODELS.build(config.model)
-        model.eval()
-        images = torch.zeros(1, 3, height, width)
-        needs_labels = config.model.get('method', {}).get('labels')
-        if (small or name.split('/')[0] in WHOLE) and not needs_labels:
-            heatmaps = model(images, None, mode='tensor')
-        else:
-            heatmaps = model.head((model.extract_frames(images).features,))
+    whole = small or name.split('/')[0] in WHOLE
+    whole = whole and not config.model.get('method', {}).get('labels')
+    shape = heatmap_shape(config.model, 'cpu' if small else 'meta', whole)
     map_width, map_height = config.model.head.decoder.heatmap_size
-    assert heatmaps.shape == (1, 15, map_height, map_width)
+    assert shape == (1, 15, map_height, map_width)
+
+
+SHAPES: dict[str, torch.Size] = {}
+
+
+def heatmap_shape(model: dict, device: str, whole: bool) -> torch.Size:
+    """That of the heatmaps; configs of several releases share a model, which runs once."""
+    key = repr((model, device, whole))
+    if key not in SHAPES:
+        width, height = model.head.decoder.input_size
+        with torch.device(device), torch.no_grad():
+            built = MODELS.build(model)
+            built.eval()
+            images = torch.zeros(1, 3, height, width)
+            if whole:
+                heatmaps = built(images, None, mode='tensor')
+            else:
+                heatmaps = built.head((built.extract_frames(images).features,))
+        SHAPES[key] = heatmaps.shape
+    return SHAPES[key]
 
 
 @pytest.mark.parametrize('name', ['vit', 'vit-s', 'hrnet-w48'])
