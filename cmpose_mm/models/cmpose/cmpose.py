@@ -101,7 +101,7 @@ class CMPose(VideoMethod):
         self.fte = fte
         self.aux = aux
         if self.reading:  # of the letter, state dicts stay as they were
-            text = torch.frombuffer(bytearray(self.reading, 'utf-8'), dtype=torch.uint8)
+            text = torch.tensor(list(self.reading.encode()), dtype=torch.uint8)
             self.register_buffer(READING, text)
 
     @property

@@ -288,8 +288,8 @@ class CrissCrossSTNeck(nn.Module):
                 )
             position = self.position_embed
         else:
-            position = sine_cosine_position(grid, tokens.shape[-1]).to(tokens.device)
-        return F.pad(position.to(tokens.dtype), (0, 0, 0, len(self.keypoint_tokens)))
+            position = sine_cosine_position(grid, tokens.shape[-1])
+        return F.pad(position.to(tokens.dtype).to(tokens.device), (0, 0, 0, len(self.keypoint_tokens)))
 
     def forward(
         self,

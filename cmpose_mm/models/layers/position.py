@@ -20,7 +20,7 @@ def sine_cosine_position(grid: tuple[int, int], embed_dims: int) -> Tensor:
         embed_dims: D, a multiple of 4.
 
     Returns:
-        (N, D) float32.
+        (N, D) float64.
 
     Raises:
         ValueError: if D is no multiple of 4.
@@ -38,4 +38,4 @@ def sine_cosine_position(grid: tuple[int, int], embed_dims: int) -> Tensor:
     of_y = (torch.arange(height)[:, None, None] * frequencies).expand(-1, width, -1)
     of_x = (torch.arange(width)[None, :, None] * frequencies).expand(height, -1, -1)
     parts = [of_y.sin(), of_y.cos(), of_x.sin(), of_x.cos()]
-    return (2**0.5 * torch.cat(parts, dim=2)).flatten(0, 1).float()
+    return (2**0.5 * torch.cat(parts, dim=2)).flatten(0, 1)
