@@ -233,7 +233,10 @@ def test_new_layers_start_as_the_model_without():
 @pytest.mark.parametrize('selection', ['exclusive', 'union'])
 def test_straight_through_keeps_values_and_adds_a_gradient(selection):
     """Against loops: the gradient of sum_k sum_c <g_c, x_c> d log S_kc, in float64."""
-    gated, plain = tiny_fte(straight_through=True, selection=selection), tiny_fte(selection=selection)
+    gated, plain = (
+        tiny_fte(straight_through=True, selection=selection),
+        tiny_fte(selection=selection),
+    )
     tokens, keypoints = inputs(1)
     weights = torch.randn(30, 8, generator=torch.Generator().manual_seed(4))
     found, expected = gated(tokens, keypoints), plain(tokens, keypoints)
@@ -246,7 +249,9 @@ def test_straight_through_keeps_values_and_adds_a_gradient(selection):
         of = [dict(fte.named_parameters())[name] for name in parameters]
         gradients.append(torch.autograd.grad(loss, of))
 
-    copies = [dict(plain.named_parameters())[n].detach().double().requires_grad_() for n in parameters]
+    copies = [
+        dict(plain.named_parameters())[n].detach().double().requires_grad_() for n in parameters
+    ]
     query, bias, key = copies
     total = torch.zeros((), dtype=torch.float64)
     for joint in range(4):

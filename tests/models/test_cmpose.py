@@ -367,7 +367,9 @@ def test_a_batch_without_labels():
 
 def test_supervision_where_there_are_no_labels():
     method = tiny_cmpose(fte=SUPERVISED).train()
-    with pytest.raises(ValueError, match='similarity_weight is 0.5, but .* expected GenerateTarget'):
+    with pytest.raises(
+        ValueError, match='similarity_weight is 0.5, but .* expected GenerateTarget'
+    ):
         run_method(method, clip_features(), SEEDS)
     run_method(method.eval(), clip_features())
 

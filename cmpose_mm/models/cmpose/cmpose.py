@@ -23,7 +23,6 @@ from .criss_cross_st_neck import CrissCrossSTNeck
 from .similarity_loss import similarity_loss
 from .temporal_fusion import TEMPORAL_FUSIONS
 
-
 READING = 'reading_as_text'
 """Name of the buffer that holds `CMPose.reading` as UTF-8."""
 

@@ -289,7 +289,9 @@ class CrissCrossSTNeck(nn.Module):
             position = self.position_embed
         else:
             position = sine_cosine_position(grid, tokens.shape[-1])
-        return F.pad(position.to(tokens.dtype).to(tokens.device), (0, 0, 0, len(self.keypoint_tokens)))
+        return F.pad(
+            position.to(tokens.dtype).to(tokens.device), (0, 0, 0, len(self.keypoint_tokens))
+        )
 
     def forward(
         self,
