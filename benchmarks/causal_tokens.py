@@ -134,9 +134,6 @@ def token_table(results: Results, split: str) -> str:
 def main() -> None:
     args = parse_args()
     experiment = full_name(args.experiment)
-    if args.variants:
-        chosen = {name: EXPERIMENTS[experiment][name] for name in args.variants}
-        EXPERIMENTS[experiment] = chosen
     parts = []
     for kind, (config, first_stage) in (('rendered', args.rendered), ('real', args.real)):
         if args.only not in (None, kind):
@@ -152,6 +149,7 @@ def main() -> None:
             jobs=args.jobs,
             records=args.records / stem,
             tokens=args.tokens,
+            variants=args.variants,
             cfg_options={**(CHOOSING if args.choose else {}), **args.cfg_options},
             only_recorded=args.recorded,
         )[experiment]

@@ -54,6 +54,7 @@ def run_experiments(
     records: Path | None = None,
     copies: bool = False,
     tokens: int = 0,
+    variants: Sequence[str] | None = None,
     cfg_options: dict | None = None,
     only_recorded: bool = False,
 ) -> dict[str, Results]:
@@ -81,6 +82,7 @@ def run_experiments(
         copies: test variants also on copies of the key frame, as splits that end with `COPIES`.
         tokens: measure causal tokens of the variants on so many clips of each split, as splits
             whose names `TOKENS` is in; those of variants that select none are empty.
+        variants: only these variants of the sets; None for all.
         cfg_options: overrides of both configs, by dotted keys.
         only_recorded: train and test nothing; the results are those in ``records``.
 
@@ -92,7 +94,10 @@ def run_experiments(
         ValueError: if a folder holds runs of another config.
         RuntimeError: if a training or test fails.
     """
-    sets = {name: EXPERIMENTS[name] for name in names}
+    sets = {
+        name: {v: c for v, c in EXPERIMENTS[name].items() if variants is None or v in variants}
+        for name in names
+    }
     work_dir.mkdir(parents=True, exist_ok=True)
     plan = _planned_runs(sets, config, seeds, splits, first_stage, copies, tokens, cfg_options)
     results: Results = {variant: {} for variant, _ in plan}

@@ -194,6 +194,7 @@ def _selected_by_labels(
         decoder.heatmap_size[::-1],
         decoder.input_size,
         decoder.sigma,
+        udp=type(decoder).__name__ == 'UDPHeatmap',
     )
     return label_selection(heatmaps, labeled, grid, num_causal).numpy()
 

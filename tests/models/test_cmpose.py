@@ -371,6 +371,8 @@ def test_supervision_where_there_are_no_labels():
         ValueError, match='similarity_weight is 0.5, but .* expected GenerateTarget'
     ):
         run_method(method, clip_features(), SEEDS)
+    with pytest.raises(ValueError, match='num_keypoints is 5, but the label heatmaps,.* 17 joints'):
+        run_labeled(method, clip_features(), targets=torch.ones(3, 17, 24, 16))
     run_method(method.eval(), clip_features())
 
 

@@ -180,13 +180,20 @@ class CMPose(VideoMethod):
         """The weighted loss of S, see `similarity_loss`.
 
         Raises:
-            ValueError: if there are no label heatmaps.
+            ValueError: if there are no label heatmaps, or they are of another number of joints.
         """
         if clip.targets is None or clip.target_weights is None:
             raise ValueError(
                 f'CMPose: model.method.fte.similarity_weight is {self.fte.similarity_weight}, but '
                 'the training samples have no label heatmaps; expected GenerateTarget with an '
                 'encoder of heatmaps in the pipeline, or a weight of 0'
+            )
+        found, expected = clip.targets.shape[1], log_similarity.shape[1]
+        if found != expected:
+            raise ValueError(
+                f'CMPose: model.method.num_keypoints is {expected}, but the label heatmaps, which '
+                f'model.method.fte.similarity_weight needs, are of {found} joints; expected the '
+                'same'
             )
         loss = similarity_loss(log_similarity, clip.targets, clip.target_weights, grid)
         return self.fte.similarity_weight * loss
