@@ -2,7 +2,8 @@
 
 Shares: of the causal tokens, those within a head size of the joint that chose them, within a head
 size of any labeled joint, and on the body (within half a head size of a bone). They are compared
-with the shares of random selections, of another clip's causal tokens, and of all cells.
+with the shares of random selections, of another clip's causal tokens, of all cells, and of the
+cells that the label heatmaps would select in the place of S: the ceiling.
 
 Deletions: how far predicted joints move, and how many are found, when tokens in the head's input
 are replaced by their mean: causal ones, or as many others. The same is measured for a random
@@ -27,16 +28,15 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
 from cmpose_mm.apis.loading import find_config, load_pose_model
 from cmpose_mm.config_options import CfgOptions, merge_options
-from cmpose_mm.engine import build_dataset
 from cmpose_mm.evaluation.report import markdown_table
-from cmpose_mm.interpretability.measure import TokenEvidence, measure_tokens
-from cmpose_mm.interpretability.token_shares import TokenShares
+from cmpose_mm.interpretability.measure import measure_tokens
+from cmpose_mm.interpretability.spread_data import spread_test_data
+from cmpose_mm.interpretability.summary import EFFECTS, SHARES, deletion_rows, share_rows
 from cmpose_mm.posetrack.annotations import read_videos
 
 
@@ -62,49 +62,6 @@ def parse_args() -> argparse.Namespace:
                         help='also write tables and plot into the section "interpretability" of '
                              'FILE, and the picture into images/ beside FILE')  # fmt: skip
     return parser.parse_args()
-
-
-def test_data(config: Config, num_clips: int) -> torch.utils.data.DataLoader:
-    """Batches of samples that are spread evenly over the config's test data."""
-    dataset = build_dataset(config, 'test_dataloader')
-    dataset.full_init()
-    if len(dataset) > num_clips:
-        dataset.get_subset_(np.linspace(0, len(dataset) - 1, num_clips).astype(int).tolist())
-    return Runner.build_dataloader(dict(config.test_dataloader, dataset=dataset))
-
-
-def share_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
-    """Row of the table -> its numbers."""
-
-    def mean(*shares: TokenShares) -> np.ndarray:
-        columns = [[s.own_joint, s.any_joint, s.body] for s in shares]
-        return np.array(columns, dtype=float).mean(0)
-
-    return {
-        'causal tokens': mean(evidence.selected),
-        'causal tokens of another clip': mean(evidence.other_clip),
-        f'random selection, {len(evidence.random)} draws': mean(*evidence.random),
-        'chance: all cells': mean(evidence.chance),
-    }
-
-
-SHARES = ('within a head size of its joint', 'of any joint', 'on the body')
-EFFECTS = (
-    'movements', 'median movement (head sizes)', 'mean', 'moved over 0.5 (%)', 'recall before',
-    'after',
-)  # fmt: skip
-
-
-def deletion_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
-    """Row of the table -> its numbers; NaN if no joint was measured."""
-    rows = {}
-    for name, effect in evidence.effects.items():
-        move = effect.movement
-        rows[name] = np.array([len(move), *[np.nan] * (len(EFFECTS) - 1)])
-        if len(move):
-            percent = [move > 0.5, effect.found_before, effect.found_after]
-            rows[name][1:] = [np.median(move), move.mean(), *(100 * x.mean() for x in percent)]
-    return rows
 
 
 def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: list[dict]) -> str:
@@ -157,7 +114,7 @@ def main() -> None:
     config = Config.fromfile(find_config(args.config))
     merge_options(config, args.cfg_options)
     init_default_scope(config.default_scope)
-    data = test_data(config, args.clips)
+    data = spread_test_data(config, args.clips)
     labels = read_videos(data.dataset.ann_file)
     shares, deletions = [], []
     for checkpoint in args.checkpoints:

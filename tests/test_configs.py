@@ -1,5 +1,7 @@
 """Every shipped config parses and builds, and follows MMPose's ViTPose where it claims to."""
 
+import inspect
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS, TRANSFORMS
 
 from cmpose_mm import config_path
+from cmpose_mm.ablation import EXPERIMENTS
+from cmpose_mm.models.cmpose import CausalTokenFTE, CrissCrossSTNeck
 
 SIZES = {'s': 'small', 'b': 'base', 'l': 'large', 'h': 'huge'}
 FOLDER = Path(config_path('_base_/runtime.py')).parents[1]
@@ -194,6 +198,43 @@ def test_names_of_before_are_the_same_configs():
     assert old.model == load('cmpose_vit-s_posetrack17.py').model
     assert old.load_from == old.coco_weights
     assert old.optim_wrapper == load('_base_/schedule_20e.py').optim_wrapper
+
+
+@pytest.mark.parametrize('data', ['posetrack17', 'posetrack18', 'posetrack21', 'jhmdb'])
+def test_literal_configs_keep_the_letter_of_the_paper(data):
+    """Whatever readings.py chooses: the modules' defaults, and all else as in the config."""
+    literal, chosen = (load(f'cmpose/cmpose_{k}vit_{data}.py') for k in ('literal_', ''))
+    readings = Config.fromfile(config_path('cmpose/literal.py')).literal
+    for part, module in (('neck', CrissCrossSTNeck), ('fte', CausalTokenFTE)):
+        defaults = inspect.signature(module).parameters
+        for name, value in readings[part].items():
+            assert literal.model.method[part].pop(name) == value
+            chosen.model.method[part].pop(name, None)
+            assert value == defaults[name].default or (name, value) == ('num_clusters', 33)
+    for key in ('model', 'train_dataloader', 'optim_wrapper', 'test_evaluator', 'load_from'):
+        assert literal[key] == chosen[key], key
+    letter = EXPERIMENTS['cmpose/causal']['letter'](load('cmpose_demo.py'))
+    assert {f'model.method.{p}.{n}': v for p in readings for n, v in readings[p].items()} == letter
+    assert MODELS.build(dict(load('cmpose/cmpose_tiny.py').model.method)).reading == ''
+
+
+def test_readings_are_chosen_in_one_place(tmp_path):
+    """A copy of the configs in which readings.py chooses otherwise."""
+    shutil.copytree(FOLDER, tmp_path / 'configs')
+    text = (FOLDER / 'cmpose' / 'readings.py').read_text()
+    text = text.replace('neck=dict()', "neck=dict(position='sine_cosine')")
+    text = text.replace('num_clusters=33', "num_clusters=40, restoring='residual'")
+    (tmp_path / 'configs' / 'cmpose' / 'readings.py').write_text(text)
+    files = [f'cmpose/models/cmpose_vit-{size}.py' for size in SIZES]
+    files += ['cmpose/cmpose_small.py', 'cmpose_demo.py', 'experiments/cmpose_360.py']
+    for file in files:
+        method = Config.fromfile(tmp_path / 'configs' / file).model.method
+        assert method.neck.position == 'sine_cosine', file
+        assert (method.fte.num_clusters, method.fte.restoring) == (40, 'residual')
+    path = tmp_path / 'configs' / 'cmpose' / 'cmpose_literal_vit_posetrack18.py'
+    method = Config.fromfile(path).model.method
+    assert method.neck.position is None
+    assert (method.fte.num_clusters, method.fte.restoring) == (33, 'replace')
 
 
 @pytest.mark.parametrize('year', [17, 18, 21])

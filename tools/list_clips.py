@@ -10,6 +10,11 @@ Beside annotations/train and annotations/test, DIR/annotations receives
     full_body         test clips that show the whole body
     clean_full_body   those that are both
 
+--by-video is for other data sets, whose every video is a film of its own: it writes train_chosen
+and held_out by the names of the label files, and needs no clips.csv.
+
+    python tools/list_clips.py data/test_bed --by-video
+
 Whatever is chosen (methods, rates, checkpoints) is chosen by training on train_chosen and testing
 on held_out. The test clips say at the end what it is worth.
 """
@@ -20,7 +25,7 @@ import sys
 if __name__ == '__main__':
     sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
 
-from cmpose_mm.converters.clip_lists import write_clip_lists
+from cmpose_mm.converters.clip_lists import write_clip_lists, write_held_out
 from cmpose_mm.posetrack.annotations import AnnotationError
 
 
@@ -30,9 +35,12 @@ def main() -> int:
     )
     parser.add_argument('root', help='folder of clips.csv and annotations/{train,test}')
     parser.add_argument('--out', metavar='DIR', help='write to DIR/annotations (default: root)')
+    parser.add_argument('--by-video', action='store_true',
+                        help='every video is a film: write train_chosen and held_out')  # fmt: skip
     args = parser.parse_args()
     try:
-        counts = write_clip_lists(args.root, args.out)
+        write = write_held_out if args.by_video else write_clip_lists
+        counts = write(args.root, args.out)
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

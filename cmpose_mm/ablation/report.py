@@ -22,7 +22,7 @@ from cmpose_mm.evaluation.resampling import (
 )
 
 from .records import format_sources
-from .runs import COPIES, FIRST_STAGE, Results
+from .runs import COPIES, FIRST_STAGE, Results, is_plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,7 +149,7 @@ def results_tables(results: Results) -> str:
         return ''
     draw_all(results)
     splits = next(iter(next(iter(results.values())).values()))
-    splits = {s: measures for s, measures in splits.items() if not s.endswith(COPIES)}
+    splits = {s: measures for s, measures in splits.items() if is_plain(s)}
     tables = []
     for split, measures in splits.items():
         columns = [name for name in (*PCK, 'Total AP', *RECALL) if name in measures]
@@ -211,7 +211,7 @@ def results_foot(results: Results) -> str:
             for by_seed in results.values()
             for metrics in by_seed.values()
             for split, m in metrics.items()
-            if m.get('clips') and not split.endswith(COPIES)
+            if m.get('clips') and is_plain(split)
         }
         sizes = ', '.join(f'{s} {clips} clips of {films}' for s, (clips, films) in counts.items())
         lines.append(
@@ -241,7 +241,7 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     reference, first_results = next((v, by_seed) for v, by_seed in results.items() if by_seed)
     results = {v: by_seed for v, by_seed in results.items() if {*by_seed} & {*first_results}}
     first = next(iter(first_results.values()))
-    splits = [split for split in first if not split.endswith(COPIES)]
+    splits = [split for split in first if is_plain(split)]
     measures = [m for m in PLOTTED if any(m in first[split] for split in splits)]
     lines = numbers is not None
     height = 2.4 if lines else 0.5 + 0.22 * len(results)

@@ -26,6 +26,9 @@ from .variants import Variant, variant_config
 FIRST_STAGE = 'start: first stage'
 COPIES = ' copies'
 """Ends the name of a split that is tested on copies of the key frame in place of its neighbors."""
+TOKENS = ' tokens '
+"""Stands between the name of a split and the number of its clips on which causal tokens are
+measured, see `cmpose_mm.interpretability`."""
 Metrics = dict[str, dict[str, Any]]
 """Split -> name of the measure -> value; ``clips`` and ``source`` are no measures, see
 `evaluate_splits` and `write_record`."""
@@ -50,6 +53,8 @@ def run_experiments(
     jobs: int = 1,
     records: Path | None = None,
     copies: bool = False,
+    tokens: int = 0,
+    variants: Sequence[str] | None = None,
     cfg_options: dict | None = None,
     only_recorded: bool = False,
 ) -> dict[str, Results]:
@@ -75,6 +80,9 @@ def run_experiments(
         records: folder of small files with the results on the splits, see `write_record`. A run
             whose file is there is not repeated, wherever it was made.
         copies: test variants also on copies of the key frame, as splits that end with `COPIES`.
+        tokens: measure causal tokens of the variants on so many clips of each split, as splits
+            whose names `TOKENS` is in; those of variants that select none are empty.
+        variants: only these variants of the sets; None for all.
         cfg_options: overrides of both configs, by dotted keys.
         only_recorded: train and test nothing; the results are those in ``records``.
 
@@ -86,9 +94,12 @@ def run_experiments(
         ValueError: if a folder holds runs of another config.
         RuntimeError: if a training or test fails.
     """
-    sets = {name: EXPERIMENTS[name] for name in names}
+    sets = {
+        name: {v: c for v, c in EXPERIMENTS[name].items() if variants is None or v in variants}
+        for name in names
+    }
     work_dir.mkdir(parents=True, exist_ok=True)
-    plan = _planned_runs(sets, config, seeds, splits, first_stage, copies, cfg_options)
+    plan = _planned_runs(sets, config, seeds, splits, first_stage, copies, tokens, cfg_options)
     results: Results = {variant: {} for variant, _ in plan}
     if FIRST_STAGE in results:  # the last row
         results[FIRST_STAGE] = results.pop(FIRST_STAGE)
@@ -178,6 +189,7 @@ def _planned_runs(
     splits: Sequence[str],
     first_stage: str | None,
     copies: bool,
+    tokens: int,
     cfg_options: dict | None,
 ) -> dict[tuple[str, int], _Run]:
     """The runs by variant and seed: first stages, then seed by seed, so that one is done early."""
@@ -189,7 +201,11 @@ def _planned_runs(
             plan[FIRST_STAGE, seed] = _Run(run, [*splits], config_digest(run))
     base = _load(config, cfg_options, *([] if first_stage is None else [first_stage]))
     variants = {variant: change for each in sets.values() for variant, change in each.items()}
-    splits = [*splits, *(split + COPIES for split in splits if copies)]
+    splits = [
+        *splits,
+        *(split + COPIES for split in splits if copies),
+        *(f'{split}{TOKENS}{tokens}' for split in splits if tokens),
+    ]
     for seed in seeds:
         start = plan[FIRST_STAGE, seed].digest if first_stage is not None else None
         for variant, change in variants.items():
@@ -210,6 +226,11 @@ def _without_clips(metrics: Metrics) -> Metrics:
         split: {name: value for name, value in measures.items() if name != 'clips'}
         for split, measures in metrics.items()
     }
+
+
+def is_plain(split: str) -> bool:
+    """Whether a split is neither one on copies of the key frame nor one of causal tokens."""
+    return not split.endswith(COPIES) and TOKENS not in split
 
 
 def results_file(work_dir: Path, name: str, ending: str) -> Path:

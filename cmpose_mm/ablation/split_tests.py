@@ -14,18 +14,27 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mmengine import Config
+from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.registry import EVALUATOR
 from mmengine.runner import Runner, find_latest_checkpoint
+from tqdm import tqdm
 
+from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.converters.clip_lists import films_of_clips
 from cmpose_mm.evaluation.pck import PckResult, correct_keypoints
 from cmpose_mm.evaluation.resampling import rank_joints
 from cmpose_mm.evaluation.scored_frames import Rules, ScoredSet
+from cmpose_mm.interpretability.measure import NothingSelected, measure_tokens
+from cmpose_mm.interpretability.spread_data import spread_test_data
+from cmpose_mm.interpretability.summary import deletion_rows, share_rows
 from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
 from cmpose_mm.posetrack.annotations import AnnotationError, frames_by_id, read_videos
 
-from .runs import COPIES
+from .runs import COPIES, TOKENS
+
+TOKEN_DRAWS = 2
+"""Random selections and deletions of each kind, see `measure_tokens`."""
 
 
 def train(config: Config, work_dir: Path) -> None:
@@ -52,8 +61,14 @@ def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
         config: its ``test_dataloader`` and ``test_evaluator`` define the test.
         work_dir: of the training.
         splits: folders or files of labels beside those that the config names. With `COPIES` at the
-            end, the model gets copies of the key frame in place of its neighbors.
+            end, the model gets copies of the key frame in place of its neighbors. Of those with
+            `TOKENS`, see `measure_split_tokens`.
     """
+    for split in splits:
+        if TOKENS in split:
+            measures = measure_split_tokens(config, work_dir, split)
+            _write_measures(work_dir, split, measures)
+    splits = [split for split in splits if TOKENS not in split]
     for tested, scored in group_splits(config, splits).items():
         split_config = split_test_config(config, tested)
         split_config.test_evaluator = dict(
@@ -67,11 +82,47 @@ def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
         runner = Runner.from_cfg(split_config)
         runner.test()
         for split, measures in runner.test_evaluator.measures.items():
-            partial = work_dir / f'{split}.partial'
-            partial.write_text(json.dumps(measures) + '\n')
-            partial.rename(work_dir / f'{split}.json')
+            _write_measures(work_dir, split, measures)
         del runner
         gc.collect()
+
+
+def measure_split_tokens(config: Config, work_dir: Path, split: str) -> dict:
+    """Where the causal tokens of a training's last checkpoint lie, and what deleting them does.
+
+    Args:
+        config: of the training and its test.
+        work_dir: of the training.
+        split: ``<split> tokens <clips>``.
+
+    Returns:
+        ``shares`` and ``deletions``, see `cmpose_mm.interpretability.summary`; empty for a model
+        that selects no cells.
+    """
+    labels, clips = split.split(TOKENS)
+    config = split_test_config(config, labels)
+    model = load_pose_model(config, find_latest_checkpoint(str(work_dir)), get_device())
+    data = spread_test_data(config, int(clips))
+    try:
+        evidence = measure_tokens(
+            model, tqdm(data, split, unit='batch'), read_videos(data.dataset.ann_file), TOKEN_DRAWS
+        )
+    except NothingSelected:
+        return {}
+    finally:
+        del model
+        gc.collect()
+    parts = dict(shares=share_rows(evidence), deletions=deletion_rows(evidence))
+    return {
+        part: {name: values.tolist() for name, values in rows.items()}
+        for part, rows in parts.items()
+    }
+
+
+def _write_measures(work_dir: Path, split: str, measures: dict) -> None:
+    partial = work_dir / f'{split}.partial'
+    partial.write_text(json.dumps(measures) + '\n')
+    partial.rename(work_dir / f'{split}.json')
 
 
 @EVALUATOR.register_module()

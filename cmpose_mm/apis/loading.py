@@ -277,12 +277,14 @@ def load_weights(model: nn.Module, content: dict, misfit: str) -> None:
         misfit: how the message begins if they do not fit.
 
     Raises:
-        ValueError: if weights are missing or have other shapes.
+        ValueError: if weights are missing or have other shapes, or the model refuses them.
     """
     weights = content.get('state_dict', content)
     weights = {name.removeprefix('module.'): value for name, value in weights.items()}
     try:
         keys = model.load_state_dict(weights, strict=False)
+    except ValueError as error:
+        raise ValueError(f'{misfit}: {error}') from error
     except RuntimeError as error:
         found = _MISMATCH.findall(str(error))
         if not found:

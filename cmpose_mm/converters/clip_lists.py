@@ -77,8 +77,13 @@ def write_clip_lists(root: str | Path, out: str | Path | None = None) -> dict[st
             problems.append(f'{table}: sequence {row["sequence"]} has no labels, expected {file}.')
         for name in _lists_of(row, table):
             lists[name].append(file)
+    return _write_lists(lists, Path(out or root), problems)
+
+
+def _write_lists(lists: dict[str, list[Path]], out: Path, problems: list[str]) -> dict[str, int]:
+    """Copies the label files of each list, unless there are problems."""
     for name, files in lists.items():
-        folder = Path(out or root) / 'annotations' / name
+        folder = out / 'annotations' / name
         strange = sorted({p.name for p in folder.glob('*')} - {file.name for file in files})
         if strange:
             problems.append(
@@ -88,11 +93,34 @@ def write_clip_lists(root: str | Path, out: str | Path | None = None) -> dict[st
     if problems:
         raise AnnotationError(problems)
     for name, files in lists.items():
-        folder = Path(out or root) / 'annotations' / name
+        folder = out / 'annotations' / name
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             shutil.copyfile(file, folder / file.name)
     return {name: len(files) for name, files in lists.items()}
+
+
+def write_held_out(root: str | Path, out: str | Path | None = None) -> dict[str, int]:
+    """Writes ``train_chosen`` and ``held_out`` of a data set whose every video is a film.
+
+    Args:
+        root: folder of ``annotations/train``, with a label file for each video.
+        out: folder that receives ``annotations/<list>``; by default `root`.
+
+    Returns:
+        The number of videos of each list.
+
+    Raises:
+        AnnotationError: if there are no label files, or a folder of a list holds files that do not
+            belong to it.
+    """
+    files = sorted(Path(root, 'annotations', 'train').glob('*.json'))
+    if not files:
+        raise AnnotationError(f'{Path(root, "annotations", "train")}: has no label files (.json).')
+    lists: dict[str, list[Path]] = {'train_chosen': [], 'held_out': []}
+    for file in files:
+        lists['held_out' if is_held_out(file.stem) else 'train_chosen'].append(file)
+    return _write_lists(lists, Path(out or root), [])
 
 
 def films_of_clips(root: str | Path) -> dict[str, tuple[str, bool]]:

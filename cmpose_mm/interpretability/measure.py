@@ -14,10 +14,12 @@ from torch import Tensor
 
 from cmpose_mm.evaluation.scored_frames import HEAD_SIZE_SCALE, MATCH_DISTANCE
 from cmpose_mm.models import MethodOutput
+from cmpose_mm.models.layers import draw_heatmaps
 from cmpose_mm.posetrack.annotations import Video
 from cmpose_mm.posetrack.persons import repeated_ids
 from cmpose_mm.visualization.causal_tokens import crop_points
 
+from .ceiling import label_selection
 from .token_deletion import delete_tokens, draw_cells, selected_cells
 from .token_shares import (
     TokenRegions,
@@ -27,6 +29,10 @@ from .token_shares import (
     token_regions,
     token_shares,
 )
+
+
+class NothingSelected(ValueError):
+    """A method selects no cells for the joints, so that there is nothing to measure."""
 
 
 @dataclass
@@ -53,6 +59,8 @@ class TokenEvidence:
         selected: shares of the causal tokens.
         other_clip: shares of another clip's causal tokens in this clip's regions. They show what is
             explained by bodies being in the middle of every crop.
+        ceiling: shares of the cells that the label heatmaps would select in the place of S, see
+            `label_selection`.
         random: shares of random selections, one for each draw.
         chance: shares of all cells.
         effects: what is deleted, one of `DELETIONS` -> its effect.
@@ -61,6 +69,7 @@ class TokenEvidence:
     num_clips: int
     selected: TokenShares
     other_clip: TokenShares
+    ceiling: TokenShares
     random: list[TokenShares]
     chance: TokenShares
     effects: dict[str, Effect]
@@ -91,6 +100,7 @@ predicted with that selection.
 class _Sums:
     regions: list[TokenRegions] = field(default_factory=list)
     selections: list[np.ndarray] = field(default_factory=list)
+    by_labels: list[np.ndarray] = field(default_factory=list)
     effects: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
@@ -115,7 +125,8 @@ def measure_tokens(
         seed: of both.
 
     Raises:
-        ValueError: if the method selects no cells, or a sample is not in the labels.
+        NothingSelected: if the method selects no cells.
+        ValueError: if a sample is not in the labels.
     """
     head_sizes = annotated_head_sizes(labels)
     generator = torch.Generator().manual_seed(seed)
@@ -135,6 +146,7 @@ def measure_tokens(
         ]
         sums.regions += regions
         sums.selections += list(selected.cpu().numpy())
+        sums.by_labels += list(_selected_by_labels(model, truth, grid, selected.shape[2]))
         _add_effects(sums, model, out, control, truth, regions, draws, generator)
 
     rng = np.random.default_rng(seed)
@@ -153,6 +165,7 @@ def measure_tokens(
         num_clips=len(sums.regions),
         selected=token_shares(sums.selections, sums.regions),
         other_clip=token_shares(others, sums.regions),
+        ceiling=token_shares(sums.by_labels, sums.regions),
         random=random,
         chance=chance_shares(sums.regions),
         effects={name: _joined(sums.effects[name]) for name in DELETIONS},
@@ -164,10 +177,26 @@ def _selected_cells(model, out: MethodOutput) -> Tensor:
     for name, kind in model.detail_kinds.items():
         if kind == 'cells' and name in out.details:
             return out.details[name]
-    raise ValueError(
+    raise NothingSelected(
         f'{type(model.method).__name__} selects no cells for the joints; expected a method with a '
         "detail of the kind 'cells', such as CMPose whose fte is not None"
     )
+
+
+def _selected_by_labels(
+    model, truth: list[tuple], grid: tuple[int, int], num_causal: int
+) -> np.ndarray:
+    """(B, K, n) cells that the labels would select, with the heatmaps that the head learned."""
+    joints, labeled = (torch.from_numpy(np.stack(part)) for part in list(zip(*truth))[:2])
+    decoder = model.head.decoder
+    heatmaps = draw_heatmaps(
+        torch.cat([joints, labeled.unsqueeze(2)], dim=2),
+        decoder.heatmap_size[::-1],
+        decoder.input_size,
+        decoder.sigma,
+        udp=type(decoder).__name__ == 'UDPHeatmap',
+    )
+    return label_selection(heatmaps, labeled, grid, num_causal).numpy()
 
 
 def _joined(parts: list[np.ndarray]) -> Effect:

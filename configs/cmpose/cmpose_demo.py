@@ -4,7 +4,7 @@ Inherit from it for quick experiments on a CPU; its modules and code paths are t
 `cmpose_vit_posetrack18.py`.
 """
 
-_base_ = ['../single_frame/single_frame_demo.py']
+_base_ = ['../single_frame/single_frame_demo.py', './readings.py']
 
 model = dict(
     type='VideoTopdownPoseEstimator',
@@ -15,8 +15,14 @@ model = dict(
         num_keypoints=15,
         num_frames=3,
         # Narrow, a third of the tokens' width, since most of a step's time would go here.
-        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=2, attention_dims=64),
-        fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
+        neck=dict(
+            type='CrissCrossSTNeck',
+            num_blocks=1,
+            num_heads=2,
+            attention_dims=64,
+            **_base_.readings.neck,
+        ),
+        fte=dict(type='CausalTokenFTE', **_base_.readings.fte),
         # The demo's numbers in README and docs have this lambda. On harder videos, 0.1 was better
         # after 120 steps, and no tasks after 360 (docs/evidence.md).
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.001),

@@ -22,6 +22,11 @@ method = dict(
         attention_dims=96,
         shared_pathways=True,
         fusion='concat',
+        position=None,
+        grid=None,
+        temporal='slot',
+        feed_forward=None,
+        feed_forward_dims=None,
     ),
     fte=dict(
         type='CausalTokenFTE',
@@ -33,6 +38,11 @@ method = dict(
         selection='exclusive',
         normalize_merge=True,
         causal_only=False,
+        similarity_weight=0.0,
+        straight_through=False,
+        restoring='replace',
+        num_layers=0,
+        num_heads=8,
     ),
     aux=dict(
         type='AuxReconLoss',

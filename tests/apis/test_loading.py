@@ -7,6 +7,9 @@ import threading
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
 
 from cmpose_mm import config_path
 from cmpose_mm.apis import VideoPoseInferencer
@@ -241,3 +244,19 @@ def test_a_device_that_is_not_there(tiny_model, device):
     message = f"^device '{device}' can not be used: [^\n]+$"
     with pytest.raises(ValueError, match=message):
         load_pose_model(*tiny_model(), device)
+
+
+@pytest.mark.parametrize('trained, config', [('', 'readings_'), ('readings_', '')])
+def test_weights_of_another_reading_of_cmpose_are_refused(trained, config, tmp_path):
+    """In one sentence with the file and both readings, whatever keys fit."""
+    path = tmp_path / 'epoch_1.pth'
+    models = {name: config_path(f'cmpose/cmpose_{name}tiny.py') for name in ('', 'readings_')}
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(Config.fromfile(models[trained]).model)
+    torch.save(dict(state_dict=model.state_dict()), path)
+    load_pose_model(models[trained], path)
+    with pytest.raises(ValueError, match="the paper's literal reading") as error:
+        load_pose_model(models[config], path)
+    text = str(error.value)
+    assert text.startswith(f'{path} does not fit {models[config]}: the weights are of a CM-Pose')
+    assert 'neck.position=sine_cosine, neck.temporal=neighborhood, ' in text and '\n' not in text

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_tools import run_tool
 
-from cmpose_mm.converters.clip_lists import film_of, is_held_out, write_clip_lists
+from cmpose_mm.converters.clip_lists import film_of, is_held_out, write_clip_lists, write_held_out
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'list_clips.py'
@@ -155,3 +156,25 @@ def test_lists_of_the_real_clips(real_data, tmp_path) -> None:
     assert len(films['held_out']) == 34 and len(films['clean']) == 37
     assert not films['held_out'] & films['train_chosen']
     assert not films['clean'] & (films['held_out'] | films['train_chosen'])
+
+
+def test_held_out_videos_of_other_data_sets(tmp_path):
+    folder = tmp_path / 'annotations' / 'train'
+    folder.mkdir(parents=True)
+    names = [f'{number:06d}_mpii_train' for number in range(60)]
+    for name in names:
+        (folder / f'{name}.json').write_text(name)
+    done = run_tool(TOOL, tmp_path, '--by-video')
+    assert done.returncode == 0, done.stderr
+    held_out = [n for n in names if int(hashlib.sha1(n.encode()).hexdigest(), 16) % 5 == 0]
+    assert f'annotations/held_out: {len(held_out)} clips' in done.stdout and len(held_out) > 3
+    for kind, expected in (('held_out', held_out), ('train_chosen', {*names} - {*held_out})):
+        found = {
+            path.stem: path.read_text() for path in (tmp_path / 'annotations' / kind).iterdir()
+        }
+        assert found == {name: name for name in expected}
+    (tmp_path / 'annotations' / 'held_out' / 'old.json').touch()
+    with pytest.raises(AnnotationError, match='held_out: holds old.json and 0 other files'):
+        write_held_out(tmp_path)
+    done = run_tool(TOOL, tmp_path / 'nothing', '--by-video')
+    assert done.returncode == 1 and 'has no label files' in done.stderr

@@ -128,7 +128,7 @@ def test_measures_against_a_loop(model_and_data):
     model, data, labels = model_and_data
     evidence = measure_tokens(model, data, labels, draws=2)
     frames = {frame.image_id: frame for video in labels for frame in video.frames}
-    movement, before, after, shares = [], [], [], []
+    movement, before, after, shares, ceiling = [], [], [], [], []
     number = 0
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
@@ -149,6 +149,8 @@ def test_measures_against_a_loop(model_and_data):
                 return points / steps * scale + center - 0.5 * scale
 
             predicted = to_image(slow_predict(model, features))
+            joints, visible = joints_of_the_crop(data.dataset, number - 1), frame.keypoints[person]
+            best = cells_by_labels(model, joints, (visible != 0).any(1))
             for k, (x, y, visibility) in enumerate(frame.keypoints[person]):
                 if x == y == visibility == 0:
                     continue
@@ -161,17 +163,36 @@ def test_measures_against_a_loop(model_and_data):
                     row, column = divmod(cell, 6)
                     center = np.array([column * 16 + 7.5, row * 16 + 7.5])
                     shares.append(math.dist(to_image(center), (x, y)) <= head_size)
+                row, column = divmod(best[k], 6)
+                center = np.array([column * 16 + 7.5, row * 16 + 7.5])
+                ceiling.append(math.dist(to_image(center), (x, y)) <= head_size)
     effect = evidence.effects["a joint's causal tokens"]
     assert evidence.num_clips == number > 3 and len(movement) > 40
     np.testing.assert_allclose(effect.movement, movement, rtol=1e-3, atol=1e-3)
     assert effect.found_before.tolist() == before and effect.found_after.tolist() == after
     assert evidence.selected.own_joint == pytest.approx(100 * np.mean(shares))
     assert np.mean(movement) > 0.01
+    assert evidence.ceiling.own_joint == pytest.approx(100 * np.mean(ceiling))
+    assert evidence.ceiling.own_joint > 50 > evidence.selected.own_joint
     # Two draws of every random deletion.
     for name in (*DELETIONS[:4], *DELETIONS[5:7]):
         assert len(evidence.effects[name].movement) == 2 * len(movement)
     nearby, own = (len(evidence.effects[name].movement) for name in DELETIONS[:-3:-1])
     assert nearby == 2 * own
+
+
+def cells_by_labels(model, joints, labeled):
+    """The cell that each labeled joint takes, in order, by the heatmaps that training draws."""
+    decoder = model.head.decoder
+    drawn = decoder.encode(joints[None], labeled[None].astype(np.float32))['heatmaps']
+    heat = drawn.reshape(15, 8, 4, 6, 4).sum((2, 4)).reshape(15, 48)
+    heat = heat / np.maximum(heat.sum(1, keepdims=True), 1e-30)
+    taken, chosen = set(), {}
+    for k in range(15):
+        wanted = heat[k] if labeled[k] else -heat[labeled].sum(0)
+        chosen[k] = min(set(range(48)) - taken, key=lambda cell: (-wanted[cell], cell))
+        taken.add(chosen[k])
+    return chosen
 
 
 def joints_of_the_crop(dataset, index):
@@ -343,7 +364,7 @@ def test_command(tiny_config, synthetic_root, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
     rows = [line for line in page.read_text().splitlines() if line.startswith('| ')]
-    assert len(rows) == 5 + 1 + len(DELETIONS)
+    assert len(rows) == 6 + 1 + len(DELETIONS)
     assert re.search(r'\| random selection, 2 draws +\| [\d.]+ ± [\d.]+ +\|', page.read_text())
     assert '(2 models, 3 clips of ' in page.read_text()
     assert cv2.imread(str(tmp_path / 'images' / 'interpretability.png')) is not None

@@ -28,11 +28,18 @@ def softmax(values):
     return [value / sum(exponentials) for value in exponentials]
 
 
-def residual_attention(tokens, module):
-    """Pre-norm residual self-attention over a list of vectors."""
+def residual_attention(tokens, module, position=None):
+    """Pre-norm residual self-attention over a list of vectors.
+
+    ``position`` is a list of vectors that queries and keys see, and values do not.
+    """
     num_heads, width = module.num_heads, module.proj.in_features
     size = width // num_heads
     qkv = [linear(layer_norm(token, module.norm), module.qkv) for token in tokens]
+    if position is not None:
+        for i, (token, place) in enumerate(zip(tokens, position)):
+            placed = linear(layer_norm(token, module.norm) + place, module.qkv)
+            qkv[i] = np.concatenate([placed[: 2 * width], qkv[i][2 * width :]])
     result = []
     for i, token in enumerate(tokens):
         attended = np.zeros(width)
@@ -51,8 +58,8 @@ def residual_attention(tokens, module):
     return result
 
 
-def spatial(x, module):
-    return np.array([residual_attention(list(frame), module) for frame in x])
+def spatial(x, module, position=None):
+    return np.array([residual_attention(list(frame), module, position) for frame in x])
 
 
 def temporal(x, module):
@@ -60,7 +67,54 @@ def temporal(x, module):
     return np.array(slots).transpose(1, 0, 2)
 
 
-def criss_cross_neck(tokens, neck):
+def neighborhood(x, module, grid):
+    """(T, P, D): cells attend to the 3x3 cells around in all frames, other slots to themselves."""
+    height, width = grid
+    result = np.zeros_like(x)
+    for slot in range(x.shape[1]):
+        others = [slot]
+        if slot < height * width:
+            row, column = divmod(slot, width)
+            others = [
+                y * width + x
+                for y in range(row - 1, row + 2)
+                for x in range(column - 1, column + 2)
+                if 0 <= y < height and 0 <= x < width
+            ]
+        seen = [(t, other) for t in range(x.shape[0]) for other in others]
+        refined = residual_attention([x[place] for place in seen], module)
+        for place, token in zip(seen, refined):
+            if place[1] == slot:
+                result[place] = token
+    return result
+
+
+def feed_forward(x, module):
+    """(T, P, D): x + W_2 gelu(W_1 norm(x)), token by token."""
+    result = np.zeros_like(x)
+    for place in np.ndindex(x.shape[:2]):
+        hidden = linear(layer_norm(x[place], module.norm), module.hidden)
+        hidden = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in hidden])
+        result[place] = x[place] + linear(hidden, module.proj)
+    return result
+
+
+def sine_cosine(grid, width):
+    """(N, D): a quarter of the channels each for sin y, cos y, sin x, cos x; mean square 1."""
+    rows = []
+    for y in range(grid[0]):
+        for x in range(grid[1]):
+            channels = []
+            for place in (y, x):
+                for wave in (math.sin, math.cos):
+                    for i in range(width // 4):
+                        angle = place / 10000 ** (i / (width // 4))
+                        channels.append(math.sqrt(2) * wave(angle))
+            rows.append(channels)
+    return np.array(rows)
+
+
+def criss_cross_neck(tokens, neck, grid=None):
     """(T, N, D) -> (T, N + K, D)."""
     keypoints = neck.keypoint_tokens.detach().double().numpy()
     embedding = neck.temporal_embed.detach().double().numpy()
@@ -70,11 +124,34 @@ def criss_cross_neck(tokens, neck):
             for t, frame in enumerate(tokens)
         ]
     )
+    position = None
+    if neck.position is not None:
+        if neck.position == 'learned':
+            places = neck.position_embed.detach().double().numpy()
+        else:
+            places = sine_cosine(grid, x.shape[2])
+        position = [*places, *np.zeros_like(keypoints)]
+
+    def d_s(x, block, pathway):
+        x = spatial(x, getattr(block, f'spatial{pathway}'), position)
+        return after_attention(x, block, 'spatial', pathway)
+
+    def d_t(x, block, pathway):
+        module = getattr(block, f'temporal{pathway}')
+        slots = neck.temporal == 'slot'
+        x = temporal(x, module) if slots else neighborhood(x, module, grid)
+        return after_attention(x, block, 'temporal', pathway)
+
+    def after_attention(x, block, kind, pathway):
+        if neck.feed_forward is None:
+            return x
+        kind = kind if neck.feed_forward == 'separate' else 'both'
+        return feed_forward(x, block.feed_forward[f'{kind}{pathway}'])
+
     for block in neck.blocks:
-        second_spatial = block.spatial if block.shared_pathways else block.spatial_second
-        second_temporal = block.temporal if block.shared_pathways else block.temporal_second
-        first = temporal(spatial(x, block.spatial), block.temporal)
-        second = spatial(temporal(x, second_temporal), second_spatial)
+        second_pathway = '' if block.shared_pathways else '_second'
+        first = d_t(d_s(x, block, ''), block, '')
+        second = d_s(d_t(x, block, second_pathway), block, second_pathway)
         fused = np.zeros_like(x)
         for t in range(x.shape[0]):
             for slot in range(x.shape[1]):
@@ -163,6 +240,34 @@ def merge(tokens, ids, importance, num_clusters, normalize):
 
 def restore(tokens, merged, ids):
     return np.array([token if number < 0 else merged[number] for token, number in zip(tokens, ids)])
+
+
+def restore_with_own(tokens, merged, ids, gain):
+    """Each clustered cell keeps its token and gets the cluster's, times a gain per channel."""
+    return np.array(
+        [
+            token if number < 0 else token + gain * merged[number]
+            for token, number in zip(tokens, ids)
+        ]
+    )
+
+
+def similarity_loss(log_similarity, heatmaps, weights, grid):
+    """Mean cross-entropy over the labeled joints; heatmaps whose sides the grid's divide."""
+    total, count = 0.0, 0.0
+    for b, k in np.ndindex(weights.shape):
+        height, width = (side // cells for side, cells in zip(heatmaps.shape[2:], grid))
+        heat = [
+            heatmaps[b, k, y * height : (y + 1) * height, x * width : (x + 1) * width].sum()
+            for y in range(grid[0])
+            for x in range(grid[1])
+        ]
+        if weights[b, k] == 0 or sum(heat) == 0:
+            continue
+        nats = sum(-h / sum(heat) * s for h, s in zip(heat, log_similarity[b, k]))
+        total += weights[b, k] * nats
+        count += weights[b, k]
+    return total / count if count else 0.0
 
 
 def reconstruction_loss(reconstructed, target, indices, divide_by_width):

@@ -1,9 +1,14 @@
+import numpy as np
 import pytest
 import slow_cmpose
+import slow_information as slow
+import slow_transformer
 import torch
 from tiny_models import HALF_PRECISIONS, randomize
 
 from cmpose_mm.models.cmpose import CausalTokenFTE
+from cmpose_mm.models.cmpose.similarity_loss import similarity_loss
+from cmpose_mm.models.layers import heat_of_cells
 
 SWITCHES = [
     dict(),
@@ -11,6 +16,15 @@ SWITCHES = [
     dict(normalize_merge=False),
     dict(causal_only=True),
     dict(selection='union', causal_only=True),
+    dict(restoring='residual'),
+    dict(num_layers=2, num_heads=2),
+    dict(num_layers=1, num_heads=4, restoring='residual', normalize_merge=False),
+    dict(num_layers=1, num_heads=2, causal_only=True),
+    dict(num_layers=1, num_heads=2, selection='union'),
+    dict(straight_through=True),
+    dict(straight_through=True, selection='union', restoring='residual'),
+    dict(straight_through=True, causal_only=True, restoring='residual'),
+    dict(similarity_weight=0.1),
 ]
 
 
@@ -38,17 +52,32 @@ def test_matches_loops(switches):
     assert out.similarity.shape == (3, 4, 30)
     select = getattr(slow_cmpose, fte.select.__name__)
     for b in range(3):
-        clip = tokens[b].double().numpy()
+        clip = tokens[b].double().numpy().copy()
         scores = slow_cmpose.similarity(clip, keypoints[b].double().numpy(), fte.query, fte.key)
         selected = select(scores, 3)
         causal = {token for joint in selected for token in joint}
         others = [token for token in range(30) if token not in causal]
-        if fte.causal_only:
-            ids = [-1] * 30
-            expected = clip * [[token in causal] for token in range(30)]
-        else:
+        ids, merged = [-1] * 30, []
+        if not fte.causal_only:
             ids, _ = slow_cmpose.cluster(clip, others, 5, 3)
             merged = slow_cmpose.merge(clip, ids, scores.sum(0), 5, fte.normalize_merge)
+        cells = [token for joint in selected for token in joint]
+        sequence = np.array([*clip[cells], *merged])
+        for number, layer in enumerate(fte.layers):
+            state = {f'{number}.{name}': value for name, value in slow.numbers(layer).items()}
+            sequence = slow_transformer.layer(
+                sequence, sequence, state, str(number), layer.num_heads
+            )
+        for cell, token in zip(cells, sequence):
+            clip[cell] = token
+        merged = sequence[len(cells) :]
+        if fte.causal_only:
+            expected = clip * [[token in causal] for token in range(30)]
+        elif fte.restoring == 'residual':
+            expected = slow_cmpose.restore_with_own(
+                clip, merged, ids, fte.gain.detach().double().numpy()
+            )
+        else:
             expected = slow_cmpose.restore(clip, merged, ids)
         torch.testing.assert_close(
             out.similarity[b].double(), torch.from_numpy(scores), atol=1e-5, rtol=1e-5
@@ -112,9 +141,11 @@ def test_trainable_parameters_receive_gradients(switches):
     fte = tiny_fte(**switches)
     fte(*(x.requires_grad_() for x in inputs())).tokens.square().sum().backward()
     trainable = {name: p for name, p in fte.named_parameters() if p.requires_grad}
-    assert set(trainable) == (
-        set() if fte.causal_only else {'query.weight', 'query.bias', 'key.weight'}
-    )
+    frozen = fte.causal_only and not fte.straight_through
+    of_s = set() if frozen else {'query.weight', 'query.bias', 'key.weight'}
+    others = {name for name in trainable if name.split('.')[0] in ('layers', 'gain')}
+    assert set(trainable) == of_s | others
+    assert ('gain' in others) == (fte.restoring == 'residual' and not fte.causal_only)
     assert all(p.grad.abs().sum() > 0 for p in trainable.values())
 
 
@@ -170,6 +201,11 @@ def test_grid_too_small(arguments, message):
 @pytest.mark.parametrize(
     'arguments, message',
     [
+        (dict(restoring='both'), "restoring is 'both', expected one of .'replace', 'residual'"),
+        (dict(num_layers=-1), 'num_layers is -1, expected at least 0'),
+        (dict(similarity_weight=-0.1), 'similarity_weight is -0.1, expected at least 0'),
+        (dict(similarity_weight=float('nan')), 'similarity_weight is nan, expected at least 0'),
+        (dict(num_layers=1, num_heads=3), 'num_heads is 3, expected a divisor of the 8'),
         (dict(selection='best'), "selection is 'best', expected one of"),
         (dict(num_causal=0), 'num_causal is 0, expected at least 1'),
         (dict(num_clusters=-1), 'num_clusters is -1, expected at least 1'),
@@ -179,3 +215,111 @@ def test_grid_too_small(arguments, message):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         CausalTokenFTE(embed_dims=8, **arguments)
+
+
+def test_residual_restoring_starts_as_the_identity():
+    fte = CausalTokenFTE(8, 4, 3, 3, 5, restoring='residual', num_layers=2, num_heads=2)
+    tokens, keypoints = inputs()
+    assert torch.equal(fte(tokens, keypoints).tokens, tokens)
+
+
+def test_new_layers_start_as_the_model_without():
+    plain, with_layers = tiny_fte(), CausalTokenFTE(8, 4, 3, 3, 5, num_layers=1, num_heads=2)
+    with_layers.load_state_dict(plain.state_dict(), strict=False)
+    found, expected = with_layers(*inputs()), plain(*inputs())
+    assert torch.equal(found.tokens, expected.tokens)
+
+
+@pytest.mark.parametrize('selection', ['exclusive', 'union'])
+def test_straight_through_keeps_values_and_adds_a_gradient(selection):
+    """Against loops: the gradient of sum_k sum_c <g_c, x_c> d log S_kc, in float64."""
+    gated, plain = (
+        tiny_fte(straight_through=True, selection=selection),
+        tiny_fte(selection=selection),
+    )
+    tokens, keypoints = inputs(1)
+    weights = torch.randn(30, 8, generator=torch.Generator().manual_seed(4))
+    found, expected = gated(tokens, keypoints), plain(tokens, keypoints)
+    assert torch.equal(found.tokens, expected.tokens)
+    assert torch.equal(gated.eval()(tokens, keypoints).tokens, expected.tokens)
+    parameters = ('query.weight', 'query.bias', 'key.weight')
+    gradients = []
+    for fte, out in ((gated, found), (plain, expected)):
+        loss = (weights * out.tokens[0]).sum()
+        of = [dict(fte.named_parameters())[name] for name in parameters]
+        gradients.append(torch.autograd.grad(loss, of))
+
+    copies = [
+        dict(plain.named_parameters())[n].detach().double().requires_grad_() for n in parameters
+    ]
+    query, bias, key = copies
+    total = torch.zeros((), dtype=torch.float64)
+    for joint in range(4):
+        q = query @ keypoints[0, joint].double() + bias
+        logits = torch.stack([q @ (key @ token) for token in tokens[0].double()]) / 8**0.5
+        for cell in found.causal_tokens[0, joint].tolist():
+            log_s = logits[cell] - logits.exp().sum().log()
+            total = total + (weights[cell] * tokens[0, cell]).sum() * log_s
+    for gate, without, slow_gradient in zip(*gradients, torch.autograd.grad(total, copies)):
+        torch.testing.assert_close((gate - without).double(), slow_gradient, atol=1e-4, rtol=1e-4)
+
+
+# ---- the loss of S -----------------------------------------------------------------------------
+
+
+def label_case():
+    """S of two clips, heatmaps, weights: a doubtful joint, one unlabeled, one out of the crop."""
+    generator = torch.Generator().manual_seed(2)
+    log_s = torch.randn(2, 4, 30, generator=generator).double().log_softmax(2)
+    heatmaps = torch.rand(2, 4, 12, 20, generator=generator) ** 8
+    heatmaps[1, 2] = 0
+    weights = torch.tensor([[1, 0.25, 0, 1], [0, 1, 1, 0.5]])
+    return log_s, heatmaps, weights
+
+
+def test_similarity_loss_against_loops():
+    log_s, heatmaps, weights = label_case()
+    found = similarity_loss(log_s, heatmaps, weights, (6, 5))
+    expected = slow_cmpose.similarity_loss(
+        log_s.numpy(), heatmaps.double().numpy(), weights.double().numpy(), (6, 5)
+    )
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_similarity_loss_is_the_entropy_where_s_is_the_label():
+    _, heatmaps, weights = label_case()
+    heat = heat_of_cells(heatmaps, (6, 5)).double().clamp(min=1e-30)
+    least = similarity_loss(heat.log(), heatmaps, weights, (6, 5))
+    for scale in (0.5, 2.0):
+        other = similarity_loss((scale * heat.log()).log_softmax(2), heatmaps, weights, (6, 5))
+        assert other > least + 0.01
+
+
+def test_unlabeled_joints_do_not_count():
+    log_s, heatmaps, weights = label_case()
+    log_s.requires_grad_()
+    loss = similarity_loss(log_s, heatmaps, weights, (6, 5))
+    (gradient,) = torch.autograd.grad(loss, log_s)
+    left_out = (weights == 0) | (heatmaps.sum((2, 3)) == 0)
+    assert ((gradient.abs().sum(2) == 0) == left_out).all()
+    with torch.no_grad():
+        log_s[left_out] -= 7
+        heatmaps[weights == 0] = 5
+    assert similarity_loss(log_s, heatmaps, weights, (6, 5)).item() == pytest.approx(loss.item())
+
+
+@pytest.mark.parametrize('missing', ['weights', 'heatmaps'])
+def test_without_labels_the_loss_is_zero_and_connected(missing):
+    log_s, heatmaps, weights = label_case()
+    log_s.requires_grad_()
+    dict(weights=weights, heatmaps=heatmaps)[missing].zero_()
+    loss = similarity_loss(log_s, heatmaps, weights, (6, 5))
+    assert loss.item() == 0
+    (gradient,) = torch.autograd.grad(loss, log_s)
+    assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_heat_of_cells():
+    heatmaps = torch.zeros(1, 2, 4, 4)
+    heatmaps[0, 0, 0, 3], heatmaps[0, 0, 3, 0] = 3, 1
+    assert heat_of_cells(heatmaps, (2, 2)).tolist() == [[[0, 0.75, 0.25, 0], [0, 0, 0, 0]]]

@@ -1,11 +1,17 @@
 import copy
+import re
 
+import numpy as np
 import pytest
 import slow_cmpose
+import slow_information as slow
+import slow_transformer
 import torch
+from mmengine.runner.checkpoint import load_state_dict
 from mmpose.registry import MODELS
 from tiny_models import HALF_PRECISIONS, randomize, run_method
 
+from cmpose_mm.models import ClipInput
 from cmpose_mm.models.cmpose import CMPose
 from cmpose_mm.models.cmpose.temporal_fusion import (
     ConcatTemporalFusion,
@@ -14,6 +20,7 @@ from cmpose_mm.models.cmpose.temporal_fusion import (
 
 FTE = dict(type='CausalTokenFTE', num_causal=2, num_neighbors=3, num_clusters=4)
 AUX = dict(type='AuxReconLoss')
+NECK = dict(type='CrissCrossSTNeck', num_heads=2)
 SEEDS = torch.tensor([3, 2**62, 8])
 
 
@@ -40,6 +47,21 @@ def test_built_from_a_config():
     assert type(method) is CMPose
     assert method.neck.keypoint_tokens.shape == (5, 16)
     assert method.neck.temporal_embed.shape == (3, 16)
+
+
+def labels(num_clips=3):
+    """Heatmaps and weights of 5 joints; the first clip has no labels."""
+    heatmaps = torch.rand(num_clips, 5, 24, 16, generator=torch.Generator().manual_seed(6)) ** 9
+    weights = torch.ones(num_clips, 5)
+    weights[0] = 0
+    return dict(targets=heatmaps, target_weights=weights)
+
+
+def run_labeled(method, features, seeds=SEEDS, **changes):
+    clip = ClipInput.of(
+        features, method.key_index, seeds=seeds, **{**labels(len(features)), **changes}
+    )
+    return method(clip)
 
 
 @pytest.mark.parametrize('kind', ['concat', 'weighted_sum'])
@@ -117,13 +139,18 @@ def test_cells_keep_their_place():
         dict(temporal_fusion='weighted_sum'),
         dict(neck=dict(type='CrissCrossSTNeck', num_heads=2, shared_pathways=False)),
         dict(neck=dict(type='CrissCrossSTNeck', num_heads=2, fusion='weighted_sum')),
+        dict(neck=dict(NECK, position='learned', grid=(6, 4), feed_forward='shared')),
+        dict(neck=dict(NECK, temporal='neighborhood', feed_forward='separate')),
+        dict(fte=dict(FTE, restoring='residual', num_layers=1, num_heads=4)),
+        dict(fte=dict(FTE, causal_only=True, similarity_weight=0.1)),
+        dict(fte=dict(FTE, causal_only=True, straight_through=True, restoring='residual')),
     ],
     ids=str,
 )
 def test_every_trainable_parameter_receives_a_gradient_at_the_first_step(changes):
     """What DistributedDataParallel waits for."""
     method = tiny_cmpose(**changes).train()
-    out = run_method(method, clip_features(), SEEDS)
+    out = run_labeled(method, clip_features())
     (out.key_features.square().mean() + sum(out.losses.values())).backward()
     assert [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
 
@@ -299,3 +326,157 @@ def test_shapes(height, width, num_frames):
 def test_bad_arguments(changes, message):
     with pytest.raises(ValueError, match=message):
         tiny_cmpose(**changes)
+
+
+# ---- readings ----------------------------------------------------------------------------------
+
+SUPERVISED = dict(FTE, similarity_weight=0.5)
+
+
+def test_the_loss_of_s_is_that_of_the_details():
+    method = randomize(tiny_cmpose(fte=SUPERVISED), std=0.1).train()
+    out = run_labeled(method, clip_features())
+    given = labels()
+    expected = 0.5 * slow_cmpose.similarity_loss(
+        out.details['similarity'].double().log().numpy(),
+        given['targets'].double().numpy(),
+        given['target_weights'].numpy(),
+        (6, 4),
+    )
+    assert out.losses['loss_similarity'].item() == pytest.approx(expected, rel=1e-5)
+    assert list(out.losses) == ['loss_mask', 'loss_denoise', 'loss_similarity']
+    assert run_labeled(method.eval(), clip_features()).losses == {}
+
+
+def test_supervision_leaves_everything_else_alone():
+    plain, supervised = (randomize(tiny_cmpose(fte=fte)).train() for fte in (FTE, SUPERVISED))
+    found, expected = (run_labeled(m, clip_features()) for m in (supervised, plain))
+    assert found.losses.pop('loss_similarity') > 0
+    for name, value in outputs(expected).items():
+        assert torch.equal(value, outputs(found)[name]), name
+    assert plain.state_dict().keys() == supervised.state_dict().keys()
+
+
+def test_a_batch_without_labels():
+    method = randomize(tiny_cmpose(fte=SUPERVISED)).train()
+    out = run_labeled(method, clip_features(), target_weights=torch.zeros(3, 5))
+    assert out.losses['loss_similarity'] == 0
+    out.losses['loss_similarity'].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() == 0 for p in method.fte.parameters())
+
+
+def test_supervision_where_there_are_no_labels():
+    method = tiny_cmpose(fte=SUPERVISED).train()
+    with pytest.raises(
+        ValueError, match='similarity_weight is 0.5, but .* expected GenerateTarget'
+    ):
+        run_method(method, clip_features(), SEEDS)
+    with pytest.raises(ValueError, match='num_keypoints is 5, but the label heatmaps,.* 17 joints'):
+        run_labeled(method, clip_features(), targets=torch.ones(3, 17, 24, 16))
+    run_method(method.eval(), clip_features())
+
+
+READINGS = {
+    'neck.position=sine_cosine': dict(neck=dict(NECK, position='sine_cosine')),
+    'neck.position=learned': dict(neck=dict(NECK, position='learned', grid=(6, 4))),
+    'neck.temporal=neighborhood': dict(neck=dict(NECK, temporal='neighborhood')),
+    'neck.feed_forward=separate': dict(neck=dict(NECK, feed_forward='separate')),
+    'neck.feed_forward=shared': dict(neck=dict(NECK, feed_forward='shared')),
+    'fte.restoring=residual': dict(neck=NECK, fte=dict(FTE, restoring='residual')),
+    'fte.num_layers=2': dict(neck=NECK, fte=dict(FTE, num_layers=2, num_heads=4)),
+    'neck.position=sine_cosine, fte.restoring=residual': dict(
+        neck=dict(NECK, position='sine_cosine'), fte=dict(FTE, restoring='residual')
+    ),
+}
+ALL = dict(
+    neck=dict(NECK, position='sine_cosine', temporal='neighborhood', feed_forward='separate'),
+    fte=dict(
+        FTE,
+        restoring='residual',
+        num_layers=1,
+        num_heads=4,
+        straight_through=True,
+        similarity_weight=0.1,
+    ),
+)
+
+
+@pytest.mark.parametrize('load', [torch.nn.Module.load_state_dict, load_state_dict])
+@pytest.mark.parametrize('reading', READINGS)
+def test_weights_of_another_reading_are_refused(reading, load):
+    """Both ways, with torch and with MMEngine, which only warns of keys that do not fit."""
+    literal, other = tiny_cmpose(neck=NECK), tiny_cmpose(**READINGS[reading])
+    assert literal.reading == '' and other.reading == reading
+    letter = "with the paper's literal reading"
+    for model, weights, message in (
+        (other, literal, f'of a CM-Pose {letter}, but the config is of one with {reading};'),
+        (literal, other, f'of a CM-Pose with {reading}, but the config is of one {letter};'),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            load(model, weights.state_dict(), strict=False)
+    wrapped, state = torch.nn.ModuleDict(dict(method=other)), other.state_dict()
+    with pytest.raises(ValueError, match='expected the same reading'):
+        load(wrapped, {f'method.{k}': v for k, v in literal.state_dict().items()}, strict=False)
+    randomize(other)
+    load(wrapped, {f'method.{name}': value for name, value in state.items()}, strict=True)
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
+def test_what_matters_only_in_training_is_no_other_reading():
+    trained = tiny_cmpose(fte=dict(FTE, straight_through=True, similarity_weight=0.1))
+    assert trained.reading == ''
+    tiny_cmpose().load_state_dict(trained.state_dict(), strict=True)
+
+
+def test_literal_weights_carry_no_mark():
+    """Those of before are of the letter; a single-frame model's are of no reading."""
+    assert not [name for name in tiny_cmpose().state_dict() if 'reading' in name]
+    tiny_cmpose(**ALL).load_state_dict({}, strict=False)
+
+
+def test_all_readings_start_as_the_key_frame():
+    """But for the causal tokens nothing is merged, and layers that start at zero add nothing."""
+    method, features = tiny_cmpose(**ALL), clip_features()
+    for training in (True, False):
+        out = run_labeled(method.train(training), features)
+        torch.testing.assert_close(out.key_features, features[:, 1], rtol=0, atol=1e-6)
+
+
+def test_all_readings_match_loops():
+    method = randomize(tiny_cmpose(**ALL), std=0.2).double().eval()
+    features = clip_features(1).double()
+    tokens = features[0].flatten(2).transpose(1, 2).numpy()
+    refined = slow_cmpose.criss_cross_neck(tokens, method.neck, (6, 4))
+    fused = np.array(
+        [
+            slow_cmpose.linear(refined[:, cell].reshape(-1), method.temporal_fusion.proj)
+            for cell in range(24)
+        ]
+    )
+    fte = method.fte
+    scores = slow_cmpose.similarity(fused, refined[1, 24:], fte.query, fte.key)
+    selected = slow_cmpose.select_exclusive(scores, 2)
+    cells = [token for joint in selected for token in joint]
+    ids, _ = slow_cmpose.cluster(fused, sorted(set(range(24)) - set(cells)), 4, 3)
+    merged = slow_cmpose.merge(fused, ids, scores.sum(0), 4, normalize=True)
+    state = {f'l.{name}': value for name, value in slow.numbers(fte.layers[0]).items()}
+    sequence = np.array([*fused[cells], *merged])
+    sequence = slow_transformer.layer(sequence, sequence, state, 'l', 4)
+    fused[cells] = sequence[: len(cells)]
+    gain = fte.gain.detach().numpy()
+    expected = slow_cmpose.restore_with_own(fused, sequence[len(cells) :], ids, gain)
+
+    out = run_method(method, features)
+    assert out.details['causal_tokens'][0].tolist() == selected
+    found = out.key_features[0].flatten(1).T
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('num_frames, key_index', [(3, 2), (5, None), (5, 4)])
+def test_all_readings_with_other_clips(num_frames, key_index):
+    method = tiny_cmpose(**ALL, num_frames=num_frames, key_index=key_index).train()
+    features = clip_features(num_frames=num_frames)
+    out = run_labeled(method, features)
+    (out.key_features.square().mean() + sum(out.losses.values())).backward()
+    assert [n for n, p in method.named_parameters() if p.grad is None] == []
+    torch.testing.assert_close(out.key_features, features[:, method.key_index])

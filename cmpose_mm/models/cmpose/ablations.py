@@ -32,6 +32,50 @@ def neck(num_blocks: int, divisor: int) -> Variant:
     return overrides
 
 
+LETTER: Overrides = {
+    'model.method.neck.position': None,
+    'model.method.neck.grid': None,
+    'model.method.neck.temporal': 'slot',
+    'model.method.neck.feed_forward': None,
+    'model.method.neck.feed_forward_dims': None,
+    'model.method.fte.num_clusters': 33,
+    'model.method.fte.similarity_weight': 0.0,
+    'model.method.fte.straight_through': False,
+    'model.method.fte.restoring': 'replace',
+    'model.method.fte.num_layers': 0,
+}
+"""The paper's letter, whatever a config chooses: what `configs/cmpose/literal.py` says."""
+GRID = (16, 12)  # cells of all configs here
+
+
+def reading(*changes: Overrides) -> Variant:
+    """The paper's letter, but for some switches; their keys lack ``model.method.``.
+
+    ``feed_forward_dims`` of ``'narrow'`` is the attention's width.
+    """
+
+    def overrides(config: Config) -> Overrides:
+        found = {**LETTER}
+        for change in changes:
+            found.update({f'model.method.{key}': value for key, value in change.items()})
+        if found['model.method.neck.feed_forward_dims'] == 'narrow':
+            width = config.model.method.neck.attention_dims
+            found['model.method.neck.feed_forward_dims'] = width
+        return found
+
+    return overrides
+
+
+SUPERVISED = {'fte.similarity_weight': 0.002}
+GATE = {'fte.straight_through': True}
+POSITION = {'neck.position': 'sine_cosine'}
+RESIDUAL = {'fte.restoring': 'residual'}
+LAYER = {'fte.num_layers': 1}
+MORE_CLUSTERS = {'fte.num_clusters': 66}
+FEED_FORWARD = {'neck.feed_forward': 'separate', 'neck.feed_forward_dims': 'narrow'}
+NEIGHBORHOOD = {'neck.temporal': 'neighborhood'}
+
+
 def frame_distance(stride: int) -> Variant:
     """Clips whose frames are so many frames apart; in sets of distinct frames, distinct ones."""
     return {f'{loader}_dataloader.dataset.stride': stride for loader in ('train', 'val', 'test')}
@@ -115,6 +159,45 @@ SETS: dict[str, dict[str, Variant]] = {
         **{f'n {v}': {'model.method.fte.num_causal': v} for v in (1, 8)},
         **{f'L {v}': {'model.method.fte.num_clusters': v} for v in (16, 66)},
         'k 20': {'model.method.fte.num_neighbors': 20},
+    },
+    # What makes causal tokens causal: each reading alone, and together. Measured by
+    # benchmarks/causal_tokens.py, as is the next set.
+    'causal': {
+        'letter': reading(),
+        **{
+            f'supervised S, {w}': reading({'fte.similarity_weight': w})
+            for w in (0.0005, 0.002, 0.008)
+        },
+        'gate': reading(GATE),
+        'supervised S, gate': reading(SUPERVISED, GATE),
+        'position': reading(POSITION),
+        'learned position': reading({'neck.position': 'learned', 'neck.grid': GRID}),
+        'residual': reading(RESIDUAL),
+        'more clusters': reading(MORE_CLUSTERS),
+        'layer': reading(LAYER),
+        'feed-forward': reading(FEED_FORWARD),
+        'shared feed-forward': reading(FEED_FORWARD, {'neck.feed_forward': 'shared'}),
+        '3x3 neighborhood (not in the paper)': reading(NEIGHBORHOOD),
+        'supervised S, position': reading(SUPERVISED, POSITION),
+        'supervised S, residual': reading(SUPERVISED, RESIDUAL),
+        'supervised S, position, residual': reading(SUPERVISED, POSITION, RESIDUAL),
+        'supervised S, position, more clusters': reading(SUPERVISED, POSITION, MORE_CLUSTERS),
+        'supervised S, position, residual, layer': reading(SUPERVISED, POSITION, RESIDUAL, LAYER),
+        'supervised S, position, residual, feed-forward': reading(
+            SUPERVISED, POSITION, RESIDUAL, FEED_FORWARD
+        ),
+        'supervised S, position, residual, 3x3 neighborhood (not in the paper)': reading(
+            SUPERVISED, POSITION, RESIDUAL, NEIGHBORHOOD
+        ),
+    },
+    # The readings that the config chooses, against the letter and simple methods.
+    'finalists': {
+        'CM-Pose': {},
+        'letter': reading(),
+        'primary': {'model.method.aux': None},
+        'no FTE': {'model.method.fte': None},
+        'concatenation 3x3': concatenation(3),
+        'single frame': single_frame,
     },
     # What the neck's depth and width are worth.
     'neck': {

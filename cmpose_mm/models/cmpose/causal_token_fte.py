@@ -1,7 +1,7 @@
 """CM-Pose's fine token enhancement (eq. 8-12).
 
 Shapes: B clips, K joints, N tokens (cells of the key frame), D token width, n causal tokens per
-joint, L clusters.
+joint, L clusters, h x w cells.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ from torch import Tensor, nn
 
 from cmpose_mm.models.layers import (
     SELECTIONS,
+    TransformerLayer,
     cluster_tokens,
+    gather_tokens,
     keypoint_similarity,
     merge_tokens,
+    put_tokens,
     restore_tokens,
 )
+
+RESTORING = ('replace', 'residual')
 
 
 @dataclass
@@ -30,12 +35,14 @@ class FTEOutput:
         cluster_ids: (B, N) int64 cluster of each non-causal cell, -1 at causal cells (and
             everywhere if nothing is clustered).
         similarity: (B, K, N) float32, S of eq. 8; it sums to one over the cells.
+        log_similarity: (B, K, N) float32, its logarithm, through which gradients flow.
     """
 
     tokens: Tensor
     causal_tokens: Tensor
     cluster_ids: Tensor
     similarity: Tensor
+    log_similarity: Tensor
 
 
 class CausalTokenFTE(nn.Module):
@@ -58,6 +65,8 @@ class CausalTokenFTE(nn.Module):
             own cells keep their token    cells get their cluster's token
                        '----------- (B,N,D) --------'
 
+    With ``num_layers``, a transformer among causal and merged tokens stands before the last step.
+
     Selection and clustering are not differentiable: Q and K learn only through the weights s of the
     merging. Everything from S to the merged tokens is computed in float32, even under autocast.
     Chosen, since the paper leaves it open: single-head learned projections without a bias in K (it
@@ -65,7 +74,8 @@ class CausalTokenFTE(nn.Module):
     restoring the merged tokens to the grid for a convolutional head.
 
     All parameters receive gradients, except with ``causal_only``: no differentiable path then leads
-    to Q and K, so they stay frozen at their initial values.
+    to Q and K unless there is ``similarity_weight`` or ``straight_through``, so they stay frozen at
+    their initial values.
 
     Args:
         embed_dims: D.
@@ -78,6 +88,21 @@ class CausalTokenFTE(nn.Module):
         normalize_merge: scale the merging weights to sum to one in each cluster; False is the
             literal sum of eq. 11.
         causal_only: ablation: sets non-causal cells to zero instead of merging them.
+        similarity_weight: weight of ``loss_similarity``, the `similarity_loss` that tells each
+            keypoint token where its joint is (*chosen*, the paper has no such loss); 0 for none.
+        straight_through: multiplies each causal token by S / S, with a gradient through the
+            numerator alone (*chosen*): values stay, but Q and K learn which cells help the joint
+            that chose them. It matters only in training. With ``selection='union'``, a cell that
+            several joints chose has a factor for each.
+        restoring: what a non-causal cell gets (eq. 12 says "aggregate"). ``'replace'``: the merged
+            token of its cluster, as the clustering paper restores a grid. ``'residual'``
+            (*chosen*): its own token plus the merged one, times a gain for each channel that starts
+            at zero, so that before training all cells keep their tokens. Without effect with
+            ``causal_only``.
+        num_layers: layers of a transformer among causal and merged tokens before restoring
+            (*chosen*, a reading of "aggregate"), see `TransformerLayer`; they start as the
+            identity. A cell that several joints chose (``'union'``) is there for each of them.
+        num_heads: of these layers; divides D.
 
     Raises:
         ValueError: if an argument is outside these ranges.
@@ -93,6 +118,11 @@ class CausalTokenFTE(nn.Module):
         selection: str = 'exclusive',
         normalize_merge: bool = True,
         causal_only: bool = False,
+        similarity_weight: float = 0.0,
+        straight_through: bool = False,
+        restoring: str = 'replace',
+        num_layers: int = 0,
+        num_heads: int = 8,
     ):
         super().__init__()
         if selection not in SELECTIONS:
@@ -106,6 +136,13 @@ class CausalTokenFTE(nn.Module):
         ):
             if value is not None and value < 1:
                 raise ValueError(f'CausalTokenFTE: {name} is {value}, expected at least 1')
+        if restoring not in RESTORING:
+            raise ValueError(
+                f'CausalTokenFTE: restoring is {restoring!r}, expected one of {[*RESTORING]}'
+            )
+        for name, value in (('similarity_weight', similarity_weight), ('num_layers', num_layers)):
+            if not value >= 0:
+                raise ValueError(f'CausalTokenFTE: {name} is {value}, expected at least 0')
         self.num_keypoints = num_keypoints
         self.num_causal = num_causal
         self.num_neighbors = num_neighbors
@@ -113,12 +150,20 @@ class CausalTokenFTE(nn.Module):
         self.select = SELECTIONS[selection]
         self.normalize_merge = normalize_merge
         self.causal_only = causal_only
+        self.similarity_weight = similarity_weight
+        self.straight_through = straight_through
+        self.restoring = restoring
+        self.layers = nn.ModuleList(
+            TransformerLayer(embed_dims, num_heads) for _ in range(num_layers)
+        )
+        if restoring == 'residual' and not causal_only:
+            self.gain = nn.Parameter(torch.zeros(embed_dims))
         self.query = nn.Linear(embed_dims, embed_dims)
         self.key = nn.Linear(embed_dims, embed_dims, bias=False)
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.zeros_(self.query.bias)
         nn.init.xavier_uniform_(self.key.weight)
-        if causal_only:
+        if causal_only and not (similarity_weight or straight_through):
             self.query.requires_grad_(False)
             self.key.requires_grad_(False)
 
@@ -141,17 +186,68 @@ class CausalTokenFTE(nn.Module):
             causal = torch.zeros_like(similarity[:, 0], dtype=torch.bool)
             # 1, not True: ONNX export does not support boolean scalars.
             causal = causal.scatter(1, causal_tokens.flatten(1), 1)
+            if self.straight_through and self.training:
+                tokens = tokens * self.gate(log_similarity, causal_tokens).to(tokens.dtype)
             if self.causal_only:
-                cluster_ids = torch.full_like(causal, -1, dtype=torch.int64)
-                enhanced = tokens.masked_fill(~causal.unsqueeze(2), 0)
+                cluster_ids, merged = torch.full_like(causal, -1, dtype=torch.int64), None
             else:
                 cluster_ids = cluster_tokens(tokens, ~causal, num_clusters, self.num_neighbors)
                 log_importance = log_similarity.logsumexp(dim=1)
                 merged = merge_tokens(
                     tokens, cluster_ids, log_importance, num_clusters, self.normalize_merge
                 )
-                enhanced = restore_tokens(tokens, merged, cluster_ids)
-        return FTEOutput(enhanced, causal_tokens, cluster_ids, similarity)
+        if self.layers:
+            tokens, merged = self.aggregate(tokens, causal_tokens, merged)
+        if merged is None:
+            enhanced = tokens.masked_fill(~causal.unsqueeze(2), 0)
+        elif self.restoring == 'residual':
+            merged = restore_tokens(torch.zeros_like(tokens), merged, cluster_ids)
+            enhanced = tokens + self.gain.to(tokens.dtype) * merged
+        else:
+            enhanced = restore_tokens(tokens, merged, cluster_ids)
+        return FTEOutput(enhanced, causal_tokens, cluster_ids, similarity, log_similarity)
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """Switches that differ from the paper's letter and change what the module computes."""
+        found = {}
+        if self.restoring != 'replace':
+            found['restoring'] = self.restoring
+        if self.layers:
+            found['num_layers'] = str(len(self.layers))
+        return found
+
+    def gate(self, log_similarity: Tensor, causal_tokens: Tensor) -> Tensor:
+        """Ones through which gradients flow into S at the causal tokens, (B, N, 1).
+
+        S / S, the denominator a constant, has the gradient of log S: relative to S, whose values
+        are some 1 / N, as in the normalized weights of the merging.
+        """
+        chosen = torch.zeros_like(log_similarity).scatter(2, causal_tokens, 1)
+        log_gate = (chosen * log_similarity).sum(1)
+        return (log_gate - log_gate.detach()).exp().unsqueeze(2)
+
+    def aggregate(
+        self, tokens: Tensor, causal_tokens: Tensor, merged: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Transformer layers among causal and merged tokens.
+
+        Args:
+            tokens: (B, N, D).
+            causal_tokens: (B, K, n).
+            merged: (B, L, D); None if there are none.
+
+        Returns:
+            ``tokens``, with the causal ones refined, and the refined merged ones.
+        """
+        cells = causal_tokens.flatten(1)
+        x = gather_tokens(tokens.unsqueeze(1), cells)
+        if merged is not None:
+            x = torch.cat([x, merged.to(x.dtype)], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        causal, others = x[:, : cells.shape[1]], x[:, cells.shape[1] :]
+        return put_tokens(tokens, causal, cells), None if merged is None else others
 
     def log_similarity(self, tokens: Tensor, keypoint_tokens: Tensor) -> Tensor:
         """Log of S in eq. 8, (B, K, N) float32; arguments as in `forward`."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from cmpose_mm.models.layers import select_at_random
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
@@ -19,7 +20,16 @@ from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 from .aux_recon_loss import AuxReconLoss
 from .causal_token_fte import CausalTokenFTE
 from .criss_cross_st_neck import CrissCrossSTNeck
+from .similarity_loss import similarity_loss
 from .temporal_fusion import TEMPORAL_FUSIONS
+
+READING = 'reading_as_text'
+"""Name of the buffer that holds `CMPose.reading` as UTF-8."""
+
+
+def described(reading: str) -> str:
+    """A reading in words."""
+    return reading or "the paper's literal reading"
 
 
 class CMPose(VideoMethod):
@@ -47,6 +57,11 @@ class CMPose(VideoMethod):
     Before training and with ``fte=None``, the map equals the key frame's own features: see the
     initialization of `CrissCrossSTNeck` and `ConcatTemporalFusion`. All parameters receive
     gradients in training, except those that `CausalTokenFTE` names.
+
+    A state dict says which reading of the paper the weights were trained with, if one of the
+    switches that change predictions is not as in the paper's letter: ``neck.position``,
+    ``neck.temporal``, ``neck.feed_forward``, ``fte.restoring``, ``fte.num_layers``. Weights of
+    another reading are refused. Older state dicts say nothing and are of the letter.
 
     Args:
         neck: the multitask learning network.
@@ -84,16 +99,51 @@ class CMPose(VideoMethod):
         )
         self.fte = fte
         self.aux = aux
+        if self.reading:  # of the letter, state dicts stay as they were
+            text = torch.tensor(list(self.reading.encode()), dtype=torch.uint8)
+            self.register_buffer(READING, text)
+
+    @property
+    def reading(self) -> str:
+        """Where the model is not as in the paper's letter: ``'fte.restoring=residual, ...'``.
+
+        Empty for the letter. Only switches that change predictions count, not those of training.
+        """
+        parts = {'neck': self.neck, 'fte': self.fte}
+        return ', '.join(
+            f'{name}.{switch}={value}'
+            for name, part in parts.items()
+            if part is not None
+            for switch, value in part.reading.items()
+        )
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        """As in torch, but refuses weights that were trained with another reading.
+
+        Raises:
+            ValueError: one sentence with both readings.
+        """
+        if f'{prefix}neck.keypoint_tokens' in state_dict:  # not so in a single-frame model's
+            marks = state_dict.get(f'{prefix}{READING}', ())
+            found = bytes(int(mark) for mark in marks).decode('utf-8', 'replace')
+            if found != self.reading:
+                raise ValueError(
+                    f'the weights are of a CM-Pose with {described(found)}, but the config is of '
+                    f'one with {described(self.reading)}; expected the same reading of the paper'
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(self, clip: ClipInput) -> MethodOutput:
         """Computes the key frame's features of B clips.
 
         Args:
             clip: its last map (B, T, D, h, w) is used, and in training its seeds for the
-                corruption; without seeds, torch's global generator draws them.
+                corruption; without seeds, torch's global generator draws them. With
+                ``fte.similarity_weight``, training also needs the targets and their weights.
 
         Returns:
-            Losses ``loss_mask`` and ``loss_denoise`` in training with ``aux``; details
+            Losses ``loss_mask`` and ``loss_denoise`` in training with ``aux``, and
+            ``loss_similarity`` with ``fte.similarity_weight``; details
             ``causal_tokens``, ``cluster_ids`` and ``similarity`` (see `FTEOutput`) with ``fte``.
         """
         features = clip.features
@@ -102,7 +152,8 @@ class CMPose(VideoMethod):
         tasks = {}
         if self.training and self.aux is not None:
             tasks = self.aux.corrupt(tokens, clip.seeds)
-        refined = self.neck(tokens, list(tasks.values()))
+        grid = int(height), int(width)  # ONNX export traces sizes as tensors
+        refined = self.neck(tokens, list(tasks.values()), grid)
         losses = {
             name: self.aux(restored, tokens, task.indices)
             for (name, task), restored in zip(tasks.items(), refined.restored)
@@ -118,8 +169,34 @@ class CMPose(VideoMethod):
                 cluster_ids=out.cluster_ids,
                 similarity=out.similarity,
             )
+            if self.training and self.fte.similarity_weight:
+                losses['loss_similarity'] = self.similarity_loss(clip, out.log_similarity, grid)
         key_features = fused.transpose(1, 2).reshape(-1, fused.shape[2], height, width)
         return MethodOutput(key_features, losses, details)
+
+    def similarity_loss(
+        self, clip: ClipInput, log_similarity: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """The weighted loss of S, see `similarity_loss`.
+
+        Raises:
+            ValueError: if there are no label heatmaps, or they are of another number of joints.
+        """
+        if clip.targets is None or clip.target_weights is None:
+            raise ValueError(
+                f'CMPose: model.method.fte.similarity_weight is {self.fte.similarity_weight}, but '
+                'the training samples have no label heatmaps; expected GenerateTarget with an '
+                'encoder of heatmaps in the pipeline, or a weight of 0'
+            )
+        found, expected = clip.targets.shape[1], log_similarity.shape[1]
+        if found != expected:
+            raise ValueError(
+                f'CMPose: model.method.num_keypoints is {expected}, but the label heatmaps, which '
+                f'model.method.fte.similarity_weight needs, are of {found} joints; expected the '
+                'same'
+            )
+        loss = similarity_loss(log_similarity, clip.targets, clip.target_weights, grid)
+        return self.fte.similarity_weight * loss
 
     @contextmanager
     def selecting_at_random(self, generator: torch.Generator) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """CM-Pose's multitask learning network: criss-cross spatio-temporal attention (eq. 4-7).
 
 Shapes: B clips, T frames, N feature tokens per frame, K keypoint tokens, P = N + K slots per frame,
-D token width, A attention width, M corrupted tokens per clip.
+D token width, A attention width, M corrupted tokens per clip, h x w cells, N = h * w.
 """
 
 from __future__ import annotations
@@ -10,9 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmpose_mm.models.layers import SpatialAttention, TemporalAttention, gather_tokens
+from cmpose_mm.models.layers import (
+    FeedForward,
+    NeighborhoodAttention,
+    SpatialAttention,
+    TemporalAttention,
+    gather_tokens,
+    sine_cosine_position,
+)
 
 from .token_corruption import CorruptedTokens
 
@@ -65,6 +73,9 @@ class WeightedSumFusion(nn.Module):
 
 
 FUSIONS = {'concat': ConcatFusion, 'weighted_sum': WeightedSumFusion}
+TEMPORAL = {'slot': TemporalAttention, 'neighborhood': NeighborhoodAttention}
+POSITIONS = (None, 'sine_cosine', 'learned')
+FEED_FORWARDS = (None, 'separate', 'shared')
 
 
 class CrissCrossBlock(nn.Module):
@@ -77,27 +88,60 @@ class CrissCrossBlock(nn.Module):
         num_heads: int,
         shared_pathways: bool,
         fusion: str,
+        temporal: str = 'slot',
+        feed_forward: str | None = None,
+        feed_forward_dims: int | None = None,
     ):
         super().__init__()
         widths = embed_dims, attention_dims, num_heads
         self.spatial = SpatialAttention(*widths)
-        self.temporal = TemporalAttention(*widths)
+        self.temporal = TEMPORAL[temporal](*widths)
         if not shared_pathways:
             self.spatial_second = SpatialAttention(*widths)
-            self.temporal_second = TemporalAttention(*widths)
+            self.temporal_second = TEMPORAL[temporal](*widths)
         self.shared_pathways = shared_pathways
         self.fusion = FUSIONS[fusion](embed_dims)
+        self.in_neighborhood = temporal == 'neighborhood'
+        owners = dict(separate=('spatial', 'temporal'), shared=('both',)).get(feed_forward, ())
+        pathways = ('',) if shared_pathways else ('', '_second')
+        self.feed_forward = nn.ModuleDict(
+            {
+                owner + pathway: FeedForward(embed_dims, feed_forward_dims or embed_dims)
+                for pathway in pathways
+                for owner in owners
+            }
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fusion(*self.pathways(x))
+    def forward(
+        self, x: Tensor, position: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> Tensor:
+        return self.fusion(*self.pathways(x, position, grid))
 
-    def pathways(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """D_T(D_S(X)) and D_S(D_T(X)), before their fusion."""
-        if self.shared_pathways:
-            spatial_second, temporal_second = self.spatial, self.temporal
-        else:
-            spatial_second, temporal_second = self.spatial_second, self.temporal_second
-        return self.temporal(self.spatial(x)), spatial_second(temporal_second(x))
+    def pathways(
+        self, x: Tensor, position: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """D_T(D_S(X)) and D_S(D_T(X)), before their fusion.
+
+        Args:
+            x: (B, T, P, D).
+            position: (P, D) for queries and keys of D_S.
+            grid: (h, w), for a D_T that looks around.
+        """
+        place = (grid,) if self.in_neighborhood else ()
+        first = self._module('spatial', '', x, position)
+        second = '' if self.shared_pathways else '_second'
+        return (
+            self._module('temporal', '', first, *place),
+            self._module('spatial', second, self._module('temporal', second, x, *place), position),
+        )
+
+    def _module(self, kind: str, pathway: str, x: Tensor, *arguments) -> Tensor:
+        """D_S or D_T: attention, then the feed-forward layer if there is one."""
+        x = getattr(self, kind + pathway)(x, *arguments)
+        for owner in (kind + pathway, 'both' + pathway):
+            if owner in self.feed_forward:
+                x = self.feed_forward[owner](x)
+        return x
 
 
 class CrissCrossSTNeck(nn.Module):
@@ -138,6 +182,19 @@ class CrissCrossSTNeck(nn.Module):
             ``embed_dims``. A block costs about 16 D A + 2 D^2 multiply-adds per token.
         shared_pathways: both pathways of a block use the same D_S and D_T.
         fusion: ``'concat'``, or ``'weighted_sum'`` for weights computed for each token.
+        position: where a feature token is, for queries and keys of D_S (*chosen*; the paper names
+            no position): None for nowhere, as in the paper's letter, so that the masked tokens of a
+            frame are all alike to D_S; ``'sine_cosine'`` adds `sine_cosine_position`;
+            ``'learned'`` a vector for each cell. Keypoint tokens have no position, values neither.
+        grid: (h, w) of the feature maps; needed for ``position='learned'``, which fits no other.
+        temporal: ``'slot'``: D_T as in the paper, along the T frames of a slot.
+            ``'neighborhood'``: a variant *outside the paper*, `NeighborhoodAttention`: D_T looks at
+            the 3x3 cells around each in all frames.
+        feed_forward: MLPs behind the attention of D_S and D_T (*chosen*; the paper says "module"):
+            None, ``'separate'`` for one each, ``'shared'`` for one that both use. See
+            `FeedForward`. With separate pathways, each pathway has its own.
+        feed_forward_dims: F, their hidden width; None for ``embed_dims``. In a block they cost
+            8 D F multiply-adds per token.
 
     Raises:
         ValueError: if an argument is outside these ranges.
@@ -153,27 +210,95 @@ class CrissCrossSTNeck(nn.Module):
         attention_dims: int | None = None,
         shared_pathways: bool = True,
         fusion: str = 'concat',
+        position: str | None = None,
+        grid: tuple[int, int] | None = None,
+        temporal: str = 'slot',
+        feed_forward: str | None = None,
+        feed_forward_dims: int | None = None,
     ):
         super().__init__()
         if num_blocks < 1:
             raise ValueError(f'CrissCrossSTNeck: num_blocks is {num_blocks}, expected at least 1')
-        if fusion not in FUSIONS:
+        for name, value, known in (
+            ('fusion', fusion, sorted(FUSIONS)),
+            ('position', position, [*POSITIONS]),
+            ('temporal', temporal, sorted(TEMPORAL)),
+            ('feed_forward', feed_forward, [*FEED_FORWARDS]),
+        ):
+            if value not in known:
+                raise ValueError(f'CrissCrossSTNeck: {name} is {value!r}, expected one of {known}')
+        if position == 'learned' and grid is None:
             raise ValueError(
-                f'CrissCrossSTNeck: fusion is {fusion!r}, expected one of {sorted(FUSIONS)}'
+                "CrissCrossSTNeck: position is 'learned' and grid is None, expected the (h, w) "
+                'cells of the feature maps, such as (16, 12)'
+            )
+        if position == 'sine_cosine' and embed_dims % 4:
+            raise ValueError(
+                f"CrissCrossSTNeck: position is 'sine_cosine' and embed_dims {embed_dims}, "
+                'expected a multiple of 4'
+            )
+        if feed_forward_dims is not None and feed_forward_dims < 1:
+            raise ValueError(
+                f'CrissCrossSTNeck: feed_forward_dims is {feed_forward_dims}, expected at least 1'
             )
         self.keypoint_tokens = nn.Parameter(torch.empty(num_keypoints, embed_dims))
         self.temporal_embed = nn.Parameter(torch.zeros(num_frames, embed_dims))
         self.blocks = nn.Sequential(
             *(
                 CrissCrossBlock(
-                    embed_dims, attention_dims or embed_dims, num_heads, shared_pathways, fusion
+                    embed_dims,
+                    attention_dims or embed_dims,
+                    num_heads,
+                    shared_pathways,
+                    fusion,
+                    temporal,
+                    feed_forward,
+                    feed_forward_dims,
                 )
                 for _ in range(num_blocks)
             )
         )
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
+        self.position, self.temporal, self.feed_forward = position, temporal, feed_forward
+        self.grid = None if grid is None else tuple(grid)
+        if position == 'learned':
+            self.position_embed = nn.Parameter(torch.empty(self.grid[0] * self.grid[1], embed_dims))
+            nn.init.trunc_normal_(self.position_embed, std=0.02)
 
-    def forward(self, tokens: Tensor, corrupted: Sequence[CorruptedTokens] = ()) -> NeckOutput:
+    @property
+    def reading(self) -> dict[str, str]:
+        """Switches that differ from the paper's letter and change what the neck computes."""
+        letter = dict(position=None, temporal='slot', feed_forward=None)
+        found = {name: getattr(self, name) for name in letter}
+        return {name: value for name, value in found.items() if value != letter[name]}
+
+    def positions(self, grid: tuple[int, int], tokens: Tensor) -> Tensor | None:
+        """(N + K, D) vectors for queries and keys of D_S, with the dtype of the tokens.
+
+        Raises:
+            ValueError: if learned positions are those of another grid.
+        """
+        if self.position is None:
+            return None
+        if self.position == 'learned':
+            if tuple(grid) != self.grid:
+                raise ValueError(
+                    f'CrissCrossSTNeck: the feature maps have {grid[0]} x {grid[1]} cells, but '
+                    f'position is learned for grid={self.grid}; expected the same'
+                )
+            position = self.position_embed
+        else:
+            position = sine_cosine_position(grid, tokens.shape[-1])
+        return F.pad(
+            position.to(tokens.dtype).to(tokens.device), (0, 0, 0, len(self.keypoint_tokens))
+        )
+
+    def forward(
+        self,
+        tokens: Tensor,
+        corrupted: Sequence[CorruptedTokens] = (),
+        grid: tuple[int, int] | None = None,
+    ) -> NeckOutput:
         """Refines the tokens of B clips, and those of the auxiliary tasks in the same batch.
 
         The tasks need only their corrupted tokens. The last fusion works on each token alone, so it
@@ -182,7 +307,17 @@ class CrissCrossSTNeck(nn.Module):
         Args:
             tokens: (B, T, N, D) feature tokens, cell (y, x) at y * w + x.
             corrupted: for each auxiliary task, the same clips' tokens after corruption.
+            grid: (h, w) of the feature maps, needed if the neck knows places: with ``position`` or
+                ``temporal='neighborhood'``.
+
+        Raises:
+            ValueError: if such a neck is not told the grid.
         """
+        if grid is None and (self.position is not None or self.temporal != 'slot'):
+            raise ValueError(
+                'CrissCrossSTNeck: position or temporal need to know where tokens are; expected '
+                'grid, the (h, w) cells of the feature maps'
+            )
         num_clips, num_frames, num_tokens, _ = tokens.shape
         num_keypoints = len(self.keypoint_tokens)
         if corrupted:
@@ -190,15 +325,16 @@ class CrissCrossSTNeck(nn.Module):
         keypoint_tokens = self.keypoint_tokens.expand(tokens.shape[0], num_frames, -1, -1)
         x = torch.cat([tokens, keypoint_tokens.to(tokens.dtype)], dim=2)
         x = x + self.temporal_embed[:, None]
+        place = self.positions(grid, x), grid
         *blocks, last = self.blocks
         for block in blocks:
-            x = block(x)
+            x = block(x, *place)
         if not corrupted:
-            return NeckOutput(*last(x).split([num_tokens, num_keypoints], dim=2))
+            return NeckOutput(*last(x, *place).split([num_tokens, num_keypoints], dim=2))
 
         slots = [task.indices + task.indices // num_tokens * num_keypoints for task in corrupted]
         clean, needed = [], []  # of each pathway (B, T, P, D) and (B, the tasks' M together, D)
-        for path in last.pathways(x):
+        for path in last.pathways(x, *place):
             of_clean, *of_tasks = path.split(num_clips)
             clean.append(of_clean)
             needed.append(torch.cat([gather_tokens(*pair) for pair in zip(of_tasks, slots)], 1))

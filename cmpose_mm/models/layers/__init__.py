@@ -1,11 +1,12 @@
 """Layers that several methods use: plain torch, one concept per file."""
 
 from .arguments import check_choices, check_heads, check_not_negative, check_positive
-from .attention import SpatialAttention, TemporalAttention
+from .attention import NeighborhoodAttention, SpatialAttention, TemporalAttention
+from .feed_forward import FeedForward
 from .gaussian_information import gaussian_mi, require_samples, standardize
 from .key_aggregation import KeyAggregation
 from .keypoint_similarity import keypoint_similarity
-from .label_heatmaps import draw_heatmaps
+from .label_heatmaps import draw_heatmaps, heat_of_cells
 from .missing_frames import key_for_missing
 from .modulated_deform import (
     DEFORM_BACKENDS,
@@ -14,6 +15,7 @@ from .modulated_deform import (
     deform_conv,
     offset_groups,
 )
+from .position import sine_cosine_position
 from .prediction_divergence import prediction_kl
 from .process_sums import num_processes, sum_over_processes
 from .residual_chain import ResidualChain
@@ -28,8 +30,10 @@ from .transformer_layer import TransformerLayer
 __all__ = [
     'DEFORM_BACKENDS',
     'SELECTIONS',
+    'FeedForward',
     'KeyAggregation',
     'ModulatedDeform',
+    'NeighborhoodAttention',
     'ResidualChain',
     'SpatialAttention',
     'StageMaps',
@@ -50,6 +54,7 @@ __all__ = [
     'gather_tokens',
     'gaussian_mi',
     'hash_rows',
+    'heat_of_cells',
     'key_for_missing',
     'keypoint_similarity',
     'merge_tokens',
@@ -64,6 +69,7 @@ __all__ = [
     'select_at_random',
     'select_exclusive',
     'select_union',
+    'sine_cosine_position',
     'standard_normals',
     'standardize',
     'sum_over_processes',

@@ -5,6 +5,7 @@ Shapes: B clips, T frames, P slots per frame, D token width, A attention width, 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,14 +40,29 @@ class _ResidualAttention(nn.Module):
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor | None = None) -> Tensor:
+        """Refines x (B, T, P, D).
+
+        Args:
+            x: tokens.
+            position: (P, D), added to the normalized tokens of which queries and keys are made, not
+                to those of the values.
+        """
+        return x + self.proj(self.attend(*self.heads(x, position)).flatten(3))
+
+    def heads(self, x: Tensor, position: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, T, P, h, A / h); arguments as in `forward`."""
         # Here and below: with unflatten the ONNX export would fix the number of clips.
         qkv = self.qkv(self.norm(x))
+        if position is not None:
+            # W (x + p) is computed as W x + W p, once for all frames.
+            shift = F.linear(position, self.qkv.weight[: 2 * self.proj.in_features])
+            qkv = qkv + F.pad(shift, (0, self.proj.in_features))
         qkv = qkv.reshape(-1, *x.shape[1:3], 3, self.num_heads, self.head_dims)
-        queries, keys, values = qkv.unbind(3)  # each (B, T, P, h, A / h)
-        return x + self.proj(self.attend(queries, keys, values).flatten(3))
+        return qkv.unbind(3)
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """What every slot reads, (B, T, P, h, A / h), from what `heads` gives."""
         raise NotImplementedError
 
 
@@ -70,3 +86,62 @@ class TemporalAttention(_ResidualAttention):
         logits = (queries.unsqueeze(2) * keys.unsqueeze(1)).sum(-1)  # (B, T, T, P, h)
         weights = logits.softmax(dim=2).to(values.dtype)
         return (weights.unsqueeze(-1) * values.unsqueeze(1)).sum(2)
+
+
+class NeighborhoodAttention(_ResidualAttention):
+    """D_T of another kind: every cell attends to the 3x3 cells around it in all T frames.
+
+    Outside the paper, whose D_T follows each slot along the frames and so sees what moves from one
+    cell to the next only after D_S. At the border there are fewer cells. Slots beyond the h * w
+    cells (keypoint tokens) attend to themselves, as in `TemporalAttention`. The parameters are
+    those of `TemporalAttention`.
+    """
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Refines x (B, T, P, D), whose first h * w slots are cell (y, x) at y * w + x.
+
+        Args:
+            x: tokens.
+            grid: (h, w).
+        """
+        cells, exists = (part.to(x.device) for part in neighborhood(grid, x.shape[2]))
+        queries, keys, values = self.heads(x)
+        queries = (queries * self.head_dims**-0.5).unsqueeze(2)
+        logits = [  # of each place of the neighborhood (B, T, T, P, h)
+            (queries * keys.index_select(2, at).unsqueeze(1))
+            .sum(-1)
+            .masked_fill(~there.unsqueeze(1), -torch.inf)
+            for at, there in zip(cells, exists)
+        ]
+        weights = torch.cat(logits, 2).softmax(dim=2).to(values.dtype).chunk(len(cells), 2)
+        out = sum(
+            (weight.unsqueeze(-1) * values.index_select(2, at).unsqueeze(1)).sum(2)
+            for weight, at in zip(weights, cells)
+        )
+        return x + self.proj(out.flatten(3))
+
+
+def neighborhood(grid: tuple[int, int], num_slots: int) -> tuple[Tensor, Tensor]:
+    """The 3x3 cells around each cell, row by row.
+
+    Args:
+        grid: (h, w).
+        num_slots: P; slots beyond the h * w cells have only themselves, in the middle.
+
+    Returns:
+        (9, P) int64 slots, the slot itself where there is no cell; (9, P) bool, whether there is.
+    """
+    height, width = grid
+    slots = torch.arange(num_slots)
+    is_cell = slots < height * width
+    y, x = slots // width, slots % width
+    cells, exists = [], []
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            there = is_cell & (y + down >= 0) & (y + down < height)
+            there = there & (x + right >= 0) & (x + right < width)
+            if down == right == 0:
+                there = torch.ones_like(is_cell)
+            cells.append(torch.where(there, slots + down * width + right, slots))
+            exists.append(there)
+    return torch.stack(cells), torch.stack(exists)

@@ -1,11 +1,13 @@
 """Heatmaps of labeled poses, drawn on the device.
 
-Shapes: K joints, H' x W' heatmap cells, input pixels as width and height.
+Shapes: K joints, H' x W' heatmap cells, input pixels as width and height, h x w cells of a feature
+map, N = h * w, cell (y, x) at y * w + x.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -47,3 +49,18 @@ def draw_heatmaps(
         factors.append(torch.exp(-((place - center) ** 2) / (2 * sigma**2)) * drawn)
     x, y = factors
     return y[..., :, None] * x[..., None, :] * (poses[..., 2, None, None] > 0)
+
+
+def heat_of_cells(heatmaps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The share of a heatmap's heat in each cell of a feature map.
+
+    Args:
+        heatmaps: (B, K, H', W'), not negative.
+        grid: (h, w).
+
+    Returns:
+        (B, K, N) float32, means over the cells' parts of the heatmap, which sum to 1; zeros for a
+        heatmap without heat.
+    """
+    heat = F.adaptive_avg_pool2d(heatmaps.float(), grid).flatten(2)
+    return heat / heat.sum(2, keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)

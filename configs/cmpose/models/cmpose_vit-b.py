@@ -1,6 +1,6 @@
 """CM-Pose on ViT-B, three frames, 256x192, from the COCO-pretrained ViTPose, as in the paper."""
 
-_base_ = ['../../_base_/models/vit-b.py']
+_base_ = ['../../_base_/models/vit-b.py', '../readings.py']
 
 model = dict(
     method=dict(
@@ -9,8 +9,14 @@ model = dict(
         num_keypoints=15,
         num_frames=3,
         # Attention a third as wide as the tokens, 32 channels a head: docs/evidence.md, speed.md.
-        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=8, attention_dims=256),
-        fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
+        neck=dict(
+            type='CrissCrossSTNeck',
+            num_blocks=1,
+            num_heads=8,
+            attention_dims=256,
+            **_base_.readings.neck,
+        ),
+        fte=dict(type='CausalTokenFTE', **_base_.readings.fte),
         # Lambda is not in the paper. Of powers of ten, the one whose auxiliary losses were four
         # times the heatmap loss did best, in short trainings (docs/evidence.md); for tokens of
         # variance 1 that is some 0.005. The log shows the losses.

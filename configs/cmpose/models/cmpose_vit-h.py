@@ -1,6 +1,6 @@
 """CM-Pose on ViT-H, see cmpose_vit-b.py."""
 
-_base_ = ['../../_base_/models/vit-h.py']
+_base_ = ['../../_base_/models/vit-h.py', '../readings.py']
 
 model = dict(
     method=dict(
@@ -8,8 +8,14 @@ model = dict(
         embed_dims=1280,
         num_keypoints=15,
         num_frames=3,
-        neck=dict(type='CrissCrossSTNeck', num_blocks=1, num_heads=13, attention_dims=416),
-        fte=dict(type='CausalTokenFTE', num_causal=4, num_neighbors=5, num_clusters=33),
+        neck=dict(
+            type='CrissCrossSTNeck',
+            num_blocks=1,
+            num_heads=13,
+            attention_dims=416,
+            **_base_.readings.neck,
+        ),
+        fte=dict(type='CausalTokenFTE', **_base_.readings.fte),
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.005),
     ),
 )

@@ -1,0 +1,41 @@
+"""Supervision of S in eq. 8 by the labels, which the paper does not have.
+
+Shapes: B clips, K joints, N = h * w cells, H' x W' heatmap cells.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cmpose_mm.models.layers import heat_of_cells, num_processes, sum_over_processes
+
+
+def similarity_loss(
+    log_similarity: Tensor, heatmaps: Tensor, weights: Tensor, grid: tuple[int, int]
+) -> Tensor:
+    """Mean cross-entropy of S_k against the place of joint k, over the labeled joints.
+
+    *Chosen*, outside the paper's letter: there, Q and K learn only through the weights of the
+    merging, so that nothing tells a keypoint token which joint it is. The target is the joint's
+    label heatmap, pooled to the cells and scaled to sum to 1 (`heat_of_cells`).
+
+    The mean is over the labeled joints of all processes, so that N processes compute the gradients
+    of one with an N times larger batch. Without any labeled joint the loss is 0, and its gradient
+    with respect to S is 0, not missing.
+
+    Args:
+        log_similarity: (B, K, N) log of S.
+        heatmaps: (B, K, H', W') label heatmaps, not negative.
+        weights: (B, K), 0 for joints without a label, between 0 and 1 for doubtful ones. Joints
+            whose heatmap is empty, because they are outside of the crop, have no weight.
+        grid: (h, w).
+
+    Returns:
+        Scalar, in nats.
+    """
+    targets = heat_of_cells(heatmaps, grid)
+    weights = weights.to(targets.dtype) * targets.sum(2)  # whose sums are 1, or 0
+    total = (weights * -(targets * log_similarity).sum(2)).sum()
+    count = sum_over_processes(weights.sum().detach())
+    return num_processes() * total / count.clamp(min=torch.finfo(count.dtype).tiny)

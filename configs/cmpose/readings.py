@@ -1,0 +1,10 @@
+"""The one place where the readings of CM-Pose are chosen that its configs have in common.
+
+What is not named here is as in the paper's letter, the classes' defaults. The switches are in
+`README.md`; `cmpose_literal_*` keep the letter, whatever is chosen here.
+"""
+
+readings = dict(
+    neck=dict(),
+    fte=dict(num_causal=4, num_neighbors=5, num_clusters=33),
+)
