@@ -321,7 +321,7 @@ def test_options_that_would_do_nothing(tiny_model, clip_folder, tmp_path, option
 )
 def test_detectors_by_name_and_by_config(given, expected):
     args = parse_command('infer', given)
-    assert (args.video, args.detector) == ('street.mp4', expected)
+    assert (args.videos, args.detector) == (['street.mp4'], expected)
 
 
 def test_a_joint_that_the_model_does_not_have(tiny_model, clip_folder, tmp_path):
