@@ -445,7 +445,8 @@ def _read_video(path: str, container, is_live: bool) -> Iterator[tuple[Image, fl
             # frees the decoder; a thread that logs needs it (older torchvision switches logging
             # on), and both would wait forever.
             stream.codec_context.flush_buffers()
-        problem = _describe_loss(container, stream, tally)
+        lost = 'data was lost on the way' if is_url(path) else 'the file is cut off or damaged'
+        problem = _describe_loss(container, stream, tally, lost)
     name = shown_path(path)
     if tally.broke_off and is_url(path):
         if tally.num_frames == 0:
@@ -487,7 +488,7 @@ def _read_packets(container, stream, tally: _Tally) -> Iterator:
     yield None
 
 
-def _describe_loss(container, stream, tally: _Tally) -> str:
+def _describe_loss(container, stream, tally: _Tally, lost: str) -> str:
     """How many of how many frames were read, or '' if nothing says that frames are missing."""
     frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.0
     num_expected, about = tally.num_frames + tally.num_broken, ''
@@ -498,18 +499,15 @@ def _describe_loss(container, stream, tally: _Tally) -> str:
         if tally.num_packets < num_shown and not is_over:
             num_expected = num_shown
     elif frame_duration and not may_be_joined(container):  # there the length is guessed
-        lost = _length(container, stream) - tally.end
-        if lost > 1:  # only the length is known, and may be off by a few frames
-            num_expected += round(lost / frame_duration)
+        rest = _length(container, stream) - tally.end
+        if rest > 1:  # only the length is known, and may be off by a few frames
+            num_expected += round(rest / frame_duration)
             about = 'about '
     if num_expected == tally.num_frames:
         if tally.num_gaps <= 0:
             return ''
         return 'parts of the file are missing, frames there are left out or look wrong.'
-    return (
-        f'{tally.num_frames} of {about}{num_expected} frames could be read, the file is cut off '
-        'or damaged.'
-    )
+    return f'{tally.num_frames} of {about}{num_expected} frames could be read, {lost}.'
 
 
 def _of_one_size(frames: Iterable[tuple], name: str) -> Iterator[tuple]:

@@ -24,6 +24,8 @@ def closed_port() -> int:
 class _Handler(SimpleHTTPRequestHandler):
     """Files of a folder, or the bytes of one in an answer whose length is not told."""
 
+    protocol_version = 'HTTP/1.1'
+
     def do_GET(self) -> None:
         media = self.server.media
         media.num_requests += 1
@@ -35,13 +37,16 @@ class _Handler(SimpleHTTPRequestHandler):
             content = Path(self.translate_path(self.path)).read_bytes()
             self.send_response(200)
             self.send_header('Content-Type', 'video/mp2t')
+            self.send_header('Transfer-Encoding', 'chunked')
             self.end_headers()
             try:
                 for start in range(0, len(content), 10 * PACKET):
-                    self.wfile.write(content[start : start + 10 * PACKET])
+                    part = content[start : start + 10 * PACKET]
+                    self.wfile.write(b'%x\r\n%s\r\n' % (len(part), part))
                     time.sleep(media.pause)
                 if media.stalls:
                     media.done.wait(20)
+                self.wfile.write(b'0\r\n\r\n')
             except OSError:
                 pass  # the client has enough
 
@@ -104,22 +109,21 @@ class _Rtsp(socketserver.StreamRequestHandler):
                 return
 
     def _play(self) -> None:
-        number = 0
-        for content in [self.server.content] * self.server.repeat:
-            for start in range(0, len(content), 7 * PACKET):
-                data = content[start : start + 7 * PACKET]
-                packet = struct.pack('>BBHII', 0x80, 33, number % 65536, 900 * number, 7) + data
-                self.wfile.write(b'$\x00' + struct.pack('>H', len(packet)) + packet)
-                number += 1
+        number, content = 0, self.server.content
+        for start in range(0, len(content), 7 * PACKET):
+            data = content[start : start + 7 * PACKET]
+            packet = struct.pack('>BBHII', 0x80, 33, number % 65536, 900 * number, 7) + data
+            self.wfile.write(b'$\x00' + struct.pack('>H', len(packet)) + packet)
+            number += 1
 
 
 class RtspServer:
-    """Plays a transport stream to whoever asks, some times over, then hangs up."""
+    """Plays a transport stream to whoever asks, then hangs up."""
 
-    def __init__(self, path: str, repeat: int = 1) -> None:
+    def __init__(self, path: str) -> None:
         self._server = socketserver.ThreadingTCPServer(('127.0.0.1', 0), _Rtsp)
         self._server.daemon_threads = True
-        self._server.content, self._server.repeat = Path(path).read_bytes(), repeat
+        self._server.content = Path(path).read_bytes()
         self.port = self._server.server_address[1]
 
     def __enter__(self) -> RtspServer:
