@@ -85,7 +85,7 @@ def parse_persons(text: str) -> PersonChoice:
     return PersonChoice(count, point, found['word'] == 'center', (), text)
 
 
-def argument(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+def argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """A function for ``type=`` of an argument, so that its sentence is shown."""
 
     def parsed(text: str) -> Any:

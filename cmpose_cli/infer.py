@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .grammar import argument, parse_moment, parse_persons
+from .grammar import argument_type, parse_moment, parse_persons
 
 NEEDS_MMPOSE = True
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
@@ -45,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='file, folder of images, folder of videos, pattern such as '
                         '"*.mp4", address (rtsp://, http://), or camera index')  # fmt: skip
     part = parser.add_argument_group('part of the video')
-    part.add_argument('--start', type=argument(parse_moment), metavar='T',
+    part.add_argument('--start', type=argument_type(parse_moment), metavar='T',
                       help='seconds (90), h:m:s (0:01:30.5), or a frame (2250f)')  # fmt: skip
-    part.add_argument('--end', type=argument(parse_moment), metavar='T',
+    part.add_argument('--end', type=argument_type(parse_moment), metavar='T',
                       help='the same; what starts here is left out')  # fmt: skip
-    part.add_argument('--persons', type=argument(parse_persons), metavar='WHO',
+    part.add_argument('--persons', type=argument_type(parse_persons), metavar='WHO',
                       help='largest, center, X,Y or id:N, see below (default: all)')  # fmt: skip
     part.add_argument('--every-frame', action='store_true',
                       help='of cameras and streams, too; by default frames that come while one is '
@@ -89,7 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help='write NAME_poses.* there, for each video (default: the working '
                          'folder)')  # fmt: skip
     outputs.add_argument('--formats', nargs='+', choices=FORMATS, metavar='FORMAT',
-                         help=f'of NAME_poses.*: {", ".join(FORMATS)} (default: video json)')  # fmt: skip
+                         help=f'of NAME_poses.*: {", ".join(FORMATS)} (default: video '
+                         'json)')  # fmt: skip
     outputs.add_argument('--resume', action='store_true',
                          help='skip videos whose outputs are complete, and go on with one that '
                          'was interrupted or killed')  # fmt: skip
@@ -149,7 +150,9 @@ def run(args: argparse.Namespace) -> int:
              ('--out-json', args.out_json), ('--out-csv', args.out_csv),
              ('--causal-tokens', args.causal_tokens)) if file]  # fmt: skip
     if named and (args.out_dir or args.formats):
-        args.error(f'argument {named[0]}: names a file, expected no --out-dir and no --formats then')
+        args.error(
+            f'argument {named[0]}: names a file, expected no --out-dir and no --formats then'
+        )
     if args.resume and args.causal_tokens:
         args.error('argument --resume: does not work with --causal-tokens, which is not stored')
     both = args.start is not None and args.end is not None

@@ -334,7 +334,7 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
 
 
 def source_name(source: str | Path | int) -> str:
-    """The name of a source: a file's stem, a folder's name, `camera 0`, or of an address its end."""
+    """A file's stem, a folder's name, `camera 0`, or the end of an address."""
     if isinstance(source, (int, np.integer)):
         return f'camera {source}'
     path = os.fspath(source)

@@ -395,7 +395,7 @@ def infer(
                 tokens = enter(outputs['tokens'], video)
                 writers.append(CausalTokens(tokens, args.person, args.joint))
             files.enter_context(closing(results))
-            for result in tqdm(results, str(job), frames.num_frames, unit=' frames'):
+            for result in tqdm(results, frames.name, frames.num_frames, unit=' frames'):
                 for writer in writers:
                     writer.write(result)
                 num_frames += 1

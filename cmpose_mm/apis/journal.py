@@ -7,7 +7,6 @@ kill cut off does not count. Arrays are stored bit by bit.
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 

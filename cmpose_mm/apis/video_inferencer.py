@@ -458,9 +458,7 @@ class VideoPoseInferencer:
         for frame, sample in zip(frames, samples):
             yield self._tracked(frame, sample, persons)
 
-    def _tracked(
-        self, frame: VideoFrame, sample: PoseDataSample, persons: _Persons
-    ) -> FramePoses:
+    def _tracked(self, frame: VideoFrame, sample: PoseDataSample, persons: _Persons) -> FramePoses:
         """The result of a frame; frames must come in order."""
         pred = sample.pred_instances
         pred.track_ids = persons.track(frame, pred)

@@ -25,9 +25,11 @@ from cmpose_mm.apis import VideoPoseInferencer, open_frames
 from cmpose_mm.apis.followed_boxes import FollowedPersons
 from cmpose_mm.apis.frame_reader import FrameReader, NewestFrames
 from cmpose_mm.apis.journal import Journal
+from cmpose_mm.pose_formats import long_table, read_pose_video, write_mot, write_openpose
 from cmpose_mm.posetrack.annotations import read_videos
 
 TOOL = str(Path(__file__).parents[2] / 'tools' / 'infer_video.py')
+CMPOSE = str(Path(__file__).parents[2] / 'cmpose_cli' / '__main__.py')
 COUNT = 12
 
 
@@ -87,7 +89,9 @@ def test_persons_by_size_and_place_before_the_model(build, logged):
     for persons, rows in [('largest:2', [0, 1]), ('center', [1]), ('119,40', [2])]:
         inferencer = build(detector=in_thirds, persons=persons)
         predict = inferencer._predict
-        inferencer._predict = lambda found, predict=predict: calls.append(len(found)) or predict(found)
+        inferencer._predict = lambda found, predict=predict: (
+            calls.append(len(found)) or predict(found)
+        )
         results = list(inferencer(frames))
         for result, expected in zip(results, whole):
             pred = expected.data_sample.pred_instances
@@ -265,10 +269,14 @@ def test_only_a_journal_of_the_same_job_goes_on(build, tmp_path):
     journal = Journal(path, dict(a=1, b=2))
     list(build()(noise_frames(2), moving_boxes(2), journal=journal))
     journal.close()
-    with pytest.raises(ValueError, match=r'journal: can not be gone on with, b was 2 and is 3; exp'):
+    with pytest.raises(
+        ValueError, match=r'journal: can not be gone on with, b was 2 and is 3; exp'
+    ):
         Journal(path, dict(a=1, b=3), resume=True)
     path.write_text('precious')
-    with pytest.raises(ValueError, match=r'journal: can not be gone on with, it is no journal; del'):
+    with pytest.raises(
+        ValueError, match=r'journal: can not be gone on with, it is no journal; del'
+    ):
         Journal(path, dict(a=1), resume=True)
     journal = Journal(path, dict(a=1))
     journal.close()
@@ -406,3 +414,33 @@ def test_parts_of_real_videos_equal_the_whole(real_data, tiny_model, tmp_path, f
     for name in ('frames', 'seconds'):
         assert poses[name]['images'] == images
         assert [a['keypoints'] for a in poses[name]['annotations']] == expected
+
+
+def test_a_part_is_drawn_and_converted_by_its_frame_numbers(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', moving_frames(8, 64, 96))
+    result = run_tool(
+        TOOL, 'v.mp4', '--config', config, '--checkpoint', checkpoint, '--start', '5f',
+        '--end', '0.7', '--out-json', 'p.json', '--out-csv', 'p.csv', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / 'p.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(row['frame'], row['time']) for row in rows] == [('5', '0.500000'), ('6', '0.600000')]
+    video = read_pose_video(tmp_path / 'p.json')
+    assert video.frame_numbers().tolist() == [5, 6]
+    assert long_table(video)['frame'][[0, -1]].tolist() == [5, 6]
+    write_mot(video, tmp_path / 'p.txt')
+    assert [line.split(',')[0] for line in open(tmp_path / 'p.txt')] == ['6', '7']
+    write_openpose(video, tmp_path / 'op')
+    assert files_of(tmp_path / 'op') == [f'p_{n:012d}_keypoints.json' for n in (5, 6)]
+    for poses in ('p.json', 'p.csv'):
+        drawn = run_tool(CMPOSE, 'draw', 'v.mp4', poses, 'o.mp4', '--joint-thr', -9, cwd=tmp_path)
+        assert drawn.returncode == 0, drawn.stderr
+        assert drawn.stdout == 'o.mp4: 2 persons in 8 frames\n'
+        change = [
+            np.abs(image.astype(int) - plain).max()
+            for image, plain in zip(decode(str(tmp_path / 'o.mp4'))[0],
+                                    decode(str(tmp_path / 'v.mp4'))[0])
+        ]  # fmt: skip
+        assert min(change[5:7]) > 120 > max(change[:5] + change[7:])

@@ -19,7 +19,6 @@ from cmpose_mm.apis.infer_command import plan
 from cmpose_mm.apis.sources import listed_sources
 from cmpose_mm.apis.video_writer import VideoWriter
 
-
 pytestmark = pytest.mark.filterwarnings('error')  # no warning but those that a test expects
 
 
