@@ -185,6 +185,7 @@ def test_interrupted(tiny_model, tmp_path):
     rest = process.communicate()[1]
     assert process.returncode == 130, progress + rest
     assert b'Traceback' not in rest
+    assert b'long.mp4: stopped; the same command with --resume goes on' in rest
     (video,) = read_videos(tmp_path / 'o.json')
     count = len(video.frames)
     assert 0 < count < 600

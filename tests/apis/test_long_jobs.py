@@ -241,7 +241,7 @@ def test_a_journal_goes_on_as_one_run(build, tmp_path, mode, stopped, logged):
     run.close()
     journal.close()
     with open(path, 'ab') as file:
-        file.write(b'[{"number": 7, "fie')  # as a kill leaves it
+        file.write(b'[{"number": 7, "fie' + b'x' * 10**5)  # as a kill leaves it
 
     journal = Journal(path, SETTINGS, resume=True)
     assert journal.num_stored >= stopped
@@ -260,6 +260,10 @@ def test_a_journal_goes_on_as_one_run(build, tmp_path, mode, stopped, logged):
     if mode not in ('ids', 'follow', 'follow-track'):  # these leave out, or look for, some
         assert len(computed) == total - stored
     assert not journal._stored  # nothing is held
+    lines = path.read_bytes().splitlines()[1:]
+    assert [r['number'] for line in lines for r in json.loads(line)] == [
+        result.frame.number for result in expected
+    ]
     journal.remove()
     assert not path.exists()
 

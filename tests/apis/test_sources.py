@@ -205,7 +205,9 @@ def test_a_part_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize('start, end', [('1', '2'), ('1.5', None), (None, '0.5')])
 def test_sound_matches_the_part(tmp_path, start, end):
-    source = make_video(tmp_path / 'v.mp4', noise_frames(30), audio_codec='aac')
+    source = make_video(
+        tmp_path / 'v.mp4', noise_frames(30), audio_codec='aac', audio_seconds=4
+    )  # longer than the picture
     out = str(tmp_path / 'o.mp4')
     with VideoWriter(out, 10, source, is_part=True) as writer:
         for frame in open_frames(source).cut(start, end):
