@@ -49,7 +49,8 @@ def parse_command(
     module.add_arguments(parser)
     parser.set_defaults(error=parser.error, name=Path(prog or f'cmpose {name}').stem)
     arguments = sys.argv[1:] if arguments is None else arguments
-    return parser.parse_args(getattr(module, 'prepare', list)(arguments))
+    # intermixed: videos may stand before and after options
+    return parser.parse_intermixed_args(getattr(module, 'prepare', list)(arguments))
 
 
 def run_command(name: str, arguments: list[str] | None = None, prog: str | None = None) -> int:

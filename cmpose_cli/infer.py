@@ -1,13 +1,15 @@
-"""Poses of all persons in a video: as an overlay video, as JSON, as CSV."""
+"""Poses of all persons in videos: as an overlay video, as JSON, as CSV."""
 
 from __future__ import annotations
 
 import argparse
 
+from .grammar import argument_type, parse_moment, parse_persons
 from .overlay_arguments import add_overlay_arguments
 
 NEEDS_MMPOSE = True
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
+FORMATS = ('video', 'json', 'csv')
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 EPILOG = """examples:
@@ -19,17 +21,40 @@ EPILOG = """examples:
   %(prog)s street.mp4 --model rtmpose-m --detector rtmdet-m --download
   %(prog)s frames/ --boxes boxes.json --out-json poses/street.json ...
   %(prog)s 0 --causal --detect-every 5 ...        # a camera
+  %(prog)s videos/ a.mp4 --out-dir poses/ --formats json csv   # several videos
+  %(prog)s videos/ a.mp4 --out-dir poses/ --formats json csv --resume    # after it was killed
+  %(prog)s match.mp4 --start 1:30 --end 2:00 --persons largest:2
+  %(prog)s rtsp://camera/stream --causal --out-csv poses.csv
+
+persons (--persons), one of
+  largest  largest:3           those with the largest boxes, one or three
+  center   center:2            those nearest to the center of the image
+  640,360  640,360:2           those nearest to this point, in pixels
+  id:0,3                       those with these track ids, as a run without --persons gives them
+All but id choose in each frame before poses are computed, which saves their time.
 
 Without --out-video, --out-json, --out-csv, --plots or --causal-tokens, NAME_poses.mp4 and
-NAME_poses.json are written into the working folder. Ctrl-C ends after the current frame; all files
-then hold what was done, and the exit status is 130. It is 1 if the input is wrong. Nothing is
-downloaded without --download; else a message says what to fetch, and where it goes.
-docs/inference.md has more."""
+NAME_poses.json are written into the working folder, or into --out-dir. Ctrl-C ends after the
+current frame; all files then hold what was done, and the exit status is 130. It is 1 if the input,
+or one of several, is wrong. Nothing is downloaded without --download; else a message says what to
+fetch, and where it goes. docs/inference.md has more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds those of the command."""
-    parser.add_argument('video', metavar='VIDEO', help='file, folder of images, or camera index')
+    parser.add_argument('videos', metavar='VIDEO', nargs='+',
+                        help='file, folder of images, folder of videos, pattern such as '
+                        '"*.mp4", address (rtsp://, http://), or camera index')  # fmt: skip
+    part = parser.add_argument_group('part of the video')
+    part.add_argument('--start', type=argument_type(parse_moment), metavar='T',
+                      help='seconds (90), h:m:s (0:01:30.5), or a frame (2250f)')  # fmt: skip
+    part.add_argument('--end', type=argument_type(parse_moment), metavar='T',
+                      help='the same; what starts here is left out')  # fmt: skip
+    part.add_argument('--persons', type=argument_type(parse_persons), metavar='WHO',
+                      help='largest, center, X,Y or id:N, see below (default: all)')  # fmt: skip
+    part.add_argument('--every-frame', action='store_true',
+                      help='of cameras and streams, too; by default frames that come while one is '
+                      'computed are dropped but for the newest')  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--config', help='path, or name of a config of the package (default: the '
                        'small model that ships with it)')  # fmt: skip
@@ -61,6 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='ask for boxes every N frames, track between (default: 1, with '
                        '--box-source or without --config 10)')  # fmt: skip
     outputs = parser.add_argument_group('outputs')
+    outputs.add_argument('--out-dir', metavar='DIR',
+                         help='write NAME_poses.* there, for each video (default: the working '
+                         'folder)')  # fmt: skip
+    outputs.add_argument('--formats', nargs='+', choices=FORMATS, metavar='FORMAT',
+                         help=f'of NAME_poses.*: {", ".join(FORMATS)} (default: video '
+                         'json)')  # fmt: skip
+    outputs.add_argument('--resume', action='store_true',
+                         help='skip videos whose outputs are complete, and go on with one that '
+                         'was interrupted or killed')  # fmt: skip
     outputs.add_argument(
         '--out-video', metavar='FILE', help='frames with skeletons, ids and scores'
     )
@@ -115,6 +149,19 @@ def run(args: argparse.Namespace) -> int:
     for value in args.cfg_options:
         if '=' not in value:
             args.error(f'argument --cfg-options: expected KEY=VALUE, found {value!r}')
+    named = [option for option, file in (('--out-video', args.out_video),
+             ('--out-json', args.out_json), ('--out-csv', args.out_csv),
+             ('--causal-tokens', args.causal_tokens)) if file]  # fmt: skip
+    if named and (args.out_dir or args.formats):
+        args.error(
+            f'argument {named[0]}: names a file, expected no --out-dir and no --formats then'
+        )
+    if args.resume and args.causal_tokens:
+        args.error('argument --resume: does not work with --causal-tokens, which is not stored')
+    both = args.start is not None and args.end is not None
+    if both and args.start.in_frames == args.end.in_frames and args.start.value >= args.end.value:
+        args.error(f'argument --end: expected a moment after --start {args.start.text}, found '
+                   f'{args.end.text}')  # fmt: skip
     from cmpose_mm.apis.infer_command import main
 
     return main(args)

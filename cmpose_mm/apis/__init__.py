@@ -2,12 +2,14 @@
 
 from importlib.util import find_spec
 
+from .frame_reader import NewestFrames
 from .pose_files import CsvWriter, PoseTrackWriter
 from .video_io import FrameReader, VideoFrame, VideoWriter, open_frames
 
 __all__ = [
     'CsvWriter',
     'FrameReader',
+    'NewestFrames',
     'PoseTrackWriter',
     'VideoFrame',
     'VideoWriter',

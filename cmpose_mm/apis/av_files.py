@@ -6,12 +6,15 @@ PyAV (`pip install av`) is imported where a file is opened: all else works witho
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 _TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose time stamps may start anew within a file
 _JUMP_BACK, _JUMP_AHEAD = 0.1, 10.0  # seconds; FFmpeg's own limits for a new start
+TIMEOUT = 10
+"""Seconds that an address may take to open, and to send the next data."""
 _OVERLAP = 1.0  # seconds by which one stream of a joined part may end after another
 
 
@@ -29,10 +32,44 @@ def file_url(path: str | Path) -> str:
     return f'file:{os.fspath(path)}'
 
 
+def is_url(path: str | Path) -> bool:
+    """Whether this is an address, such as `rtsp://camera/1`, and not the name of a file."""
+    path = os.fspath(path)
+    return bool(re.match(r'[a-z][a-z0-9+.-]*://', path, re.IGNORECASE)) and not os.path.exists(path)
+
+
+def shown_path(path: str | Path) -> str:
+    """A path or address as it may be shown: without user and password."""
+    path = os.fspath(path)
+    return re.sub(r'(?<=://)[^/@]*@', '', path) if is_url(path) else path
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg's error says."""
+    if isinstance(error, import_av().error.ExitError):
+        return f'no answer within {TIMEOUT} seconds'
+    return error.strerror
+
+
 def open_container(path: str | Path):
-    """Opens a file for reading; ValueError says what is wrong with it."""
+    """Opens a file or an address for reading.
+
+    FFmpeg knows the protocols: HTTP(S), RTSP, RTMP, UDP, ... After `TIMEOUT` seconds without data
+    an address counts as broken off.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no readable video.
+        OSError: if the address can't be opened.
+    """
     av = import_av()
     path = os.fspath(path)
+    if is_url(path):
+        options = {'rtsp_flags': 'prefer_tcp'} if path.lower().startswith('rtsp') else {}
+        try:
+            return av.open(path, options=options, metadata_errors='ignore', timeout=TIMEOUT)
+        except av.error.FFmpegError as error:
+            raise OSError(f'{shown_path(path)}: can not be opened ({reason(error)}).') from error
     if not os.path.exists(path):
         raise FileNotFoundError(f'{path}: not found; expected a video.')
     if os.path.getsize(path) == 0:

@@ -55,9 +55,10 @@ def persons_of_frames(video: PoseVideo, frames: FrameReader) -> Iterator[np.ndar
         for position in found:
             yield np.flatnonzero(video.frames == position) if position >= 0 else np.zeros(0, int)
         return
+    numbers = video.frame_numbers()[video.frames]  # the file may be of a part of the video
     position = 0
     while True:
-        yield np.flatnonzero(video.frames == position)
+        yield np.flatnonzero(numbers == position)
         position += 1
 
 

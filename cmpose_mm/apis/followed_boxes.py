@@ -164,13 +164,19 @@ class FollowedPersons:
         self.sureness = np.zeros(0)
         self.asked = 0
 
+    def ask_if_due(self, frame: VideoFrame) -> bool:
+        """Whether `find` is to be asked in this frame; it counts as asked then."""
+        due = self.every is not None and frame.number - self.asked >= self.every
+        if len(self.followed) and not due:
+            return False
+        self.asked = frame.number
+        return True
+
     def boxes(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (P, 4) and scores (P,) for the next frame."""
         boxes, scores = self.followed, self.scores
-        due = self.every is not None and frame.number - self.asked >= self.every
-        if len(boxes) and not due:
+        if not self.ask_if_due(frame):
             return boxes, scores
-        self.asked = frame.number
         found, found_scores = self.find(frame)
         if not len(found) and not len(boxes) and self.fallback is not None:
             found, found_scores = self.fallback(frame)

@@ -1,4 +1,4 @@
-"""Frames of a video, a folder of images, a camera or arrays, one at a time.
+"""Frames of a video, a folder of images, a stream, a camera or arrays, one at a time.
 
 Images are (H, W, 3) uint8 BGR, and times are seconds from the start of a file by its own time
 stamps, so that a variable frame rate is kept.
@@ -6,23 +6,44 @@ stamps, so that a variable frame rate is kept.
 
 from __future__ import annotations
 
+import copy
 import os
 import time as clock
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Condition, Thread
+from typing import Union
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
+from cmpose_cli.grammar import Moment, parse_moment
 from cmpose_mm.images import read_image
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES, list_images
 
-from .av_files import Packets, import_av, may_be_joined, open_container, start_time
+from .av_files import (
+    Packets,
+    import_av,
+    is_url,
+    may_be_joined,
+    open_container,
+    reason,
+    shown_path,
+    start_time,
+)
 
 # formats whose header counts the length from time 0, not from the first frame
 _LENGTH_FROM_ZERO = ('matroska,webm', 'asf', 'nut')
+_EXACT = 1e-6  # seconds by which a time stamp may miss the moment that was asked for
+
+Image = Union[np.ndarray, Callable[[], np.ndarray]]
+"""(H, W, 3) uint8 BGR, or what makes it: frames that nobody asked for are not converted."""
 
 
 @dataclass
@@ -34,47 +55,224 @@ class VideoFrame:
         number: 0-based position among the frames that the source delivers.
         time: seconds from the start of the source; None where it has no time stamps.
         path: of the image file; None if the source is not a folder of images.
+        is_neighbor: it is no frame that was asked for, but one before or after, see
+            `FrameReader.with_neighbors`.
     """
 
     image: np.ndarray
     number: int
     time: float | None = None
     path: str | None = None
+    is_neighbor: bool = False
 
 
 class FrameReader:
     """Iterates over the frames of a source, holding one at a time; made by `open_frames`.
 
-    Files, folders and sequences can be iterated over again, cameras and generators not.
+    Files, folders and sequences can be iterated over again, streams, cameras and generators not.
 
     Args:
-        name: of the source: the file's stem, the folder's name, `camera 0` or `frames`.
-        frames: makes an iterator of (image, time, path), see `VideoFrame`.
+        name: of the source, see `source_name`.
+        frames: makes an iterator of (image, time, path), see `VideoFrame`; the image may be a
+            function that makes it.
         num_frames: how many to expect, for a progress bar; None if unknown.
         frame_rate: frames a second, on average; None if unknown.
         paths: of the image files, in order; None if the source is not a folder of images.
+        is_live: frames come at their own pace, and without an end.
+
+    Attributes:
+        start, end: the part to read, see `cut`; None for all.
     """
 
     def __init__(
         self,
         name: str,
-        frames: Callable[[], Iterator[tuple[np.ndarray, float | None, str | None]]],
+        frames: Callable[[], Iterator[tuple[Image, float | None, str | None]]],
         num_frames: int | None = None,
         frame_rate: float | None = None,
         paths: list[str] | None = None,
+        is_live: bool = False,
     ) -> None:
         self.name = name
         self.paths = paths
         self.num_frames = num_frames
         self.frame_rate = frame_rate
+        self.is_live = is_live
+        self.start: Moment | None = None
+        self.end: Moment | None = None
         self._frames = frames
 
-    def __iter__(self) -> Iterator[VideoFrame]:
-        number = -1
-        for number, (image, time, path) in enumerate(self._frames()):
-            yield VideoFrame(image, number, time, path)
+    def cut(
+        self,
+        start: Moment | str | None = None,
+        end: Moment | str | None = None,
+        frame_rate: float | None = None,
+    ) -> FrameReader:
+        """A reader of a part: from `start` on, up to, but without, `end`.
+
+        Frames keep the numbers and times that they have in the whole source. All frames before the
+        part are decoded and passed by: only in this way the numbers are exact in every file.
+
+        Args:
+            start, end: as `cmpose_cli.grammar.parse_moment` takes them: ``'90'``, ``'1:30'``,
+                ``'300f'``. None is the start or the end of the source.
+            frame_rate: frames a second of sources without times, where moments are in seconds.
+
+        Raises:
+            ValueError: if a moment is written in another way, the end is not after the start, or
+                seconds mean nothing because neither times nor a frame rate are known.
+        """
+        start, end = (parse_moment(m) if isinstance(m, str) else m for m in (start, end))
+        part = copy.copy(self)
+        part.start, part.end = start, end
+        rate = part.frame_rate = self.frame_rate or frame_rate
+        in_seconds = [m for m in (start, end) if m is not None and not m.in_frames]
+        if in_seconds and self.paths is not None and not rate:
+            raise ValueError(
+                f'{self.name}: images have no times, expected a frame rate (--frame-rate), or the '
+                f'numbers of frames such as 300f; found {in_seconds[0]}'
+            )
+        first, last = 0, self.num_frames
+        if start is not None and (start.in_frames or rate):
+            first = start.value if start.in_frames else start.value * rate
+        if end is not None and (end.in_frames or rate):
+            until = end.value if end.in_frames else end.value * rate
+            last = until if last is None else min(last, until)
+        both = start is not None and end is not None
+        if both and start.in_frames == end.in_frames and end.value <= start.value:
+            raise ValueError(
+                f'{self.name}: the part ends at {end}, expected a moment after its start, {start}'
+            )
+        part.num_frames = None if last is None else max(round(last - first), 1)
+        return part
+
+    def with_neighbors(self, past: int, future: int) -> Iterator[VideoFrame]:
+        """The frames of the part, and those around it that clips reach into.
+
+        Args:
+            past: how many frames to give that come before the part.
+            future: how many to give that follow it.
+
+        Raises:
+            ValueError: if the part, or the whole source, has no frame.
+        """
+        before: deque[tuple] = deque(maxlen=past)
+        number, time, found = -1, None, False
+        with closing(self._numbered()) as frames:
+            for number, image, time, path in frames:
+                item = number, image, time, path
+                if self._is_before(self.start, number, time):
+                    before.append(item)
+                    continue
+                is_over = self.end is not None and not self._is_before(self.end, number, time)
+                if is_over and (not found or future == 0):
+                    break
+                if not found:
+                    found = True
+                    for neighbor in before:
+                        yield _video_frame(*neighbor, is_neighbor=True)
+                    before.clear()
+                yield _video_frame(*item, is_neighbor=is_over)
+                future -= is_over
         if number < 0:
             raise ValueError(f'{self.name}: has no frames, expected at least one.')
+        if not found:
+            end = '' if self.end is None else f' and before {self.end}'
+            start = self.start or 'its start'
+            where = f'frame {number}' + ('' if time is None else f', at {time:.2f} s')
+            raise ValueError(
+                f'{self.name}: there is no frame from {start} on{end}; the last that was read is '
+                f'{where}'
+            )
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        return self.with_neighbors(0, 0)
+
+    def _numbered(self) -> Iterator[tuple[int, Image, float | None, str | None]]:
+        """All frames of the source: number, image or what makes it, time, path."""
+        for number, item in enumerate(self._frames()):
+            yield (number, *item)
+
+    def _is_before(self, moment: Moment | None, number: int, time: float | None) -> bool:
+        if moment is None:
+            return False
+        if moment.in_frames:
+            return number < moment.value
+        if time is None:
+            if not self.frame_rate:
+                raise ValueError(
+                    f'{self.name}: frame {number} has no time, expected a frame rate, or the '
+                    f'numbers of frames such as 300f; found {moment}'
+                )
+            time = number / self.frame_rate
+        return time < moment.value - _EXACT
+
+
+def _video_frame(
+    number: int, image: Image, time: float | None, path: str | None, is_neighbor: bool
+) -> VideoFrame:
+    image = image() if callable(image) else image
+    return VideoFrame(image, number, time, path, is_neighbor)
+
+
+class NewestFrames(FrameReader):
+    """A live source without lag: whoever asks for a frame gets the newest that nobody got.
+
+    A thread reads the source at its pace. Frames that come while one is worked on are dropped but
+    for the last of them. Numbers and times are those that the frames have in the source.
+
+    Args:
+        source: a reader that can be iterated over.
+
+    Attributes:
+        num_dropped: how many frames were dropped so far.
+        num_read: how many were read so far.
+    """
+
+    def __init__(self, source: FrameReader) -> None:
+        super().__init__(source.name, source._frames, None, source.frame_rate, is_live=True)
+        self.num_dropped = self.num_read = 0
+
+    def _numbered(self) -> Iterator[tuple[int, Image, float | None, str | None]]:
+        changed = Condition()
+        newest: list[tuple] = []
+        ended: list[BaseException | None] = []  # with what the source ended
+        stopped: list[bool] = []
+        numbered = super()._numbered()
+
+        def read() -> None:
+            error = None
+            try:
+                with closing(numbered):
+                    for item in numbered:
+                        with changed:
+                            if stopped:
+                                break
+                            self.num_read += 1
+                            self.num_dropped += len(newest)
+                            newest[:] = [item]
+                            changed.notify()
+            except BaseException as problem:  # raised again in the thread that asks
+                error = problem
+            with changed:
+                ended.append(error)
+                changed.notify()
+
+        thread = Thread(target=read, name='newest_frames', daemon=True)
+        thread.start()
+        try:
+            while True:
+                with changed:
+                    changed.wait_for(lambda: newest or ended)
+                    if not newest:
+                        break
+                    item = newest.pop()
+                yield item
+            if ended[0] is not None:
+                raise ended[0]
+        finally:
+            stopped.append(True)
+            thread.join(timeout=2)  # a source that hangs must not keep its user
 
 
 def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -> FrameReader:
@@ -89,6 +287,8 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
               first are scaled to it, with one warning. In joined MPEG streams time goes on;
             * a folder of images, sorted as numbers are (2.jpg before 10.jpg), or one image file,
               see `read_image` and `list_images`;
+            * the address of a stream or of a file on a server, such as ``rtsp://`` or ``http://``,
+              see `av_files.open_container`;
             * the index of a camera;
             * images, each (H, W, 3) BGR or (H, W) gray, uint8: a sequence, an array
               (T, H, W, 3), a generator or any other iterable;
@@ -101,7 +301,7 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
     Raises:
         FileNotFoundError: if there is no such file or folder.
         ValueError: if the file is no video, or the folder holds no image.
-        OSError: if there is no such camera.
+        OSError: if there is no such camera, or an address does not answer.
         ImportError: if a video file is to be read without PyAV installed.
         TypeError: if `source` is none of these.
     """
@@ -111,10 +311,12 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
         path = os.fspath(source)
         if os.path.isdir(path):
             return _open_folder(path)
+        if is_url(path):
+            return _open_video(path)
         if not os.path.exists(path):
             raise FileNotFoundError(f'{path}: not found; expected a video or a folder of images.')
         if path.lower().endswith(IMAGE_SUFFIXES):
-            return FrameReader(Path(path).stem, lambda: _read_images([path]), 1)
+            return FrameReader(source_name(path), lambda: _read_images([path]), 1)
         return _open_video(path)
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return _open_camera(int(source))
@@ -129,6 +331,17 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
     raise TypeError(
         f'source is a {type(source).__name__}, expected a path, the index of a camera, or images.'
     )
+
+
+def source_name(source: str | Path | int) -> str:
+    """A file's stem, a folder's name, `camera 0`, or the end of an address."""
+    if isinstance(source, (int, np.integer)):
+        return f'camera {source}'
+    path = os.fspath(source)
+    if is_url(path):
+        address = urlsplit(path)
+        return Path(address.path).stem or address.hostname or 'stream'
+    return Path(path).resolve().name if os.path.isdir(path) else Path(path).stem
 
 
 def _video_stream(container, path: str):
@@ -148,16 +361,29 @@ def _is_cover(stream) -> bool:
 
 
 def _open_video(path: str) -> FrameReader:
-    with open_container(path) as container:
-        stream = _video_stream(container, path)
+    container = open_container(path)
+    try:
+        stream = _video_stream(container, shown_path(path))
         rate = float(stream.average_rate) if stream.average_rate else None
         length = _length(container, stream)
         num_frames = _num_shown_frames(container, stream)
+    except BaseException:
+        container.close()
+        raise
+    opened = []
+    if is_url(path):  # a stream may be asked for once only
+        opened.append(container)
+    else:
+        container.close()
     if not num_frames and rate and length:
         num_frames = max(round(length * rate), 1)
-    return FrameReader(
-        Path(path).stem, lambda: _of_one_size(_read_video(path), path), num_frames or None, rate
-    )
+    is_live = is_url(path) and not length
+
+    def frames() -> Iterator[tuple]:
+        container = opened.pop() if opened else open_container(path)
+        return _of_one_size(_read_video(path, container, is_live), shown_path(path))
+
+    return FrameReader(source_name(path), frames, num_frames or None, rate, is_live=is_live)
 
 
 def _length(container, stream) -> float:
@@ -188,15 +414,16 @@ class _Tally:
     num_gaps: int = 0
     video_end: float = 0.0
     end: float = 0.0
+    broke_off: str = ''  # why no more could be read
 
 
-def _read_video(path: str) -> Iterator[tuple[np.ndarray, float | None, None]]:
-    """Decodes what can be decoded of a video file; warns if that is not all."""
+def _read_video(path: str, container, is_live: bool) -> Iterator[tuple[Image, float | None, None]]:
+    """Decodes what can be decoded of a video; warns if that is not all."""
     av = import_av()
     tally = _Tally()
-    with open_container(path) as container:
+    with container:
         stream = _video_stream(container, path)
-        stream.thread_type = 'AUTO'
+        stream.thread_type = 'SLICE' if is_live else 'AUTO'  # threads for frames hold some back
         start = start_time(container)
         try:
             for packet in _read_packets(container, stream, tally):
@@ -212,17 +439,23 @@ def _read_video(path: str) -> Iterator[tuple[np.ndarray, float | None, None]]:
                     tally.num_frames += 1
                     pts = frame.pts
                     time = None if pts is None else float(pts * stream.time_base) - start
-                    yield _upright(frame), time, None
+                    yield partial(_upright, frame), time, None
         finally:
             # Waits for the decoder's threads without holding Python's lock. PyAV holds it when it
             # frees the decoder; a thread that logs needs it (older torchvision switches logging
             # on), and both would wait forever.
             stream.codec_context.flush_buffers()
-        problem = _describe_loss(container, stream, tally)
+        lost = 'data was lost on the way' if is_url(path) else 'the file is cut off or damaged'
+        problem = _describe_loss(container, stream, tally, lost)
+    name = shown_path(path)
+    if tally.broke_off and is_url(path):
+        if tally.num_frames == 0:
+            raise OSError(f'{name}: broke off before its first frame ({tally.broke_off}).')
+        problem = f'broke off after {tally.num_frames} frames ({tally.broke_off}).'
     if tally.num_frames == 0:
-        raise ValueError(f'{path}: none of its frames can be decoded, expected at least one.')
+        raise ValueError(f'{name}: none of its frames can be decoded, expected at least one.')
     if problem:
-        warnings.warn(f'{path}: {problem}', stacklevel=2)
+        warnings.warn(f'{name}: {problem}', stacklevel=2)
 
 
 def _read_packets(container, stream, tally: _Tally) -> Iterator:
@@ -248,13 +481,14 @@ def _read_packets(container, stream, tally: _Tally) -> Iterator:
                 continue
             tally.num_gaps += packet.is_corrupt
             yield packet
-    except import_av().error.FFmpegError:
+    except import_av().error.FFmpegError as error:
         tally.num_broken += 1
+        tally.broke_off = reason(error)
     tally.num_gaps -= packets.num_joins
     yield None
 
 
-def _describe_loss(container, stream, tally: _Tally) -> str:
+def _describe_loss(container, stream, tally: _Tally, lost: str) -> str:
     """How many of how many frames were read, or '' if nothing says that frames are missing."""
     frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.0
     num_expected, about = tally.num_frames + tally.num_broken, ''
@@ -265,38 +499,45 @@ def _describe_loss(container, stream, tally: _Tally) -> str:
         if tally.num_packets < num_shown and not is_over:
             num_expected = num_shown
     elif frame_duration and not may_be_joined(container):  # there the length is guessed
-        lost = _length(container, stream) - tally.end
-        if lost > 1:  # only the length is known, and may be off by a few frames
-            num_expected += round(lost / frame_duration)
+        rest = _length(container, stream) - tally.end
+        if rest > 1:  # only the length is known, and may be off by a few frames
+            num_expected += round(rest / frame_duration)
             about = 'about '
     if num_expected == tally.num_frames:
         if tally.num_gaps <= 0:
             return ''
         return 'parts of the file are missing, frames there are left out or look wrong.'
-    return (
-        f'{tally.num_frames} of {about}{num_expected} frames could be read, the file is cut off '
-        'or damaged.'
-    )
+    return f'{tally.num_frames} of {about}{num_expected} frames could be read, {lost}.'
 
 
 def _of_one_size(frames: Iterable[tuple], name: str) -> Iterator[tuple]:
     """Frames of a stream, those of another size scaled to that of the first, with one warning."""
-    size, is_told = None, False
-    for number, (image, time, path) in enumerate(frames):
-        size = size or image.shape[:2]
-        if image.shape[:2] != size:
-            if not is_told:
-                is_told = True
-                warnings.warn(
-                    f'{name}: frame {number} is {image.shape[1]} x {image.shape[0]} pixels, the '
-                    f'first {size[1]} x {size[0]}; frames of another size are scaled to that of '
-                    'the first.',
-                    stacklevel=2,
-                )
-            shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            image = cv2.resize(image, size[::-1], interpolation=method)
-        yield image, time, path
+    size: list[tuple[int, int]] = []
+    told: list[bool] = []
+
+    def scaled(number: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        image = make()
+        if not size:
+            size.append(image.shape[:2])
+        height, width = size[0]
+        if image.shape[:2] == (height, width):
+            return image
+        if not told:
+            told.append(True)
+            warnings.warn(
+                f'{name}: frame {number} is {image.shape[1]} x {image.shape[0]} pixels, the '
+                f'first {width} x {height}; frames of another size are scaled to that of '
+                'the first.',
+                stacklevel=2,
+            )
+        shrinks = height * width < image.shape[0] * image.shape[1]
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        return cv2.resize(image, (width, height), interpolation=method)
+
+    with closing(frames):
+        for number, (make, time, path) in enumerate(frames):
+            image = partial(scaled, number, make)
+            yield (image if number else image()), time, path  # the first gives the size
 
 
 def _upright(frame) -> np.ndarray:
@@ -322,13 +563,12 @@ def _open_folder(folder: str) -> FrameReader:
             f'{folder}: has no image, expected files that end with {", ".join(IMAGE_SUFFIXES)}.'
         )
     paths = [os.path.join(folder, name) for name in names]
-    name = Path(folder).resolve().name
-    return FrameReader(name, lambda: _read_images(paths), len(paths), paths=paths)
+    return FrameReader(source_name(folder), lambda: _read_images(paths), len(paths), paths=paths)
 
 
-def _read_images(paths: list[str]) -> Iterator[tuple[np.ndarray, None, str]]:
+def _read_images(paths: list[str]) -> Iterator[tuple[Image, None, str]]:
     for path in paths:
-        yield read_image(path), None, path
+        yield partial(read_image, path), None, path
 
 
 def _read_arrays(images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, None, None]]:
@@ -354,9 +594,8 @@ def _open_camera(index: int) -> FrameReader:
     if not camera.isOpened():
         raise OSError(f'camera {index}: can not be opened, expected the index of a camera.')
     rate = camera.get(cv2.CAP_PROP_FPS)
-    return FrameReader(
-        f'camera {index}', lambda: _read_camera(camera), None, rate if rate > 0 else None
-    )
+    rate = rate if rate > 0 else None
+    return FrameReader(source_name(index), lambda: _read_camera(camera), None, rate, is_live=True)
 
 
 def _read_camera(camera) -> Iterator[tuple[np.ndarray, float, None]]:

@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -20,16 +22,24 @@ from tqdm import tqdm
 from cmpose_mm.config_options import parse_options
 from cmpose_mm.plots import need_matplotlib, write_plots
 from cmpose_mm.pose_formats import read_pose_csv
+from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES
 from cmpose_mm.smoothing import smooth_live
+from cmpose_mm.version import __version__
 from cmpose_mm.visualization import PoseOverlay, explanation_frame
 from cmpose_mm.visualization.overlay import overlay_of
 from cmpose_mm.weights import weaknesses
 
+from .av_files import is_url, shown_path
+from .frame_reader import NewestFrames, source_name
+from .journal import Journal, journal_path
 from .pose_files import CsvWriter, PoseTrackWriter
+from .sources import listed_sources
 from .video_inferencer import FramePoses, VideoPoseInferencer
-from .video_io import VideoWriter, open_frames
+from .video_io import FrameReader, VideoWriter, open_frames
 
 INTERRUPTED = 128 + signal.SIGINT
+EXPECTED = (OSError, ValueError, KeyError, ImportError)
+"""Errors whose sentence is for the user."""
 
 
 class Overlay:
@@ -93,34 +103,192 @@ class StopRequest:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def output_files(args: argparse.Namespace) -> list[str]:
-    """The files to write.
+@dataclass
+class Job:
+    """One video and the files that its poses go to, by what they are: video, json, csv, tokens."""
+
+    source: str | int
+    outputs: dict[str, str]
+    plots: str | None = None
+    """Folder for plots of the table in ``outputs['csv']``."""
+
+    def __str__(self) -> str:
+        return source_name(self.source) if self.is_camera else shown_path(self.source)
+
+    @property
+    def is_camera(self) -> bool:
+        return isinstance(self.source, int)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it can be read again, from the start: a file, or a folder of images."""
+        return not self.is_camera and not is_url(self.source)
+
+
+@dataclass
+class Outcome:
+    """What became of the videos."""
+
+    written: list[str] = field(default_factory=list)
+    num_done: int = 0
+    skipped: list[Job] = field(default_factory=list)
+    failed: list[Job] = field(default_factory=list)
+
+
+def plan(args: argparse.Namespace) -> list[Job]:
+    """The videos to compute, and where their poses go.
 
     Raises:
-        ValueError: if one of them is also an input, or given twice.
+        ValueError: if an output is also an input, or that of two videos; if an argument of one
+            video is given for several; see also `listed_sources`.
     """
-    files = [f for f in (args.out_video, args.out_json, args.out_csv, args.causal_tokens) if f]
-    inputs = [args.video, args.boxes, args.config, args.checkpoint, *(args.detector or ())]
-    taken = {os.path.realpath(file) for file in inputs if file}
-    for file in files:
-        path = os.path.realpath(file)
-        if path in taken:
-            raise ValueError(f'{file}: is an input or another output, expected a file of its own')
-        taken.add(path)
-    return files
+    sources, seen = [], set()
+    for source in listed_sources(args.videos):
+        is_path = isinstance(source, str) and not is_url(source)
+        key = os.path.realpath(source) if is_path else source
+        if key in seen:
+            warn(f'{source}: is named twice, and computed once')
+        else:
+            sources.append(source)
+        seen.add(key)
+    files = dict(
+        video=args.out_video, json=args.out_json, csv=args.out_csv, tokens=args.causal_tokens
+    )
+    files = {kind: file for kind, file in files.items() if file}
+    several = len(sources) > 1
+    if several and files:
+        raise ValueError(
+            f'{next(iter(files.values()))}: is one file, but there are {len(sources)} videos, '
+            'expected --out-dir and --formats'
+        )
+    if several and args.boxes:
+        raise ValueError(
+            f'--boxes {args.boxes}: are those of one video, but there are {len(sources)}'
+        )
+    jobs = [_job(source, files, args, several) for source in sources]
+    if several:
+        jobs = _without_outputs_of_others(jobs)
+    taken: dict[str, object] = {}
+    for file in (args.boxes, args.config, args.checkpoint, *(args.detector or ())):
+        if file:
+            taken[_place(file)] = None
+    for job in jobs:
+        if job.is_file:
+            taken[_place(job.source)] = None
+    for job in jobs:
+        for file in job.outputs.values():
+            other = taken.get(_place(file), file)
+            if other is None or other is job:
+                raise ValueError(
+                    f'{file}: is an input or another output, expected a file of its own'
+                )
+            if isinstance(other, Job):
+                raise ValueError(
+                    f'{file}: is the output of {other} and of {job}; rename one, or run them apart '
+                    'with an --out-dir for each'
+                )
+            taken[_place(file)] = job
+    return jobs
 
 
-def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
-    """Computes and writes; returns the files."""
-    is_camera = args.video.isdecimal() and not os.path.exists(args.video)
-    frames = open_frames(int(args.video) if is_camera else args.video)
-    name = frames.name.replace(' ', '_')
+def _place(file: str) -> str:
+    """The same for names of one file, also where capitals do not count."""
+    return os.path.realpath(file).casefold()
+
+
+def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, several: bool) -> Job:
+    name = source_name(source).replace(' ', '_')
+    outputs, plots = dict(files), args.plots
+    if not files and (args.formats or args.out_dir or not plots):
+        suffixes = dict(video='mp4', json='json', csv='csv')
+        for kind in args.formats or ('video', 'json'):
+            outputs[kind] = os.path.join(args.out_dir or '', f'{name}_poses.{suffixes[kind]}')
+    if plots:
+        plots = os.path.join(plots, name) if several else plots
+        outputs.setdefault('csv', os.path.join(plots, f'{name}.csv'))
+    return Job(source, outputs, plots)
+
+
+def _without_outputs_of_others(jobs: list[Job]) -> list[Job]:
+    """Those whose video is not the overlay of another, as in a folder after the first run."""
+    overlays = {_place(job.outputs['video']): job for job in jobs if 'video' in job.outputs}
+    kept = []
+    for job in jobs:
+        of = overlays.get(_place(job.source)) if job.is_file else None
+        if of is None:
+            kept.append(job)
+        else:
+            warn(f'{job}: is the output of {of}, and left out')
+    return kept
+
+
+def run(args: argparse.Namespace, stop: StopRequest) -> Outcome:
+    """Computes and writes the poses of all videos, with one model.
+
+    What is wrong with the only video is raised; with one of several, it is told.
+    """
+    outcome = Outcome()
     if args.plots:
         need_matplotlib()
-        args.out_csv = args.out_csv or os.path.join(args.plots, f'{name}.csv')
-    if not any((args.out_video, args.out_json, args.out_csv, args.causal_tokens)):
-        args.out_video, args.out_json = f'{name}_poses.mp4', f'{name}_poses.json'
-    written = output_files(args)
+    jobs = plan(args)
+    inferencer: VideoPoseInferencer | None = None
+    for number, job in enumerate(jobs):
+        if stop.made:
+            tqdm.write(f'{len(jobs) - number} videos were not begun', file=sys.stderr)
+            break
+        if args.resume and is_complete(job):
+            tqdm.write(
+                f'{job}: is done already ({", ".join(job.outputs.values())}), skipped',
+                file=sys.stderr,
+            )
+            outcome.skipped.append(job)
+            continue
+        try:
+            frames = open_job(job, args)
+        except Exception as error:
+            failed(job, error, args, outcome, only=len(jobs) == 1)
+            continue
+        inferencer = inferencer or make_inferencer(args)
+        try:
+            outcome.written += infer(job, frames, inferencer, args, stop)
+        except Exception as error:
+            failed(job, error, args, outcome, only=len(jobs) == 1)
+        else:
+            outcome.num_done += 1
+    return outcome
+
+
+def failed(
+    job: Job, error: Exception, args: argparse.Namespace, outcome: Outcome, only: bool
+) -> None:
+    """Tells what is wrong with one of several videos; raises if it is the only one."""
+    if only:
+        raise error
+    if not isinstance(error, EXPECTED):
+        traceback.print_exception(type(error), error, error.__traceback__)
+    sentence = error.args[0] if isinstance(error, KeyError) else error
+    tqdm.write(f'{args.name}: {job}: failed: {sentence}', file=sys.stderr)
+    outcome.failed.append(job)
+
+
+def open_job(job: Job, args: argparse.Namespace) -> FrameReader:
+    """The reader of what is to be computed."""
+    frames = open_frames(job.source)
+    if frames.is_live and not args.every_frame:
+        frames = NewestFrames(frames)
+    if args.start is not None or args.end is not None:
+        frames = frames.cut(args.start, args.end, args.frame_rate)
+    return frames
+
+
+def is_complete(job: Job) -> bool:
+    """Whether all outputs of a video are there, from a run that came to its end."""
+    files = list(job.outputs.values())
+    return all(map(os.path.isfile, files)) and not journal_path(files[0]).exists()
+
+
+def make_inferencer(args: argparse.Namespace) -> VideoPoseInferencer:
+    """Loads the model, and says what is in use."""
     detector = args.box_source
     if args.detector:
         config, checkpoint = args.detector
@@ -139,13 +307,14 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
         details=args.causal_tokens is not None,
         joints=args.joints,
         score_thr=args.score_thr,
+        persons=args.persons,
         download=args.download,
         cfg_options=parse_options(args.cfg_options),
     )
     joints = inferencer.joints
     if args.causal_tokens and args.joint not in joints.joints:
         raise ValueError(f'--joint: found {args.joint}, expected one of {", ".join(joints.joints)}')
-    overlay = overlay_of(args, joints)
+    overlay_of(args, joints)  # what is wrong with its options is told before the first frame
     derived = ''.join(f', {joint} derived: {how}' for joint, how in joints.derived)
     name = Path(inferencer.model.cfg.filename).stem
     tqdm.write(f'model: {name}, {joints}{derived}', file=sys.stderr)
@@ -153,12 +322,72 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
     tqdm.write(f'boxes: {args.boxes or inferencer.box_source}', file=sys.stderr)
     if args.config is None and args.model is None:
         tqdm.write(weaknesses(), file=sys.stderr)
-    results = inferencer(frames, args.boxes)
+    return inferencer
+
+
+def open_journal(
+    job: Job, inferencer: VideoPoseInferencer, args: argparse.Namespace
+) -> Journal | None:
+    """The journal of a job that can be resumed; None of others.
+
+    Not in its settings is what changes no pose (which files are written, smoothing, which is done
+    anew) or only its last digits (device and batch size).
+    """
+    first = next(iter(job.outputs.values()))
+    is_pipe = os.path.exists(first) and not os.path.isfile(first)
+    if not job.is_file or args.causal_tokens or is_pipe:
+        return None
+    names = (
+        'config', 'model', 'checkpoint', 'boxes', 'detector', 'box_source', 'score_thr',
+        'detect_every', 'causal', 'crops', 'half', 'joints', 'cfg_options',
+    )  # fmt: skip
+    settings = {name: getattr(args, name) for name in names}
+    for name in ('start', 'end', 'persons'):
+        settings[name] = getattr(args, name) and getattr(args, name).text
+    # of a folder of images, the cut by seconds depends on it
+    settings['frame_rate'] = args.frame_rate if args.start or args.end else None
+    settings['version'] = __version__
+    settings['source of boxes'] = str(args.boxes or inferencer.box_source)
+    files = dict(video=job.source, boxes=args.boxes, checkpoint=args.checkpoint, config=args.config)
+    for name, file in files.items():
+        settings[f'file of {name}'] = file and fingerprint(file)
+    journal = Journal(journal_path(first), settings, args.resume)
+    if journal.num_stored:
+        tqdm.write(f'{job}: goes on after {journal.num_stored} frames', file=sys.stderr)
+    return journal
+
+
+def fingerprint(path: str) -> str | None:
+    """Tells whether a file or folder is still the same; None for a name that is no path."""
+    if os.path.isdir(path):
+        stats = [(entry.name, entry.stat()) for entry in os.scandir(path) if entry.is_file()]
+        return f'{len(stats)} files, {sum(stat.st_size for _, stat in stats)} bytes'
+    if not os.path.exists(path):
+        return None
+    stat = os.stat(path)
+    return f'{stat.st_size} bytes of {stat.st_mtime_ns}'
+
+
+def infer(
+    job: Job,
+    frames: FrameReader,
+    inferencer: VideoPoseInferencer,
+    args: argparse.Namespace,
+    stop: StopRequest,
+) -> list[str]:
+    """Computes and writes the poses of one video; returns the files and folders."""
+    joints, outputs = inferencer.joints, job.outputs
+    journal = open_journal(job, inferencer, args)
+    results = inferencer(frames, args.boxes, journal=journal)
     frame_rate = args.frame_rate or frames.frame_rate or 25
     if args.smooth:
         results = smooth_live(results, frame_rate)
-    audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
+    is_image = job.is_file and job.source.lower().endswith(IMAGE_SUFFIXES)
+    is_video = job.is_file and os.path.isfile(job.source) and not is_image
+    audio_from = job.source if is_video else None
+    is_part = args.start is not None or args.end is not None
 
+    written = list(outputs.values())
     num_frames = num_persons = 0
     opened: list[str] = []
     try:
@@ -169,20 +398,21 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
                 opened.append(file)
                 return files.enter_context(writer)
 
-            if args.out_video:
-                video = VideoWriter(args.out_video, frame_rate, audio_from)
-                writer = enter(args.out_video, video)
+            if 'video' in outputs:
+                video = VideoWriter(outputs['video'], frame_rate, audio_from, is_part)
+                writer, overlay = enter(outputs['video'], video), overlay_of(args, joints)
                 writers.append(Overlay(writer, args.joint_thr, overlay, frame_rate))
-            if args.out_json:
-                poses = PoseTrackWriter(args.out_json, frames.name, joints)
-                writers.append(enter(args.out_json, poses))
-            if args.out_csv:
-                writers.append(enter(args.out_csv, CsvWriter(args.out_csv, joints)))
-            if args.causal_tokens:
-                video = VideoWriter(args.causal_tokens, frame_rate)
-                tokens = enter(args.causal_tokens, video)
+            if 'json' in outputs:
+                poses = PoseTrackWriter(outputs['json'], frames.name, joints)
+                writers.append(enter(outputs['json'], poses))
+            if 'csv' in outputs:
+                writers.append(enter(outputs['csv'], CsvWriter(outputs['csv'], joints)))
+            if 'tokens' in outputs:
+                video = VideoWriter(outputs['tokens'], frame_rate, None, is_part)
+                tokens = enter(outputs['tokens'], video)
                 writers.append(CausalTokens(tokens, args.person, args.joint))
-            for result in tqdm(results, total=frames.num_frames, unit=' frames'):
+            files.enter_context(closing(results))
+            for result in tqdm(results, frames.name, frames.num_frames, unit=' frames'):
                 for writer in writers:
                     writer.write(result)
                 num_frames += 1
@@ -194,26 +424,36 @@ def run(args: argparse.Namespace, stop: StopRequest) -> list[str]:
             for file in opened:
                 Path(file).unlink(missing_ok=True)
         raise
+    finally:
+        if journal is not None:
+            journal.close()
+    if isinstance(frames, NewestFrames) and frames.num_dropped:
+        warn(
+            f'{job}: {frames.num_dropped} of {frames.num_read} frames were dropped, because they '
+            'came while another was computed (--every-frame computes all)'
+        )
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
-    elif args.plots:
-        written += draw_plots(args, frame_rate)
+    elif job.plots:
+        written += draw_plots(job, args.joint_thr, frame_rate)
+    if journal is not None and stop.made:
+        tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
+    elif journal is not None:
+        journal.remove()
     return written
 
 
-def draw_plots(args: argparse.Namespace, frame_rate: float) -> list[str]:
+def draw_plots(job: Job, joint_thr: float, frame_rate: float) -> list[str]:
     """Plots the table that was written; returns the folder if there is something in it."""
-    video = read_pose_csv(args.out_csv)
+    video = read_pose_csv(job.outputs['csv'])
     if (video.track_ids < 0).all():
-        warn(f'{args.plots}: no plots, since nobody has a track id')
+        warn(f'{job.plots}: no plots, since nobody has a track id')
         return []
     rate = None if np.isfinite(video.times).sum() > 1 else frame_rate
     progress = partial(tqdm, delay=1, leave=False, desc='plotting', unit=' persons')
-    done = write_plots(
-        video, args.plots, joint_thr=args.joint_thr, frame_rate=rate, progress=progress
-    )
+    done = write_plots(video, job.plots, joint_thr=joint_thr, frame_rate=rate, progress=progress)
     tqdm.write(f'plots: {done}', file=sys.stderr)
-    return [args.plots]
+    return [job.plots]
 
 
 def warn(message: Warning | str, *_) -> None:
@@ -244,12 +484,21 @@ def main(args: argparse.Namespace) -> int:
     warnings.showwarning = warn
     warnings.filterwarnings('ignore', module='torch')
     try:
-        written = run(args, stop)
+        outcome = run(args, stop)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except EXPECTED as error:
         print(f'{args.name}: {error.args[0] if isinstance(error, KeyError) else error}',
               file=sys.stderr)  # fmt: skip
         return 1
-    print('Written: ' + ', '.join(str(Path(file)) for file in written))
-    return INTERRUPTED if stop.made else 0
+    if outcome.written:
+        print('Written: ' + ', '.join(str(Path(file)) for file in outcome.written))
+    skipped, failures = len(outcome.skipped), outcome.failed
+    if outcome.num_done + skipped + len(failures) > 1:
+        told = [f'{outcome.num_done} done', f'{skipped} skipped' if skipped else '']
+        if failures:
+            told.append(f'{len(failures)} failed: {", ".join(map(str, failures))}')
+        print('Videos: ' + ', '.join(filter(None, told)))
+    if stop.made:
+        return INTERRUPTED
+    return 1 if failures else 0

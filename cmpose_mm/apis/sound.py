@@ -22,13 +22,18 @@ class SoundCopy:
         path: of the source.
         output: PyAV's output container; the streams are added to it.
         output_path: for messages.
+        start: seconds of the source at which the output starts, if it shows a part of it: the
+            sound before and after the part is left out. None is the whole source.
     """
 
-    def __init__(self, path: str | Path, output, output_path: str) -> None:
+    def __init__(
+        self, path: str | Path, output, output_path: str, start: float | None = None
+    ) -> None:
         self._path = path
         self._output = output
         self._source = open_container(path)
-        self._start = start_time(self._source)
+        self._start = start_time(self._source) + (start or 0.0)
+        self._is_part = start is not None
         self._video_time = -float('inf')  # the latest of the source's video that was passed by
         self._streams = {}
         for stream in self._source.streams.audio:
@@ -53,6 +58,8 @@ class SoundCopy:
     def copy_rest(self, last_time: float, frame_duration: float) -> None:
         """Copies what belongs to the last frame, and all that follows where no frame follows."""
         self.copy_until(last_time + frame_duration)
+        if self._is_part:
+            return
         while self._next is not None and self._video_time < last_time + frame_duration / 2:
             self._output.mux(self._next)
             self._next = next(self._packets, None)
@@ -65,7 +72,7 @@ class SoundCopy:
         return float(packet.dts * packet.time_base)
 
     def _read_packets(self) -> Iterator:
-        """The sound's packets, with times from the start of the file and their new streams."""
+        """The sound's packets, with times from the start of the output and their new streams."""
         av = import_av()
         if not self._streams:
             return
@@ -81,6 +88,8 @@ class SoundCopy:
                     last[index] = packet.dts
                     packet.dts -= shift
                     packet.pts = None if packet.pts is None else packet.pts - shift
+                    if self._is_part and packet.dts < 0:
+                        continue
                     packet.stream = self._streams[index]
                     yield packet
                 elif packet.stream.type == 'video' and packet.pts is not None:

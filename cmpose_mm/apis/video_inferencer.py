@@ -25,6 +25,7 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
+from cmpose_cli.grammar import PersonChoice, parse_persons
 from cmpose_mm.joint_sets import JointSet, ToPoseTrack
 from cmpose_mm.models import FrameFeatures
 from cmpose_mm.posetrack.frames import clip_offsets
@@ -33,7 +34,9 @@ from cmpose_mm.posetrack.persons import box_problem
 from cmpose_mm.tracking import PoseTracker
 from cmpose_mm.weights import shipped_model, weaknesses
 
+from .chosen_persons import chosen_boxes
 from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
+from .journal import Journal, from_record, record_boxes, to_record
 from .loading import CONFIG_SUFFIXES, load_pose_model
 from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
 from .ssdlite import INSTALL, SSDLiteDetector, is_installed
@@ -149,6 +152,10 @@ class VideoPoseInferencer:
             taken from the model's by their names. ``'derived'``: the same, but head_bottom and
             head_top are computed where the model lacks them, see `ToPoseTrack`.
         score_thr: the detector's boxes that score less are dropped.
+        persons: which persons are wanted; None is all. ``'largest'``, ``'largest:2'``: by the area
+            of their boxes. ``'center'``, ``'center:2'``: nearest to the center of the image.
+            ``'640,360'``, ``'640,360:2'``: nearest to that point. These choose each frame's boxes
+            before poses are computed. ``'id:0,3'``: by track id, which is known only after that.
         download: allows to download checkpoints that are URLs; else nothing is downloaded.
         cfg_options: overrides of the config's fields.
 
@@ -187,9 +194,11 @@ class VideoPoseInferencer:
         details: bool = False,
         joints: str = 'model',
         score_thr: float = 0.3,
+        persons: str | PersonChoice | None = None,
         download: bool = False,
         cfg_options: dict | None = None,
     ) -> None:
+        self.choice = parse_persons(persons) if isinstance(persons, str) else persons
         if crops not in ('key_frame', 'track'):
             raise ValueError(f"crops is {crops!r}, expected 'key_frame' or 'track'")
         if joints not in OUTPUT_JOINTS:
@@ -264,7 +273,11 @@ class VideoPoseInferencer:
             )
 
     def __call__(
-        self, video: Any, boxes: str | Path | dict | Callable | None = None
+        self,
+        video: Any,
+        boxes: str | Path | dict | Callable | None = None,
+        *,
+        journal: Journal | None = None,
     ) -> Iterator[FramePoses]:
         """Opens a video and gives its frames' poses, in order, as they are computed.
 
@@ -272,16 +285,22 @@ class VideoPoseInferencer:
             video: whatever `open_frames` takes: a file, a folder of images, a camera, images.
             boxes: in place of the detector: a file, see `read_boxes`; a dict from the frame's
                 number to boxes (P, 4) and scores (P,); or a box source.
+            journal: frames that it has are not computed again, the others are added to it. Tracks
+                go on as in one run.
 
         Yields:
-            One `FramePoses` a frame, also for frames without persons.
+            One `FramePoses` a frame, also for frames without persons. Of a part of a video
+            (`FrameReader.cut`) clips reach into the frames around it.
 
         Raises:
             OSError: if the video or a frame can't be read.
             ValueError: if the file of boxes is wrong, or the frames differ in size; at the end, if
-                boxes are given and none of them is in a frame of the video.
+                boxes are given and none of them is in a frame of the video, or if nobody has a
+                track id that was asked for; for a journal with ``details``, which are not stored.
         """
         frames = open_frames(video)
+        if journal is not None and self.model.test_cfg['output_details']:
+            raise ValueError('details are not stored, expected no journal')
         if boxes is None and isinstance(self.detector, str):
             source = self._followed_persons()
         elif boxes is None:
@@ -290,7 +309,7 @@ class VideoPoseInferencer:
             source = boxes
         else:
             source = FileBoxes(boxes) if isinstance(boxes, dict) else read_boxes(boxes, frames)
-        return self._infer(frames, source)
+        return self._infer(frames, source, journal)
 
     @property
     def box_source(self) -> str:
@@ -340,30 +359,42 @@ class VideoPoseInferencer:
         )
 
     def _infer(
-        self, frames: FrameReader, source: Callable | FollowedPersons
+        self, frames: FrameReader, source: Callable | FollowedPersons, journal: Journal | None
     ) -> Iterator[FramePoses]:
         tracker = PoseTracker(sigmas=self.joints.sigmas)
-        persons = _Persons(source, self.detect_every or 1, tracker)
+        persons = _Persons(source, self.detect_every or 1, tracker, self.choice, journal)
         try:
             yield from self._results(frames, persons)
-            persons.check_used(frames.name)
+            persons.check_used(frames)
         finally:  # also if the caller has enough: a camera has no end
-            persons.report_dropped(frames.name)
+            persons.report_left_out(frames.name)
 
     def _results(self, frames: FrameReader, persons: _Persons) -> Iterator[FramePoses]:
         track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
-        items = frames
+        shown = np.minimum(self.offsets, 0) if self.causal else self.offsets
+        items = frames.with_neighbors(-int(min(shown)), int(max(shown)))
         if track_crops is not None:
-            items = map(LinkedFrame, frames)
+            items = map(LinkedFrame, items)
             if not persons.need_poses:
                 # A frame's persons are known when it is read: it may serve an earlier key frame.
                 items = (self._link(item, persons, track_crops) for item in items)
         # The next boxes may depend on this frame's poses, and live results must not wait.
-        at_once = self.causal or persons.need_poses
+        at_once = self.causal or persons.need_poses or frames.is_live
         waiting: list[_Waiting] = []
-        shown = np.minimum(self.offsets, 0) if self.causal else self.offsets
         for key, clip, exists in sliding_clips(items, shown):
+            frame = key if track_crops is None else key.frame
+            if frame.is_neighbor:
+                continue
             valid = exists & (shown == self.offsets)
+            stored = persons.stored(frame)
+            if stored is not None:
+                if track_crops is None:
+                    persons(frame)
+                else:  # its links and crops serve later frames
+                    self._prepare(key, clip, valid, persons, track_crops)
+                sample = from_record(stored, self._metainfo(frame))
+                yield self._tracked(frame, sample, persons)
+                continue
             waiting.append(self._prepare(key, clip, valid, persons, track_crops))
             count = sum(len(item.persons) for item in waiting)
             if at_once or max(count, len(waiting)) >= self.batch_size:
@@ -421,10 +452,20 @@ class VideoPoseInferencer:
     def _finish(self, waiting: list[_Waiting], persons: _Persons) -> Iterator[FramePoses]:
         """Runs the model on some frames' persons, and the tracker on its results."""
         results = iter(self._predict([person for item in waiting for person in item.persons]))
-        for item in waiting:
-            sample = self._merge(item, [next(results) for _ in item.persons])
-            sample.pred_instances.track_ids = persons.track(item.frame, sample.pred_instances)
-            yield FramePoses(item.frame, sample)
+        samples = [self._merge(item, [next(results) for _ in item.persons]) for item in waiting]
+        frames = [item.frame for item in waiting]
+        persons.store(frames, samples)
+        for frame, sample in zip(frames, samples):
+            yield self._tracked(frame, sample, persons)
+
+    def _tracked(self, frame: VideoFrame, sample: PoseDataSample, persons: _Persons) -> FramePoses:
+        """The result of a frame; frames must come in order."""
+        pred = sample.pred_instances
+        pred.track_ids = persons.track(frame, pred)
+        wanted = persons.wanted_ids(pred.track_ids)
+        if not wanted.all():
+            sample.pred_instances = pred[wanted]
+        return FramePoses(frame, sample)
 
     def _predict(self, persons: list) -> list[PoseDataSample]:
         """Poses of prepared persons."""
@@ -474,11 +515,7 @@ class VideoPoseInferencer:
 
     def _merge(self, item: _Waiting, results: list[PoseDataSample]) -> PoseDataSample:
         """One sample of all persons of a frame, without track ids yet."""
-        shape = item.frame.image.shape[:2]
-        metainfo = dict(
-            img_path=item.frame.path, frame_number=item.frame.number, ori_shape=shape,
-            img_shape=shape, joint_set=self.joints,
-        )  # fmt: skip
+        metainfo = self._metainfo(item.frame)
         if results:
             for name in ('input_size', 'detail_kinds', 'detail_grid'):
                 if name in results[0].metainfo:
@@ -504,26 +541,47 @@ class VideoPoseInferencer:
             pred.set_field(np.array(values, np.float32).reshape(-1, 2), name)
         return PoseDataSample(metainfo=metainfo, pred_instances=pred)
 
+    def _metainfo(self, frame: VideoFrame) -> dict:
+        shape = frame.image.shape[:2]
+        return dict(
+            img_path=frame.path, frame_number=frame.number, ori_shape=shape, img_shape=shape,
+            joint_set=self.joints,
+        )  # fmt: skip
+
 
 class _Persons:
     """The boxes of each frame's persons, and their track ids.
 
-    Boxes come from the box source, or from the tracker between.
+    Boxes come from the box source, or from the tracker between; those of frames that a journal has
+    from there.
 
     Args:
         source: box source, or one that follows persons itself.
-        every: frames from one question of a box source to the next. In frames whose number is no
-            multiple of it, the tracker is asked.
+        every: frames from one question of a box source to the next: it is asked in the first frame
+            at or after each multiple of it, and in the first of all. In the others the tracker is.
         tracker: for a source that follows nobody.
+        choice: which persons are wanted; None is all.
+        journal: of the frames that are done; None for none.
     """
 
     def __init__(
-        self, source: Callable | FollowedPersons, every: int, tracker: PoseTracker
+        self,
+        source: Callable | FollowedPersons,
+        every: int,
+        tracker: PoseTracker,
+        choice: PersonChoice | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.source, self.every, self.tracker = source, every, tracker
+        self.choice, self.journal = choice, journal
         self.follows = isinstance(source, FollowedPersons)
         self.dropped: list[str] = []
-        self.num_frames = self.num_used = 0
+        self.num_used = self.num_unwanted = 0
+        self.first: int | None = None
+        self.last = -1
+        self.round: int | None = None  # of the box source's questions
+        self.ids: set[int] = set()
+        self.notes: dict[int, dict] = {}  # of frames whose poses are not known yet
 
     @property
     def need_poses(self) -> bool:
@@ -531,9 +589,21 @@ class _Persons:
         return self.follows or self.every > 1
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (P, 4) and scores (P,), without boxes that no crop can be cut by."""
-        self.num_frames = frame.number + 1
-        asked = self.follows or frame.number % self.every == 0
+        """Boxes (P, 4) and scores (P,) of the persons who are wanted.
+
+        Boxes that no crop can be cut by are dropped.
+        """
+        if not frame.is_neighbor:
+            self.first = frame.number if self.first is None else self.first
+            self.last = max(self.last, frame.number)
+        due, self.round = frame.number // self.every != self.round, frame.number // self.every
+        stored = self.stored(frame)
+        if stored is not None:
+            if self.follows:
+                self.source.ask_if_due(frame)
+            self._count(stored['notes'])
+            return record_boxes(stored)
+        asked = self.follows or due
         if asked:
             ask = self.source.boxes if self.follows else self.source
             boxes, scores = _checked(ask(frame), frame)
@@ -543,49 +613,105 @@ class _Persons:
             scores = np.asarray(predicted.scores, np.float32)
         height, width = frame.image.shape[:2]
         problems = [box_problem(box, width, height) for box in boxes]
-        if asked:  # a track that leaves the image is no mistake of anybody's
-            self.dropped += [f'{p} in frame {frame.number}' for p in problems if p is not None]
         usable = np.array([problem is None for problem in problems], bool)
-        self.num_used += np.count_nonzero(usable)
-        return boxes[usable], scores[usable]
+        boxes, scores = boxes[usable], scores[usable]
+        wanted = np.ones(len(boxes), bool)
+        if self.choice is not None and not self.choice.ids:
+            wanted = chosen_boxes(self.choice, boxes, width, height)
+        # a track that leaves the image is no mistake of anybody's
+        dropped = [f'{p} in frame {frame.number}' for p in problems if p is not None and asked]
+        notes = dict(dropped=dropped, used=len(boxes), unwanted=int(np.count_nonzero(~wanted)))
+        if not frame.is_neighbor:
+            self._count(notes)
+            if self.journal is not None:
+                self.notes[frame.number] = notes
+        return boxes[wanted], scores[wanted]
+
+    def stored(self, frame: VideoFrame) -> dict | None:
+        """What the journal has of a frame."""
+        if self.journal is None or frame.is_neighbor:
+            return None
+        return self.journal.record(frame.number)
+
+    def store(self, frames: list[VideoFrame], samples: list[PoseDataSample]) -> None:
+        """Adds frames whose poses are known to the journal."""
+        if self.journal is not None and frames:
+            self.journal.add(
+                [
+                    to_record(frame.number, sample, self.notes.pop(frame.number))
+                    for frame, sample in zip(frames, samples)
+                ]
+            )
+
+    def _count(self, notes: dict) -> None:
+        self.dropped += notes['dropped']
+        self.num_used += notes['used']
+        self.num_unwanted += notes['unwanted']
 
     def track(self, frame: VideoFrame, pred: InstanceData) -> np.ndarray:
         """Track ids (P,) int64 of the frame's persons, whose poses are known now."""
+        if self.journal is not None:
+            self.journal.forget(frame.number)
         poses, boxes = (pred.keypoints, pred.keypoint_scores), (pred.bboxes, pred.bbox_scores)
         if self.follows:
             return self.source.see(frame, *boxes, *poses)
         return np.asarray(self.tracker.update(*poses, *boxes))
 
-    def check_used(self, video: str) -> None:
-        """Says, at the end of the video, which boxes belong to none of its frames.
+    def wanted_ids(self, ids: np.ndarray) -> np.ndarray:
+        """(P,) bool: which persons have an id that is wanted; all, if none is named."""
+        if self.choice is None or not self.choice.ids:
+            return np.ones(len(ids), bool)
+        wanted = np.isin(ids, self.choice.ids)
+        self.ids.update(ids[ids >= 0].tolist())
+        self.num_unwanted += np.count_nonzero(~wanted)
+        return wanted
+
+    def check_used(self, frames: FrameReader) -> None:
+        """Says, at the end of the video, what was asked for and is not there.
 
         Raises:
-            ValueError: if none of the boxes could be used.
+            ValueError: if none of the boxes could be used, or nobody has one of the wanted ids.
         """
+        video, is_part = frames.name, (frames.start, frames.end) != (None, None)
+        there = f'{"the part of the video" if is_part else "the video"} has frames '
+        there += f'{self.first} to {self.last}'
         boxes = self.source.boxes if isinstance(self.source, FileBoxes) else {}
         given = [number for number, (found, _) in boxes.items() if len(found)]
-        beyond = [number for number in given if not 0 <= number < self.num_frames]
+        beyond = [number for number in given if not 0 <= number <= self.last]
         if given and not self.num_used:
             why = f'the first is of frame {min(given)}'
             if self.dropped:
                 why = f'the first was dropped for {self.dropped[0]}'
-            raise ValueError(
-                f'{video}: none of the given boxes fits, {why}; the video has frames 0 to '
-                f'{self.num_frames - 1}'
-            )
-        if beyond:
+            raise ValueError(f'{video}: none of the given boxes fits, {why}; {there}')
+        if beyond and not is_part:
             print_log(
                 f'{video}: boxes of {len(beyond)} frames are not used, the first of frame '
-                f'{min(beyond)}; the video has frames 0 to {self.num_frames - 1}',
+                f'{min(beyond)}; {there}',
                 'current',
                 logging.WARNING,
             )
+        missing = [track for track in (self.choice.ids if self.choice else ()) if
+                   track not in self.ids]  # fmt: skip
+        if missing:
+            found = f'found were 0 to {max(self.ids)}' if self.ids else 'nobody has one'
+            problem = f'{video}: nobody has the track id {", ".join(map(str, missing))}; {found}'
+            if len(missing) == len(self.choice.ids):
+                raise ValueError(problem)
+            print_log(problem, 'current', logging.WARNING)
 
-    def report_dropped(self, video: str) -> None:
-        """Says, once, which persons were dropped."""
+    def report_left_out(self, video: str) -> None:
+        """Says, once, which persons were dropped, and how many were not wanted."""
         if self.dropped:
             print_log(
                 f'{video}: {len(self.dropped)} persons dropped, the first for {self.dropped[0]}',
+                'current',
+                logging.WARNING,
+            )
+        if self.num_unwanted:
+            what = 'boxes' if not self.choice.ids else 'poses'
+            print_log(
+                f'{video}: {self.num_unwanted} {what} of persons left out, as '
+                f'{self.choice.text} asks for',
                 'current',
                 logging.WARNING,
             )

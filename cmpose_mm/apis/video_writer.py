@@ -53,6 +53,8 @@ class VideoWriter:
             the first frame.
         frame_rate: frames a second, for frames without a time, the last frame, and the encoder.
         audio_from: video or sound file; its start is time 0. None for no sound.
+        is_part: the frames are a part of a longer video: the time of the first is where the file,
+            and the sound, start.
 
     Raises:
         ValueError: if `path` has another ending, or is `audio_from`; if `frame_rate` is not above
@@ -62,7 +64,11 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: str | Path, frame_rate: float, audio_from: str | Path | None = None
+        self,
+        path: str | Path,
+        frame_rate: float,
+        audio_from: str | Path | None = None,
+        is_part: bool = False,
     ) -> None:
         self.path = os.fspath(path)
         if Path(self.path).suffix.lower() not in _WRITTEN_SUFFIXES:
@@ -81,6 +87,8 @@ class VideoWriter:
         self.frame_rate = float(frame_rate)
         self.audio_from = audio_from
         self._size: tuple[int, int] | None = None  # (H, W) of the images
+        self.is_part = is_part
+        self._start: float | None = None  # of a part, the first frame's time in seconds
         self._last = -1  # time stamp of the last frame in ticks
         self._told_order = False
         self._container = self._stream = self._audio = None
@@ -111,6 +119,9 @@ class VideoWriter:
             )
         if self._thread is None:
             raise ValueError(f'{self.path}: is closed, no frame can be added.')
+        if self.is_part:
+            self._start = (time or 0.0) if self._start is None else self._start
+            time = None if time is None else time - self._start
         stamp = self._next_stamp(time)
         if self._job is not None:
             self._job.result()
@@ -185,7 +196,7 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = 1
         context.color_range = 1  # 16 to 235
         if self.audio_from is not None:
-            self._audio = SoundCopy(self.audio_from, self._container, self.path)
+            self._audio = SoundCopy(self.audio_from, self._container, self.path, self._start)
 
     def _encode(self, image: np.ndarray, stamp: int) -> None:
         av = import_av()

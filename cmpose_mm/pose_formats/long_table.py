@@ -19,8 +19,8 @@ def long_table(video: PoseVideo) -> dict[str, np.ndarray]:
     """The columns of a table with a row for each present joint of each person.
 
     A frame without persons has one row with ``track_id`` -1 and no joint (None), so that no frame
-    is missing. ``frame`` is its position; ``time`` in seconds, ``x`` and ``y`` in pixels of the
-    image, rounded to a hundredth; NaN is what is not known.
+    is missing. ``frame`` is its number in the video; ``time`` in seconds, ``x`` and ``y`` in pixels
+    of the image, rounded to a hundredth; NaN is what is not known.
 
     Returns:
         Arrays of equal length by `LONG_COLUMNS`.
@@ -32,7 +32,7 @@ def long_table(video: PoseVideo) -> dict[str, np.ndarray]:
     names = np.array([*video.joints, None], dtype=object)
     columns = dict(
         video=np.full(len(frame), video.name, dtype=object),
-        frame=frame,
+        frame=video.frame_numbers()[frame],
         time=video.times[frame],
         track_id=np.concatenate([video.track_ids[person], np.full(len(empty), -1)]),
         person_score=np.concatenate([video.scores[person], nothing]),

@@ -24,14 +24,14 @@ def write_mot(video: PoseVideo, path: str | Path) -> int:
     Returns:
         The number of persons written; those without a track id or a box are not.
     """
-    lines = []
+    lines, frames = [], video.frame_numbers()[video.frames]
     for person in np.argsort(video.frames, kind='stable'):
         box, score = video.boxes[person], video.scores[person]
         if video.track_ids[person] < 0 or np.isnan(box).any():
             continue
         numbers = ','.join(f'{value:.{DECIMALS}f}' for value in box)
         score = 1.0 if np.isnan(score) else score
-        frame, track = video.frames[person] + 1, video.track_ids[person] + 1
+        frame, track = frames[person] + 1, video.track_ids[person] + 1
         lines.append(f'{frame},{track},{numbers},{score:.4f},-1,-1,-1\n')
     write_whole(path, ''.join(lines).encode())
     return len(lines)

@@ -70,7 +70,7 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
          'pose_keypoints_3d', 'face_keypoints_3d', 'hand_left_keypoints_3d',
          'hand_right_keypoints_3d'), [],
     )  # fmt: skip
-    for frame in range(len(video.image_ids)):
+    for frame, number in enumerate(video.frame_numbers().tolist()):
         people = [
             dict(
                 person_id=[int(video.track_ids[person])],
@@ -80,5 +80,5 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
             for person in np.flatnonzero(video.frames == frame)
         ]
         content = orjson.dumps(dict(version=1.3, people=people))
-        write_whole(Path(folder) / f'{video.name}_{frame:012d}_keypoints.json', content)
+        write_whole(Path(folder) / f'{video.name}_{number:012d}_keypoints.json', content)
     return len(video.frames)

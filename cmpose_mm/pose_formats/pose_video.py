@@ -61,6 +61,18 @@ class PoseVideo:
             )
         return rate
 
+    def frame_numbers(self) -> np.ndarray:
+        """(F,) the number of each frame in its video, from 0.
+
+        The file may be of a part of a video, or lack frames that were dropped: where the images
+        have times and are named by numbers, as `PoseTrackWriter` names those of a video, the names
+        tell. Elsewhere it is the position.
+        """
+        stems = [posixpath.splitext(posixpath.basename(name))[0] for name in self.file_names]
+        if stems and np.isfinite(self.times).all() and all(stem.isdecimal() for stem in stems):
+            return np.array([int(stem) for stem in stems])
+        return np.arange(len(self.image_ids))
+
     def place(self, joint: str) -> int | None:
         """Position of a joint, None if the poses do not have it."""
         return self.joints.index(joint) if joint in self.joints else None

@@ -52,7 +52,7 @@ def write_trc(
     for track in np.unique(video.track_ids[video.track_ids >= 0]).tolist():
         persons = np.flatnonzero(video.track_ids == track)
         written += len(persons)
-        frames = video.frames[persons]
+        frames = video.frame_numbers()[video.frames[persons]]
         if len(np.unique(frames)) < len(frames):
             raise AnnotationError(
                 f'{video.name}: track {track} is there twice in a frame, expected once.'

@@ -237,6 +237,7 @@ def test_interrupted(tiny_model, tmp_path):
     rest = process.communicate()[1]
     assert process.returncode == 130, progress + rest
     assert b'Traceback' not in rest
+    assert b'long.mp4: stopped; the same command with --resume goes on' in rest
     (video,) = read_videos(tmp_path / 'o.json')
     count = len(video.frames)
     assert 0 < count < 600
@@ -373,7 +374,7 @@ def test_options_that_would_do_nothing(tiny_model, clip_folder, tmp_path, option
 )
 def test_detectors_by_name_and_by_config(given, expected):
     args = parse_command('infer', given)
-    assert (args.video, args.detector) == ('street.mp4', expected)
+    assert (args.videos, args.detector) == (['street.mp4'], expected)
 
 
 def test_a_joint_that_the_model_does_not_have(tiny_model, clip_folder, tmp_path):

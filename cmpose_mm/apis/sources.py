@@ -1,0 +1,70 @@
+"""What the command `cmpose infer` is to read: files, folders, patterns, addresses, cameras."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from cmpose_mm.posetrack.file_names import is_hidden, natural_key
+from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES
+
+from .av_files import is_url
+
+VIDEO_SUFFIXES = (
+    '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.wmv', '.asf', '.flv', '.mpg', '.mpeg',
+    '.vob', '.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.ogv', '.mxf', '.nut', '.y4m', '.dv',
+)  # fmt: skip
+"""How the names of videos in a folder end. A file that is named itself may have any name."""
+
+
+def listed_sources(given: list[str]) -> list[str | int]:
+    """The videos that arguments name, one by one.
+
+    Args:
+        given: each one of
+
+            * a file, or a folder that holds the frames of one video: stands for itself;
+            * a folder that holds videos: stands for these, in the order of their names. Hidden
+              files and folders in it do not count;
+            * a pattern such as ``videos/*.mp4`` or ``**/*.avi``, unless a file has this name;
+            * an address such as ``rtsp://camera/1``;
+            * the index of a camera, unless a file has this name.
+
+    Returns:
+        Paths, addresses and indices. A path that doesn't exist is among them: opening it says so.
+
+    Raises:
+        ValueError: if a folder holds videos and images, or a pattern fits no file.
+    """
+    sources: list[str | int] = []
+    for name in given:
+        if os.path.isdir(name):
+            sources += _in_folder(name)
+        elif os.path.exists(name) or is_url(name):
+            sources.append(name)
+        elif name.isdecimal():
+            sources.append(int(name))
+        elif glob.has_magic(name):
+            found = sorted(glob.glob(name, recursive=True), key=natural_key)
+            if not found:
+                raise ValueError(f'{name}: no file fits this pattern, expected at least one')
+            for path in found:
+                sources += _in_folder(path) if os.path.isdir(path) else [path]
+        else:
+            sources.append(name)
+    return sources
+
+
+def _in_folder(folder: str) -> list[str]:
+    """A folder's videos, or the folder, if it holds the frames of one."""
+    names = [name for name in os.listdir(folder) if not is_hidden(name)]
+    videos = sorted((n for n in names if n.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    if videos and images:
+        raise ValueError(
+            f'{folder}: holds {len(videos)} videos ({videos[0]}, ...) and {len(images)} images '
+            f'({min(images, key=natural_key)}, ...), expected videos alone or the frames of one; '
+            f'name the videos by a pattern, such as "{os.path.join(folder, "*")}'
+            f'{os.path.splitext(videos[0])[1]}"'
+        )
+    return [os.path.join(folder, name) for name in videos] or [folder]

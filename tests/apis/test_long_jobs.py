@@ -1,0 +1,450 @@
+"""Parts of videos, chosen persons, live sources and jobs that go on: the poses are the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from processes import quick_python
+from run_tools import run_tool
+from sample_videos import decode, make_video
+from sample_videos import noise_frames as moving_frames
+from servers import MediaServer
+from test_video_inferencer import assert_same_poses, moving_boxes, noise_frames
+
+from cmpose_mm.apis import VideoPoseInferencer, open_frames
+from cmpose_mm.apis.followed_boxes import FollowedPersons
+from cmpose_mm.apis.frame_reader import FrameReader, NewestFrames
+from cmpose_mm.apis.journal import Journal
+from cmpose_mm.pose_formats import long_table, read_pose_video, write_mot, write_openpose
+from cmpose_mm.posetrack.annotations import read_videos
+
+TOOL = str(Path(__file__).parents[2] / 'tools' / 'infer_video.py')
+CMPOSE = str(Path(__file__).parents[2] / 'cmpose_cli' / '__main__.py')
+COUNT = 12
+
+
+@pytest.fixture
+def double():
+    """Models in float64, see test_video_inferencer.py."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def build(tiny_model, double):
+    """Makes inferencers of one tiny model."""
+    config, checkpoint = tiny_model()
+    return lambda **options: VideoPoseInferencer(config, checkpoint, **options)
+
+
+def in_thirds(frame):
+    """A box source of three boxes side by side, of different sizes."""
+    height, width = frame.image.shape[:2]
+    boxes = [[0, 0, width / 3, height], [width / 3, 5, 2 * width / 3, height - 5]]
+    boxes += [[2 * width / 3, 10, width, height - 20]]
+    return np.array(boxes, np.float32), np.array([0.9, 0.8, 0.7], np.float32)
+
+
+# ----------------------------------------------------------------------------------------- parts
+
+
+@pytest.mark.parametrize('options', [{}, dict(causal=True), dict(detect_every=3)], ids=str)
+def test_a_part_equals_the_same_frames_of_the_whole(build, options):
+    """The first and last frames of a part see the frames around it."""
+    frames, boxes = open_frames(noise_frames(COUNT)), moving_boxes(COUNT)
+    inferencer = build(**options)
+    whole = list(inferencer(frames, boxes))
+    part = list(inferencer(frames.cut('6f', '10f'), boxes))
+    assert [result.frame.number for result in part] == [6, 7, 8, 9]
+    for result in part:
+        # between the frames that boxes are asked for in, they come from the track, which is new
+        if result.frame.number % options.get('detect_every', 1) == 0:
+            found = result.data_sample.pred_instances
+            pred = whole[result.frame.number].data_sample.pred_instances
+            np.testing.assert_array_equal(found.bboxes, pred.bboxes)
+            np.testing.assert_allclose(found.keypoints, pred.keypoints, rtol=0, atol=1e-6)
+    alone = list(inferencer(noise_frames(COUNT)[6:10], {n - 6: boxes[n] for n in range(6, 10)}))
+    first = [results[0].data_sample.pred_instances.keypoints for results in (part, alone)]
+    assert np.abs(first[0] - first[1]).max() > 1e-3  # there the first frame has no past
+
+
+# ---------------------------------------------------------------------------------- who is wanted
+
+
+def test_persons_by_size_and_place_before_the_model(build, logged):
+    frames = noise_frames(5)
+    whole = list(build(detector=in_thirds)(frames))
+    calls = []
+    for persons, rows in [('largest:2', [0, 1]), ('center', [1]), ('119,40', [2])]:
+        inferencer = build(detector=in_thirds, persons=persons)
+        predict = inferencer._predict
+        inferencer._predict = lambda found, predict=predict: (
+            calls.append(len(found)) or predict(found)
+        )
+        results = list(inferencer(frames))
+        for result, expected in zip(results, whole):
+            pred = expected.data_sample.pred_instances
+            found = result.data_sample.pred_instances
+            np.testing.assert_allclose(found.keypoints, pred.keypoints[rows], atol=1e-6)
+            np.testing.assert_array_equal(found.bboxes, pred.bboxes[rows])
+        left = 5 * (3 - len(rows))
+        assert f'frames: {left} boxes of persons left out, as {persons} asks for' in logged()
+        assert sum(calls) == 5 * len(rows)
+        calls.clear()
+
+
+def test_persons_by_track_id(build, logged):
+    frames = noise_frames(5)
+    whole = list(build(detector=in_thirds)(frames))
+    wanted = list(build(detector=in_thirds, persons='id:2,0')(frames))
+    for result, expected in zip(wanted, whole):
+        pred, found = expected.data_sample.pred_instances, result.data_sample.pred_instances
+        rows = np.flatnonzero(np.isin(pred.track_ids, [0, 2]))
+        assert found.track_ids.tolist() == pred.track_ids[rows].tolist()
+        np.testing.assert_array_equal(found.keypoints, pred.keypoints[rows])
+    assert sum(len(r.data_sample.pred_instances) for r in wanted) > 0
+    assert [line for line in logged() if 'left out, as id:2,0 asks for' in line]
+    with pytest.raises(ValueError, match=r'^frames: nobody has the track id 99; found were 0 to'):
+        list(build(detector=in_thirds, persons='id:99')(frames))
+    list(build(detector=in_thirds, persons='id:0,99')(frames))
+    assert [line for line in logged() if 'frames: nobody has the track id 99; found' in line]
+
+
+# ------------------------------------------------------------------------------------------- live
+
+
+def test_live_frames_that_were_dropped(build):
+    """Numbers and times stay true; a clip has the frames that there are, as if no other were."""
+    images = noise_frames(30)
+
+    def camera():
+        begun = time.monotonic()
+        for number, image in enumerate(images):
+            time.sleep(max(begun + 0.03 * number - time.monotonic(), 0))
+            yield image, 0.03 * number, None
+
+    live = NewestFrames(FrameReader('camera 0', camera, is_live=True))
+    inferencer = build(detector=in_thirds, causal=True)
+    results = []
+    for result in inferencer(live):
+        time.sleep(0.1)
+        results.append(result)
+    numbers = [result.frame.number for result in results]
+    assert live.num_dropped == 30 - len(numbers) > 10 and numbers[-1] == 29
+    assert [r.frame.time for r in results] == [0.03 * number for number in numbers]
+    again = list(inferencer([images[number] for number in numbers]))
+    assert_same_poses(results, again)
+
+
+def test_live_results_do_not_wait_for_a_batch(build):
+    given = []
+
+    def camera():
+        for number, image in enumerate(noise_frames(6)):
+            given.append(number)
+            yield image, None, None
+
+    lags = []
+    for result in build(detector=in_thirds)(FrameReader('c', camera, is_live=True)):
+        lags.append(given[-1] - result.frame.number)
+    assert max(lags) == 1  # the clip's frame after the key frame
+
+
+@pytest.mark.slow
+def test_a_live_stream_by_the_command(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'walk.ts', moving_frames(40, 120, 160))
+    model = ['--config', config, '--checkpoint', checkpoint, '--formats', 'csv']
+    with MediaServer(tmp_path, endless=True, pause=0.05) as server:
+        url = f'{server.url}/walk.ts'
+        result = run_tool(TOOL, url, *model, '--causal', cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        with open(tmp_path / 'walk_poses.csv', newline='') as file:
+            rows = list(csv.DictReader(file))
+        numbers = [int(row['frame']) for row in rows]
+        dropped = re.search(r'warning: .*: (\d+) of 40 frames were dropped', result.stderr)
+        assert len(numbers) + int(dropped[1] if dropped else 0) == 40
+        assert [float(row['time']) for row in rows] == pytest.approx(np.array(numbers) / 10)
+        result = run_tool(TOOL, url, *model, '--every-frame', '--resume', cwd=tmp_path)
+        assert 'is done already' in result.stderr
+        result = run_tool(TOOL, url, *model, '--every-frame', cwd=tmp_path)
+        with open(tmp_path / 'walk_poses.csv', newline='') as file:
+            assert [int(row['frame']) for row in csv.DictReader(file)] == list(range(40))
+
+
+# ------------------------------------------------------------------------------------- going on
+
+
+SETTINGS = dict(model='tiny')
+
+
+def exactly_equal(results, expected):
+    assert [r.frame.number for r in results] == [r.frame.number for r in expected]
+    for result, other in zip(results, expected):
+        result, other = result.data_sample, other.data_sample
+        assert set(result.pred_instances.keys()) == set(other.pred_instances.keys())
+        assert set(result.metainfo) == set(other.metainfo)
+        for name, value in other.pred_instances.items():
+            assert result.pred_instances[name].dtype == value.dtype
+            np.testing.assert_array_equal(result.pred_instances[name], value)
+
+
+def following(build, **options):
+    """An inferencer that looks for persons every fourth frame, and follows them between."""
+    inferencer = build(detector=in_thirds, **options)
+
+    def source():
+        return FollowedPersons(in_thirds, every=4)
+
+    inferencer.detector = 'whole_frame'
+    inferencer._followed_persons = source
+    return inferencer
+
+
+@pytest.mark.parametrize('mode', ['boxes', 'batches', 'every', 'follow', 'follow-track', 'ids',
+                                  'largest', 'part', 'track', 'causal'])  # fmt: skip
+@pytest.mark.parametrize('stopped', [1, 5, 11])
+def test_a_journal_goes_on_as_one_run(build, tmp_path, mode, stopped, logged):
+    frames, boxes = open_frames(noise_frames(COUNT)), moving_boxes(COUNT)
+    boxes[2][0][1] = boxes[2][0][1][[2, 3, 2, 3]]  # no area: dropped, and told
+    options = dict(
+        batches=dict(batch_size=5), every=dict(detect_every=3), ids=dict(persons='id:1'),
+        largest=dict(persons='largest'), track=dict(crops='track'), causal=dict(causal=True),
+    ).get(mode, {})  # fmt: skip
+    if mode.startswith('follow'):
+        crops = 'track' if mode == 'follow-track' else 'key_frame'
+        inferencer, boxes = following(build, crops=crops), None
+    else:
+        inferencer = build(**options)
+    if mode == 'part':
+        frames = frames.cut('1f', '12f')
+    expected = list(inferencer(frames, boxes))
+    told = logged()
+
+    path = tmp_path / 'journal'
+    journal = Journal(path, SETTINGS)
+    run = inferencer(frames, boxes, journal=journal)
+    for result in run:
+        if result.frame.number == stopped - 1 + (mode == 'part'):
+            break
+    run.close()
+    journal.close()
+    with open(path, 'ab') as file:
+        file.write(b'[{"number": 7, "fie' + b'x' * 10**5)  # as a kill leaves it
+
+    journal = Journal(path, SETTINGS, resume=True)
+    assert journal.num_stored >= stopped
+    computed = []
+    predict = inferencer._predict
+    inferencer._predict = lambda persons: computed.extend(persons) or predict(persons)
+    begun = len(logged())
+    results = list(inferencer(frames, boxes, journal=journal))
+    if mode == 'track':  # whose crops share a batch differs, and with it the last digits
+        assert_same_poses(results, expected, atol=1e-6)
+    else:
+        exactly_equal(results, expected)
+    assert logged()[begun:] == told
+    stored = sum(len(r.data_sample.pred_instances) for r in expected[: journal.num_stored])
+    total = sum(len(r.data_sample.pred_instances) for r in expected)
+    if mode not in ('ids', 'follow', 'follow-track'):  # these leave out, or look for, some
+        assert len(computed) == total - stored
+    assert not journal._stored  # nothing is held
+    lines = path.read_bytes().splitlines()[1:]
+    assert [r['number'] for line in lines for r in json.loads(line)] == [
+        result.frame.number for result in expected
+    ]
+    journal.remove()
+    assert not path.exists()
+
+
+def test_only_a_journal_of_the_same_job_goes_on(build, tmp_path):
+    path = tmp_path / 'journal'
+    journal = Journal(path, dict(a=1, b=2))
+    list(build()(noise_frames(2), moving_boxes(2), journal=journal))
+    journal.close()
+    with pytest.raises(
+        ValueError, match=r'journal: can not be gone on with, b was 2 and is 3; exp'
+    ):
+        Journal(path, dict(a=1, b=3), resume=True)
+    path.write_text('precious')
+    with pytest.raises(
+        ValueError, match=r'journal: can not be gone on with, it is no journal; del'
+    ):
+        Journal(path, dict(a=1), resume=True)
+    journal = Journal(path, dict(a=1))
+    journal.close()
+    assert not path.exists()  # without a frame
+
+
+def files_of(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('way', ['boxes', 'follow'])
+def test_a_killed_command_goes_on(tiny_model, tmp_path, way):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'long.mp4', moving_frames(300, 64, 96), audio_codec='aac')
+    model = ['--config', config, '--checkpoint', checkpoint, '--batch-size', '5', '--smooth']
+    if way == 'follow':
+        model += ['--box-source', 'whole_frame']
+    else:
+        rows = [f'{n},{5 + n % 7},3,60,60\n{n},40,{2 + n % 3},95,60\n' for n in range(300)]
+        (tmp_path / 'boxes.csv').write_text('frame,x1,y1,x2,y2\n' + ''.join(rows))
+        model += ['--boxes', 'boxes.csv']
+    outputs = ['--formats', 'video', 'json', 'csv', '--out-dir']
+    whole = run_tool(TOOL, 'long.mp4', *model, *outputs, 'whole', cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    process = subprocess.Popen(
+        [quick_python(), TOOL, 'long.mp4', *model, *outputs, 'parts'],
+        stderr=subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    progress = b''
+    while not re.search(rb'\b[1-9]\d+/300', progress):
+        progress += os.read(process.stderr.fileno(), 4096)
+        assert process.poll() is None, progress
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    journal = tmp_path / 'parts' / '.long_poses.mp4.journal'
+    time.sleep(0.5)  # the fork ends with its caller
+    assert journal.exists()
+
+    wrong = run_tool(
+        TOOL, 'long.mp4', *model, *outputs, 'parts', '--resume', '--causal', cwd=tmp_path
+    )
+    assert wrong.returncode == 1
+    assert 'journal: can not be gone on with, causal was False and is True; exp' in wrong.stderr
+    result = run_tool(TOOL, 'long.mp4', *model, *outputs, 'parts', '--resume', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    done = int(re.search(r'long.mp4: goes on after (\d+) frames', result.stderr)[1])
+    assert 10 <= done < 300
+    assert files_of(tmp_path / 'parts') == files_of(tmp_path / 'whole')
+    for name in ('long_poses.json', 'long_poses.csv'):
+        contents = [(tmp_path / folder / name).read_bytes() for folder in ('whole', 'parts')]
+        assert contents[0] == contents[1]
+    (images, times), (others, other_times) = (
+        decode(str(tmp_path / folder / 'long_poses.mp4')) for folder in ('whole', 'parts')
+    )
+    assert times == other_times and len(images) == 300
+    assert all((image == other).all() for image, other in zip(images, others))
+
+    again = run_tool(TOOL, 'long.mp4', *model, *outputs, 'parts', '--resume', cwd=tmp_path)
+    assert again.returncode == 0
+    assert 'long.mp4: is done already (' in again.stderr and 'model: ' not in again.stderr
+
+
+# ---------------------------------------------------------------------------------- several videos
+
+
+@pytest.mark.slow
+def test_several_videos_of_which_one_fails(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    for number, name in enumerate(['a', 'b', 'c']):
+        make_video(videos / f'{name}.mp4', moving_frames(3 + number, 64, 96))
+    content = (videos / 'b.mp4').read_bytes()
+    (videos / 'b.mp4').write_text('no video')
+    model = ['--config', config, '--checkpoint', checkpoint, '--out-dir', 'out']
+    result = run_tool(TOOL, 'videos', 'no.mp4', *model, cwd=tmp_path)
+    assert result.returncode == 1
+    told = [line for line in result.stderr.splitlines() if line.startswith('infer_video: ')]
+    assert len(told) == 2
+    assert told[0].startswith('infer_video: videos/b.mp4: failed: videos/b.mp4: is no readable')
+    assert told[1].startswith('infer_video: no.mp4: failed: no.mp4: not found')
+    assert 'Traceback' not in result.stderr and result.stderr.count('model: ') == 1
+    assert result.stdout.endswith('Videos: 2 done, 2 failed: videos/b.mp4, no.mp4\n')
+    for name, count in [('a', 3), ('c', 5)]:
+        (video,) = read_videos(tmp_path / 'out' / f'{name}_poses.json')
+        assert len(video.frames) == count
+        assert len(decode(str(tmp_path / 'out' / f'{name}_poses.mp4'))[0]) == count
+    assert len(files_of(tmp_path / 'out')) == 4
+    alone = run_tool(TOOL, 'videos/c.mp4', *model[:4], '--out-json', 'c.json', cwd=tmp_path)
+    assert alone.returncode == 0
+    poses = [json.loads(Path(tmp_path / f).read_text()) for f in ('out/c_poses.json', 'c.json')]
+    assert [a['track_id'] for a in poses[0]['annotations']] == [
+        a['track_id'] for a in poses[1]['annotations']
+    ]
+    assert poses[0]['images'] == poses[1]['images']
+
+    (videos / 'b.mp4').write_bytes(content)
+    result = run_tool(TOOL, 'videos', *model, '--resume', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count('is done already') == 2
+    assert result.stdout.endswith('Videos: 1 done, 2 skipped\n')
+    assert len(read_videos(tmp_path / 'out' / 'b_poses.json')[0].frames) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('file', ['posetrack18_mini/videos', 'sports2d'])
+def test_parts_of_real_videos_equal_the_whole(real_data, tiny_model, tmp_path, file):
+    """The command on a part, and resumed, against its run on the whole video.
+
+    `sports2d` is a folder with demo.mp4 of the PyPI package sports2d (BSD-3).
+    """
+    config, checkpoint = tiny_model()
+    video = next(iter(sorted((real_data / file).rglob('*.mp4'))), None)
+    if video is None:
+        pytest.skip(f'CMPOSE_TEST_DATA has no video in {file}')
+    model = ['--config', config, '--checkpoint', checkpoint, '--formats', 'json', '--out-dir']
+    frames = [(frame.number, frame.time) for frame in open_frames(str(video)).cut(None, '40f')]
+    first, last = frames[len(frames) // 3], frames[2 * len(frames) // 3]
+    parts = dict(
+        whole=['--end', f'{len(frames)}f'],
+        frames=['--start', f'{first[0]}f', '--end', f'{last[0]}f'],
+        seconds=['--start', f'{first[1]:.6f}', '--end', f'0:0:{last[1]:09.6f}'],
+    )
+    poses = {}
+    for name, options in parts.items():
+        result = run_tool(TOOL, video, *options, '--batch-size', 1, *model, name, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        (file,) = (tmp_path / name).glob('*.json')
+        poses[name] = json.loads(file.read_text())
+    images = poses['whole']['images'][first[0] : last[0]]
+    assert len(images) > 1 and len(poses['whole']['images']) == len(frames)
+    expected = [a['keypoints'] for a in poses['whole']['annotations']][first[0] : last[0]]
+    for name in ('frames', 'seconds'):
+        assert poses[name]['images'] == images
+        assert [a['keypoints'] for a in poses[name]['annotations']] == expected
+
+
+def test_a_part_is_drawn_and_converted_by_its_frame_numbers(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', moving_frames(8, 64, 96))
+    result = run_tool(
+        TOOL, 'v.mp4', '--config', config, '--checkpoint', checkpoint, '--start', '5f',
+        '--end', '0.7', '--out-json', 'p.json', '--out-csv', 'p.csv', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / 'p.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(row['frame'], row['time']) for row in rows] == [('5', '0.500000'), ('6', '0.600000')]
+    video = read_pose_video(tmp_path / 'p.json')
+    assert video.frame_numbers().tolist() == [5, 6]
+    assert long_table(video)['frame'][[0, -1]].tolist() == [5, 6]
+    write_mot(video, tmp_path / 'p.txt')
+    assert [line.split(',')[0] for line in open(tmp_path / 'p.txt')] == ['6', '7']
+    write_openpose(video, tmp_path / 'op')
+    assert files_of(tmp_path / 'op') == [f'p_{n:012d}_keypoints.json' for n in (5, 6)]
+    for poses in ('p.json', 'p.csv'):
+        drawn = run_tool(CMPOSE, 'draw', 'v.mp4', poses, 'o.mp4', '--joint-thr', -9, cwd=tmp_path)
+        assert drawn.returncode == 0, drawn.stderr
+        assert drawn.stdout == 'o.mp4: 2 persons in 8 frames\n'
+        change = [
+            np.abs(image.astype(int) - plain).max()
+            for image, plain in zip(decode(str(tmp_path / 'o.mp4'))[0],
+                                    decode(str(tmp_path / 'v.mp4'))[0])
+        ]  # fmt: skip
+        assert min(change[5:7]) > 120 > max(change[:5] + change[7:])
