@@ -300,7 +300,7 @@ val_evaluator['visibility'] = True
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch, quick_processes):
     """Two variants and a first stage, trained and tested on two splits; then a second set."""
     second, first = tiny_config(synthetic_root, 'second', QUIET), tmp_path / 'first.py'

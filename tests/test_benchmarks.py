@@ -292,6 +292,7 @@ def test_evaluation_command():
     assert 0 < float(re.search(r'Total AP ([\d.]+)', out)[1]) < 100
 
 
+@pytest.mark.slow(40)
 def test_check_gpu_runs_its_code_on_a_cpu(tmp_path):
     script = Path(__file__).parents[1] / 'benchmarks' / 'check_gpu.py'
     command = [quick_python(), str(script), '--device', 'cpu', '--work-dir', str(tmp_path / 'work')]

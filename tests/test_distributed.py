@@ -71,7 +71,7 @@ def run(world_size: int, config_path: str, out: str) -> list[dict[str, torch.Ten
     return torch.load(out, weights_only=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(25)
 def test_two_processes_equal_one_with_the_doubled_batch(tiny_config, synthetic_root, tmp_path):
     def config(name: str, batch_size: int) -> str:
         extra = SETTINGS + f'train_dataloader["batch_size"] = {batch_size}\n'

@@ -310,6 +310,7 @@ def test_mim_lists_the_configs(clean_python, foreign):
     assert set(re.findall(r'\w[\w-]*_posetrack\d+', listing)) == shipped
 
 
+@pytest.mark.slow(50)
 def test_mim_trains_and_tests(clean_python, foreign, tiny_config):
     """Data by the shipped tool, config by the one-liner, both commands by mim."""
     tools = evaluate(

@@ -55,7 +55,7 @@ def losses(work_dir: Path) -> list[dict[str, float]]:
     return steps
 
 
-@pytest.mark.slow
+@pytest.mark.slow(90)
 def test_learns_on_the_real_clip(real_data, tmp_path):
     """From scratch, on 30 labeled frames of one video; scored on the 11 that follow."""
     data = data_options(real_data / 'posetrack_clip')
@@ -88,7 +88,7 @@ def test_learns_on_the_real_clip(real_data, tmp_path):
     assert Path(work_dir / f'best_posetrack_AP_iter_{STEPS}.pth').exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(25)
 @pytest.mark.parametrize(
     'name, own',
     [

@@ -52,7 +52,7 @@ def folder(tmp_path) -> Path:
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6),
     reason="torch before 2.6 can not load a runner's checkpoint without running code of the file",
 )
-@pytest.mark.slow
+@pytest.mark.slow(40)
 def test_all_stages_and_a_resumed_one(folder):
     printed = train(folder)
     work, out = folder / 'work_dirs/small', folder / 'work_dirs/small/weights'

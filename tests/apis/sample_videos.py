@@ -46,6 +46,7 @@ def make_video(
         audio = None if audio_codec is None else container.add_stream(audio_codec, rate=48000)
         for number, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format='bgr24').reformat(format=pix_fmt)
+            frame.pts, frame.time_base = number, Fraction(1, rate)
             if times is not None:
                 frame.pts, frame.time_base = round(times[number] * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))

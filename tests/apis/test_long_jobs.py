@@ -104,6 +104,7 @@ def test_persons_by_size_and_place_before_the_model(build, logged):
         calls.clear()
 
 
+@pytest.mark.slow
 def test_persons_by_track_id(build, logged):
     frames = noise_frames(5)
     whole = list(build(detector=in_thirds)(frames))
@@ -124,6 +125,7 @@ def test_persons_by_track_id(build, logged):
 # ------------------------------------------------------------------------------------------- live
 
 
+@pytest.mark.slow
 def test_live_frames_that_were_dropped(build):
     """Numbers and times stay true; a clip has the frames that there are, as if no other were."""
     images = noise_frames(30)
@@ -212,6 +214,7 @@ def following(build, **options):
     return inferencer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mode', ['boxes', 'batches', 'every', 'follow', 'follow-track', 'ids',
                                   'largest', 'part', 'track', 'causal'])  # fmt: skip
 @pytest.mark.parametrize('stopped', [1, 5, 11])

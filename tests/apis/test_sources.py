@@ -293,6 +293,7 @@ def test_an_address_without_answer(scheme):
         open_frames('foo://x')
 
 
+@pytest.mark.slow
 def test_an_address_that_keeps_silent(tmp_path, monkeypatch):
     monkeypatch.setattr(av_files, 'TIMEOUT', 1)
     make_video(tmp_path / 'walk.ts', noise_frames(8))

@@ -916,6 +916,7 @@ def labeled_pose(root, image, track):
     return np.delete(values, [3, 4], axis=0)  # without the ears
 
 
+@pytest.mark.slow
 def test_poses_of_the_neighbors_go_by_track_id(tracked_root):
     data = dataset(tracked_root, neighbor_poses=True)
     checked = 0

@@ -68,7 +68,7 @@ def test_compile_in_one_graph(size, fte):
         assert_equal(compiled(clips), model(clips))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(60)
 @needs_compile
 @pytest.mark.skipif(not shutil.which('g++'), reason='torch.compile wants a C++ compiler on a CPU')
 def test_compile_to_machine_code():

@@ -119,6 +119,7 @@ def subclasses(cls) -> set:
     return {cls}.union(*(subclasses(child) for child in cls.__subclasses__()))
 
 
+@pytest.mark.slow
 def test_every_method_of_the_package_has_a_tiny_config():
     methods = {cls for cls in subclasses(VideoMethod) if cls.__module__.startswith('cmpose_mm.')}
     built = {type(MODELS.build(model_config(name).method)) for name in CONFIGS}

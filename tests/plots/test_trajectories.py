@@ -79,6 +79,7 @@ def test_sides_share_a_color_and_differ_in_the_dashes():
     assert left.get_linestyle() == '-' and right.get_linestyle() == '--'
 
 
+@pytest.mark.slow
 def test_files(tmp_path):
     video = video_of([0, 0, 1, 1, 2], [4, 7, 4, -1, 4])
     video.keypoint_scores[0, NOSE] = video.keypoint_scores[3, NOSE] = 0.1

@@ -36,7 +36,7 @@ def run(tmp_path, synthetic_root):
     return call
 
 
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_variants_are_trained_on_their_labels_and_recorded(run, tmp_path):
     arguments = ['--model', 'warp', config_path('heatmap_warp/heatmap_warp_tiny.py')]
     done = run(*arguments, '--only', 'warp')

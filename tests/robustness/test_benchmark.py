@@ -150,7 +150,7 @@ def freeze(severity):
     return dict(type='CorruptNeighbors', corruption='frame_freeze', severity=severity)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_clip_model_equals_tests_by_hand(clip_model, tmp_path, capsys):
     severities = [1, 5]
     results = run_benchmark(

@@ -93,6 +93,7 @@ def test_checksum_sees_bytes_names_and_missing_files(tmp_path):
     assert len({whole, *others}) == 5
 
 
+@pytest.mark.slow
 def test_differences_names_the_folder(piece, tmp_path):
     expected = {
         kind: {s: folder_sha256(piece / kind / s) for s in PIECE.videos} for kind in PIECE_SHA256

@@ -554,6 +554,7 @@ def refused(message, config, num_clips=2):
         model(tiny_images(num_clips), clip_samples(tiny_config(), num_clips), mode='loss')
 
 
+@pytest.mark.slow
 def test_models_that_do_not_fit_together():
     refused(r'model.method.grid is \(6, 8\), but backbone and neck give maps of \(8, 6\) cells; '
             'expected the same', tiny_config(grid=(6, 8)))  # fmt: skip
