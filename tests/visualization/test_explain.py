@@ -13,6 +13,7 @@ import torch
 from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
@@ -392,6 +393,7 @@ def test_the_config_in_the_docs_builds_the_hook(tmp_path):
     path = tmp_path / 'my_cmpose.py'
     path.write_text(code_block('# my_cmpose.py', '    mim train'))
     config = Config.fromfile(str(path))
+    init_default_scope(config.default_scope)
     hook = HOOKS.build(config.default_hooks.explain)
     assert (hook.interval, hook.max_samples) == (100, 8)
     assert 'checkpoint' in config.default_hooks  # nothing of the parent's is lost
