@@ -14,13 +14,13 @@ def make_quick() -> None:
     - MMEngine formats a config anew for the log, the work folder and each checkpoint, half a second
       each. Here it stays as it is, which is Python, too.
     - Each data set that is built looks for garbage, among all that was ever imported.
-    - A config that inherits from MMPose's makes it read all of MMPose's metafiles.
+    - For each config of MMPose that one inherits from, it reads all of MMPose's metafiles.
     """
     gc.freeze()
     if find_spec('mmengine'):
         from mmengine.config import utils
 
-        utils._get_cfg_metainfo = functools.lru_cache(None)(utils._get_cfg_metainfo)
+        utils.load = functools.lru_cache(None)(utils.load)
     if find_spec('yapf'):
         from yapf.yapflib import yapf_api
 
