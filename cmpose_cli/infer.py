@@ -8,6 +8,7 @@ from .grammar import argument_type, parse_moment, parse_persons
 from .overlay_arguments import add_overlay_arguments
 
 NEEDS_MMPOSE = True
+ENGINES = ('torch', 'compile', 'onnx')
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
 FORMATS = ('video', 'json', 'csv')
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
@@ -123,6 +124,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         '--device', metavar='D', help='cpu, cuda:0, ... (default: the first GPU, without one cpu)'
     )
+    model.add_argument('--engine', choices=ENGINES, default='torch',
+                       help='what computes the backbone: torch, torch.compile (takes minutes to '
+                       'start, for long jobs), or ONNX Runtime on a CPU (default: '
+                       'torch)')  # fmt: skip
     model.add_argument('--batch-size', type=int, default=16, help='persons at once (default: 16)')
     model.add_argument('--half', nargs='?', const='bf16', choices=['bf16', 'fp16'],
                        help='half precision (bf16 if nothing follows)')  # fmt: skip

@@ -142,9 +142,6 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     B is free; all other sizes are fixed. The metadata (`pose_metadata`) is JSON in the model's
     metadata under `METADATA_KEY`. Above 2 GiB of weights they go to a second file, ``<path>.data``.
 
-    It uses torch's exporter by tracing. That one does the same on torch 2.0 to 2.12, so that there
-    is one way and not two; the newer one needs torch 2.6 and can't sort stably either.
-
     Args:
         model: a `VideoTopdownPoseEstimator` in eval mode, see `load_pose_model`.
         path: the file to write.
@@ -159,27 +156,20 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     least = max(MIN_OPSET, getattr(method, 'min_opset', MIN_OPSET))
     if opset < least:
         raise ValueError(f'{path}: opset is {opset}, expected at least {least}')
-    onnx = _import('onnx')
+    onnx = import_module_for('onnx', 'the export to ONNX')
     path, metadata = Path(path), pose_metadata(model)
     _require_exportable(model)
-    newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     large = sum(p.numel() * p.element_size() for p in model.parameters()) > MAX_ONE_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, torch.no_grad():
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         traced = f'{folder}/model.onnx'  # beside it, torch writes the weights of a large model
-        with warnings.catch_warnings(), _stable_argsort(opset):
-            # They say that sizes become constants, which is meant: all are fixed but B's.
-            warnings.simplefilter('ignore', torch.jit.TracerWarning)
-            torch.onnx.export(
-                HeatmapModel(model).eval(),
-                (random_clips(model, 2),),
-                traced,
-                opset_version=opset,
-                input_names=['clips'],
-                output_names=['heatmaps'],
-                dynamic_axes=dict(clips={0: 'batch'}, heatmaps={0: 'batch'}),
-                **newer,
-            )
+        trace_to_onnx(
+            HeatmapModel(model).eval(),
+            random_clips(model, 2),
+            traced,
+            names=['clips', 'heatmaps'],
+            opset=opset,
+        )
         content = onnx.load(traced)
     onnx.helper.set_model_props(content, {METADATA_KEY: json.dumps(metadata)})
     second_file = Path(f'{path}.data')
@@ -187,6 +177,37 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
         second_file.unlink(missing_ok=True)  # onnx would append to it
     onnx.save_model(content, str(path), save_as_external_data=large, location=second_file.name)
     onnx.checker.check_model(str(path))
+
+
+def trace_to_onnx(
+    module: nn.Module, inputs: Tensor, path: str | Path, names: list[str], opset: int
+) -> None:
+    """Writes a module of one tensor as ONNX; the leading axis of input and outputs is free.
+
+    It uses torch's exporter by tracing. That one does the same on torch 2.0 to 2.12, so that there
+    is one way and not two; the newer one needs torch 2.6 and can't sort stably either.
+
+    Args:
+        module: in eval mode.
+        inputs: an example, at least two along the leading axis.
+        path: the file to write.
+        names: of the input and of each output.
+        opset: version of ONNX's operators.
+    """
+    newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
+    with warnings.catch_warnings(), _stable_argsort(opset), torch.no_grad():
+        # They say that sizes become constants, which is meant: all are fixed but the leading one.
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        torch.onnx.export(
+            module,
+            (inputs,),
+            str(path),
+            opset_version=opset,
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_axes={name: {0: 'batch'} for name in names},
+            **newer,
+        )
 
 
 def _require_exportable(model: nn.Module) -> None:
@@ -279,7 +300,7 @@ def largest_difference(model: nn.Module, path: str | Path, batch_sizes=(1, 2, 5)
 
 def _load_onnx(path: str | Path) -> Callable[[Tensor], np.ndarray]:
     """An ONNX file as a function of clips, run by onnxruntime on the CPU."""
-    runtime = _import('onnxruntime')
+    runtime = import_module_for('onnxruntime', 'the export to ONNX')
     session = runtime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     return lambda clips: session.run(None, {'clips': clips.numpy()})[0]
 
@@ -293,11 +314,15 @@ def random_clips(model: nn.Module, batch_size: int, seed: int = 0) -> Tensor:
     return clips.to(next(model.parameters()).device)
 
 
-def _import(name: str) -> ModuleType:
-    """A module that only the export needs."""
+def import_module_for(name: str, user: str) -> ModuleType:
+    """A module that only `user` needs.
+
+    Raises:
+        ModuleNotFoundError: if it is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{name} is not installed, and the export to ONNX needs it: pip install {name}'
+            f'{name} is not installed, and {user} needs it: pip install {name}'
         ) from error

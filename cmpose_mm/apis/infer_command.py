@@ -9,6 +9,8 @@ import signal
 import sys
 import traceback
 import warnings
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +40,9 @@ from .video_inferencer import FramePoses, VideoPoseInferencer
 from .video_io import FrameReader, VideoWriter, open_frames
 
 INTERRUPTED = 128 + signal.SIGINT
-EXPECTED = (OSError, ValueError, KeyError, ImportError)
+WRITTEN_BEHIND = 2
+"""Frames whose results may wait to be drawn and written."""
+EXPECTED = (OSError, ValueError, KeyError, ImportError, NotImplementedError)
 """Errors whose sentence is for the user."""
 
 
@@ -308,6 +312,7 @@ def make_inferencer(args: argparse.Namespace) -> VideoPoseInferencer:
         joints=args.joints,
         score_thr=args.score_thr,
         persons=args.persons,
+        engine=args.engine,
         download=args.download,
         cfg_options=parse_options(args.cfg_options),
     )
@@ -339,7 +344,7 @@ def open_journal(
         return None
     names = (
         'config', 'model', 'checkpoint', 'boxes', 'detector', 'box_source', 'score_thr',
-        'detect_every', 'causal', 'crops', 'half', 'joints', 'cfg_options',
+        'detect_every', 'causal', 'crops', 'half', 'engine', 'joints', 'cfg_options',
     )  # fmt: skip
     settings = {name: getattr(args, name) for name in names}
     for name in ('start', 'end', 'persons'):
@@ -411,14 +416,26 @@ def infer(
                 video = VideoWriter(outputs['tokens'], frame_rate, None, is_part)
                 tokens = enter(outputs['tokens'], video)
                 writers.append(CausalTokens(tokens, args.person, args.joint))
-            files.enter_context(closing(results))
-            for result in tqdm(results, frames.name, frames.num_frames, unit=' frames'):
+
+            def write(result: FramePoses) -> None:
+                nonlocal num_frames, num_persons
                 for writer in writers:
                     writer.write(result)
                 num_frames += 1
                 num_persons += len(result.data_sample.pred_instances.track_ids)
+
+            # Drawing and writing take place beside the computation, and end before the files do.
+            thread = files.enter_context(ThreadPoolExecutor(1, thread_name_prefix='writing'))
+            files.enter_context(closing(results))
+            jobs: deque[Future] = deque()
+            for result in tqdm(results, frames.name, frames.num_frames, unit=' frames'):
+                jobs.append(thread.submit(write, result))
+                if len(jobs) > WRITTEN_BEHIND:
+                    jobs.popleft().result()
                 if stop.made:
                     break
+            for job in jobs:
+                job.result()
     except ValueError:
         if not num_persons:  # such as boxes of which none fits: no file looks like a result
             for file in opened:

@@ -35,10 +35,12 @@ from cmpose_mm.tracking import PoseTracker
 from cmpose_mm.weights import shipped_model, weaknesses
 
 from .chosen_persons import chosen_boxes
+from .engines import use_engine
 from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
 from .journal import Journal, from_record, record_boxes, to_record
 from .loading import CONFIG_SUFFIXES, load_pose_model
 from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
+from .read_ahead import read_ahead
 from .ssdlite import INSTALL, SSDLiteDetector, is_installed
 from .track_crops import Crop, LinkedFrame, TrackCrops
 from .video_io import FrameReader, VideoFrame, open_frames
@@ -47,6 +49,8 @@ OWN_DETECTORS = ('ssdlite', 'whole_frame')
 """Box sources that need no model of the user's."""
 LOOK_EVERY = 10
 """Frames after which they look for new persons, or for a surer pose."""
+READ_AHEAD = 4
+"""Frames that are decoded while the model computes."""
 SURE = 0.4
 """Where SSDLite finds nobody, a pose must score this much in the mean to be a person."""
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
@@ -111,7 +115,8 @@ class VideoPoseInferencer:
     (`PoseTrackVideoDataset`): the poses are those of ``mim test`` on the same frames and boxes. A
     frame's neighbors beyond the ends of the video are the nearest frame that exists.
 
-    Memory does not grow with the video: held are the frames of a clip and of a batch.
+    Memory does not grow with the video: held are the frames of a clip and of a batch, and a few
+    that a thread decodes meanwhile.
 
     A model may have any joints: names, limbs, colors and OKS sigmas are those of its
     ``dataset_meta``, see `JointSet`.
@@ -156,6 +161,8 @@ class VideoPoseInferencer:
             of their boxes. ``'center'``, ``'center:2'``: nearest to the center of the image.
             ``'640,360'``, ``'640,360:2'``: nearest to that point. These choose each frame's boxes
             before poses are computed. ``'id:0,3'``: by track id, which is known only after that.
+        engine: what computes the backbone: ``'torch'``, ``'compile'`` (torch.compile), or
+            ``'onnx'`` (ONNX Runtime, on a CPU), see `use_engine`.
         download: allows to download checkpoints that are URLs; else nothing is downloaded.
         cfg_options: overrides of the config's fields.
 
@@ -195,6 +202,7 @@ class VideoPoseInferencer:
         joints: str = 'model',
         score_thr: float = 0.3,
         persons: str | PersonChoice | None = None,
+        engine: str = 'torch',
         download: bool = False,
         cfg_options: dict | None = None,
     ) -> None:
@@ -205,6 +213,8 @@ class VideoPoseInferencer:
             raise ValueError(f'joints is {joints!r}, expected one of {", ".join(OUTPUT_JOINTS)}')
         if half is not None and half not in HALF_PRECISIONS:
             raise ValueError(f'half is {half!r}, expected one of {list(HALF_PRECISIONS)} or None')
+        if half is not None and engine == 'onnx':
+            raise ValueError(f"half={half!r} does not work with engine='onnx', expected another")
         if batch_size < 1 or (detect_every is not None and detect_every < 1):
             raise ValueError(
                 'batch_size and detect_every must be at least 1, '
@@ -243,6 +253,8 @@ class VideoPoseInferencer:
             # calls its own forward by name, past the hooks of modules.
             self.model.head.forward = _in_float32(self.model.head.forward)
         self.model.test_cfg['output_details'] = details
+
+        use_engine(self.model, engine, device)
 
         dataset = self.model.cfg.test_dataloader.dataset
         with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
@@ -373,6 +385,8 @@ class VideoPoseInferencer:
         track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
         shown = np.minimum(self.offsets, 0) if self.causal else self.offsets
         items = frames.with_neighbors(-int(min(shown)), int(max(shown)))
+        if not (self.causal or frames.is_live):  # which read a frame only when it is wanted
+            items = read_ahead(items, READ_AHEAD)
         if track_crops is not None:
             items = map(LinkedFrame, items)
             if not persons.need_poses:

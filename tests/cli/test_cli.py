@@ -37,6 +37,7 @@ def test_choices_are_those_of_the_package():
     assert PCK_NORMS == tuple(evaluation.PCK_NORMS)
     for name in ('OWN_DETECTORS', 'OUTPUT_JOINTS'):
         assert getattr(infer, name) == tuple(getattr(video_inferencer, name))
+    assert infer.ENGINES == engines.ENGINES
     assert overlay_arguments.COLOR_BY == skeletons.COLOR_BY
     assert infer.CONFIG_SUFFIXES == loading.CONFIG_SUFFIXES
 
