@@ -434,8 +434,8 @@ def infer(
                     jobs.popleft().result()
                 if stop.made:
                     break
-            for job in jobs:
-                job.result()
+            for written_frame in jobs:
+                written_frame.result()
     except ValueError:
         if not num_persons:  # such as boxes of which none fits: no file looks like a result
             for file in opened:
@@ -495,7 +495,7 @@ def main(args: argparse.Namespace) -> int:
         The exit status: 0; 1 after a sentence about what is wrong; `INTERRUPTED`.
     """
     stop = StopRequest()
-    logger = MMLogger.get_instance('mmengine')
+    logger = MMLogger.get_current_instance()
     logger.setLevel('WARNING')  # the instance may be older, with another level
     logger.handlers = [WarnHandler()]
     warnings.showwarning = warn

@@ -14,7 +14,7 @@ from run_tools import run_tool
 from cmpose_cli import COMMANDS, infer, overlay_arguments
 from cmpose_cli.evaluate import PCK_NORMS, RULES, TIE_BREAKS
 from cmpose_mm import evaluation
-from cmpose_mm.apis import loading, video_inferencer
+from cmpose_mm.apis import engines, loading, video_inferencer
 from cmpose_mm.visualization import skeletons
 
 ROOT = Path(__file__).parents[2]
