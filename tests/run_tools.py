@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 from processes import quick_python
@@ -34,7 +35,8 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
         printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
         with printed[0], printed[1], warnings.catch_warnings():
             try:
-                runpy.run_path(tool, run_name='__main__')
+                with fresh_loggers():
+                    runpy.run_path(tool, run_name='__main__')
             except SystemExit as end:
                 code = end.code
                 if isinstance(code, str):
@@ -50,3 +52,21 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
             del sys.modules[name]  # what the tool does without, later tests do not
         sys.modules.update(modules)
     return subprocess.CompletedProcess(sys.argv, code or 0, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def fresh_loggers():
+    """MMEngine's loggers as in a process of its own; those of the tests are back afterward."""
+    if not find_spec('mmengine'):
+        yield
+        return
+    from mmengine.logging import MMLogger
+
+    known = MMLogger._instance_dict
+    kept = dict(known)
+    known.clear()
+    try:
+        yield
+    finally:
+        known.clear()
+        known.update(kept)

@@ -495,7 +495,7 @@ def main(args: argparse.Namespace) -> int:
         The exit status: 0; 1 after a sentence about what is wrong; `INTERRUPTED`.
     """
     stop = StopRequest()
-    logger = MMLogger.get_current_instance()
+    logger = MMLogger.get_instance('mmengine')
     logger.setLevel('WARNING')  # the instance may be older, with another level
     logger.handlers = [WarnHandler()]
     warnings.showwarning = warn
