@@ -135,8 +135,12 @@ def by_rtmlib(config: str, checkpoint: str, video: str, folder: Path) -> Contend
     pose_model = VideoPoseInferencer(config, checkpoint).model
 
     class Outputs(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = pose_model
+
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return pose_model.head(pose_model.backbone(images))
+            return self.model.head(self.model.backbone(images))
 
     width, height = pose_model.cfg.codec.input_size
     path = folder / 'rtmpose.onnx'
