@@ -93,9 +93,9 @@ def feed_forward(x, module):
     """(T, P, D): x + W_2 gelu(W_1 norm(x)), token by token."""
     result = np.zeros_like(x)
     for place in np.ndindex(x.shape[:2]):
-        hidden = linear(layer_norm(x[place], module.norm), module.hidden)
+        hidden = linear(layer_norm(x[place], module.norm_mlp), module.mlp[0])
         hidden = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in hidden])
-        result[place] = x[place] + linear(hidden, module.proj)
+        result[place] = x[place] + linear(hidden, module.mlp[2])
     return result
 
 

@@ -25,14 +25,14 @@ class FeedForward(nn.Module):
         super().__init__()
         if hidden_dims < 1:
             raise ValueError(f'FeedForward: hidden_dims is {hidden_dims}, expected at least 1')
-        self.norm = nn.LayerNorm(embed_dims)
-        self.hidden = nn.Linear(embed_dims, hidden_dims)
-        self.gelu = nn.GELU()
-        self.proj = nn.Linear(hidden_dims, embed_dims)
-        nn.init.xavier_uniform_(self.hidden.weight)
-        for zeros in (self.hidden.bias, self.proj.weight, self.proj.bias):
+        self.norm_mlp = nn.LayerNorm(embed_dims)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dims, hidden_dims), nn.GELU(), nn.Linear(hidden_dims, embed_dims)
+        )
+        nn.init.xavier_uniform_(self.mlp[0].weight)
+        for zeros in (self.mlp[0].bias, self.mlp[2].weight, self.mlp[2].bias):
             nn.init.zeros_(zeros)
 
     def forward(self, x: Tensor) -> Tensor:
         """Refines x (..., D)."""
-        return x + self.proj(self.gelu(self.hidden(self.norm(x))))
+        return x + self.mlp(self.norm_mlp(x))

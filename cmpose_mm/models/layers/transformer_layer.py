@@ -8,9 +8,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .feed_forward import FeedForward
 
-class TransformerLayer(nn.Module):
-    """Pre-norm residual multi-head attention, then a pre-norm residual MLP.
+
+class TransformerLayer(FeedForward):
+    """Pre-norm residual multi-head attention, then the pre-norm residual MLP that it inherits.
 
     ::
 
@@ -29,34 +31,26 @@ class TransformerLayer(nn.Module):
     """
 
     def __init__(self, embed_dims: int, num_heads: int = 8, mlp_ratio: int = 4):
-        super().__init__()
         if num_heads < 1 or embed_dims % num_heads:
             raise ValueError(
                 f'TransformerLayer: num_heads is {num_heads}, expected a divisor of the '
                 f'{embed_dims} channels'
             )
+        super().__init__(embed_dims, mlp_ratio * embed_dims)
         self.num_heads = num_heads
         self.norm_attention = nn.LayerNorm(embed_dims)
         self.query = nn.Linear(embed_dims, embed_dims)
         self.key_value = nn.Linear(embed_dims, 2 * embed_dims)
         self.proj = nn.Linear(embed_dims, embed_dims)
-        self.norm_mlp = nn.LayerNorm(embed_dims)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dims, mlp_ratio * embed_dims),
-            nn.GELU(),
-            nn.Linear(mlp_ratio * embed_dims, embed_dims),
-        )
-        for linear in (self.query, self.key_value, self.mlp[0]):
+        for linear in (self.query, self.key_value):
             nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        for linear in (self.proj, self.mlp[2]):
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for zeros in (self.query.bias, self.key_value.bias, self.proj.weight, self.proj.bias):
+            nn.init.zeros_(zeros)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Refines x (B, Q, D) by what it reads in ``context`` (B, P, D); None for x itself."""
         x = x + self.proj(self.attend(x, x if context is None else context))
-        return x + self.mlp(self.norm_mlp(x))
+        return super().forward(x)
 
     def attend(self, x: Tensor, context: Tensor) -> Tensor:
         """What each token of x reads, (B, Q, D); arguments as in `forward`."""
