@@ -336,7 +336,7 @@ def open_journal(
     """The journal of a job that can be resumed; None of others.
 
     Not in its settings is what changes no pose (which files are written, smoothing, which is done
-    anew) or only its last digits (device and batch size).
+    anew) or only its last digits (device, engine and batch size).
     """
     first = next(iter(job.outputs.values()))
     is_pipe = os.path.exists(first) and not os.path.isfile(first)
@@ -344,7 +344,7 @@ def open_journal(
         return None
     names = (
         'config', 'model', 'checkpoint', 'boxes', 'detector', 'box_source', 'score_thr',
-        'detect_every', 'causal', 'crops', 'half', 'engine', 'joints', 'cfg_options',
+        'detect_every', 'causal', 'crops', 'half', 'joints', 'cfg_options',
     )  # fmt: skip
     settings = {name: getattr(args, name) for name in names}
     for name in ('start', 'end', 'persons'):
