@@ -6,15 +6,9 @@ import glob
 import os
 
 from cmpose_mm.posetrack.file_names import is_hidden, natural_key
-from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES
+from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 from .av_files import is_url
-
-VIDEO_SUFFIXES = (
-    '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.wmv', '.asf', '.flv', '.mpg', '.mpeg',
-    '.vob', '.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.ogv', '.mxf', '.nut', '.y4m', '.dv',
-)  # fmt: skip
-"""How the names of videos in a folder end. A file that is named itself may have any name."""
 
 
 def listed_sources(given: list[str]) -> list[str | int]:

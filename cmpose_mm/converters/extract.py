@@ -12,14 +12,7 @@ from tqdm import tqdm
 
 from cmpose_mm.apis.video_io import open_frames
 from cmpose_mm.posetrack.file_names import is_hidden, natural_key
-from cmpose_mm.posetrack.frames import list_images
-
-VIDEO_SUFFIXES = (
-    '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.m2ts', '.mts',
-    '.wmv', '.flv', '.ogv', '.3gp',
-)  # fmt: skip
-"""How the names of files end that are taken for videos in a folder; a file named by itself may end
-in anything."""
+from cmpose_mm.posetrack.frames import VIDEO_SUFFIXES, list_images
 
 
 @dataclass

@@ -32,6 +32,11 @@ IMAGE_SUFFIXES = (
     '.jp2',
 ) + ('.ppm', '.pgm', '.pbm', '.pnm')
 """How the names of images end (in either case): the formats that OpenCV and Pillow both read."""
+VIDEO_SUFFIXES = (
+    '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.wmv', '.asf', '.flv', '.mpg', '.mpeg',
+    '.vob', '.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.ogv', '.mxf', '.nut', '.y4m', '.dv',
+)  # fmt: skip
+"""How the names of videos in a folder end. A file that is named itself may have any name."""
 _OTHER_IMAGE_SUFFIXES = (
     '.avif',
     '.heic',
