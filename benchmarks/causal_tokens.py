@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from run_options import add_run_options
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -31,7 +32,6 @@ from cmpose_mm.ablation import (
     run_experiments,
 )
 from cmpose_mm.ablation.runs import TOKENS, Results
-from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.interpretability.summary import EFFECTS
 
@@ -64,35 +64,19 @@ def parse_args() -> argparse.Namespace:
   python benchmarks/causal_tokens.py causal --seeds 0 --variants letter 'supervised S, 0.002'
   python benchmarks/causal_tokens.py finalists""",
     )
-    folder = 'configs/experiments'
+    add_run_options(parser, 'cmpose_360.py', 'work_dirs/causal_tokens')
     parser.add_argument('experiment', metavar='SET', help='causal, finalists or another of CM-Pose')
     parser.add_argument('--variants', nargs='+', metavar='NAME',
                         help='only these of the set (default: all)')  # fmt: skip
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
-    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
     parser.add_argument('--tokens', type=int, default=100, metavar='CLIPS',
                         help='of each split, to measure tokens on (default: 100)')  # fmt: skip
-    parser.add_argument('--real', nargs=2, metavar=('CONFIG', 'FIRST_STAGE'),
-                        default=[f'{folder}/jhmdb_cmpose.py', f'{folder}/jhmdb_single_frame.py'],
-                        help='default: %(default)s')  # fmt: skip
-    parser.add_argument('--rendered', nargs=2, metavar=('CONFIG', 'FIRST_STAGE'),
-                        default=[f'{folder}/cmpose_360.py', f'{folder}/single_frame.py'],
-                        help='default: %(default)s')  # fmt: skip
     parser.add_argument('--only', choices=['real', 'rendered'], help='of the two data sets')
     parser.add_argument('--choose', action=argparse.BooleanOptionalAction, default=None,
                         help='train on train_chosen and test on held_out '
                              '(default: for the set causal alone)')  # fmt: skip
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/causal_tokens'),
-                        help='default: %(default)s')  # fmt: skip
-    parser.add_argument('--records', type=Path, default=Path('benchmarks/results'),
-                        help='default: %(default)s')  # fmt: skip
-    parser.add_argument('--recorded', action='store_true',
-                        help='train nothing: tables of the runs that --records has')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
                         help='also write the tables into the section of FILE that is named after '
                              'the set')  # fmt: skip
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
-                        help='overrides of all configs')  # fmt: skip
     args = parser.parse_args()
     try:
         known = EXPERIMENTS[full_name(args.experiment)]

@@ -24,6 +24,7 @@ import costs
 import numpy as np
 import torch
 from mmengine import Config
+from run_options import add_run_options
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -39,7 +40,6 @@ from cmpose_mm.ablation.report import (
     value,
 )
 from cmpose_mm.ablation.runs import FIRST_STAGE
-from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 
 SET = 'leaderboard'
@@ -58,28 +58,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    folder = 'configs/experiments'
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
-    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
-    parser.add_argument('--real', nargs=2, metavar=('CONFIG', 'FIRST_STAGE'),
-                        default=[f'{folder}/jhmdb_cmpose.py', f'{folder}/jhmdb_single_frame.py'],
-                        help='default: %(default)s')  # fmt: skip
-    parser.add_argument('--rendered', nargs=2, metavar=('CONFIG', 'FIRST_STAGE'),
-                        default=[f'{folder}/cmpose.py', f'{folder}/single_frame.py'],
-                        help='default: %(default)s')  # fmt: skip
+    add_run_options(parser, 'cmpose.py', 'work_dirs/ablations')
     parser.add_argument('--only', choices=['real', 'rendered', 'costs'],
                         help='do one of the steps 1 to 3 and write no page')  # fmt: skip
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ablations'),
-                        help='default: %(default)s')  # fmt: skip
-    parser.add_argument('--records', type=Path, default=Path('benchmarks/results'),
-                        help='default: %(default)s')  # fmt: skip
-    parser.add_argument('--recorded', action='store_true',
-                        help='train nothing: tables of the runs that --records has')  # fmt: skip
     parser.add_argument('--docs', type=Path, default=Path('docs/leaderboard.md'),
                         help='has a section "leaderboard" (default: %(default)s)')  # fmt: skip
     parser.add_argument('--repeats', type=int, default=30, help='rounds of timing (default: 30)')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
-                        help='overrides of all configs')  # fmt: skip
     return parser.parse_args()
 
 

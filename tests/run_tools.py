@@ -27,9 +27,10 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
     """
     out, err = io.StringIO(), io.StringIO()
     argv, folder, modules, code = sys.argv, os.getcwd(), dict(sys.modules), 0
-    python = sys.executable
+    python, path = sys.executable, list(sys.path)
     sys.argv, sys.executable = [str(tool), *map(str, arguments)], quick_python()
     tool = str(Path(tool).resolve())
+    sys.path.insert(0, str(Path(tool).parent))
     try:
         os.chdir(cwd or folder)
         printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
@@ -46,7 +47,7 @@ def run_tool(tool: str | Path, *arguments, cwd: str | Path | None = None):
                 traceback.print_exc(file=err)
                 code = 1
     finally:
-        sys.argv, sys.executable = argv, python
+        sys.argv, sys.executable, sys.path[:] = argv, python, path
         os.chdir(folder)
         for name in [name for name, module in sys.modules.items() if module is None]:
             del sys.modules[name]  # what the tool does without, later tests do not
