@@ -165,7 +165,8 @@ def test_an_error_comes_where_the_item_was_expected():
 
 def test_who_has_enough_ends_the_reading():
     log: list = []
-    items = read_ahead(numbers(1000, log), 2)
+    source = numbers(1000, log)  # held, so that nothing but its end closes it
+    items = read_ahead(source, 2)
     assert next(items) == 0
     items.close()
     assert log[-1] == 'closed' and len(log) < 6

@@ -323,11 +323,13 @@ def test_boxes_of_which_none_fits(tiny_model, clip_folder, tmp_path, kind):
     assert not (tmp_path / 'x.csv').exists()
 
 
-def test_a_model_without_details(tiny_model, clip_folder, clip_labels, tmp_path):
+@pytest.mark.parametrize('part', [(), ('--end', '1f')])
+def test_a_model_without_details(tiny_model, clip_folder, clip_labels, tmp_path, part):
+    """The error comes from the thread that writes, also if it writes the last frame."""
     config, checkpoint = tiny_model("\nmodel['method'].update(fte=None)\n")
     result = run_tool(
         TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--boxes', clip_labels,
-        '--causal-tokens', 't.mp4', cwd=tmp_path,
+        '--causal-tokens', 't.mp4', *part, cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 1
     assert 'infer_video: --causal-tokens: the model tells nothing of its decisions' in result.stderr
