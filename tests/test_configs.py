@@ -221,20 +221,35 @@ def test_literal_configs_keep_the_letter_of_the_paper(data):
 def test_readings_are_chosen_in_one_place(tmp_path):
     """A copy of the configs in which readings.py chooses otherwise."""
     shutil.copytree(FOLDER, tmp_path / 'configs')
-    text = (FOLDER / 'cmpose' / 'readings.py').read_text()
-    text = text.replace('neck=dict()', "neck=dict(position='sine_cosine')")
-    text = text.replace('num_clusters=33', "num_clusters=40, restoring='residual'")
+    text = (
+        "readings = dict(neck=dict(position='learned', grid=(16, 12)), "
+        "fte=dict(num_causal=4, num_neighbors=5, num_clusters=40, restoring='residual'))\n"
+    )
     (tmp_path / 'configs' / 'cmpose' / 'readings.py').write_text(text)
     files = [f'cmpose/models/cmpose_vit-{size}.py' for size in SIZES]
     files += ['cmpose/cmpose_small.py', 'cmpose_demo.py', 'experiments/cmpose_360.py']
     for file in files:
         method = Config.fromfile(tmp_path / 'configs' / file).model.method
-        assert method.neck.position == 'sine_cosine', file
+        assert method.neck.position == 'learned', file
         assert (method.fte.num_clusters, method.fte.restoring) == (40, 'residual')
     path = tmp_path / 'configs' / 'cmpose' / 'cmpose_literal_vit_posetrack18.py'
     method = Config.fromfile(path).model.method
     assert method.neck.position is None
     assert (method.fte.num_clusters, method.fte.restoring) == (33, 'replace')
+
+
+@pytest.mark.parametrize('file', ['cmpose_vit_posetrack18.py', 'cmpose/cmpose_small.py'])
+def test_the_chosen_readings_are_a_variant_that_was_compared(file):
+    """The one that docs/evidence.md names."""
+    method = load(file).model.method
+    chosen = EXPERIMENTS['cmpose/causal']['supervised S, position, residual, layer'](load(file))
+    defaults = {
+        part: inspect.signature(module).parameters
+        for part, module in (('neck', CrissCrossSTNeck), ('fte', CausalTokenFTE))
+    }
+    for key, value in chosen.items():
+        part, name = key.split('.')[2:]
+        assert method[part].get(name, defaults[part][name].default) == value, key
 
 
 @pytest.mark.parametrize('year', [17, 18, 21])

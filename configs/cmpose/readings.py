@@ -5,6 +5,13 @@ What is not named here is as in the paper's letter, the classes' defaults. The s
 """
 
 readings = dict(
-    neck=dict(),
-    fte=dict(num_causal=4, num_neighbors=5, num_clusters=33),
+    neck=dict(position='sine_cosine'),
+    fte=dict(
+        num_causal=4,
+        num_neighbors=5,
+        num_clusters=33,
+        similarity_weight=0.002,
+        restoring='residual',
+        num_layers=1,
+    ),
 )
