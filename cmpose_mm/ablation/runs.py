@@ -18,6 +18,7 @@ from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from cmpose_mm.config_options import merge_options
+from cmpose_mm.whole_files import write_whole
 
 from .experiments import EXPERIMENTS
 from .records import config_digest, read_record, write_record
@@ -307,14 +308,14 @@ def train_once(config: Config, work_dir: Path, jobs: int = 1) -> str:
 
 def _write_config(config: Config, path: Path) -> None:
     """Writes the config beside its run's folder, unless the same config is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = config.pretty_text
-    if path.exists() and path.read_text() != text:
+    if not path.exists():
+        write_whole(path, text.encode())  # another command may share this run, a first stage
+    elif path.read_text() != text:
         raise ValueError(
             f'{path}: differs from the config of this run, which has changed since; '
             'delete the runs of this folder or choose another work folder'
         )
-    path.write_text(text)
 
 
 def _run(command: list[str], work_dir: Path, jobs: int) -> None:

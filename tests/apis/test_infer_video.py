@@ -386,7 +386,8 @@ def test_a_joint_that_the_model_does_not_have(tiny_model, clip_folder, tmp_path)
         't.mp4', '--joint', 'tail', cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 1
-    assert result.stderr.startswith('infer_video: --joint: found tail, expected one of nose, head_')
+    (line,) = (x for x in result.stderr.splitlines() if x.startswith('infer_video: '))
+    assert line.startswith('infer_video: --joint: found tail, expected one of nose, head_')
 
 
 def test_help_names_every_option():

@@ -212,5 +212,8 @@ def _exporting() -> bool:
     """Whether torch is exporting or compiling the model as a whole."""
     if torch.onnx.is_in_onnx_export():
         return True
-    exporting = getattr(torch.compiler, 'is_exporting', None)  # torch >= 2.7
-    return exporting() if exporting is not None else torch.compiler.is_compiling()
+    compiler = getattr(torch, 'compiler', None)
+    for name in ('is_exporting', 'is_compiling'):  # since torch 2.7, 2.3
+        if hasattr(compiler, name):
+            return getattr(compiler, name)()
+    return False

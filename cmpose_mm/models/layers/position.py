@@ -5,6 +5,7 @@ Shapes: h x w cells, N = h * w, cell (y, x) at y * w + x, D token width.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,11 +32,9 @@ def sine_cosine_position(grid: tuple[int, int], embed_dims: int) -> Tensor:
         raise ValueError(
             f'sine-cosine positions need a width that is a multiple of 4, found {embed_dims}'
         )
-    height, width = grid
-    steps = torch.arange(embed_dims // 4, dtype=torch.float64)
-    frequencies = 10000.0 ** (-4 * steps / embed_dims)
-    # Of y (h, 1, D / 4), of x (1, w, D / 4), both spread over the grid.
-    of_y = (torch.arange(height)[:, None, None] * frequencies).expand(-1, width, -1)
-    of_x = (torch.arange(width)[None, :, None] * frequencies).expand(height, -1, -1)
-    parts = [of_y.sin(), of_y.cos(), of_x.sin(), of_x.cos()]
-    return (2**0.5 * torch.cat(parts, dim=2)).flatten(0, 1)
+    # In NumPy: a constant of an exported graph, where not every runtime has a cosine of doubles.
+    sides, dims = [int(side) for side in grid], int(embed_dims)  # tensors while they are traced
+    frequencies = 10000.0 ** (-4 * np.arange(dims // 4) / dims)
+    y, x = np.indices(sides)[..., None] * frequencies
+    parts = [np.sin(y), np.cos(y), np.sin(x), np.cos(x)]
+    return torch.from_numpy(2**0.5 * np.concatenate(parts, axis=2).reshape(-1, dims))

@@ -28,7 +28,7 @@ def nearness(
     is_key = (torch.arange(offsets.shape[1], device=offsets.device) == key_index).to(dtype)
     inverse = valid.to(dtype) / offsets.abs().clamp(min=1) * (1 - is_key)
     total = inverse.sum(dim=1, keepdim=True)
-    return inverse / torch.where(total > 0, total, 1) + is_key
+    return inverse / torch.where(total > 0, total, torch.ones_like(total)) + is_key
 
 
 class KeypointSynthesis(nn.Module):

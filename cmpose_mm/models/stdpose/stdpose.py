@@ -240,7 +240,7 @@ class STDPose(VideoMethod):
             return features[:, self.key_index]
         tokens = features.flatten(3).transpose(2, 3)
         if isinstance(self.fusion, TemporalFeatureFusion):
-            offsets = torch.where(clip.valid, clip.offsets, 0)
+            offsets = torch.where(clip.valid, clip.offsets, torch.zeros_like(clip.offsets))
             fused = self.fusion(tokens, offsets, self.key_index)
         else:
             fused = self.fusion(tokens).tokens[:, self.key_index]
