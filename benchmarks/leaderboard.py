@@ -142,13 +142,12 @@ def tables(results: dict[str, dict], measured: dict[str, dict]) -> str:
 
 
 def difference(results: dict, variant: str, split: str, measure: str) -> Comparison | str:
-    """From the first variant, for each seed; empty in its own row."""
-    reference = next(iter(results))
-    if variant == reference:
+    """From the first variant, for each seed that both have; empty in its own row."""
+    reference = results[next(iter(results))]
+    if results[variant] is reference:
         return ''
-    return Comparison(
-        [(m[split], results[reference][s][split]) for s, m in results[variant].items()], measure
-    )
+    shared = [seed for seed in results[variant] if seed in reference]
+    return Comparison([(results[variant][s][split], reference[s][split]) for s in shared], measure)
 
 
 def formatted(number: float | None, digits: int) -> str:

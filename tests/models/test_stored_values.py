@@ -1,4 +1,4 @@
-"""A tiny CM-Pose in float64 against values that were stored before the method slot existed.
+"""The paper's letter, a tiny CM-Pose in float64, against values stored before the method slot existed.
 
 Weights and data are sines of their positions, so that no generator of random numbers plays a part.
 `python tests/models/test_stored_values.py` writes the values anew: only after a change of what the
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from tiny_models import tiny_config
+
+from cmpose_mm import config_path
 
 FILE = Path(__file__).parent / 'stored_values.json'
 VARIANTS = {
@@ -41,7 +44,12 @@ def waves(shape, step: float) -> torch.Tensor:
 
 def compute(changes: dict) -> dict:
     """Losses, gradients, heatmaps and details."""
-    model = MODELS.build(tiny_config(**changes)).double()
+    config = tiny_config(**changes)
+    letter = Config.fromfile(config_path('cmpose/literal.py')).literal
+    config.method.neck.update(letter.neck)
+    if config.method.fte is not None:
+        config.method.fte.update({k: v for k, v in letter.fte.items() if k != 'num_clusters'})
+    model = MODELS.build(config).double()
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             mean = 1.0 if parameter.ndim == 1 and number % 2 == 0 else 0.0  # about: norms' weights

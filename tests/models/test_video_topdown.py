@@ -104,7 +104,9 @@ def test_training_step_updates_every_parameter():
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=100.0))
     inputs = [(clip * 50 + 120).clamp(0, 255).to(torch.uint8) for clip in clips()]
     log = model.train_step(dict(inputs=inputs, data_samples=samples), optimizer)
-    assert torch.allclose(log['loss'], log['loss_kpt'] + log['loss_mask'] + log['loss_denoise'])
+    parts = {name: value for name, value in log.items() if name.startswith('loss_')}
+    assert {*parts} == {'loss_kpt', 'loss_mask', 'loss_denoise', 'loss_similarity'}
+    assert torch.allclose(log['loss'], sum(parts.values()))
     unchanged = [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
     assert unchanged == []
 
