@@ -1,4 +1,4 @@
-"""The paper's letter, a tiny CM-Pose in float64, against values stored before the method slot existed.
+"""A tiny CM-Pose of the paper's letter in float64 against values of before the method slot.
 
 Weights and data are sines of their positions, so that no generator of random numbers plays a part.
 `python tests/models/test_stored_values.py` writes the values anew: only after a change of what the
