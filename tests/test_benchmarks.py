@@ -70,7 +70,7 @@ def config():
 
 
 def hand_count():
-    """Multiply-adds of the tiny model's parts for one clip, from the definitions."""
+    """Multiply-adds of the tiny model's parts for one of two clips, from the definitions."""
     layer = CELLS * (4 * D * D + 2 * D * FFN) + 2 * CELLS * CELLS * D
     backbone = CELLS * 3 * 16 * 16 * D + LAYERS * layer  # of one frame
     head = 16 * CELLS * HEAD_WIDTH * (D + 4 * HEAD_WIDTH) + 16 * CELLS * HEAD_WIDTH * JOINTS
@@ -79,7 +79,11 @@ def hand_count():
     attention = 4 * 4 * D * ATTENTION + 2 * 2 * slots * ATTENTION
     neck = BLOCKS * FRAMES * slots * (attention + 2 * D * D)
     fusion = CELLS * FRAMES * D * D
+    # Positions are projected once for all clips, to queries and keys of the two spatial modules.
+    neck += BLOCKS * 2 * slots * 2 * D * ATTENTION / 2
     fte = 2 * JOINTS * D * D + (JOINTS + CELLS + CLUSTERS) * CELLS * D
+    tokens = JOINTS * CAUSAL + CLUSTERS
+    fte += tokens * 4 * D * D + 2 * tokens * tokens * D + tokens * 2 * D * 4 * D  # the layer
     return dict(backbone=backbone, head=head, neck=neck, fusion=fusion, fte=fte)
 
 
@@ -133,7 +137,7 @@ def test_training_step_leaves_the_gradients_of_the_losses(config):
     model.zero_grad()
     torch.manual_seed(0)
     losses = model.loss(clips, samples)
-    assert set(losses) == {'loss_kpt', 'loss_mask', 'loss_denoise'}
+    assert set(losses) == {'loss_kpt', 'loss_mask', 'loss_denoise', 'loss_similarity'}
     sum(losses.values()).backward()
     for name, parameter in model.method.named_parameters():
         torch.testing.assert_close(parameter.grad, found[name])

@@ -99,6 +99,15 @@ def test_costs_are_measured_once_a_machine(tmp_path, monkeypatch):
     assert leaderboard.update_costs(file, config, repeats=1) == found
 
 
+def test_differences_are_of_the_seeds_that_both_have(results):
+    real = results['real']
+    first, second = list(real)[:2]
+    del real[first][1]
+    found = leaderboard.difference(real, second, 'clean', 'PCK@0.1')
+    assert found.differences == pytest.approx([10.0])  # one joint of ten
+    assert leaderboard.difference(real, first, 'clean', 'PCK@0.1') == ''
+
+
 def test_an_unknown_step_ends_in_a_sentence():
     done = run_tool(BENCHMARK, '--only', 'nothing')
     assert done.returncode == 2 and "invalid choice: 'nothing'" in done.stderr
