@@ -208,14 +208,15 @@ def first_cells(allowed, numbers, generator):
     return allowed & (allowed.cumsum(-1) <= numbers.unsqueeze(-1))
 
 
-def randomly_selected(fte, tokens, similarity, generator):
+def randomly_selected(fte, tokens, keypoint_tokens, generator):
     """Map (B, D, 8, 6) with 30 random cells kept and the others merged, and these cells (B, 30)."""
     cells = torch.rand(len(tokens), 48, generator=generator).argsort(dim=1)[:, :30]
     free = torch.ones(len(tokens), 48, dtype=torch.bool)
     for row, chosen in zip(free, cells):
         row[chosen] = False
     clusters = cluster_tokens(tokens, free, fte.num_clusters, fte.num_neighbors)
-    merged = merge_tokens(tokens, clusters, similarity.sum(1).log(), fte.num_clusters)
+    importance = fte.log_similarity(tokens, keypoint_tokens).logsumexp(1)
+    merged = merge_tokens(tokens, clusters, importance, fte.num_clusters)
     restored = restore_tokens(tokens, merged, clusters)
     return restored.transpose(1, 2).reshape(len(tokens), -1, 8, 6), cells.tolist()
 
@@ -226,20 +227,19 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
     """All deletions and the selection of another clip, sample by sample, without chance."""
     model, data, labels = model_and_data
     model.method.fte.num_causal = 2  # 30 of the 48 cells: only 18 others can be deleted
+    model.method.fte.restoring, model.method.fte.layers = 'replace', torch.nn.ModuleList()
     monkeypatch.setattr('cmpose_mm.interpretability.measure.draw_cells', first_cells)
     evidence = measure_tokens(model, data, labels, draws=1)
     head_sizes = annotated_head_sizes(labels)
     expected = {name: [] for name in DELETIONS}
     selections, near_cells, fused = [], [], []
-    model.method.fte.register_forward_pre_hook(lambda _, args: fused.append(args[0]))
+    model.method.fte.register_forward_pre_hook(lambda _, args: fused.append(args))
     generator = torch.Generator().manual_seed(0)
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
         with torch.no_grad():
             out = model.run_method(inputs['inputs'])
-        control, chosen_at_random = randomly_selected(
-            model.method.fte, fused[-1], out.details['similarity'], generator
-        )
+        control, chosen_at_random = randomly_selected(model.method.fte, *fused[-1], generator)
         for b, sample in enumerate(inputs['data_samples']):
             info, features = sample.metainfo, out.key_features[b]
             zoom = np.array([95, 127]) / info['input_scale']
