@@ -243,7 +243,7 @@ def test_readings_are_chosen_in_one_place(tmp_path):
 
 @pytest.mark.parametrize('file', ['cmpose_vit_posetrack18.py', 'cmpose/cmpose_small.py'])
 def test_the_chosen_readings_are_a_variant_that_was_compared(file):
-    """The one that docs/evidence.md names."""
+    """The one that docs/causal_tokens.md names."""
     method = load(file).model.method
     chosen = EXPERIMENTS['cmpose/causal']['supervised S, position, residual, layer'](load(file))
     defaults = {
