@@ -20,12 +20,14 @@ from pathlib import Path
 import pytest
 import torch
 from packaging.requirements import Requirement
+from tiny_training import TINY_CONFIG
 
 import cmpose_mm
 
 pytestmark = pytest.mark.slow  # processes
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIG = 'cmpose_vit_posetrack18.py'
 USERS_OWN = {
     'torch', 'torchvision', 'numpy', 'mmcv', 'mmengine', 'mmdet', 'mmpose', 'mmpretrain',
     'onedl-mmcv', 'onedl-mmengine', 'onedl-mmdetection', 'opencv-python',
@@ -198,107 +200,96 @@ def test_pip_keeps_an_old_working_mmpose(wheel, tmp_path):
     assert versions == dict(old, cmpose_mm=cmpose_mm.__version__)
 
 
-def test_imports_and_registers(clean_python, foreign):
-    result = evaluate(
-        clean_python,
-        foreign,
-        'import cmpose_mm\n'
-        'from mmpose.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS\n'
-        'result = [cmpose_mm.__file__, cmpose_mm.__version__,\n'
-        '    [MODELS.get("VideoTopdownPoseEstimator") is not None,\n'
-        '     DATASETS.get("PoseTrackVideoDataset") is not None,\n'
-        '     TRANSFORMS.get("PackClipInputs") is not None,\n'
-        '     METRICS.get("PoseTrackMetric") is not None,\n'
-        '     HOOKS.get("EpochSeedHook") is not None]]',
+@pytest.fixture(scope='module')
+def found(clean_python, synthetic_root, tmp_path_factory) -> dict:
+    """What one process finds, in a folder that has nothing to do with the checkout.
+
+    Beside configs there is a package that is not ours, with a method in README's words.
+    """
+    folder = tmp_path_factory.mktemp('somewhere')
+    readme = (ROOT / 'README.md').read_text()
+    lines = readme[readme.index('from mmpose.registry import MODELS') :].split('# in a config')[0]
+    (folder / 'their_package.py').write_text(
+        ''.join(line.removeprefix('    ') + '\n' for line in lines.splitlines())
     )
-    assert Path(result[0]).is_relative_to(clean_python.parents[1])
-    assert result[1] == cmpose_mm.__version__
-    assert result[2] == [True] * 5
-
-
-def test_child_of_an_mmpose_config(clean_python, foreign):
-    (foreign / 'child.py').write_text(
+    theirs = TINY_CONFIG.format(root=synthetic_root, work_dir=str(folder / 'theirs'))
+    (folder / 'theirs.py').write_text(
+        f"{theirs}\nmodel['method'] = dict(_delete_=True, type='MeanOfFrames')\n"
+        "custom_imports = dict(imports=['cmpose_mm', 'their_package'], "
+        'allow_failed_imports=False)\n'
+    )
+    (folder / 'child.py').write_text(
         "_base_ = ['mmpose::body_2d_keypoint/topdown_heatmap/posetrack18/"
         "td-hm_hrnet-w32_8xb64-20e_posetrack18-256x192.py']\n"
         "custom_imports = dict(imports=['cmpose_mm'], allow_failed_imports=False)\n"
         "val_evaluator = dict(_delete_=True, type='PoseTrackMetric', "
         "ann_file='annotations/val', prefix='posetrack')\n"
     )
-    result = evaluate(
+    # The same config by the name of before, and in the folder of its method.
+    for name, config in (('mine', CONFIG), ('in_folder', f'cmpose/{CONFIG}')):
+        (folder / f'{name}.py').write_text(
+            f"_base_ = [__import__('cmpose_mm').config_path({config!r})]\n"
+            'train_cfg = dict(max_epochs=3)\n'
+        )
+    return evaluate(
         clean_python,
-        foreign,
-        'from mmengine import Config\n'
-        'from mmpose.registry import METRICS\n'
-        "config = Config.fromfile('child.py')\n"
-        'result = [config.model.type, config.val_evaluator.type,\n'
-        '          METRICS.get(config.val_evaluator.type).__module__]',
+        folder,
+        f"""
+from mmengine import Config
+config = Config.fromfile('child.py')  # the first to import cmpose_mm
+result = dict(child=[config.model.type, config.val_evaluator.type])
+
+import cmpose_mm
+from mmpose.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+result['child'].append(METRICS.get(config.val_evaluator.type).__module__)
+result['package'] = [cmpose_mm.__file__, cmpose_mm.__version__]
+result['registered'] = [
+    MODELS.get('VideoTopdownPoseEstimator') is not None,
+    DATASETS.get('PoseTrackVideoDataset') is not None,
+    TRANSFORMS.get('PackClipInputs') is not None,
+    METRICS.get('PoseTrackMetric') is not None,
+    HOOKS.get('EpochSeedHook') is not None,
+]
+
+result['path'] = cmpose_mm.config_path({CONFIG!r})
+for name in ('mine', 'in_folder'):
+    mine = Config.fromfile(name + '.py').to_dict()
+    base = Config.fromfile(result['path']).to_dict()
+    epochs = [config['train_cfg'].pop('max_epochs') for config in (mine, base)]
+    result[name] = [epochs, mine == base]
+
+from mmengine.runner import Runner
+runner = Runner.from_cfg(Config.fromfile('theirs.py'))
+runner.train()
+method = type(runner.model.method)
+result['method'] = f'{{method.__module__}}.{{method.__name__}}'
+result['metrics'] = runner.val()
+""",
     )
-    assert result == [
+
+
+def test_imports_and_registers(found, clean_python):
+    path, version = found['package']
+    assert Path(path).is_relative_to(clean_python.parents[1])
+    assert version == cmpose_mm.__version__
+    assert found['registered'] == [True] * 5
+
+
+def test_child_of_an_mmpose_config(found):
+    assert found['child'] == [
         'TopdownPoseEstimator', 'PoseTrackMetric', 'cmpose_mm.metrics.posetrack_metric'
     ]  # fmt: skip
 
 
-def test_our_configs_are_inherited_from_anywhere(clean_python, foreign):
-    (foreign / 'mine.py').write_text(
-        "_base_ = [__import__('cmpose_mm').config_path('cmpose_vit_posetrack18.py')]\n"
-        'train_cfg = dict(max_epochs=3)\n'
-    )
-    result = evaluate(
-        clean_python,
-        foreign,
-        'from mmengine import Config\n'
-        'import cmpose_mm\n'
-        "path = cmpose_mm.config_path('cmpose_vit_posetrack18.py')\n"
-        "mine, base = Config.fromfile('mine.py').to_dict(), Config.fromfile(path).to_dict()\n"
-        "epochs = [config['train_cfg'].pop('max_epochs') for config in (mine, base)]\n"
-        'result = [path, epochs, mine == base]',
-    )
-    assert Path(result[0]).is_relative_to(clean_python.parents[1])
-    assert result[1:] == [[3, 20], True]
+@pytest.mark.parametrize('name', ['mine', 'in_folder'])
+def test_our_configs_are_inherited_from_anywhere(name, found, clean_python):
+    assert Path(found['path']).is_relative_to(clean_python.parents[1])
+    assert found[name] == [[3, 20], True]
 
 
-def test_configs_in_the_folder_of_a_method_are_inherited_from_anywhere(clean_python, foreign):
-    (foreign / 'mine.py').write_text(
-        "_base_ = [__import__('cmpose_mm').config_path('cmpose/cmpose_vit_posetrack18.py')]\n"
-        'train_cfg = dict(max_epochs=3)\n'
-    )
-    result = evaluate(
-        clean_python,
-        foreign,
-        'from mmengine import Config\n'
-        'import cmpose_mm\n'
-        "path = cmpose_mm.config_path('cmpose_vit_posetrack18.py')  # the name of before\n"
-        "mine, base = Config.fromfile('mine.py').to_dict(), Config.fromfile(path).to_dict()\n"
-        "epochs = [config['train_cfg'].pop('max_epochs') for config in (mine, base)]\n"
-        'result = [epochs, mine == base]',
-    )
-    assert result == [[3, 20], True]
-
-
-def test_a_foreign_package_s_own_method(clean_python, foreign, tiny_config, synthetic_root):
-    """A package that is not ours has a method in README's words; mim trains it."""
-    readme = (ROOT / 'README.md').read_text()
-    lines = readme[readme.index('from mmpose.registry import MODELS') :].split('# in a config')[0]
-    package = foreign / 'their_package'
-    package.mkdir()
-    (package / '__init__.py').write_text(
-        ''.join(line.removeprefix('    ') + '\n' for line in lines.splitlines())
-    )
-    config = tiny_config(synthetic_root, extra=(
-        "model['method'] = dict(_delete_=True, type='MeanOfFrames')\n"
-        "custom_imports = dict(imports=['cmpose_mm', 'their_package'], "
-        'allow_failed_imports=False)\n'
-    ))  # fmt: skip
-    site = next(clean_python.parents[1].glob('lib/python*/site-packages'))
-    (site / 'theirs.pth').write_text(f'{foreign}\n')
-    try:
-        training = run(
-            clean_python, '-W', 'ignore', '-m', 'mim', 'train', 'mmpose', config, '--gpus', '0',
-            cwd=foreign,
-        )  # fmt: skip
-    finally:
-        (site / 'theirs.pth').unlink()
-    assert re.search(r'Epoch\(val\) .*posetrack/AP: [0-9.]+', training)
+def test_a_foreign_package_s_own_method_trains(found):
+    assert found['method'] == 'their_package.MeanOfFrames'
+    assert 0 <= found['metrics']['posetrack/AP'] <= 100
 
 
 def test_mim_lists_the_configs(clean_python, foreign):
@@ -313,13 +304,9 @@ def test_mim_lists_the_configs(clean_python, foreign):
 @pytest.mark.slow(50)
 def test_mim_trains_and_tests(clean_python, foreign, tiny_config):
     """Data by the shipped tool, config by the one-liner, both commands by mim."""
-    tools = evaluate(
-        clean_python, foreign,
-        'import cmpose_mm, pathlib\n'
-        'result = str(pathlib.Path(cmpose_mm.__file__).parent / ".mim" / "tools")',
-    )  # fmt: skip
     small = '--train 1 --val 1 --frames 3 --size 160 120 --workers 1'.split()
-    tool = Path(tools) / 'make_synthetic_posetrack.py'
+    site = next(clean_python.parents[1].glob('lib/python*/site-packages'))
+    tool = site / 'cmpose_mm' / '.mim' / 'tools' / 'make_synthetic_posetrack.py'
     run(clean_python, tool, foreign / 'made', *small, cwd=foreign)
 
     config = tiny_config(str(foreign / 'made'))
