@@ -12,8 +12,9 @@ train a model nearly as well as all labels. For each seed and distance k this
   6. tests all of them, and writes tables
 
 Runs whose results are in --records are not repeated, interrupted ones are resumed: the same command
-continues. Real footage has to be in data/jhmdb_distinct (docs/real_footage.md); the rendered videos
-are made if they are not there.
+continues. With --jobs several seeds, data sets and distances run at a time, each with its variants
+one after the other. Real footage has to be in data/jhmdb_distinct (docs/real_footage.md); the
+rendered videos are made if they are not there.
 
   python benchmarks/propagation.py --model warp configs/experiments/propagation_warp.py
   python benchmarks/propagation.py --data rendered --every 8 --seeds 0 --model stdpose CONFIG
@@ -23,14 +24,17 @@ from __future__ import annotations
 
 import argparse
 import copy
+import multiprocessing
 import os
 import shlex
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine import Config
 from mmengine.config import DictAction
 from tqdm import tqdm
@@ -89,6 +93,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='VARIANT',
                         help=f'train only these variants, of {ALL!r}, {SPARSE!r}, copy, linear, '
                              'estimate and the names of --model')  # fmt: skip
+    parser.add_argument('--jobs', type=int, default=1, help='at a time (default: 1)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/propagation'),
                         help='default: %(default)s')  # fmt: skip
     parser.add_argument('--records', type=Path, default=Path('benchmarks/results/propagation'),
@@ -199,13 +204,13 @@ class Experiment:
         """The labels that a variant trains on, and the scores of those that were propagated."""
         if variant == ALL:
             return self.labels, None
-        sparsify_labels(self.labels, self.sparse, self.every)
         if variant == SPARSE:
             return self.sparse, None
-        propagator = build_propagator(variant, *self.model_of(variant), image_root=self.image_root)
-        out = self.folder / f'every{self.every}' / 'labels' / variant
-        if variant not in MODEL_FREE:
-            out = out / f'seed{self.seed}'
+        propagator = build_propagator(
+            variant, *self.model_of(variant), image_root=self.image_root,
+            device='cuda:0' if torch.cuda.is_available() else 'cpu',
+        )  # fmt: skip
+        out = self.folder / f'every{self.every}' / 'labels' / variant / f'seed{self.seed}'
         progress = partial(tqdm, unit=' files', delay=1, leave=False)
         propagate_labels(
             self.sparse, out, propagator, every=self.every, image_root=self.image_root,
@@ -230,6 +235,12 @@ class Experiment:
             folder = self.folder / f'every{self.every}' / f'model_{variant}' / f'seed{self.seed}'
             checkpoint = train_once(config, folder)
         return str(folder.with_suffix('.py')), checkpoint
+
+
+def run_all(experiment: Experiment) -> dict[str, Metrics | None]:
+    """The results of its variants; None for one without a record, if nothing is to be trained."""
+    do = experiment.recorded if experiment.args.recorded else experiment.run
+    return {variant: do(variant) for variant in experiment.args.variants}
 
 
 def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str:
@@ -268,14 +279,19 @@ def main() -> None:
         for data in args.data
         for every in args.every
     ]
-    todo = [(experiment, variant) for experiment in experiments for variant in args.variants]
-    for experiment, variant in tqdm(todo, 'runs', unit='run'):
-        do = experiment.recorded if args.recorded else experiment.run
-        found = do(variant)
-        by_variant = results.setdefault((experiment.data, experiment.every), {})
-        by_seed = by_variant.setdefault(variant, {})
-        if found is not None:
-            by_seed[experiment.seed] = found
+    if not args.recorded:
+        for experiment in experiments:
+            if any(experiment.recorded(variant) is None for variant in args.variants):
+                sparsify_labels(experiment.labels, experiment.sparse, experiment.every)
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context('spawn')) as pool:
+        run = pool.map if args.jobs > 1 else map
+        done = run(run_all, experiments)
+        for experiment in tqdm(experiments, 'seeds', unit='seed'):
+            by_variant = results.setdefault((experiment.data, experiment.every), {})
+            for variant, found in next(done).items():
+                by_seed = by_variant.setdefault(variant, {})
+                if found is not None:
+                    by_seed[experiment.seed] = found
     text = tables(results)
     sources = [
         measures['source']

@@ -100,6 +100,10 @@ class JointSet:
         if min(self.sigmas) <= 0:
             raise ValueError(f'sigmas of {self.name}: found {min(self.sigmas)}, expected above 0')
 
+    def __deepcopy__(self, memo: dict) -> JointSet:
+        """Itself, as nothing in it can change: MMEngine copies the metainfo of every sample."""
+        return self
+
     def __len__(self) -> int:
         return len(self.joints)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
@@ -498,7 +498,11 @@ class VideoPoseInferencer:
         """Clips through the whole model."""
         results = []
         for batch in _chunks(packed, self.batch_size):
-            results += self.model.test_step(pseudo_collate(batch))
+            # Images alone: MMEngine would copy every sample, for labels that are not there.
+            images = torch.stack([item['inputs'] for item in batch])
+            data = self.model.data_preprocessor(dict(inputs=images, data_samples=[]), False)
+            samples = [item['data_samples'] for item in batch]
+            results += self.model(data['inputs'], samples, mode='predict')
         return results
 
     def _predict_crops(self, clips: list[list[Crop]]) -> list[PoseDataSample]:

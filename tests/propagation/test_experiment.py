@@ -76,8 +76,9 @@ def test_variants_are_trained_on_their_labels_and_recorded(run, tmp_path):
     assert again.stdout == table
 
 
-def test_tables_of_nothing(run):
-    done = run('--recorded', '--every', 4, 8)
+@pytest.mark.parametrize('jobs', [1, 2])
+def test_tables_of_nothing(jobs, run):
+    done = run('--recorded', '--every', 4, 8, '--jobs', jobs)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('| all labels ') == 2
     assert 'rendered, labels 8 frames apart (13.3 % of 30 frames):' in done.stdout
