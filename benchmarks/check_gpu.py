@@ -173,9 +173,8 @@ class Checks:
         return command
 
     def _processes(self) -> list[str]:
-        if self.num_gpus > 1:
-            return ['--launcher', 'pytorch', '--gpus', str(self.num_gpus)]
-        return ['--gpus', str(self.num_gpus)]
+        launcher = ['--launcher', 'pytorch'] if self.num_gpus else []  # NCCL, on one GPU, too
+        return [*launcher, '--gpus', str(self.num_gpus)]
 
     def _environment(self) -> dict[str, str]:
         hidden = {} if self.device == 'cuda' else {'CUDA_VISIBLE_DEVICES': ''}

@@ -140,13 +140,13 @@ class Counted:
         self.dataset = dataset
         self.load = dataset.pipeline.transforms[0]
         self.samples = self.decoded = self.peak = 0
-        read = self.load._read
+        read = self.load.read
 
         def counting(*args, **kwargs):
             self.decoded += 1
             return read(*args, **kwargs)
 
-        self.load._read = counting
+        self.load.read = counting
 
     def run(self, indices: list[int]) -> float:
         """Loads the samples; returns the CPU milliseconds per sample."""

@@ -53,7 +53,7 @@ def refined_frame(inferencer: VideoPoseInferencer, times: int) -> Callable:
     def source(frame):
         boxes, scores = whole_frame(frame)
         for _ in range(times):
-            boxes, _ = refined(inferencer._estimate, frame, boxes)
+            boxes, _ = refined(inferencer.estimate, frame, boxes)
         return boxes, scores
 
     return source
@@ -81,7 +81,7 @@ def source_for(
     if name == 'ssdlite':
         return inferencers['ssdlite'], inferencers['ssdlite'].ssdlite
     if name == 'searched':
-        return inferencer, PoseSearch(inferencer._estimate)
+        return inferencer, PoseSearch(inferencer.estimate)
     return inferencer, refined_frame(inferencer, int(name[-1]))
 
 

@@ -154,7 +154,23 @@ class JointSet:
 
 # From the head down: where limbs cross, the later one lies on top. The line between the shoulders
 # is left out, since the neck's two lines replace it.
-_DRAWN = tuple(LIMBS[place] for place in (13, 12, 14, 15, 8, 10, 9, 11, 5, 6, 4, 1, 0, 3, 2))
+_DRAWN = (
+    ('nose', 'head_top'),
+    ('nose', 'head_bottom'),
+    ('head_bottom', 'left_shoulder'),
+    ('head_bottom', 'right_shoulder'),
+    ('left_shoulder', 'left_elbow'),
+    ('left_elbow', 'left_wrist'),
+    ('right_shoulder', 'right_elbow'),
+    ('right_elbow', 'right_wrist'),
+    ('left_shoulder', 'left_hip'),
+    ('right_shoulder', 'right_hip'),
+    ('left_hip', 'right_hip'),
+    ('left_knee', 'left_hip'),
+    ('left_ankle', 'left_knee'),
+    ('right_knee', 'right_hip'),
+    ('right_ankle', 'right_knee'),
+)
 POSETRACK = JointSet(
     'posetrack',
     JOINT_NAMES,

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
-import fcntl
 import glob
 import hashlib
 import json
@@ -168,6 +167,8 @@ def compiled_wheel(requirement: str, python: Path, env: dict[str, str], key: str
     pattern = f'{name.replace("-", "_")}-{version}-*.whl'
     wheels.mkdir(parents=True, exist_ok=True)
     if not list(wheels.glob(pattern)):
+        import fcntl  # where wheels are compiled, that is on Linux
+
         with open(wheels / f'{name}.lock', 'w') as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,6 +25,7 @@ CONFIGS = sorted(
             '*.py',
             'single_frame/*.py',
             '*/*_tiny.py',
+            'cmpose/cmpose_literal_*.py',
             '[!_]*/*jhmdb*.py',
             'tdmi/*_posetrack*.py',
             'jmpose/*_posetrack*.py',
@@ -191,12 +192,11 @@ def test_hrnet_is_mmposes():
 
 @pytest.mark.slow
 def test_names_of_before_are_the_same_configs():
-    for name in ('cmpose_vit_posetrack18.py', 'cmpose_vit-h_posetrack21.py', 'cmpose_demo.py'):
-        assert load(name).to_dict() == load(f'cmpose/{name}').to_dict()
-    assert (
-        load('single_frame_demo.py').to_dict()
-        == load('single_frame/single_frame_demo.py').to_dict()
-    )
+    names = [path.name for path in FOLDER.glob('*.py')]
+    assert len(names) == 14
+    for name in names:
+        folder = name.split('_vit')[0].removesuffix('_demo.py')
+        assert load(name).to_dict() == load(f'{folder}/{name}').to_dict()
     old = load('_base_/models/cmpose_vit-s.py')
     assert old.model == load('cmpose_vit-s_posetrack17.py').model
     assert old.load_from == old.coco_weights

@@ -20,6 +20,8 @@ SETTINGS = """
 train_cfg = dict(max_epochs=3)
 train_dataloader.update(batch_size=1, num_workers=2, persistent_workers=True)
 train_dataloader['dataset'].update(random_neighbors=True, stride=2)
+default_hooks['annealed'] = dict(type='ModelScheduleHook', attribute='method.aux.loss_weight',
+                                 values={0.0: 1.0, 1.0: 0.1})
 """
 
 

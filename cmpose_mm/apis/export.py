@@ -184,7 +184,7 @@ def trace_to_onnx(
 ) -> None:
     """Writes a module of one tensor as ONNX; the leading axis of input and outputs is free.
 
-    It uses torch's exporter by tracing. That one does the same on torch 2.0 to 2.12, so that there
+    It uses torch's exporter by tracing. That one does the same on torch 2.0 to 2.15, so that there
     is one way and not two; the newer one needs torch 2.6 and can't sort stably either.
 
     Args:

@@ -97,12 +97,11 @@ class PoseSearch:
 
     Args:
         estimate: see `Estimate`.
-        refinements: how often a box is replaced by that of its pose.
         least: a person is there only if the joints score this much in the mean.
     """
 
-    def __init__(self, estimate: Estimate, refinements: int = 2, least: float = 0.0) -> None:
-        self.estimate, self.refinements, self.least = estimate, refinements, least
+    def __init__(self, estimate: Estimate, least: float = 0.0) -> None:
+        self.estimate, self.least = estimate, least
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """One box (1, 4); its score (1,) is the mean of its joints'. None if that is too low."""
@@ -110,8 +109,7 @@ class PoseSearch:
         boxes, scores = refined(self.estimate, frame, search_windows(width, height))
         best = [int(scores.argmax())]
         boxes, scores = boxes[best], scores[best]
-        for _ in range(self.refinements - 1):
-            boxes, scores = refined(self.estimate, frame, boxes)
+        boxes, scores = refined(self.estimate, frame, boxes)
         there = scores >= self.least
         return boxes[there], scores[there]
 

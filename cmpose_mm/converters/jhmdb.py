@@ -174,6 +174,7 @@ def _write_split(folder: Path, split: int, clips: list[JhmdbClip], report: Repor
                     'action': clip.action,
                     'jhmdb_clip': clip.name,
                     'frames': len(clip.file_names),
+                    # spelled as in the lists of clips that are in use
                     'labelled_frames': int(clip.is_labeled.sum()),
                     'full_body': int(clip.is_full_body),
                     'scale_exact': int(has_scale),

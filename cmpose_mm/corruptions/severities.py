@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cmpose_mm.old_names import old_names
+
 VERSION = 1
 """Version of the benchmark, increased whenever a number here or a corrupted pixel changes."""
 
@@ -82,3 +84,6 @@ def setting(corruption: str, severity: int):
     if isinstance(severity, bool) or severity not in range(1, NUM_SEVERITIES + 1):
         raise ValueError(f'severity is {severity!r}, expected a whole number from 1 to 5')
     return SEVERITIES[corruption].values[severity - 1]
+
+
+__getattr__ = old_names(__name__, {'NEIGHBOUR_CORRUPTIONS': 'NEIGHBOR_CORRUPTIONS'})

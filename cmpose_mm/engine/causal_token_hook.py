@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from mmengine import fileio
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
+from cmpose_mm.images import read_image
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.visualization import explain
-from cmpose_mm.visualization.explain import read_image
 from cmpose_mm.visualization.layout import stack, text_line
 
 from .bare_model import bare_model
@@ -103,10 +105,11 @@ class CausalTokenVisualizationHook(Hook):
         if not sample.metainfo.get('detail_kinds'):
             runner.logger.warning(  # MMEngine's logger writes repeated warnings only once
                 'CausalTokenVisualizationHook draws nothing: the method gives no details about its '
-                'decisions. CMPose gives some if its fte is not None.'
+                'decisions.'
             )
             return
-        image = read_image(sample.img_path, self.backend_args)
+        read = partial(fileio.get, backend_args=self.backend_args)
+        image = read_image(sample.img_path, read=read)
         explanation = explain(sample, image, joint=self.joint, score_thr=self.score_thr)
         picture = explanation.picture()
         title = ', '.join(

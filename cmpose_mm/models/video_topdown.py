@@ -366,15 +366,25 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         predictions = self.head.predict(head_inputs, data_samples, test_cfg=self.test_cfg)
         instances, fields = predictions if isinstance(predictions, tuple) else (predictions, None)
         if self.test_cfg.get('output_details', False):
+            grid = tuple(frames.features.shape[-2:])
+            kinds = self._kinds_of(out.details)
             for sample in data_samples:
-                grid = tuple(frames.features.shape[-2:])
-                kinds = {name: self.detail_kinds[name] for name in out.details}
                 sample.set_metainfo(dict(detail_kinds=kinds, detail_grid=grid))
             for name, values in out.details.items():
                 for instance, value in zip(instances, values.cpu().split(1)):
                     # A copy: a view would write the whole batch into each sample's file.
                     instance.set_field(value.clone(), name)
         return self.add_pred_to_datasample(instances, fields, data_samples)
+
+    def _kinds_of(self, details: dict[str, Tensor]) -> dict[str, str]:
+        """How to draw some details; empty for a method in the old style, whose are not drawn."""
+        unknown = [name for name in details if name not in self.detail_kinds]
+        if unknown and isinstance(self.method, VideoMethod):
+            raise ValueError(
+                f'{type(self.method).__name__} gives the details {", ".join(unknown)}, which its '
+                'detail_kinds does not name; expected "cells", "labels" or "heat" for each'
+            )
+        return {name: self.detail_kinds[name] for name in details if name not in unknown}
 
     @property
     def detail_kinds(self) -> dict[str, str]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cmpose_mm.old_names import old_names
+
 from .frames import FrameTable
 from .videos import Frame, Video
 
@@ -150,3 +152,6 @@ def box_problem(box: np.ndarray, width: int, height: int) -> str | None:
     if (clipped[2:] <= clipped[:2]).any():
         return 'a box outside the image'
     return None
+
+
+__getattr__ = old_names(__name__, {'labelled_persons': 'labeled_persons'})

@@ -126,7 +126,8 @@ def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
     if run.corruption == 'moving_occluders':
         labels = [
             replace(
-                video, frames=[_hidden(f, run, seed, subject.image_paths) for f in video.frames]
+                video,
+                frames=[hidden_frame(f, run, seed, subject.image_paths) for f in video.frames],
             )
             for video in labels
         ]
@@ -202,7 +203,7 @@ class _ProgressHook(Hook):
         self.bar.update()
 
 
-def _hidden(frame: Frame, run: Run, seed: int, image_paths: dict[int, str]) -> Frame:
+def hidden_frame(frame: Frame, run: Run, seed: int, image_paths: dict[int, str]) -> Frame:
     """The labels of a frame in which the joints behind the moving occluders count as occluded.
 
     Average precision is the same with these labels: it does not look at visibility.

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cmpose_mm.datasets.transforms import LoadClip
+from cmpose_mm.images import read_image
 from cmpose_mm.joint_sets import POSETRACK, JointSet
-from cmpose_mm.models.cmpose import CMPose
 
 from .causal_tokens import (
     crop_person,
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 
 _JOINT = 'right_wrist'
 _SCORE_THR = 0.2
+_KINDS_OF_0_1 = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
+"""Predictions of version 0.1 do not name their details, which are those of CM-Pose."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def person_details(sample: PoseDataSample | dict, person: int = 0) -> PersonDeta
         ValueError: if the shapes do not fit together.
     """
     fields = _fields(sample)
-    kinds = fields.get('detail_kinds', CMPose.detail_kinds)
+    kinds = fields.get('detail_kinds', _KINDS_OF_0_1)
     joints = fields.get('joint_set', POSETRACK)
     values = {
         name: _of_person(fields, name, person, _has_axis_for_persons(fields, name))
@@ -289,7 +290,10 @@ def explain(
         raise ValueError(f'joint is {joint!r}, expected one of {", ".join(names)}')
     details = person_details(sample, person)
     if image is None:
-        image = read_image(_fields(sample).get('img_path'))
+        path = _fields(sample).get('img_path')
+        if path is None:
+            raise ValueError('the prediction has no img_path; expected the frame as `image`')
+        image = read_image(path)
     size = (round(height * details.input_scale[0] / details.input_scale[1]), height)
     view = (details.input_center, details.input_scale, size)
     crop = crop_person(image, *view)
@@ -319,22 +323,6 @@ def _detail_panel(person: PersonDetails, name: str, crop: np.ndarray, joint: str
         marked = selected[0][person.joints.joints.index(joint)] if selected else None
     image = draw_similarity(crop, values, person.grid, marked=marked)
     return Panel(caption, image, values.reshape(person.grid))
-
-
-def read_image(path: str | None, backend_args: dict | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 BGR, read as the data pipeline reads it.
-
-    Args:
-        path: of the image, as the sample's metainfo names it.
-        backend_args: as in `LoadClip`.
-
-    Raises:
-        OSError: if it is missing or broken.
-        ValueError: if there is no path.
-    """
-    if path is None:
-        raise ValueError('the prediction has no img_path; expected the frame as `image`')
-    return LoadClip(backend_args=backend_args).transform(dict(img_path=path))['img']
 
 
 def explanation_frame(

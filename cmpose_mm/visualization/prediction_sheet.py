@@ -11,8 +11,10 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
+from cmpose_mm.images import read_image
+
 from .causal_tokens import joint_legend
-from .explain import explain, read_image
+from .explain import explain
 from .layout import captioned, row, stack
 from .skeletons import draw_poses
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from cmpose_mm.evaluation.scored_frames import ScoredVideo, select_scored
 from cmpose_mm.evaluation.visibility import VISIBILITY_CLASSES, visibility_classes
+from cmpose_mm.images import read_image
 from cmpose_mm.posetrack.annotations import read_videos
 
-from .explain import read_image
 from .layout import captioned, row, stack, text_line
 
 COLORS = {'visible': (80, 220, 80), 'recoverable': (0, 170, 255), 'lost': (60, 60, 255)}

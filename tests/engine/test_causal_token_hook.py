@@ -92,7 +92,6 @@ def test_a_model_without_details_is_reported_once(train, caplog):
     assert tensorboard_images(runner) == {}
     log = next(Path(runner.work_dir).rglob('*.log')).read_text()
     assert log.count('CausalTokenVisualizationHook draws nothing') == 1
-    assert 'CMPose gives some if its fte is not None' in log
 
 
 def test_arguments_are_checked():

@@ -83,7 +83,6 @@ def test_tests_are_checked_too(tiny_config, synthetic_root):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['same', 'others', 'unknown', 'another order'])
 def test_joints_of_a_checkpoint_are_compared_by_name(tiny_config, synthetic_root, tmp_path, kind):
     """As many joints as the data has are not enough."""

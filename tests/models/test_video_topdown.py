@@ -177,7 +177,11 @@ class OldStyle(torch.nn.Module):
 
     def forward(self, features, clip_seeds=None):
         self.seeds = clip_seeds
-        return MethodOutput(features[:, 1], losses=dict(loss_other=features.square().mean()))
+        return MethodOutput(
+            features[:, 1],
+            losses=dict(loss_other=features.square().mean()),
+            details=dict(largest=features[:, 1].flatten(1).argmax(1, keepdim=True)),
+        )
 
 
 def test_a_method_in_the_old_style_is_called_and_told():
@@ -193,6 +197,26 @@ def test_a_method_in_the_old_style_is_called_and_told():
     expected = model.head((model.extract_clips(clips()).features[:, 1],))
     assert torch.equal(model(clips(), None, mode='tensor'), expected)
     assert len(model(clips(), samples, mode='predict')) == 2
+    model.test_cfg['output_details'] = True
+    results = model(clips(), samples, mode='predict')
+    assert [result.pred_instances.largest.shape for result in results] == [(1, 1)] * 2
+    assert results[0].metainfo['detail_kinds'] == {}
+
+
+class Silent(VideoMethod):
+    """A method that does not say how its detail is drawn."""
+
+    def forward(self, clip):
+        return MethodOutput(clip.features[:, 1], details=dict(largest=clip.features[:, 1]))
+
+
+def test_a_detail_without_a_kind_is_an_error():
+    config = tiny_config()
+    config.method = dict(type=Silent)
+    model = MODELS.build(config).eval()
+    model.test_cfg['output_details'] = True
+    with pytest.raises(ValueError, match='Silent gives the details largest, which its detail'):
+        model(clips(), clip_samples(tiny_config(), 2), mode='predict')
 
 
 class Imitator(VideoMethod):

@@ -36,7 +36,7 @@ from cmpose_mm.robustness import (
     prepare,
     run_benchmark,
 )
-from cmpose_mm.robustness.one_run import _hidden
+from cmpose_mm.robustness.one_run import hidden_frame
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'eval_corruptions.py'
 
@@ -323,7 +323,7 @@ def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
             shape = cv2.imread(str(path)).shape
             where = dict(seed=seed, sequence=path.parent.name, frame_number=int(path.stem))
             mask = painted_over(shape, 4, **where)
-            hidden = _hidden(frame, run, seed, paths)
+            hidden = hidden_frame(frame, run, seed, paths)
             assert np.array_equal(hidden.keypoints[..., :2], frame.keypoints[..., :2])
             for (x, y, v), (_, _, after) in zip(
                 frame.keypoints.reshape(-1, 3), hidden.keypoints.reshape(-1, 3)

@@ -21,6 +21,7 @@ from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
 from cmpose_mm.datasets.propagation_clips import NUM_FRAMES, PropagationClips
+from cmpose_mm.joint_sets import LEFT, MIDDLE, RIGHT, joint_side
 from cmpose_mm.posetrack.annotations import (
     MISSING_SCORE,
     Frame,
@@ -42,17 +43,11 @@ from cmpose_mm.posetrack.persons import (
 
 DATASET_NAMES = ('posetrack17', 'posetrack18', 'posetrack21')
 
-_COLORS = dict(left=(0, 255, 0), right=(255, 128, 0), middle=(51, 153, 255))  # RGB
+_COLORS = dict(left=LEFT[::-1], right=RIGHT[::-1], middle=MIDDLE[::-1])  # RGB
 # Loss weights of MMPose's PoseTrack18, by joint without its side.
 _WEIGHTS = dict(elbow=1.2, wrist=1.5, knee=1.2, ankle=1.5)
 _DEFAULT_NUM_FRAMES = 3
 _SHOWN = 3  # cases that a message names
-
-
-def _split_side(joint: str) -> tuple[str, str]:
-    """'left_hip' -> ('left', 'hip'); 'head_top' -> ('middle', 'head_top')."""
-    side, _, part = joint.partition('_')
-    return (side, part) if side in ('left', 'right') else ('middle', joint)
 
 
 def posetrack_metainfo(dataset_name: str) -> dict:
@@ -63,7 +58,8 @@ def posetrack_metainfo(dataset_name: str) -> dict:
     """
     keypoint_info, weights = {}, []
     for index, name in enumerate(JOINT_NAMES):
-        side, part = _split_side(name)
+        side = joint_side(name)
+        part = name.removeprefix(f'{side}_')
         keypoint_info[index] = dict(
             name=name,
             id=index,
@@ -74,8 +70,8 @@ def posetrack_metainfo(dataset_name: str) -> dict:
         weights.append(_WEIGHTS.get(part, 1.0))
     skeleton_info = {}
     for index, (start, end) in enumerate(LIMBS):
-        side = _split_side(start)[0]
-        side = side if side == _split_side(end)[0] else 'middle'
+        side = joint_side(start)
+        side = side if side == joint_side(end) else 'middle'
         skeleton_info[index] = dict(link=(start, end), id=index, color=_COLORS[side])
     return dict(
         dataset_name=dataset_name,

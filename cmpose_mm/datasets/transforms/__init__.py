@@ -1,5 +1,7 @@
 """Transforms for clips."""
 
+from cmpose_mm.old_names import old_names
+
 from .augmentations import RandomBlur, RandomColors, RandomPatches, RandomWideBox
 from .clip_transforms import (
     ClipColorTransform,
@@ -24,3 +26,4 @@ __all__ = [
     'RandomWideBox',
     'RepeatKeyFrame',
 ]
+__getattr__ = old_names(__name__, {'CorruptNeighbours': 'CorruptNeighbors'})

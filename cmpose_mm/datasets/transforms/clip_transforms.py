@@ -78,7 +78,7 @@ class LoadClip(BaseTransform):
             results.setdefault('img_path', None)
         elif 'frame_paths' in results:
             paths = results['frame_paths']
-            read = partial(self._read, video=results.get('video'))
+            read = partial(self.read, video=results.get('video'))
             decoded = {path: self.cache.get(path, read) for path in dict.fromkeys(paths)}
             frames = [decoded[path] for path in paths]
             if self.cache_clips:
@@ -88,7 +88,7 @@ class LoadClip(BaseTransform):
                 largest = max(frame.nbytes for frame in frames)
                 self.cache.make_room(self.cache_clips * count * largest)
         else:
-            frames = self._read(results['img_path'], results.get('video'))
+            frames = self.read(results['img_path'], results.get('video'))
 
         if isinstance(frames, np.ndarray) and self.num_frames is not None:
             results['key_index'] = self.num_frames // 2
@@ -101,7 +101,7 @@ class LoadClip(BaseTransform):
         results['img_shape'] = results['ori_shape'] = (height, width)
         return results
 
-    def _read(self, path: str, video: str | None) -> np.ndarray:
+    def read(self, path: str, video: str | None) -> np.ndarray:
         """Decodes one image, (H, W, 3)."""
         return read_image(
             path,

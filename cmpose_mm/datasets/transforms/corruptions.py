@@ -24,6 +24,7 @@ from cmpose_mm.corruptions import (
     without_lost,
 )
 from cmpose_mm.datasets.frame_cache import FrameCache
+from cmpose_mm.old_names import old_names
 from cmpose_mm.posetrack.frames import list_images
 
 MODES = ('key', 'persistent')
@@ -196,3 +197,6 @@ def _check_clip(results: dict, name: str) -> None:
             f'{name}: expected a clip whose frames are not loaded yet ("frame_paths", no "img"), '
             f'found the keys {", ".join(map(str, results))}'
         )
+
+
+__getattr__ = old_names(__name__, {'CorruptNeighbours': 'CorruptNeighbors'})

@@ -24,19 +24,18 @@ class TransformerLayer(FeedForward):
     Args:
         embed_dims: D.
         num_heads: h, divides D.
-        mlp_ratio: hidden width of the MLP over D.
 
     Raises:
         ValueError: if h does not divide D.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int = 8, mlp_ratio: int = 4):
+    def __init__(self, embed_dims: int, num_heads: int = 8):
         if num_heads < 1 or embed_dims % num_heads:
             raise ValueError(
                 f'TransformerLayer: num_heads is {num_heads}, expected a divisor of the '
                 f'{embed_dims} channels'
             )
-        super().__init__(embed_dims, mlp_ratio * embed_dims)
+        super().__init__(embed_dims, 4 * embed_dims)
         self.num_heads = num_heads
         self.norm_attention = nn.LayerNorm(embed_dims)
         self.query = nn.Linear(embed_dims, embed_dims)
