@@ -1,10 +1,11 @@
 """Installs the light stack with several versions of Python and torch, and runs tests in each.
 
-    python3 scripts/try_stacks.py                   all, with a table as in docs/install.md
+    python3 scripts/try_stacks.py                   all, with a table as in docs/stacks.md
     python3 scripts/try_stacks.py 3.9 3.13-2.15.0   some: Python alone, or Python and torch
 
 Each is installed in an empty environment with the two lines of docs/install.md, from the package
-index alone. A Python without torch has `pip install .` only: evaluation, tracking and data tools.
+index alone. A Python without torch has `pip install .[video,tables]` and a few packages for single
+tools: evaluation, tracking, converters of labels, videos and poses, smoothing, rendering.
 Not a part of CI: every torch is 1 to 3 GB to download, kept until the end in a temporary folder.
 """
 
@@ -36,7 +37,11 @@ TEST_PACKAGES = (
 MODEL_TESTS = (
     'tests/models', 'tests/apis/test_export.py', 'tests/test_compat.py', 'tests/test_packaging.py',
 )  # fmt: skip
-EVALUATION_TESTS = ('tests/posetrack', 'tests/evaluation', 'tests/tracking', 'tests/synthetic')
+EVALUATION_TESTS = (
+    'tests/posetrack', 'tests/evaluation', 'tests/tracking', 'tests/synthetic', 'tests/converters',
+    'tests/pose_formats', 'tests/smoothing', 'tests/corruptions',
+)  # fmt: skip
+EVALUATION_PACKAGES = ('numpy', 'opencv-python-headless<5', 'pycocotools', 'pandas')
 VERSIONS = """
 from importlib.metadata import PackageNotFoundError, version
 for names in (['numpy'], ['onedl-mmengine', 'mmengine']):
@@ -80,7 +85,7 @@ def try_stack(folder: Path, python: str, torch: str, torchvision: str) -> list[s
         ready = ready and run(*install, '--no-deps', '-r', ROOT / 'requirements-light-nodeps.txt')
     else:
         ready = ready and run(
-            *install, str(ROOT), 'numpy', 'opencv-python-headless<5', *TEST_PACKAGES
+            *install, f'{ROOT}[video,tables]', *EVALUATION_PACKAGES, *TEST_PACKAGES
         )
     row = [python, torch or 'none', '', '', 'cannot be installed']
     if ready:

@@ -422,6 +422,7 @@ def test_the_command_and_the_dataset(release, tmp_path) -> None:
     assert 'split2: 2 train clips, 6 frames' in done.stdout
     (line,) = (line for line in done.stdout.splitlines() if 'split3/' in line)
     options = dict(option.split('=') for option in line.split())
+    pytest.importorskip('mmpose')
     from cmpose_mm.datasets import PoseTrackVideoDataset
 
     dataset = PoseTrackVideoDataset(

@@ -166,8 +166,8 @@ def _half(rank: int, folder: str) -> None:
         loss.backward()
         found[unit_variance] = [loss.detach(), *(leaf.grad for leaf in leaves)]
     found['standardized'] = standardize(x)
+    # The group ends with the process: torch 2.1 may wait forever where it is destroyed.
     torch.save(found, f'{folder}/{rank}.pth')
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
