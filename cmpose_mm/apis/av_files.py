@@ -67,7 +67,7 @@ def open_container(path: str | Path):
     if is_url(path):
         options = {'rtsp_flags': 'prefer_tcp'} if path.lower().startswith('rtsp') else {}
         try:
-            return av.open(path, options=options, metadata_errors='ignore', timeout=TIMEOUT)
+            return av.open(path, options=options, timeout=TIMEOUT, **_ignored_metadata())
         except av.error.FFmpegError as error:
             raise OSError(f'{shown_path(path)}: can not be opened ({reason(error)}).') from error
     if not os.path.exists(path):
@@ -75,7 +75,7 @@ def open_container(path: str | Path):
     if os.path.getsize(path) == 0:
         raise ValueError(f'{path}: is empty, expected a video.')
     try:
-        container = av.open(file_url(path), metadata_errors='ignore')
+        container = av.open(file_url(path), **_ignored_metadata())
     except av.error.FFmpegError as error:
         raise ValueError(
             f'{path}: is no readable video ({error.strerror}); it may be of another kind, or cut '
@@ -85,6 +85,11 @@ def open_container(path: str | Path):
         container.close()
         raise ValueError(f'{path}: is a text file, expected a video.')
     return container
+
+
+def _ignored_metadata() -> dict[str, str]:
+    """What keeps PyAV before 19 from failing at metadata that is no UTF-8; later ones never do."""
+    return {'metadata_errors': 'ignore'} if int(import_av().__version__.split('.')[0]) < 19 else {}
 
 
 def start_time(container) -> float:
