@@ -81,7 +81,7 @@ setup(
     install_requires=['cachetools', 'orjson', 'pillow', 'scipy', 'tabulate', 'tqdm'],
     # The first three are imported where used; a clear message names them if they are missing.
     extras_require={
-        'video': ['av>=12.3'],
+        'video': ['av>=12.3,<19'],
         'export': ['onnx', 'onnxruntime'],
         'tables': ['pyarrow'],
         'light': LIGHT,

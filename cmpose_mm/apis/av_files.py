@@ -1,6 +1,6 @@
 """Video and sound files opened with PyAV: what their readers and writers share.
 
-PyAV (`pip install av`) is imported where a file is opened: all else works without it.
+PyAV (`pip install 'av<19'`) is imported where a file is opened: all else works without it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def import_av():
     try:
         import av
     except ImportError as error:
-        raise ImportError('Reading and writing videos needs PyAV (pip install av).') from error
+        raise ImportError('Reading and writing videos needs PyAV (pip install "av<19").') from error
     return av
 
 

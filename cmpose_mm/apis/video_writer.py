@@ -176,7 +176,7 @@ class VideoWriter:
         if codec != _ENCODERS[0]:
             warnings.warn(
                 f'{self.path}: PyAV has no {_ENCODERS[0]} here, writing {codec} instead, which '
-                'browsers do not play (pip install av brings x264).',
+                'browsers do not play (pip install "av<19" brings x264).',
                 stacklevel=2,
             )
         options = {}
