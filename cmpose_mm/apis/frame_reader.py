@@ -421,7 +421,6 @@ def _read_video(path: str, container, is_live: bool) -> Iterator[tuple[Image, fl
     """Decodes what can be decoded of a video; warns if that is not all."""
     av = import_av()
     tally = _Tally()
-    to_bgr = av.video.reformatter.VideoReformatter()  # a frame's own is set up for each anew
     with container:
         stream = _video_stream(container, path)
         stream.thread_type = 'SLICE' if is_live else 'AUTO'  # threads for frames hold some back
@@ -440,7 +439,7 @@ def _read_video(path: str, container, is_live: bool) -> Iterator[tuple[Image, fl
                     tally.num_frames += 1
                     pts = frame.pts
                     time = None if pts is None else float(pts * stream.time_base) - start
-                    yield partial(_upright, frame, to_bgr), time, None
+                    yield partial(_upright, frame), time, None
         finally:
             # Waits for the decoder's threads without holding Python's lock. PyAV holds it when it
             # frees the decoder; a thread that logs needs it (older torchvision switches logging
@@ -541,11 +540,11 @@ def _of_one_size(frames: Iterable[tuple], name: str) -> Iterator[tuple]:
             yield (image if number else image()), time, path  # the first gives the size
 
 
-def _upright(frame, to_bgr) -> np.ndarray:
+def _upright(frame) -> np.ndarray:
     """A decoded frame as (H, W, 3) uint8 BGR, turned and mirrored by its display matrix."""
     # PyAV < 14 takes BT.709 for BT.601 unless another space is named for BGR, which has none
     other = 'DEFAULT' if frame.colorspace == 1 else None
-    image = to_bgr.reformat(frame, format='bgr24', dst_colorspace=other).to_ndarray()
+    image = frame.reformat(format='bgr24', dst_colorspace=other).to_ndarray()
     data = frame.side_data.get('DISPLAYMATRIX')
     if data is None:
         return image

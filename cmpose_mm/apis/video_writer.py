@@ -185,7 +185,6 @@ class VideoWriter:
             # delay_moov: without it fragments have no edit list, and B-frames delay the picture
             options['movflags'] = 'hybrid_fragmented+delay_moov'
         self._container = av.open(file_url(self.path), 'w', options=options)
-        self._to_yuv = av.video.reformatter.VideoReformatter()
         rate = Fraction(self.frame_rate).limit_denominator(1001)
         stream = self._stream = self._container.add_stream(codec, rate=rate or 1)
         stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
@@ -205,8 +204,8 @@ class VideoWriter:
             if self._container is None:
                 self._open(*image.shape[:2])
             frame = av.VideoFrame.from_ndarray(image, format='bgr24')
-            frame = self._to_yuv.reformat(
-                frame, format='yuv420p', dst_colorspace='ITU709', dst_color_range='MPEG'
+            frame = frame.reformat(
+                format='yuv420p', dst_colorspace='ITU709', dst_color_range='MPEG'
             )
             frame.pts, frame.time_base = stamp, Fraction(1, _TICKS)
             self._container.mux(self._stream.encode(frame))

@@ -491,11 +491,11 @@ def test_estimate_is_the_pose_in_a_video_of_one_frame(tiny_model, flip_test):
     boxes, scores = moving_boxes(1)[0]
     (expected,) = inferencer([image], {0: (boxes, scores)})
     expected = expected.data_sample.pred_instances
-    keypoints, joint_scores = inferencer._estimate(VideoFrame(image, 0), boxes)
+    keypoints, joint_scores = inferencer.estimate(VideoFrame(image, 0), boxes)
     np.testing.assert_allclose(keypoints, expected.keypoints, atol=1e-3)
     np.testing.assert_allclose(joint_scores, expected.keypoint_scores, atol=1e-5)
     inferencer.needs_images = True  # the way of methods that compare images
-    again, _ = inferencer._estimate(VideoFrame(image, 0), boxes)
+    again, _ = inferencer.estimate(VideoFrame(image, 0), boxes)
     np.testing.assert_allclose(again, keypoints, atol=1e-3)
 
 
@@ -505,8 +505,8 @@ def test_whole_frame_source_follows_the_pose(tiny_model, crops):
     inferencer = VideoPoseInferencer(*tiny_model(), detector='whole_frame', crops=crops)
     assert 'whole frame' in inferencer.box_source and 'pip install' in inferencer.box_source
     asked = []
-    estimate = inferencer._estimate
-    inferencer._estimate = lambda frame, boxes: asked.append(frame.number) or estimate(frame, boxes)
+    estimate = inferencer.estimate
+    inferencer.estimate = lambda frame, boxes: asked.append(frame.number) or estimate(frame, boxes)
     # Joints of random weights score whatever: all are sure, or none.
     for threshold, frames in ((-100, [0, 0]), (100, [0, 0, 1, 1, 2, 2, 3, 3])):
         with pytest.MonkeyPatch.context() as patch:
