@@ -145,7 +145,7 @@ class Checks:
         clips = torch.randn(2, model.method.num_frames, 3, *self._input_size(model)[::-1])
         clips = clips.to(self.device)
         # On a CPU, generating code takes minutes, and is not the point of this check.
-        backend = 'inductor' if self.device == 'cuda' else 'eager'
+        backend = 'inductor' if self.device == 'cuda' else 'aot_eager'
         with torch.no_grad():
             expected = model(clips, None, mode='tensor')
             compiled = torch.compile(model, fullgraph=True, backend=backend)

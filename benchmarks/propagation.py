@@ -111,6 +111,8 @@ def parse_args() -> argparse.Namespace:
         if name not in PROPAGATORS or name in (*MODEL_FREE, 'estimate'):
             others = [n for n in PROPAGATORS if n not in (*MODEL_FREE, 'estimate')]
             parser.error(f'--model {name}: expected one of {", ".join(others)}.')
+    if args.jobs < 1:
+        parser.error(f'--jobs {args.jobs}: expected at least 1.')
     if min(args.every) < 2:
         parser.error(f'--every {min(args.every)}: expected at least 2.')
     known = [ALL, SPARSE, *MODEL_FREE, 'estimate', *(name for name, _ in args.models)]

@@ -225,7 +225,7 @@ def test_without_a_gpu_one_sentence(monkeypatch):
 
 
 @pytest.mark.parametrize('work', ['inference', 'training'])
-@pytest.mark.parametrize('backend', [None, 'eager'])
+@pytest.mark.parametrize('backend', [None, 'aot_eager'])
 def test_gpu_rows_on_the_cpu(config, work, backend):
     model = costs.build_model(config)
     rows = gpu_cost.measure(

@@ -9,7 +9,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from cmpose_mm.apis.model_zoo import package_folder
 from cmpose_mm.datasets import posetrack_metainfo
 from cmpose_mm.joint_sets import DEFAULT_SIGMA, DERIVED, POSETRACK, JointSet, ToPoseTrack
-from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.joints import JOINT_NAMES, LIMBS
 
 FILES = sorted((package_folder('mmpose') / 'configs' / '_base_' / 'datasets').glob('*.py'))
 
@@ -45,6 +45,14 @@ def test_posetracks_own():
     assert joints.name == 'posetrack17'
     for field in ('joints', 'sigmas', 'limbs', 'joint_colors', 'limb_colors', 'derived'):
         assert getattr(joints, field) == getattr(POSETRACK, field), field
+    # From the head down: where limbs cross, the later one is on top.
+    assert set(LIMBS) - set(POSETRACK.limbs) == {('left_shoulder', 'right_shoulder')}
+    assert set(POSETRACK.limbs) < set(LIMBS) and len(POSETRACK.limbs) == 15
+    place = POSETRACK.limbs.index
+    for side in ('left', 'right'):
+        upper_arm = place((f'{side}_shoulder', f'{side}_elbow'))
+        forearm = place((f'{side}_elbow', f'{side}_wrist'))
+        assert upper_arm < forearm < place((f'{side}_shoulder', f'{side}_hip'))
 
 
 def test_joints_that_the_model_leaves_out():

@@ -264,40 +264,30 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
     metadata = pose_metadata(model)
     _require_exportable(model)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    program = exported_program(model)
-    torch.export.save(program, str(path), extra_files={METADATA_FILE: json.dumps(metadata)})
-
-
-def exported_program(model: nn.Module) -> torch.export.ExportedProgram:
-    """What `export_torch` saves: clips (B, T, 3, H, W) uint8 to heatmaps (B, K, h, w), B free."""
     with torch.no_grad():
-        return torch.export.export(
+        program = torch.export.export(
             HeatmapModel(model).eval(),
             (random_clips(model, 2),),
             dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
         )
+    torch.export.save(program, str(path), extra_files={METADATA_FILE: json.dumps(metadata)})
 
 
-def largest_difference(
-    model: nn.Module, exported: str | Path | Callable, batch_sizes=(1, 2, 5)
-) -> float:
-    """Largest difference between the heatmaps of an exported model and those of MMPose's path.
+def largest_difference(model: nn.Module, path: str | Path, batch_sizes=(1, 2, 5)) -> float:
+    """Largest difference between the heatmaps of an exported file and those of MMPose's path.
 
-    A file is run by onnxruntime or torch on the CPU, on random clips; the model with its own data
+    The file is run by onnxruntime or torch on the CPU, on random clips; the model with its own data
     preprocessor.
 
     Args:
         model: the model that was exported.
-        exported: the file, .onnx or .pt2; or a function from clips to heatmaps.
+        path: the file, .onnx or .pt2.
         batch_sizes: values of B.
 
     Raises:
         ModuleNotFoundError: if ``onnxruntime`` is not installed.
     """
-    run = exported
-    if not callable(exported):
-        is_onnx = Path(exported).suffix == '.onnx'
-        run = _load_onnx(exported) if is_onnx else torch.export.load(exported).module()
+    run = _load_onnx(path) if Path(path).suffix == '.onnx' else torch.export.load(path).module()
     differences = []
     with torch.no_grad():
         for seed, size in enumerate(batch_sizes):

@@ -108,6 +108,10 @@ def test_metainfo_is_mmposes_posetrack18_without_ears(tmp_path, monkeypatch):
     ]
     links = [tuple(ours['keypoint_id2name'][i] for i in link) for link in ours['skeleton_links']]
     assert links == [tuple(names_of[i] for i in link) for link in theirs['skeleton_links']]
+    trunk = [links.index((f'{side}_shoulder', f'{side}_hip')) for side in ('left', 'right')]
+    limbs = np.delete(np.arange(len(links)), trunk)  # the trunk's edges have their side's color
+    colors, expected = (meta['skeleton_link_colors'][limbs] for meta in (ours, theirs))
+    np.testing.assert_array_equal(colors, expected)
 
 
 @pytest.mark.parametrize('name', ['posetrack17', 'posetrack18', 'posetrack21'])

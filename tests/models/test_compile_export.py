@@ -64,7 +64,7 @@ def test_compile_in_one_graph(size, fte):
     model, clips = size(**fte)
     torch._dynamo.reset()
     with torch.no_grad():
-        compiled = torch.compile(model, fullgraph=True, backend='eager')
+        compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
         assert_equal(compiled(clips), model(clips))
 
 

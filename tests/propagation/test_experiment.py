@@ -39,7 +39,7 @@ def run(tmp_path, synthetic_root):
 @pytest.mark.slow(30)
 def test_variants_are_trained_on_their_labels_and_recorded(run, tmp_path):
     arguments = ['--model', 'warp', config_path('heatmap_warp/heatmap_warp_tiny.py')]
-    done = run(*arguments, '--only', 'warp')
+    done = run(*arguments, '--only', 'warp', '--jobs', 2)
     assert done.returncode == 0, done.stderr
     work = tmp_path / 'work' / 'rendered' / 'every4'
     trained = {
@@ -90,6 +90,7 @@ def test_wrong_arguments(run):
         (['--model', 'linear', 'a.py'], '--model linear: expected one of warp, stdpose'),
         (['--only', 'magic'], "--only 'magic': expected some of all labels, sparse, copy"),
         (['--every', 1], '--every 1: expected at least 2'),
+        (['--jobs', 0], '--jobs 0: expected at least 1'),
     ):
         done = run(*arguments)
         assert done.returncode == 2 and message in done.stderr
