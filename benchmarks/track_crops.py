@@ -172,7 +172,8 @@ def single_frame_config(config: Config) -> Config:
     """The same backbone and head without the method."""
     config = copy.deepcopy(config)
     config.model.type = 'TopdownPoseEstimator'
-    del config.model['method']
+    for part in ('method', 'frame_head', 'freeze_backbone'):
+        config.model.pop(part, None)
     return config
 
 

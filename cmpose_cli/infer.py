@@ -128,12 +128,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='what computes the backbone: torch, torch.compile (takes minutes to '
                        'start, for long jobs), or ONNX Runtime on a CPU (default: '
                        'torch)')  # fmt: skip
-    model.add_argument('--batch-size', type=int, default=16, help='persons at once (default: 16)')
+    model.add_argument('--batch-size', type=int, metavar='N',
+                       help='persons at once (default: 16, with torch on a CPU 4)')  # fmt: skip
     model.add_argument('--half', nargs='?', const='bf16', choices=['bf16', 'fp16'],
                        help='half precision (bf16 if nothing follows)')  # fmt: skip
     model.add_argument('--causal', action='store_true', help='no future frames, results at once')
-    model.add_argument('--crops', choices=['key_frame', 'track'], default='key_frame',
-                       help='track: faster, not exact (default: key_frame)')  # fmt: skip
+    model.add_argument('--crops', choices=['key_frame', 'track'],
+                       help="how the frames of a clip are cut: all by the key frame's box, as in "
+                       'training, or each by its own, which is faster (default: track if it costs '
+                       'the method nothing, as with CM-Pose)')  # fmt: skip
     model.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                        help='overrides of the config')  # fmt: skip
     model.add_argument('--download', action='store_true', help='download checkpoints given as URL')

@@ -18,6 +18,7 @@ from mmpose.structures import PoseDataSample
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from cmpose_mm.datasets.transforms.clip_transforms import common_shape
 from cmpose_mm.models import FrameFeatures
 from cmpose_mm.tracking import BoxSmoother, box_iou
 
@@ -101,7 +102,12 @@ class TrackCrops:
 
         In a frame of the clip where the link has no box (yet), the key frame's cuts the person out.
         A crop once made stays the person's crop in that frame.
+
+        Raises:
+            ValueError: if the frames have several sizes.
         """
+        name = key.frame.path or key.frame.number
+        common_shape([frame.frame.image for frame in frames], f'key frame {name}')
         return [
             [self._crop(frame, key, person) for frame in frames] for person in range(len(key.links))
         ]

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from cmpose_cli.grammar import PersonChoice, parse_persons
 from cmpose_mm.joint_sets import JointSet, ToPoseTrack
 from cmpose_mm.models import FrameFeatures
+from cmpose_mm.models.clip_preprocessor import normalize
 from cmpose_mm.posetrack.frames import clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.persons import box_problem
@@ -143,8 +144,11 @@ class VideoPoseInferencer:
             place, as it does at the end of every video in training.
         crops: ``'key_frame'`` cuts the key frame's box from all frames of the clip, as in training.
             ``'track'`` cuts each frame by the person's own smoothed box and runs the backbone once
-            a (person, frame), see `track_crops`. The flip test doubles the work in both.
-        batch_size: clips that go through the model at once. As many frames are held at most.
+            a (person, frame), see `track_crops`. The flip test doubles the work in both. None is
+            ``'track'`` for methods that lose nothing by it (`VideoMethod.tolerates_track_crops`),
+            but ``'key_frame'`` with ``details``, whose places are those of one box.
+        batch_size: clips that go through the model at once. As many frames are held at most. None
+            is 16, but 4 where torch computes on a CPU: there more is no faster, or slower.
         detect_every: ask the box source every n-th frame only. Between them `PoseTracker` says
             where the persons are, so frames are computed one after the other. Track crops then cut
             the frames ahead of a key frame by the key frame's box, since their own is not known.
@@ -194,8 +198,8 @@ class VideoPoseInferencer:
         detector: tuple[str, str] | Callable | str | None = None,
         device: str = 'cpu',
         causal: bool = False,
-        crops: str = 'key_frame',
-        batch_size: int = 16,
+        crops: str | None = None,
+        batch_size: int | None = None,
         detect_every: int | None = None,
         half: str | None = None,
         details: bool = False,
@@ -207,14 +211,16 @@ class VideoPoseInferencer:
         cfg_options: dict | None = None,
     ) -> None:
         self.choice = parse_persons(persons) if isinstance(persons, str) else persons
-        if crops not in ('key_frame', 'track'):
-            raise ValueError(f"crops is {crops!r}, expected 'key_frame' or 'track'")
+        if crops not in (None, 'key_frame', 'track'):
+            raise ValueError(f"crops is {crops!r}, expected 'key_frame', 'track' or None")
         if joints not in OUTPUT_JOINTS:
             raise ValueError(f'joints is {joints!r}, expected one of {", ".join(OUTPUT_JOINTS)}')
         if half is not None and half not in HALF_PRECISIONS:
             raise ValueError(f'half is {half!r}, expected one of {list(HALF_PRECISIONS)} or None')
         if half is not None and engine == 'onnx':
             raise ValueError(f"half={half!r} does not work with engine='onnx', expected another")
+        if batch_size is None:
+            batch_size = 4 if torch.device(device).type == 'cpu' and engine == 'torch' else 16
         if batch_size < 1 or (detect_every is not None and detect_every < 1):
             raise ValueError(
                 'batch_size and detect_every must be at least 1, '
@@ -245,7 +251,7 @@ class VideoPoseInferencer:
         self.ssdlite = SSDLiteDetector(score_thr) if detector == 'ssdlite' else None
         self.detector = detector
         self.device = torch.device(device)
-        self.causal, self.crops, self.batch_size = causal, crops, batch_size
+        self.causal, self.batch_size = causal, batch_size
         self.detect_every = detect_every
         self.half = None if half is None else HALF_PRECISIONS[half]
         if self.half is not None:
@@ -271,13 +277,18 @@ class VideoPoseInferencer:
                 f"details are of the model's own joints, {self.model_joints}, expected "
                 f"joints='model', found {joints!r}"
             )
-        if crops == 'track' and not hasattr(self.model, 'extract_frames'):
+        method = getattr(self.model, 'method', None)
+        self.needs_images = getattr(method, 'needs_images', False)
+        if crops is None:
+            tolerant = getattr(method, 'tolerates_track_crops', False) and len(self.offsets) > 1
+            crops = 'track' if tolerant and not details else 'key_frame'
+        self.crops = crops
+        if self.crops == 'track' and not hasattr(self.model, 'extract_frames'):
             raise ValueError(
                 "crops='track' needs a VideoTopdownPoseEstimator, "
                 f'found {type(self.model).__name__}'
             )
-        self.needs_images = getattr(getattr(self.model, 'method', None), 'needs_images', False)
-        if crops == 'track' and self.needs_images:
+        if self.crops == 'track' and self.needs_images:
             raise ValueError(
                 f"crops='track' does not work with {type(self.model.method).__name__}, which "
                 'compares the images of a clip: expected one box for all its frames, as '
@@ -498,11 +509,10 @@ class VideoPoseInferencer:
         """Clips through the whole model."""
         results = []
         for batch in _chunks(packed, self.batch_size):
-            # Images alone: MMEngine would copy every sample, for labels that are not there.
             images = torch.stack([item['inputs'] for item in batch])
-            data = self.model.data_preprocessor(dict(inputs=images, data_samples=[]), False)
+            images = normalize(self.model.data_preprocessor, images)
             samples = [item['data_samples'] for item in batch]
-            results += self.model(data['inputs'], samples, mode='predict')
+            results += self.model(images, samples, mode='predict')
         return results
 
     def _predict_crops(self, clips: list[list[Crop]]) -> list[PoseDataSample]:
@@ -512,10 +522,8 @@ class VideoPoseInferencer:
         new = {id(c): c for clip in clips for c in clip if c.features is None}.values()
         flip_test = self.model.test_cfg.get('flip_test', False)
         for batch in _chunks(list(new), self.batch_size * len(clips[0])):
-            data = dict(
-                inputs=[c.image for c in batch], data_samples=[c.data_sample for c in batch]
-            )
-            images = self.model.data_preprocessor(data, False)['inputs']
+            images = torch.stack([crop.image for crop in batch])
+            images = normalize(self.model.data_preprocessor, images)
             frames = self.model.extract_frames(images)
             flipped = self.model.extract_frames(images.flip(-1)) if flip_test else None
             for number, crop in enumerate(batch):

@@ -145,6 +145,8 @@ class VideoMethod(nn.Module):
         needs_poses: it reads ``clip.poses``, so the dataset needs ``neighbor_poses=True``.
         needs_images: it reads ``clip.images``, for example for optical flow. It then cannot use
             track crops, which crop each frame with a box of its own.
+        tolerates_track_crops: track crops cost it no accuracy, as was measured. Only then
+            `VideoPoseInferencer` uses them by default.
         detail_kinds: name of each detail that the method can return -> how to draw it. ``'cells'``
             (B, K, n): indices of the cells that belong to each joint. ``'labels'`` (B, N): a number
             for each cell, equal for cells that belong together, -1 for none. ``'heat'`` (B, N) or
@@ -170,6 +172,7 @@ class VideoMethod(nn.Module):
     needs_heatmaps = False
     needs_poses = False
     needs_images = False
+    tolerates_track_crops = False
     detail_kinds: dict[str, str] = {}
     image_normalization: tuple[Sequence[float], Sequence[float]] | None = None
     not_exportable: str | None = None

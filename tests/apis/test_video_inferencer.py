@@ -112,7 +112,7 @@ def test_equals_the_runners_test(tiny_model, clip_folder, clip_labels, tmp_path,
     stride = "\nval_dataloader['dataset'].update(stride=2)\ntest_dataloader = val_dataloader\n"
     config, checkpoint = tiny_model(extra + stride)
     samples = runner_predictions(config, checkpoint, tmp_path)
-    inferencer = VideoPoseInferencer(config, checkpoint, batch_size=5)
+    inferencer = VideoPoseInferencer(config, checkpoint, crops='key_frame', batch_size=5)
     assert inferencer.model.test_cfg['flip_test']
     assert_equals_test(list(inferencer(clip_folder, clip_labels)), samples)
 
@@ -124,7 +124,8 @@ def test_equals_the_runners_test_on_the_real_clip(tiny_model, real_data, tmp_pat
     samples = runner_predictions(config, checkpoint, tmp_path, root)
     (labels,) = (root / 'annotations' / 'val').iterdir()
     (folder,) = (root / 'images').iterdir()
-    results = list(VideoPoseInferencer(config, checkpoint)(str(folder), labels))
+    inferencer = VideoPoseInferencer(config, checkpoint, crops='key_frame')
+    results = list(inferencer(str(folder), labels))
     assert len(results) == 41
     assert_equals_test(results, samples)
 
@@ -231,6 +232,20 @@ def test_causal_results_come_before_the_next_frame(tiny_model, crops):
 
 
 # ---- track crops ----------------------------------------------------------------------------
+
+
+def test_track_crops_are_the_default(tiny_model):
+    config, checkpoint = tiny_model()
+    frames, boxes = noise_frames(5), moving_boxes(5)
+    results = {}
+    for options in ({}, dict(crops='track'), dict(details=True), dict(crops='key_frame')):
+        inferencer = VideoPoseInferencer(config, checkpoint, **options)
+        results[str(options)] = inferencer.crops, keypoints(inferencer(frames, boxes))
+    default, track, details, key_frame = results.values()
+    assert default[0] == track[0] == 'track' and details[0] == key_frame[0] == 'key_frame'
+    np.testing.assert_array_equal(np.stack(default[1]), np.stack(track[1]))
+    np.testing.assert_array_equal(np.stack(details[1]), np.stack(key_frame[1]))
+    assert np.abs(np.stack(default[1]) - np.stack(details[1])).max() > 1e-3
 
 
 @pytest.mark.parametrize('flip_test', [True, False])
@@ -405,10 +420,11 @@ def test_a_box_source_that_gives_no_boxes_and_scores(tiny_model, persons, found)
         list(inferencer(noise_frames(1)))
 
 
-def test_frames_of_several_sizes(tiny_model):
+@pytest.mark.parametrize('crops', ['key_frame', 'track'])
+def test_frames_of_several_sizes(tiny_model, crops):
     frames = [*noise_frames(2), *noise_frames(1, height=60)]
     with pytest.raises(ValueError, match=r'must have one size, found .* \(key frame 1\)$'):
-        list(VideoPoseInferencer(*tiny_model())(frames, one_box(3)))
+        list(VideoPoseInferencer(*tiny_model(), crops=crops)(frames, one_box(3)))
 
 
 def test_empty_lists_are_no_persons(tiny_model):
@@ -543,8 +559,8 @@ def test_half_precision_is_close(tiny_model, half):
     # Without the choice of tokens, which one rounding can turn over.
     config, checkpoint = tiny_model("\nmodel['method'].update(fte=None)\n")
     frames, boxes = noise_frames(3), moving_boxes(3)
-    expected = list(VideoPoseInferencer(config, checkpoint)(frames, boxes))
     for crops in ('key_frame', 'track'):
+        expected = list(VideoPoseInferencer(config, checkpoint, crops=crops)(frames, boxes))
         inferencer = VideoPoseInferencer(config, checkpoint, half=half, crops=crops)
         types = set()
         inferencer.model.head.deconv_layers[0].register_forward_hook(
@@ -552,8 +568,6 @@ def test_half_precision_is_close(tiny_model, half):
         )
         results = list(inferencer(frames, boxes))
         assert types == {{'bf16': torch.bfloat16, 'fp16': torch.float16}[half]}
-        if crops == 'track':
-            continue  # other crops than the expected ones
         for a, b in zip(results, expected):
             a, b = a.data_sample.pred_instances, b.data_sample.pred_instances
             assert a.keypoint_scores.dtype == np.float32
@@ -609,6 +623,7 @@ def test_single_frame_model(tiny_model, synthetic_root, clip_folder, clip_labels
     single.model.type = 'TopdownPoseEstimator'
     del single.model['method']
     inferencer = VideoPoseInferencer(single, checkpoint)
+    assert inferencer.crops == 'key_frame'
     results = list(inferencer(clip_folder, clip_labels))
     assert len(results) == 5 and all(len(r.data_sample.pred_instances) for r in results)
     with pytest.raises(ValueError, match='needs a VideoTopdownPoseEstimator'):

@@ -4,6 +4,7 @@ from mmpose.models import PoseDataPreprocessor
 from mmpose.structures import PoseDataSample
 
 from cmpose_mm.models import ClipDataPreprocessor
+from cmpose_mm.models.clip_preprocessor import normalize
 
 SETTINGS = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
 
@@ -62,3 +63,42 @@ def test_clips_of_different_shapes():
     message = r'one shape \(T, 3, H, W\), found \[\(3, 3, 12, 10\), \(5, 3, 12, 10\)\]'
     with pytest.raises(ValueError, match=message):
         ClipDataPreprocessor(**SETTINGS)(dict(inputs=batch, data_samples=samples(2)))
+
+
+class BrighterPreprocessor(PoseDataPreprocessor):
+    def forward(self, data, training=False):
+        out = super().forward(data, training)
+        return dict(out, inputs=out['inputs'] + 1)
+
+
+@pytest.mark.parametrize(
+    'kind, num_frames',
+    [
+        (PoseDataPreprocessor, 0),
+        (BrighterPreprocessor, 0),
+        (ClipDataPreprocessor, 0),
+        (ClipDataPreprocessor, 3),
+    ],
+)
+@pytest.mark.parametrize(
+    'settings',
+    [
+        SETTINGS,
+        dict(),
+        dict(SETTINGS, bgr_to_rgb=False),
+        dict(SETTINGS, pad_size_divisor=8, pad_value=7),
+        dict(SETTINGS, pad_size_divisor=2),
+        dict(bgr_to_rgb=True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32, torch.float64], ids=str)
+def test_normalize_is_the_preprocessor_outside_of_training(kind, num_frames, settings, dtype):
+    batch = torch.stack(clips(num_frames=max(num_frames, 1)))
+    if not num_frames:
+        batch = batch[:, 0]
+    preprocessor, before = kind(**settings).to(dtype), batch.clone()
+    expected = preprocessor(dict(inputs=batch, data_samples=[]), False)['inputs']
+    found = normalize(preprocessor, batch)
+    assert found.dtype == expected.dtype and torch.equal(found, expected)
+    assert torch.equal(batch, before)

@@ -160,3 +160,24 @@ def test_command(tmp_path):
     assert done.returncode == 1 and 'expected another place to write to' in done.stderr
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', tmp_path / 'no', tmp_path / 'out')
     assert done.returncode == 1 and 'no: not found' in done.stderr
+
+
+@pytest.mark.slow
+def test_benchmark_prints_its_table(synthetic_root, tmp_path):
+    """Predictions that are the labels, with ids: unchanged they have no error."""
+    labels = Path(synthetic_root) / 'annotations' / 'val'
+    for file in labels.iterdir():
+        content = json.loads(file.read_text())
+        for person in content['annotations']:
+            person['scores'] = [0.9] * (len(person['keypoints']) // 3)
+        (tmp_path / file.name).write_text(json.dumps(content))
+    result = run_tool(
+        str(ROOT / 'benchmarks' / 'smoothing.py'), labels, tmp_path, '--frame-rate', 25,
+        '--windows', 0.2, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.startswith('| ')]
+    cells = [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
+    assert [row[0] for row in cells[1:]] == ['as predicted', 'One-Euro', 'Savitzky-Golay, 0.2 s']
+    assert cells[1][1:6] == ['100.0', '100.0', '100.0', '100.0', '0.000']
+    assert cells[1][6] == cells[1][7] and all(float(row[5]) > 0 for row in cells[2:])

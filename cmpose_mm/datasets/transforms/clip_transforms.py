@@ -307,12 +307,22 @@ def _common_shape(frames: list[np.ndarray] | np.ndarray, results: dict) -> tuple
     """Shape of the frames, (H, W, 3), which all must share."""
     if isinstance(frames, np.ndarray):
         return frames.shape
+    key_frame = results.get('img_path') or results.get('frame_number')
+    video = f', video {results["video"]}' if 'video' in results else ''
+    return common_shape(frames, f'key frame {key_frame}{video}')
+
+
+def common_shape(frames: list[np.ndarray], clip: str) -> tuple[int, ...]:
+    """Shape of the frames, (H, W, 3).
+
+    Args:
+        frames: of a clip.
+        clip: names it in the error.
+
+    Raises:
+        ValueError: if they have several.
+    """
     shapes = [frame.shape for frame in frames]
     if len(set(shapes)) != 1:
-        key_frame = results.get('img_path') or results.get('frame_number')
-        video = f', video {results["video"]}' if 'video' in results else ''
-        raise ValueError(
-            f'the frames of a clip must have one size, found {shapes} '
-            f'(key frame {key_frame}{video})'
-        )
+        raise ValueError(f'the frames of a clip must have one size, found {shapes} ({clip})')
     return shapes[0]

@@ -76,6 +76,7 @@ class CMPose(VideoMethod):
     """
 
     detail_kinds = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
+    tolerates_track_crops = True
 
     def __init__(
         self,

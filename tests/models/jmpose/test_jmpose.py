@@ -453,6 +453,8 @@ def test_flow_refuses_track_crops(flow_weights, tmp_path):
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'flow.pth')
     with pytest.raises(ValueError, match="crops='track' does not work with JMPose, which compares"):
         VideoPoseInferencer(str(tmp_path / 'flow.py'), str(tmp_path / 'flow.pth'), crops='track')
+    inferencer = VideoPoseInferencer(str(tmp_path / 'flow.py'), str(tmp_path / 'flow.pth'))
+    assert inferencer.crops == 'key_frame'
 
 
 @pytest.mark.slow
