@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from .grammar import argument_type, parse_moment, parse_persons
 from .overlay_arguments import add_overlay_arguments
@@ -142,14 +143,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
 
 
+LISTS = ('--formats', '--trail-joints', '--cfg-options')
+"""Options that take whatever follows, also the VIDEO."""
+
+
 def prepare(arguments: list[str]) -> list[str]:
-    """The arguments with an empty CHECKPOINT after a detector's NAME, which needs none."""
+    """The arguments as argparse understands them.
+
+    An empty CHECKPOINT follows a detector's NAME, which needs none. Files and addresses that follow
+    the values of a list come first, since they are videos.
+    """
     arguments = list(arguments)
     for place, argument in enumerate(arguments[:-1]):
         name = arguments[place + 1]
         if argument == '--detector' and not name.endswith(CONFIG_SUFFIXES):
-            return [*arguments[: place + 2], '', *arguments[place + 2 :]]
-    return arguments
+            arguments.insert(place + 2, '')
+            break
+    videos, others, in_list = [], [], False
+    for argument in arguments:
+        if argument.startswith('--'):
+            in_list = argument in LISTS
+        is_value = argument in FORMATS or '=' in argument
+        is_input = '://' in argument or os.path.exists(argument)
+        (videos if in_list and is_input and not is_value else others).append(argument)
+    return videos + others
 
 
 def run(args: argparse.Namespace) -> int:

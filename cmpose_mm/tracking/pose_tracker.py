@@ -193,9 +193,11 @@ class PoseTracker:
             return {}
         ages = np.array([track.age for track in self._tracks])
         shifts = np.array([track.velocity for track in self._tracks]) * ages[:, None]
-        moved = self._similarity(shifts, joints, joint_seen, boxes)
-        stayed = self._similarity(np.zeros_like(shifts), joints, joint_seen, boxes)
-        similarity = np.where(ages[:, None] > 1, np.maximum(moved, stayed), moved)
+        similarity = self._similarity(shifts, joints, joint_seen, boxes)
+        if (ages > 1).any():
+            stayed = self._similarity(np.zeros_like(shifts), joints, joint_seen, boxes)
+            best = np.maximum(similarity, stayed)
+            similarity = np.where(ages[:, None] > 1, best, similarity)
         # A forbidden pair is worth nothing, just like no pair.
         worth = np.maximum(similarity - self.min_similarity, 0)
         pairs = zip(*linear_sum_assignment(worth, maximize=True))

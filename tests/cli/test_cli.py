@@ -121,3 +121,22 @@ def test_as_a_command(tmp_path):
     assert done.stderr.splitlines()[-2:] == [
         f'{name}: not found; expected a folder or a file of labels.' for name in ('no', 'nothing')
     ]
+
+
+def test_videos_after_the_values_of_a_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('a.mp4', 'csv', 'x=1'):
+        (tmp_path / name).touch()
+    (tmp_path / 'folder').mkdir()
+    prepared = infer.prepare(
+        ['--formats', 'json', 'csv', 'a.mp4', 'folder', '--cfg-options', 'x=1', 'rtsp://c/s']
+    )
+    assert prepared == [
+        'a.mp4', 'folder', 'rtsp://c/s', '--formats', 'json', 'csv', '--cfg-options', 'x=1',
+    ]  # fmt: skip
+    unchanged = ['a.mp4', '--formats', 'jsn', '--out-dir', 'folder', '--cfg-options', 'y', '2']
+    assert infer.prepare(unchanged) == unchanged
+    assert infer.prepare(['--detector', 'rtmdet-m', 'a.mp4']) == [
+        '--detector', 'rtmdet-m', '', 'a.mp4',
+    ]  # fmt: skip
+    assert infer.prepare(['--detector', 'c.py', 'a.pth']) == ['--detector', 'c.py', 'a.pth']

@@ -1,5 +1,8 @@
 """Every variant of the methods' sets is a model that can be built, and differs."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -54,3 +57,14 @@ def test_models_of_the_leaderboard(method):
     model = MODELS.build(config.model).eval()
     with torch.no_grad():
         assert model(torch.zeros(2, 3, 3, 128, 96), None, mode='tensor').shape == (2, 15, 32, 24)
+
+
+@pytest.mark.slow
+def test_sets_are_complete_whatever_is_imported_first():
+    code = (
+        'from cmpose_mm.models.tdmi.ablations import SETS\n'
+        'from cmpose_mm.ablation import EXPERIMENTS\n'
+        'assert all(EXPERIMENTS[f"tdmi/{name}"] is SETS[name] for name in SETS)\n'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
