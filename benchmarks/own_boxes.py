@@ -135,7 +135,8 @@ def main() -> int:
                         help='rows of the table (default: all)')  # fmt: skip
     parser.add_argument('--config', help='with --checkpoint: another model')
     parser.add_argument('--checkpoint')
-    parser.add_argument('--crops', choices=['key_frame', 'track'], default='key_frame')
+    parser.add_argument('--crops', choices=['key_frame', 'track'],
+                        help="how clips are cut (default: the model's)")  # fmt: skip
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         metavar='KEY=VALUE')  # fmt: skip
@@ -157,7 +158,7 @@ def main() -> int:
     sources = [s for s in args.sources if is_installed() or not s.startswith('ssdlite')]
     rows = [measure(name, videos, args.root, labels, inferencers) for name in sources]
     threads = f'{torch.get_num_threads()} threads' if args.device == 'cpu' else args.device
-    print(f'{len(videos)} clips of {labels}, {args.crops} crops, {threads}')
+    print(f'{len(videos)} clips of {labels}, {inferencers["whole_frame"].crops} crops, {threads}')
     print(markdown_table(['boxes', 'recall', 'PCK@0.2', 'PCK@0.1', 'ms a frame'], rows))
     return 0
 

@@ -25,8 +25,9 @@ examples:
   %(prog)s dance.json openpose dance_openpose
   %(prog)s dance.json trc dance_trc --pixels-per-meter 240
 
-POSES is a JSON file in PoseTrack18's form of one video, with any joints. Joints are matched by
-name. docs/pose_formats.md has every format's layout."""
+POSES is a JSON file in PoseTrack18's form of one video, or a table as `cmpose infer --out-csv`
+writes it, with any joints. Joints are matched by name. docs/pose_formats.md has every format's
+layout."""
 )
 
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if Path(args.out).resolve() == Path(args.poses).resolve():
         args.error(f'{args.out}: holds the poses; expected another place')
     from cmpose_mm.pose_formats import (
-        read_pose_video,
+        read_poses,
         write_coco_results,
         write_mot,
         write_openpose,
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         ),
     }[args.format]
     try:
-        video = read_pose_video(args.poses)
+        video = read_poses(args.poses)
         written = write(video, args.out)
     except (AnnotationError, OSError, ImportError) as error:
         print(error, file=sys.stderr)

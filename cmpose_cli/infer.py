@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help='largest, center, X,Y or id:N, see below (default: all)')  # fmt: skip
     part.add_argument('--every-frame', action='store_true',
                       help='of cameras and streams, too; by default frames that come while one is '
-                      'computed are dropped but for the newest')  # fmt: skip
+                      'computed are dropped, except for the newest')  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--config', help='path, or name of a config of the package (default: the '
                        'small model that ships with it)')  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from functools import partial
 
 NEEDS_MMPOSE = False
@@ -52,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    counts = [f'{number} {name.replace("_", " ")}' for name, number in asdict(done).items()]
-    print(f'{args.out}: {", ".join(counts)}')
+    print(
+        f'{args.out}: {done.tracks} tracks, {done.joints_filled} joints filled, '
+        f'{done.persons_added} persons added, {done.persons_without_track} persons without a '
+        'track id'
+    )
     return 0

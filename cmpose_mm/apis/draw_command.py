@@ -62,6 +62,17 @@ def persons_of_frames(video: PoseVideo, frames: FrameReader) -> Iterator[np.ndar
         position += 1
 
 
+def check_size(video: PoseVideo, image: np.ndarray, name: str) -> None:
+    """Raises AnnotationError if the poses are of images of another size."""
+    size = image.shape[1::-1]
+    if video.image_size not in (None, size):
+        raise AnnotationError(
+            f'{video.name}: the poses are of images of {video.image_size[0]} x '
+            f'{video.image_size[1]} pixels, but {name} has {size[0]} x {size[1]}; expected the '
+            'video that they were made from.'
+        )
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command `cmpose draw`; returns the exit status."""
     try:
@@ -82,6 +93,8 @@ def main(args: argparse.Namespace) -> int:
             for frame, chosen in zip(
                 tqdm(frames, total=frames.num_frames, unit=' frames'), persons
             ):
+                if count == 0:
+                    check_size(video, frame.image, frames.name)
                 image = overlay.draw(
                     frame.image,
                     keypoints[chosen],

@@ -344,9 +344,10 @@ def open_journal(
         return None
     names = (
         'config', 'model', 'checkpoint', 'boxes', 'detector', 'box_source', 'score_thr',
-        'detect_every', 'causal', 'crops', 'half', 'joints', 'cfg_options',
+        'detect_every', 'causal', 'half', 'joints', 'cfg_options',
     )  # fmt: skip
     settings = {name: getattr(args, name) for name in names}
+    settings['crops'] = inferencer.crops
     for name in ('start', 'end', 'persons'):
         settings[name] = getattr(args, name) and getattr(args, name).text
     # of a folder of images, the cut by seconds depends on it
@@ -383,7 +384,12 @@ def infer(
     """Computes and writes the poses of one video; returns the files and folders."""
     joints, outputs = inferencer.joints, job.outputs
     journal = open_journal(job, inferencer, args)
-    results = inferencer(frames, args.boxes, journal=journal)
+    try:
+        results = inferencer(frames, args.boxes, journal=journal)
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        raise
     frame_rate = args.frame_rate or frames.frame_rate or 25
     if args.smooth:
         results = smooth_live(results, frame_rate)
@@ -440,6 +446,8 @@ def infer(
         if not num_persons:  # such as boxes of which none fits: no file looks like a result
             for file in opened:
                 Path(file).unlink(missing_ok=True)
+            if journal is not None:
+                journal.remove()
         raise
     finally:
         if journal is not None:
@@ -500,6 +508,7 @@ def main(args: argparse.Namespace) -> int:
     logger.handlers = [WarnHandler()]
     warnings.showwarning = warn
     warnings.filterwarnings('ignore', module='torch')
+    warnings.filterwarnings('ignore', r'`torch\.cuda\.amp', FutureWarning)  # in MMPose's backbones
     try:
         outcome = run(args, stop)
     except KeyboardInterrupt:

@@ -64,7 +64,7 @@ class Journal:
 
     def _check(self, expected: dict) -> int:
         """Where the last whole line ends; the file is then read on from its second line."""
-        problem = f'{self.path}: can not be gone on with, '
+        problem = f'{self.path}: cannot be resumed, '
         line = self._old.readline()
         try:
             found = orjson.loads(line)

@@ -7,12 +7,14 @@ import os
 import pickle
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import yaml
 from mmengine.config import Config
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
@@ -97,8 +99,8 @@ def find_checkpoint(
     by_hand = f'download it by hand and put it at {path}'
     if not download:
         raise FileNotFoundError(
-            f'{checkpoint} is not at {path}, and nothing is downloaded unasked; {by_hand}, '
-            'or allow the download (download=True, --download)'
+            f'{checkpoint} is not at {path}, and nothing is downloaded without being asked for; '
+            f'{by_hand}, or allow the download (download=True, --download)'
         )
     CHECKPOINTS.mkdir(exist_ok=True)
     try:
@@ -206,7 +208,8 @@ def load_pose_model(
         config.model.train_cfg = None
         if 'init_cfg' in config.model.get('backbone', ()):
             config.model.backbone.init_cfg = None
-        model = revert_sync_batchnorm(build_pose_estimator(config.model))
+        with _without_registry_warnings():
+            model = revert_sync_batchnorm(build_pose_estimator(config.model))
     load_weights(model, content, f'{path} does not fit {name}')
     model.cfg, model.dataset_meta = config, dataset_meta
     try:
@@ -214,6 +217,25 @@ def load_pose_model(
     except (AssertionError, RuntimeError) as error:  # the first: torch without CUDA
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f'device {str(device)!r} can not be used: {reason}') from error
+
+
+@contextmanager
+def _without_registry_warnings() -> Iterator[None]:
+    """For each layer of a config that names MMDetection's scope, MMEngine says that it is missing.
+
+    It then takes MMPose's layer; where there is none, building fails and says so.
+    """
+
+    def wanted(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return not any(part in text for part in ('Failed to search registry', 'is not installed'))
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def _dataset_meta(content: dict, of_config: dict | None, path: str, config: str) -> dict:

@@ -109,8 +109,8 @@ def find_model(name: str, package: str = 'mmpose') -> PublishedModel:
     known |= {_SIZE.sub('', model.short).strip('-') for model in models}
     near = get_close_matches('-'.join(wanted), sorted(known), 3, 0.4)
     raise FileNotFoundError(
-        f'{name}: {package} has no model of this name; near are {", ".join(near) or "none"} '
-        f'({package_folder(package) / "model-index.yml"} lists all)'
+        f'{name}: {package} has no model of this name; similar names: '
+        f'{", ".join(near) or "none"} ({package_folder(package) / "model-index.yml"} lists all)'
     )
 
 

@@ -37,12 +37,14 @@ class Crop:
         data_sample: with the crop's place in the image.
         features: without leading axes, None until the backbone has seen the crop.
         flipped: the same of the mirrored crop; None without flip test.
+        by_own_box: it was cut by the person's box in this frame, not by that of a key frame.
     """
 
     image: Tensor
     data_sample: PoseDataSample
     features: FrameFeatures | None = None
     flipped: FrameFeatures | None = None
+    by_own_box: bool = True
 
 
 @dataclass(eq=False)
@@ -101,7 +103,7 @@ class TrackCrops:
         """The crops of each person of the key frame, P lists of T.
 
         In a frame of the clip where the link has no box (yet), the key frame's cuts the person out.
-        A crop once made stays the person's crop in that frame.
+        A crop once made stays the person's crop in that frame, until a box of its own is known.
 
         Raises:
             ValueError: if the frames have several sizes.
@@ -114,8 +116,12 @@ class TrackCrops:
 
     def _crop(self, frame: LinkedFrame, key: LinkedFrame, person: int) -> Crop:
         link = int(key.links[person])
-        if link not in frame.crops:
+        crop = frame.crops.get(link)
+        if crop is None or not crop.by_own_box:
             found = np.flatnonzero(frame.links == link)
-            box = frame.smoothed[found[0]] if len(found) else key.smoothed[person]
-            frame.crops[link] = self.make_crop(frame.frame, box, key.scores[person])
-        return frame.crops[link]
+            if crop is None or len(found):
+                box = frame.smoothed[found[0]] if len(found) else key.smoothed[person]
+                crop = self.make_crop(frame.frame, box, key.scores[person])
+                crop.by_own_box = len(found) > 0
+                frame.crops[link] = crop
+        return crop

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,8 @@ class VideoPoseInferencer:
             is 16, but 4 where torch computes on a CPU: there more is no faster, or slower.
         detect_every: ask the box source every n-th frame only. Between them `PoseTracker` says
             where the persons are, so frames are computed one after the other. Track crops then cut
-            the frames ahead of a key frame by the key frame's box, since their own is not known.
+            the frames ahead of a key frame by the key frame's box, since their own is not known,
+            and once more when it is.
             None is every frame; the detectors that follow persons are asked every 10th then, and
             whenever nobody is followed.
         half: ``'bf16'`` or ``'fp16'`` computes the model under autocast. Heatmaps are decoded in
@@ -219,13 +220,9 @@ class VideoPoseInferencer:
             raise ValueError(f'half is {half!r}, expected one of {list(HALF_PRECISIONS)} or None')
         if half is not None and engine == 'onnx':
             raise ValueError(f"half={half!r} does not work with engine='onnx', expected another")
-        if batch_size is None:
-            batch_size = 4 if torch.device(device).type == 'cpu' and engine == 'torch' else 16
-        if batch_size < 1 or (detect_every is not None and detect_every < 1):
-            raise ValueError(
-                'batch_size and detect_every must be at least 1, '
-                f'got {batch_size} and {detect_every}'
-            )
+        for name, number in dict(batch_size=batch_size, detect_every=detect_every).items():
+            if number is not None and number < 1:
+                raise ValueError(f'{name} is {number}, expected at least 1')
         if config is None:
             if checkpoint is not None:
                 raise ValueError(
@@ -251,6 +248,8 @@ class VideoPoseInferencer:
         self.ssdlite = SSDLiteDetector(score_thr) if detector == 'ssdlite' else None
         self.detector = detector
         self.device = torch.device(device)
+        if batch_size is None:
+            batch_size = 4 if self.device.type == 'cpu' and engine == 'torch' else 16
         self.causal, self.batch_size = causal, batch_size
         self.detect_every = detect_every
         self.half = None if half is None else HALF_PRECISIONS[half]
@@ -393,18 +392,24 @@ class VideoPoseInferencer:
             persons.report_left_out(frames.name)
 
     def _results(self, frames: FrameReader, persons: _Persons) -> Iterator[FramePoses]:
-        track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
         shown = np.minimum(self.offsets, 0) if self.causal else self.offsets
         items = frames.with_neighbors(-int(min(shown)), int(max(shown)))
         if not (self.causal or frames.is_live):  # which read a frame only when it is wanted
             items = read_ahead(items, READ_AHEAD)
+        # The next boxes may depend on this frame's poses, and live results must not wait.
+        at_once = self.causal or persons.need_poses or frames.is_live
+        with closing(items):
+            yield from self._results_of(items, shown, persons, at_once)
+
+    def _results_of(
+        self, items: Iterator[VideoFrame], shown: np.ndarray, persons: _Persons, at_once: bool
+    ) -> Iterator[FramePoses]:
+        track_crops = TrackCrops(self._make_crop) if self.crops == 'track' else None
         if track_crops is not None:
             items = map(LinkedFrame, items)
             if not persons.need_poses:
                 # A frame's persons are known when it is read: it may serve an earlier key frame.
                 items = (self._link(item, persons, track_crops) for item in items)
-        # The next boxes may depend on this frame's poses, and live results must not wait.
-        at_once = self.causal or persons.need_poses or frames.is_live
         waiting: list[_Waiting] = []
         for key, clip, exists in sliding_clips(items, shown):
             frame = key if track_crops is None else key.frame

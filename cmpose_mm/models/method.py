@@ -145,8 +145,8 @@ class VideoMethod(nn.Module):
         needs_poses: it reads ``clip.poses``, so the dataset needs ``neighbor_poses=True``.
         needs_images: it reads ``clip.images``, for example for optical flow. It then cannot use
             track crops, which crop each frame with a box of its own.
-        tolerates_track_crops: track crops cost it no accuracy, as was measured. Only then
-            `VideoPoseInferencer` uses them by default.
+        tolerates_track_crops: track crops cost it no accuracy on real footage, as was measured.
+            Only then `VideoPoseInferencer` uses them by default.
         detail_kinds: name of each detail that the method can return -> how to draw it. ``'cells'``
             (B, K, n): indices of the cells that belong to each joint. ``'labels'`` (B, N): a number
             for each cell, equal for cells that belong together, -1 for none. ``'heat'`` (B, N) or

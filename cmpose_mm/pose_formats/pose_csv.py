@@ -41,6 +41,11 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f'{path}: expected a table in UTF-8 ({error}).') from error
     joints = [name[:-2] for name in columns if name.endswith('_x') and f'{name[:-2]}_y' in columns]
+    if len(columns) == 1 and ';' in columns[0]:
+        raise AnnotationError(
+            f'{path}: the columns are separated by semicolons, expected commas, and points in '
+            'numbers.'
+        )
     if 'frame' not in columns or not joints:
         raise AnnotationError(
             f'{path}: found the columns {", ".join(columns) or "of an empty file"}; expected '

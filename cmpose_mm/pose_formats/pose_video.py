@@ -33,6 +33,7 @@ class PoseVideo:
         boxes: (P, 4) x, y, width, height; NaN where the file has none.
         scores: (P,) of the persons, NaN where the file has none.
         limbs: pairs of joints that the file says to draw a line between.
+        image_size: (width, height) of the first image, None where the file does not say.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PoseVideo:
     boxes: np.ndarray
     scores: np.ndarray
     limbs: tuple[tuple[str, str], ...] = ()
+    image_size: tuple[int, int] | None = None
 
     def frame_rate(self) -> float:
         """Frames a second, from the median distance of the times.
@@ -95,6 +97,10 @@ def read_pose_video(path: str | Path) -> PoseVideo:
         return _video(content, path.stem)
     except FileNotFoundError as error:
         raise AnnotationError(f'{path}: not found; expected predictions.') from error
+    except orjson.JSONDecodeError as error:
+        raise AnnotationError(
+            f"{path}: is no JSON ({error}); expected predictions in PoseTrack18's form."
+        ) from error
     except ValueError as error:
         raise AnnotationError(f'{path}: {error}') from error
 
@@ -162,6 +168,7 @@ def _video(content: dict, name: str) -> PoseVideo:
     keypoints = keypoints.reshape(count, len(joints), 3)
     absent = ~(keypoints != 0).any(axis=2)
     no_scores = [nan] * len(joints)
+    size = tuple(images[0].get(name) or 0 for name in ('width', 'height')) if images else (0, 0)
     scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
     return PoseVideo(
         name=name,
@@ -179,6 +186,7 @@ def _video(content: dict, name: str) -> PoseVideo:
             (str(joints[start - 1]), str(joints[end - 1]))
             for start, end in category.get('skeleton') or ()
         ),
+        image_size=size if all(size) else None,
     )
 
 

@@ -71,6 +71,10 @@ def smooth_files(
         try:
             content = orjson.loads(file.read_bytes())
             smoothed, of_file = smooth_predictions(content, **options)
+        except orjson.JSONDecodeError as error:
+            raise AnnotationError(
+                f"{file}: is no JSON ({error}); expected predictions in PoseTrack18's form."
+            ) from error
         except ValueError as error:
             raise AnnotationError(f'{file}: {error}') from error
         for name, number in asdict(of_file).items():

@@ -184,6 +184,12 @@ def test_persons_of_other_joints_are_followed(small_model, video):
         assert results[0].keypoints.shape == (1, 17 if joints == 'model' else 15, 2)
 
 
+def test_no_warning_says_that_mmdetection_is_missing(small_model, logged):
+    """Each layer of RTMPose's backbone names MMDetection's scope, and is there without it."""
+    VideoPoseInferencer(*small_model('rtmpose-t-halpe26'))
+    assert not logged()
+
+
 @pytest.mark.parametrize('name', ['rtmpose-t-halpe26', 'res50-coco'])
 def test_half_precision_of_every_head(small_model, video, name):
     torch.set_default_dtype(torch.float32)  # autocast leaves float64 as it is
@@ -302,8 +308,8 @@ def test_a_model_by_name_says_what_to_fetch(video, tmp_path):
     file = 'res50_jhmdb_sub1_256x256-932cb3b4_20201122.pth'
     url = f'https://download.openmmlab.com/mmpose/top_down/resnet/{file}'
     assert result.stderr == (
-        f'infer_video: {url} is not at checkpoints/{file}, and nothing is downloaded unasked; '
-        f'download it by hand and put it at checkpoints/{file}, or allow the download '
+        f'infer_video: {url} is not at checkpoints/{file}, and nothing is downloaded without being '
+        f'asked for; download it by hand and put it at checkpoints/{file}, or allow the download '
         '(download=True, --download)\n'
     )
     config = Config.fromfile(find_config('res50-jhmdb'))

@@ -321,7 +321,33 @@ def test_boxes_of_which_none_fits(tiny_model, clip_folder, tmp_path, kind):
     name = Path(clip_folder).name
     message = f'{name}: none of the given boxes fits, {why}; the video has frames 0 to 4'
     assert f'infer_video: {message}\n' in result.stderr
-    assert not (tmp_path / 'x.csv').exists()
+    assert [path.name for path in tmp_path.iterdir() if 'x.csv' in path.name] == []  # no journal
+
+
+def test_what_fails_at_once_leaves_no_journal(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', noise_frames(4))
+    (tmp_path / 'boxes.csv').write_text('frame,x1\n0,1\n')
+    model = ['--config', config, '--checkpoint', checkpoint, '--out-csv', 'x.csv']
+    result = run_tool(TOOL, 'v.mp4', *model, '--boxes', 'boxes.csv', cwd=tmp_path)
+    assert result.returncode == 1 and 'boxes.csv' in result.stderr
+    (tmp_path / 'boxes.csv').write_text('frame,x1,y1,x2,y2\n9,1,2,30,40\n')
+    result = run_tool(TOOL, 'v.mp4', *model, '--boxes', 'boxes.csv', cwd=tmp_path)
+    assert result.returncode == 1 and 'none of the given boxes fits' in result.stderr
+    assert [path.name for path in tmp_path.iterdir() if 'x.csv' in path.name] == []
+
+
+def test_images_of_several_sizes_are_one_sentence(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    for number, frame in enumerate([*noise_frames(3), *noise_frames(1, height=60)]):
+        cv2.imwrite(str(tmp_path / f'{number}.png'), frame)
+    for crops in ('key_frame', 'track'):
+        result = run_tool(
+            TOOL, tmp_path, '--config', config, '--checkpoint', checkpoint, '--crops', crops,
+            '--out-csv', tmp_path / 'x.csv',
+        )  # fmt: skip
+        assert result.returncode == 1
+        assert 'the frames of a clip must have one size' in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize('part', [(), ('--end', '1f')])

@@ -79,7 +79,7 @@ def test_nothing_is_downloaded_unasked(server, tmp_path, monkeypatch):
         lambda self: requests.append(self.path) or original(self),
     )
     with pytest.raises(
-        FileNotFoundError, match=r'nothing is downloaded unasked.*checkpoints/model'
+        FileNotFoundError, match=r'nothing is downloaded without being asked for.*checkpoints/model'
     ):
         find_checkpoint(f'{url}/model.pth', 'config.py')
     assert requests == []
@@ -133,7 +133,9 @@ def test_published_weights_are_taken_unasked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = find_config(RESNET)
     name = published_weights(config).rsplit('/', 1)[-1]
-    with pytest.raises(FileNotFoundError, match=rf'nothing is downloaded unasked; .*{name}'):
+    with pytest.raises(
+        FileNotFoundError, match=rf'nothing is downloaded without being asked for; .*{name}'
+    ):
         find_checkpoint(None, config)
     (tmp_path / 'checkpoints').mkdir()
     (tmp_path / 'checkpoints' / name).touch()
@@ -244,6 +246,8 @@ def test_a_device_that_is_not_there(tiny_model, device):
     message = f"^device '{device}' can not be used: [^\n]+$"
     with pytest.raises(ValueError, match=message):
         load_pose_model(*tiny_model(), device)
+    with pytest.raises(ValueError, match=message):
+        VideoPoseInferencer(*tiny_model(), device=device)
 
 
 @pytest.mark.parametrize('trained, config', [('', 'readings_'), ('readings_', '')])

@@ -291,14 +291,10 @@ def test_only_a_journal_of_the_same_job_goes_on(build, tmp_path):
     journal = Journal(path, dict(a=1, b=2))
     list(build()(noise_frames(2), moving_boxes(2), journal=journal))
     journal.close()
-    with pytest.raises(
-        ValueError, match=r'journal: can not be gone on with, b was 2 and is 3; exp'
-    ):
+    with pytest.raises(ValueError, match=r'journal: cannot be resumed, b was 2 and is 3; exp'):
         Journal(path, dict(a=1, b=3), resume=True)
     path.write_text('precious')
-    with pytest.raises(
-        ValueError, match=r'journal: can not be gone on with, it is no journal; del'
-    ):
+    with pytest.raises(ValueError, match=r'journal: cannot be resumed, it is no journal; del'):
         Journal(path, dict(a=1), resume=True)
     journal = Journal(path, dict(a=1))
     journal.close()
@@ -344,7 +340,7 @@ def test_a_killed_command_goes_on(tiny_model, tmp_path, way):
         TOOL, 'long.mp4', *model, *outputs, 'parts', '--resume', '--causal', cwd=tmp_path
     )
     assert wrong.returncode == 1
-    assert 'journal: can not be gone on with, causal was False and is True; exp' in wrong.stderr
+    assert 'journal: cannot be resumed, causal was False and is True; exp' in wrong.stderr
     result = run_tool(TOOL, 'long.mp4', *model, *outputs, 'parts', '--resume', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     done = int(re.search(r'long.mp4: goes on after (\d+) frames', result.stderr)[1])

@@ -137,7 +137,7 @@ def test_detector_without_persons(tiny_detector):
 @pytest.mark.full_stack
 def test_detector_without_checkpoint():
     with pytest.raises(
-        FileNotFoundError, match=r'^https://download.*nothing is downloaded unasked'
+        FileNotFoundError, match=r'^https://download.*nothing is downloaded without being asked for'
     ):
         PersonDetector('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', None)
 

@@ -195,3 +195,20 @@ def test_wrong_input_is_one_sentence(folder):
         image.rename(image.with_name(f'x{image.name}'))
     done = draw('v', 'p.json', 'o.mp4', cwd=folder)
     assert done.returncode == 1 and 'the poses are of 000.png and others' in done.stderr
+
+
+def test_poses_of_images_of_another_size_are_refused(folder):
+    content = json.loads((folder / 'p.json').read_text())
+    for image in content['images']:
+        image.update(width=128, height=72)
+    (folder / 'p.json').write_text(json.dumps(content))
+    done = draw('v', 'p.json', 'o.mp4', cwd=folder)
+    assert done.returncode == 1 and not (folder / 'o.mp4').exists()
+    assert done.stderr.splitlines()[-1] == (
+        'cmpose draw: p: the poses are of images of 128 x 72 pixels, but v has 128 x 96; expected '
+        'the video that they were made from.'
+    )
+    for image in content['images']:
+        image.update(height=96)
+    (folder / 'p.json').write_text(json.dumps(content))
+    assert draw('v', 'p.json', 'o.mp4', cwd=folder).returncode == 0

@@ -13,6 +13,7 @@ from cmpose_mm.pose_formats import (
     BODY_25,
     long_table,
     read_pose_video,
+    read_poses,
     write_coco_results,
     write_mot,
     write_openpose,
@@ -306,3 +307,41 @@ def test_command(file, tmp_path):
     done = convert('trc', tmp_path / 't', '--pixels-per-meter', '9')
     assert done.returncode == 1
     assert done.stderr == 'walk: the images have no "time" in seconds; expected a frame rate.\n'
+
+
+def test_a_table_is_converted_as_its_json(tmp_path):
+    """What `cmpose infer` writes in both forms."""
+    joints = ['a', 'b']
+    lines = ['frame,time,track_id,score,x1,y1,x2,y2,a_x,a_y,a_score,b_x,b_y,b_score']
+    lines += ['0,0.0,4,0.5,1,2,11,22,3,4,0.9,5,6,0.8', '1,0.1,4,0.6,2,2,12,22,4,4,0.7,,,']
+    (tmp_path / 'walk.csv').write_text('\n'.join(lines))
+    content = dict(
+        images=[dict(id=n, file_name='', time=n / 10) for n in range(2)],
+        categories=[dict(keypoints=joints)],
+        annotations=[
+            dict(image_id=0, track_id=4, score=0.5, bbox=[1, 2, 10, 20], scores=[0.9, 0.8],
+                 keypoints=[3, 4, 1, 5, 6, 1]),
+            dict(image_id=1, track_id=4, score=0.6, bbox=[2, 2, 10, 20], scores=[0.7, 0],
+                 keypoints=[4, 4, 1, 0, 0, 0]),
+        ],
+    )  # fmt: skip
+    (tmp_path / 'walk.json').write_text(json.dumps(content))
+    command = ROOT / 'cmpose_cli/__main__.py'
+    for kind in ('mot', 'coco'):
+        written = []
+        for name in ('walk.csv', 'walk.json'):
+            done = run_tool(command, 'convert', tmp_path / name, kind, tmp_path / f'{name}.out')
+            assert done.returncode == 0, done.stderr
+            written.append((tmp_path / f'{name}.out').read_text().replace('.0', ''))
+        assert len(written[0]) > 30 and written[0] == written[1]
+
+
+def test_what_is_no_json_and_no_table_of_commas(tmp_path):
+    for name, text in (('a.json', 'frame;x'), ('a.csv', 'frame;nose_x;nose_y\n0;1;2\n')):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(
+        AnnotationError, match=r'a\.json: is no JSON \(.*\); expected predictions i'
+    ):
+        read_pose_video(tmp_path / 'a.json')
+    with pytest.raises(AnnotationError, match=r'a\.csv: the columns are separated by semicolons'):
+        read_poses(tmp_path / 'a.csv')

@@ -154,7 +154,7 @@ def test_command(tmp_path):
     (folder / 'v.json').write_text(json.dumps(predictions([7])))
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', folder, tmp_path / 'out')
     assert done.returncode == 0, done.stderr
-    assert '1 tracks, 6 joints filled, 1 persons added, 0 persons without track' in done.stdout
+    assert '1 tracks, 6 joints filled, 1 persons added, 0 persons without a track id' in done.stdout
     assert len(json.loads((tmp_path / 'out/v.json').read_text())['annotations']) == FRAMES
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', folder, folder)
     assert done.returncode == 1 and 'expected another place to write to' in done.stderr
