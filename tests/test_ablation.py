@@ -26,6 +26,7 @@ from cmpose_mm.ablation import (
     replace_section,
     results_tables,
     run_experiment,
+    run_experiments,
     variant_config,
 )
 from cmpose_mm.ablation.report import GROUPS, RECALL
@@ -300,6 +301,20 @@ QUIET = """
 default_hooks['checkpoint'] = dict(save_best=None)
 val_evaluator['visibility'] = True
 """
+
+
+def test_what_has_several_names_runs_once_at_its_first_place(tiny_config, tmp_path, monkeypatch):
+    averaged = EXPERIMENTS['baselines']['averaged heatmaps']
+    sets = {'x': {'CM-Pose': {}, 'averaged': averaged}, 'y': {'T 3': {}, 'again': averaged}}
+    ran = []
+    monkeypatch.setattr(ablation.runs, 'EXPERIMENTS', sets)
+    monkeypatch.setattr(
+        ablation.runs, 'run_once', lambda config, folder, *_: ran.append(folder.parent.name) or {}
+    )
+    config = tiny_config('no_data')
+    results = run_experiments(['x', 'y'], config, [0], tmp_path / 'runs', splits=['val'])
+    assert ran == ['CM-Pose', 'averaged']
+    assert list(results['y']) == ['T 3', 'again']
 
 
 @pytest.mark.slow(40)

@@ -162,8 +162,11 @@ def run_experiments(
         for variant, seed in todo:
             checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
             plan[variant, seed].config.load_from = checkpoint
-    if todo:
-        run_all([*{plan[key].digest: key for key in reversed(todo)}.values()][::-1])
+    once: dict[str, tuple[str, int]] = {}  # what has several names runs at its first place
+    for key in todo:
+        once.setdefault(plan[key].digest, key)
+    if once:
+        run_all(list(once.values()))
     save()
     return {
         name: {

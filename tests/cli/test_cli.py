@@ -13,7 +13,7 @@ from run_tools import run_tool
 
 from cmpose_cli import COMMANDS, infer, overlay_arguments
 from cmpose_cli.evaluate import PCK_NORMS, RULES, TIE_BREAKS
-from cmpose_mm import evaluation
+from cmpose_mm import __version__, evaluation
 from cmpose_mm.apis import engines, loading, video_inferencer
 from cmpose_mm.visualization import skeletons
 
@@ -29,6 +29,11 @@ SCRIPTS = {
 
 def cmpose(*arguments):
     return run_tool(ROOT / 'cmpose_cli/__main__.py', *arguments)
+
+
+def test_version():
+    result = cmpose('--version')
+    assert result.returncode == 0 and result.stdout == f'cmpose_mm {__version__}\n'
 
 
 def test_choices_are_those_of_the_package():
