@@ -1,4 +1,4 @@
-"""What smoothing wins and costs: AP, PCK and acceleration error.
+"""What smoothing gains and costs: AP, PCK and acceleration error.
 
 Of predictions as they are, smoothed with the One-Euro filter (`cmpose infer --smooth`), and with
 Savitzky-Golay (`cmpose smooth`).

@@ -15,9 +15,6 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
         return run_command(arguments[0], arguments[1:])
-    if arguments == ['--version']:
-        print(f'cmpose_mm {version("cmpose_mm")}')
-        return 0
     listed = '\n'.join(f'  {name:9} {what}' for name, (_, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog='cmpose',
@@ -25,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=f'commands:\n{listed}\n\n`cmpose COMMAND --help` has the arguments of each.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--version', action='store_true', help='print the version, and no more')
+    parser.add_argument('--version', action='version', version=f'cmpose_mm {version("cmpose_mm")}')
     parser.add_argument('command', metavar='COMMAND', help='one of those below')
     parser.add_argument('arguments', metavar='...', nargs=argparse.REMAINDER, help='of the command')
     command = parser.parse_args(arguments).command

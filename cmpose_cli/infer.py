@@ -12,6 +12,8 @@ NEEDS_MMPOSE = True
 ENGINES = ('torch', 'compile', 'onnx')
 OWN_DETECTORS = ('ssdlite', 'whole_frame')
 FORMATS = ('video', 'json', 'csv')
+LISTS = ('--formats', '--trail-joints', '--cfg-options')
+"""Options that take whatever follows, also the VIDEO."""
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 EPILOG = """examples:
@@ -141,10 +143,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                        help='overrides of the config')  # fmt: skip
     model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
-
-
-LISTS = ('--formats', '--trail-joints', '--cfg-options')
-"""Options that take whatever follows, also the VIDEO."""
 
 
 def prepare(arguments: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from mmpose.models.heads import HeatmapHead
 from torch import Tensor, nn
 
 from cmpose_mm.joint_sets import JointSet
+from cmpose_mm.models.clip_preprocessor import normalize
 
 METADATA_KEY = 'cmpose_mm'
 """Where an ONNX file has its metadata."""
@@ -43,9 +44,6 @@ class HeatmapModel(nn.Module):
         super().__init__()
         self.model = model
         model.frame_stride = model.cfg.test_dataloader.dataset.get('stride', 1)
-        preprocessor = model.data_preprocessor
-        self.reverse_channels = preprocessor._channel_conversion
-        self.normalize = preprocessor._enable_normalize
 
     def forward(self, clips: Tensor) -> Tensor:
         """Heatmaps of the key frames, as the model computes them without flip test.
@@ -57,11 +55,7 @@ class HeatmapModel(nn.Module):
         Returns:
             (B, K, h, w) float32.
         """
-        if self.reverse_channels:
-            clips = clips.flip(2)
-        frames = clips.float()
-        if self.normalize:
-            frames = (frames - self.model.data_preprocessor.mean) / self.model.data_preprocessor.std
+        frames = normalize(self.model.data_preprocessor, clips)
         return self.model.head(self.model.extract_feat(frames))
 
 

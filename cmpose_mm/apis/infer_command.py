@@ -384,15 +384,6 @@ def infer(
     """Computes and writes the poses of one video; returns the files and folders."""
     joints, outputs = inferencer.joints, job.outputs
     journal = open_journal(job, inferencer, args)
-    try:
-        results = inferencer(frames, args.boxes, journal=journal)
-    except BaseException:
-        if journal is not None:
-            journal.close()
-        raise
-    frame_rate = args.frame_rate or frames.frame_rate or 25
-    if args.smooth:
-        results = smooth_live(results, frame_rate)
     is_image = job.is_file and job.source.lower().endswith(IMAGE_SUFFIXES)
     is_video = job.is_file and os.path.isfile(job.source) and not is_image
     audio_from = job.source if is_video else None
@@ -402,6 +393,10 @@ def infer(
     num_frames = num_persons = 0
     opened: list[str] = []
     try:
+        results = inferencer(frames, args.boxes, journal=journal)
+        frame_rate = args.frame_rate or frames.frame_rate or 25
+        if args.smooth:
+            results = smooth_live(results, frame_rate)
         with ExitStack() as files:
             writers = []
 
@@ -446,7 +441,7 @@ def infer(
         if not num_persons:  # such as boxes of which none fits: no file looks like a result
             for file in opened:
                 Path(file).unlink(missing_ok=True)
-            if journal is not None:
+            if journal is not None and not journal.num_stored:
                 journal.remove()
         raise
     finally:

@@ -228,7 +228,10 @@ def _without_registry_warnings() -> Iterator[None]:
 
     def wanted(record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not any(part in text for part in ('Failed to search registry', 'is not installed'))
+        return not (
+            text.startswith('Failed to search registry with scope')
+            or 'is not installed and its modules will not be registered' in text
+        )
 
     logger = MMLogger.get_current_instance()
     logger.addFilter(wanted)

@@ -515,7 +515,7 @@ class VideoPoseInferencer:
         results = []
         for batch in _chunks(packed, self.batch_size):
             images = torch.stack([item['inputs'] for item in batch])
-            images = normalize(self.model.data_preprocessor, images)
+            images = normalize(self.model.data_preprocessor, images.to(self.device))
             samples = [item['data_samples'] for item in batch]
             results += self.model(images, samples, mode='predict')
         return results
@@ -528,7 +528,7 @@ class VideoPoseInferencer:
         flip_test = self.model.test_cfg.get('flip_test', False)
         for batch in _chunks(list(new), self.batch_size * len(clips[0])):
             images = torch.stack([crop.image for crop in batch])
-            images = normalize(self.model.data_preprocessor, images)
+            images = normalize(self.model.data_preprocessor, images.to(self.device))
             frames = self.model.extract_frames(images)
             flipped = self.model.extract_frames(images.flip(-1)) if flip_test else None
             for number, crop in enumerate(batch):

@@ -64,8 +64,8 @@ def normalize(preprocessor: nn.Module, images: Tensor) -> Tensor:
     of the time. Others are called.
 
     Args:
-        preprocessor: of the model, on its device.
-        images: (B, 3, H, W) or (B, T, 3, H, W) uint8.
+        preprocessor: of the model.
+        images: (B, 3, H, W) or (B, T, 3, H, W) uint8, on its device.
 
     Returns:
         Float tensor as the model takes it.
@@ -73,7 +73,6 @@ def normalize(preprocessor: nn.Module, images: Tensor) -> Tensor:
     plain = type(preprocessor) in (PoseDataPreprocessor, ClipDataPreprocessor)
     if not plain or any(size % preprocessor.pad_size_divisor for size in images.shape[-2:]):
         return preprocessor(dict(inputs=images, data_samples=[]), False)['inputs']
-    images = images.to(preprocessor.device)
     if preprocessor._channel_conversion:
         images = images.flip(-3)
     if not preprocessor._enable_normalize:

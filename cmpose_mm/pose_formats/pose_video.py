@@ -5,12 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.json_files import read_json
 
 DECIMALS = 2
 """Coordinates are written to a hundredth of a pixel."""
@@ -93,14 +94,11 @@ def read_pose_video(path: str | Path) -> PoseVideo:
     """
     path = Path(path)
     try:
-        content = orjson.loads(path.read_bytes())
-        return _video(content, path.stem)
+        content = read_json(path)
     except FileNotFoundError as error:
         raise AnnotationError(f'{path}: not found; expected predictions.') from error
-    except orjson.JSONDecodeError as error:
-        raise AnnotationError(
-            f"{path}: is no JSON ({error}); expected predictions in PoseTrack18's form."
-        ) from error
+    try:
+        return _video(content, path.stem)
     except ValueError as error:
         raise AnnotationError(f'{path}: {error}') from error
 
@@ -134,8 +132,11 @@ def check_predictions(content: dict, *lists: str) -> None:
                 f'annotation {index}: "image_id" is {annotation.get("image_id")}, expected the id '
                 'of one of the images.'
             )
-        if not isinstance(annotation.get('keypoints'), list):
+        joints = annotation.get('keypoints')
+        if not isinstance(joints, list):
             raise ValueError(f'annotation {index}: has no list "keypoints", expected x, y and v.')
+        if any(isinstance(value, float) and not isfinite(value) for value in joints):
+            raise ValueError(f'annotation {index}: "keypoints" has a number that is not finite.')
 
 
 def _video(content: dict, name: str) -> PoseVideo:

@@ -13,6 +13,7 @@ import orjson
 
 from cmpose_mm.pose_formats.pose_video import check_predictions, median_frame_rate
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.whole_files import write_whole
 
 from .series import fill_gaps, smooth_series, window_in_frames
@@ -68,13 +69,9 @@ def smooth_files(
         raise AnnotationError(f'{predictions}: has no .json file; expected predictions to smooth.')
     done = Smoothed()
     for file in progress(files):
+        content = read_json(file)
         try:
-            content = orjson.loads(file.read_bytes())
             smoothed, of_file = smooth_predictions(content, **options)
-        except orjson.JSONDecodeError as error:
-            raise AnnotationError(
-                f"{file}: is no JSON ({error}); expected predictions in PoseTrack18's form."
-            ) from error
         except ValueError as error:
             raise AnnotationError(f'{file}: {error}') from error
         for name, number in asdict(of_file).items():

@@ -20,7 +20,7 @@ from run_tools import run_tool
 from sample_videos import decode, flat_frames, join, make_video, noise_frames
 
 from cmpose_cli import parse_command
-from cmpose_mm.apis import VideoPoseInferencer, VideoWriter, open_frames
+from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, VideoWriter, open_frames
 from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
@@ -335,6 +335,37 @@ def test_what_fails_at_once_leaves_no_journal(tiny_model, tmp_path):
     result = run_tool(TOOL, 'v.mp4', *model, '--boxes', 'boxes.csv', cwd=tmp_path)
     assert result.returncode == 1 and 'none of the given boxes fits' in result.stderr
     assert [path.name for path in tmp_path.iterdir() if 'x.csv' in path.name] == []
+
+
+def test_a_journal_with_frames_survives_what_fails_at_once(tiny_model, tmp_path, monkeypatch):
+    """Hours of work are not lost because the next try could not begin."""
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', noise_frames(4))
+    monkeypatch.chdir(tmp_path)
+    model = ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--out-csv', 'x.csv']
+    stop = SimpleNamespace(made=False)
+
+    def stopped(job, *args):  # Ctrl-C after the first frame
+        stop.made = True
+        return CsvWriter.write(job, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            'cmpose_mm.apis.infer_command.CsvWriter', type('C', (CsvWriter,), dict(write=stopped))
+        )
+        run(parse_command('infer', [*model, '--batch-size', '1']), stop)
+    journal = tmp_path / '.x.csv.journal'
+    before = journal.read_bytes()
+    assert before.count(b'\n') > 1
+    with monkeypatch.context() as patch:
+
+        def fails(*args):
+            raise ValueError('no room')
+
+        patch.setattr('cmpose_mm.apis.infer_command.CsvWriter', fails)
+        with pytest.raises(ValueError, match='no room'):
+            run(parse_command('infer', [*model, '--resume']), SimpleNamespace(made=False))
+    assert journal.read_bytes() == before
 
 
 def test_images_of_several_sizes_are_one_sentence(tiny_model, tmp_path):

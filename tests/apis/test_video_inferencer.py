@@ -496,6 +496,32 @@ def test_detection_every_second_frame_in_track_crops_costs_few_passes(tiny_model
     assert sum(passes) == 6 + 5  # frames ahead once more, when their own box is known
 
 
+@pytest.mark.slow
+def test_a_key_frame_is_cut_by_its_own_box_where_boxes_ahead_are_not_known(tiny_model):
+    """Its crop is that of a run in which all boxes are known before."""
+    config, checkpoint = tiny_model()
+    boxes = moving_boxes(6)
+    first = VideoPoseInferencer(
+        config, checkpoint, detector=lambda frame: boxes[frame.number], detect_every=2,
+        crops='track',
+    )  # fmt: skip
+    found = [result.data_sample.pred_instances for result in first(noise_frames(6))]
+    known = {n: (pred.bboxes, pred.bbox_scores) for n, pred in enumerate(found)}
+    results = VideoPoseInferencer(config, checkpoint, crops='track')(noise_frames(6), known)
+    for pred, result in zip(found, results):
+        expected = result.data_sample.pred_instances
+        np.testing.assert_array_equal(pred.bboxes, expected.bboxes)
+        np.testing.assert_allclose(pred.input_center, expected.input_center, rtol=1e-5)
+        np.testing.assert_allclose(pred.input_scale, expected.input_scale, rtol=1e-5)
+
+
+def test_the_batch_depends_on_what_computes(tiny_model):
+    assert VideoPoseInferencer(*tiny_model()).batch_size == 4
+    pytest.importorskip('onnxruntime')
+    assert VideoPoseInferencer(*tiny_model(), engine='onnx').batch_size == 16
+    assert VideoPoseInferencer(*tiny_model(), engine='onnx', batch_size=3).batch_size == 3
+
+
 # ---- persons that are followed by their poses ------------------------------------------------
 
 

@@ -339,9 +339,18 @@ def test_a_table_is_converted_as_its_json(tmp_path):
 def test_what_is_no_json_and_no_table_of_commas(tmp_path):
     for name, text in (('a.json', 'frame;x'), ('a.csv', 'frame;nose_x;nose_y\n0;1;2\n')):
         (tmp_path / name).write_text(text)
-    with pytest.raises(
-        AnnotationError, match=r'a\.json: is no JSON \(.*\); expected predictions i'
-    ):
+    with pytest.raises(AnnotationError, match=r'a\.json: not valid JSON'):
         read_pose_video(tmp_path / 'a.json')
     with pytest.raises(AnnotationError, match=r'a\.csv: the columns are separated by semicolons'):
         read_poses(tmp_path / 'a.csv')
+
+
+def test_any_encoding_but_no_numbers_that_are_none(file):
+    expected = read_pose_video(file)
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content), encoding='utf-16')
+    np.testing.assert_array_equal(read_pose_video(file).keypoints, expected.keypoints)
+    content['annotations'][1]['keypoints'][3] = float('nan')
+    file.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match=r'annotation 1: "keypoints" has a number that is n'):
+        read_pose_video(file)
