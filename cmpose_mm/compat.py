@@ -20,6 +20,8 @@ try:
 except ImportError:
     from numpy.core import multiarray  # numpy 1
 
+TORCH_VERSION = tuple(int(part) for part in torch.__version__.split('.')[:2])
+
 # What MMEngine's runner saves beside tensors and plain Python objects: the logged scalars (each a
 # HistoryBuffer of numpy arrays), the best score (a numpy scalar), the dataset's metainfo (arrays).
 _ARRAY_DTYPES = ('bool', 'uint8', 'int32', 'int64', 'float16', 'float32', 'float64')
@@ -64,7 +66,7 @@ def load_checkpoints_safely() -> None:
     refused by torch with a message that names them; `torch.serialization.add_safe_globals` admits
     them. Before torch 2.6 nothing changes.
     """
-    if tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 6):
+    if TORCH_VERSION < (2, 6):
         return
     torch.serialization.add_safe_globals(checkpoint_globals())
     if hasattr(mmengine_checkpoint, '_safe_torch_load'):  # OneDL's loader with the fallback

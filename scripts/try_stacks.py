@@ -21,7 +21,8 @@ from pathlib import Path
 
 from setup_env import ROOT, STACKS, find_python, install_uv, pins, say, uv_settings
 
-# Python, torch and torchvision that belong together. torch before 2.3 needs NumPy 1.
+# Python, torch and torchvision that belong together. torch before 2.3 needs NumPy 1 and OpenMMLab's
+# own MMEngine.
 MODELS = (
     ('3.9', '2.1.2', '0.16.2'),
     ('3.10', '2.0.1', '0.15.2'),
@@ -79,10 +80,14 @@ def try_stack(folder: Path, python: str, torch: str, torchvision: str) -> list[s
     ready = run(uv, 'venv', '--quiet', *find_python(python, headers=False), venv)
     if torch:
         chosen = [f'torch=={torch}', f'torchvision=={torchvision}']
-        if tuple(map(int, torch.split('.')[:2])) < (2, 3):
+        old = tuple(map(int, torch.split('.')[:2])) < (2, 3)
+        if old:
             chosen.append('numpy<2')
         ready = ready and run(*install, f'{ROOT}[light,video,export]', *chosen, *TEST_PACKAGES)
         ready = ready and run(*install, '--no-deps', '-r', ROOT / 'requirements-light-nodeps.txt')
+        if old:
+            run(uv, 'pip', 'uninstall', '--python', program, 'onedl-mmengine', 'mmengine')
+            ready = ready and run(*install, '--no-deps', 'mmengine==0.10.7')
     else:
         ready = ready and run(
             *install, f'{ROOT}[video,tables]', *EVALUATION_PACKAGES, *TEST_PACKAGES

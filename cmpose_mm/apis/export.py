@@ -20,6 +20,7 @@ import torch
 from mmpose.models.heads import HeatmapHead
 from torch import Tensor, nn
 
+from cmpose_mm.compat import TORCH_VERSION
 from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.models.clip_preprocessor import normalize
 
@@ -144,6 +145,7 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     Raises:
         ValueError: see `pose_metadata`; if ``opset`` is too low, or the method can't be exported.
         ModuleNotFoundError: if ``onnx`` is not installed.
+        NotImplementedError: if torch is older than 2.1.
         OSError: if the file can't be written.
     """
     method = getattr(model, 'method', None)
@@ -178,7 +180,7 @@ def trace_to_onnx(
 ) -> None:
     """Writes a module of one tensor as ONNX; the leading axis of input and outputs is free.
 
-    It uses torch's exporter by tracing. That one does the same on torch 2.0 to 2.15, so that there
+    It uses torch's exporter by tracing. That one does the same on torch 2.1 to 2.15, so that there
     is one way and not two; the newer one needs torch 2.6 and can't sort stably either.
 
     Args:
@@ -187,7 +189,12 @@ def trace_to_onnx(
         path: the file to write.
         names: of the input and of each output.
         opset: version of ONNX's operators.
+
+    Raises:
+        NotImplementedError: if torch is older than 2.1, which can't write attention.
     """
+    if TORCH_VERSION < (2, 1):
+        raise NotImplementedError(f'ONNX needs torch 2.1 or later, found {torch.__version__}')
     newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     with warnings.catch_warnings(), _stable_argsort(opset), torch.no_grad():
         # They say that sizes become constants, which is meant: all are fixed but the leading one.
@@ -250,7 +257,7 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
         ValueError: see `pose_metadata`; if the method can't be exported.
         NotImplementedError: if torch is older than 2.6.
     """
-    if tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 6):
+    if TORCH_VERSION < (2, 6):
         raise NotImplementedError(
             f'{path}: torch.export needs torch 2.6 or later for these models, '
             f'found {torch.__version__}; export to ONNX, or with a newer torch'

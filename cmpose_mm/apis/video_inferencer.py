@@ -551,7 +551,13 @@ class VideoPoseInferencer:
             for name in ('input_size', 'detail_kinds', 'detail_grid'):
                 if name in results[0].metainfo:
                     metainfo[name] = results[0].metainfo[name]
-            pred = InstanceData.cat([result.pred_instances for result in results]).numpy()
+            found = [result.pred_instances for result in results]
+            pred = InstanceData(
+                **{
+                    name: np.concatenate([_array(instances[name]) for instances in found])
+                    for name in found[0].keys()
+                }
+            )
             if pred.keypoints.shape[1] != len(self.model_joints):
                 raise ValueError(
                     f'{self.model.cfg.filename}: the model predicts {pred.keypoints.shape[1]} '
@@ -853,6 +859,10 @@ def _model_joints(model: nn.Module) -> JointSet:
         ) from error
     except ValueError as error:
         raise ValueError(f'{name}: {error}') from error
+
+
+def _array(values: Tensor | np.ndarray) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
 
 
 def _in_float32(function: Callable) -> Callable:

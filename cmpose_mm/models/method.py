@@ -132,7 +132,12 @@ class MethodOutput:
     @property
     def head_input(self) -> tuple[Tensor]:
         """The head's input."""
-        return (self.key_features if self.heatmaps is None else self.heatmaps,)
+        maps = self.key_features if self.heatmaps is None else self.heatmaps
+        if torch.__version__.startswith('2.0.'):
+            # On a CPU its transposed convolutions go by the stride along a batch of one, too, which
+            # in a slice of a clip is another: they read what is beside it. A product has none.
+            maps = maps * 1
+        return (maps,)
 
 
 class VideoMethod(nn.Module):

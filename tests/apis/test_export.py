@@ -31,11 +31,13 @@ from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 from cmpose_mm.weights import shipped_model
 
-pytestmark = pytest.mark.slow  # processes
-
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'export_onnx.py'
 TORCH = tuple(int(part) for part in torch.__version__.split('.')[:2])
+pytestmark = [
+    pytest.mark.slow,  # processes
+    pytest.mark.skipif(TORCH < (2, 1), reason='ONNX needs torch >= 2.1'),
+]
 needs_torch_export = pytest.mark.skipif(TORCH < (2, 6), reason='needs torch >= 2.6')
 
 WITHOUT = """

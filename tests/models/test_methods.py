@@ -345,6 +345,7 @@ def saved_models(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(TORCH < (2, 1), reason='ONNX needs torch >= 2.1')
 @every_method
 def test_onnx_computes_the_same(name, saved_models, tmp_path):
     pytest.importorskip('onnxruntime')

@@ -15,6 +15,15 @@ SETS: dict[str, dict[str, Variant]] = {
         },
         'plain aggregation': {'model.method.residual': False},
     },
+    # What the learning from each other and its loss bring, each alone.
+    'mutual': {
+        'JM-Pose': {},
+        'no orthogonality': {'model.method.orthogonality_weight': 0.0},
+        'no mutual learning': {
+            'model.method.num_layers': 0,
+            'model.method.orthogonality_weight': 0.0,
+        },
+    },
     # How many layers of mutual learning; `JM-Pose` has 2.
     'layers': {'JM-Pose': {}, **{f'L {v}': {'model.method.num_layers': v} for v in (1, 3, 4)}},
     # What motion and joints may share.

@@ -38,6 +38,8 @@ SETS: dict[str, dict[str, Variant]] = {
         'no gates': {'model.method.gates': None, 'model.method.mi': 'none'},
         'plain aggregation': {'model.method.residual': False},
     },
+    # The variant of the paper.
+    'appearance': {'TDMI': {}, 'TDMI-ST': {'model.method.appearance': True}},
     # How useful and noisy motion are told apart.
     'information': {
         'TDMI': {},
