@@ -28,6 +28,7 @@ from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.persons import clip_box, person_boxes
 from cmpose_mm.posetrack.values import as_int
+from cmpose_mm.posetrack.videos import AnnotationError
 
 from .loading import CONFIG_SUFFIXES, find_checkpoint, find_config, load_weights, read_checkpoint
 from .model_zoo import find_model
@@ -171,7 +172,13 @@ def read_boxes(path: str | Path, frames: FrameReader) -> FileBoxes:
 
 def _read_json(path: Path, frames: FrameReader, problems: list[str]) -> FileBoxes:
     """Boxes of all formats but CSV."""
-    content = {'annolist': ()} if path.suffix.lower() == '.mat' else read_json(path)
+    try:
+        content = {'annolist': ()} if path.suffix.lower() == '.mat' else read_json(path)
+    except AnnotationError as error:
+        raise ValueError(
+            f'{error} Expected boxes in a CSV (its name ends in .csv) with the columns '
+            f'{", ".join(CSV_COLUMNS)}, or PoseTrack JSON or detections (docs/inference.md).'
+        ) from None
     if isinstance(content, dict) and ('images' in content or 'annolist' in content):
         return FileBoxes(_read_posetrack(path, frames, problems), inside=True)
     video = _numbered_frames(content, frames)

@@ -226,7 +226,8 @@ class VideoPoseInferencer:
         if config is None:
             if checkpoint is not None:
                 raise ValueError(
-                    f'{checkpoint}: expected the config that it was trained with beside it'
+                    f'checkpoint {checkpoint} is given without the config that it was trained '
+                    'with; expected both, or neither for the model that ships with cmpose_mm'
                 )
             config, checkpoint = shipped_model()
             if detector is None:

@@ -439,5 +439,5 @@ def test_labels_with_other_joints(tmp_path):
 def test_no_json(tmp_path):
     file = tmp_path / 'boxes.txt'
     file.write_text('nothing')
-    with pytest.raises(ValueError, match=r'boxes\.txt: not valid JSON'):
+    with pytest.raises(ValueError, match=r'boxes\.txt: not valid JSON .* Expected boxes in a CSV'):
         read_boxes(file, open_frames([FRAME.image]))

@@ -569,7 +569,7 @@ def test_whole_frame_source_follows_the_pose(tiny_model, crops):
 
 def test_checkpoint_without_its_config(tiny_model):
     _, checkpoint = tiny_model()
-    with pytest.raises(ValueError, match='expected the config that it was trained with'):
+    with pytest.raises(ValueError, match='tiny.pth is given without the config that it was'):
         VideoPoseInferencer(checkpoint=checkpoint)
 
 
