@@ -3,10 +3,11 @@
     python tools/sparsify_posetrack.py data/posetrack18/annotations/train \\
         data/posetrack18_sparse/annotations/train --every 4
 
-In each video the first labeled frame keeps its labels, then each that is k or more frames after the
-last that did. Everywhere else persons go and the frame no longer counts as labeled. IN is a folder
-of label files (PoseTrack18/21 JSON, PoseTrack17 annolist as JSON or .mat), or one file; images are
-not touched. Prints the share of labels that is left: of 30 frames in a row and k = 4, 26.7 %.
+In each video the first labeled frame keeps its labels, then always the last one at most k frames
+further on, or the next where labels are further apart. Everywhere else persons go and the frame no
+longer counts as labeled. IN is a folder of label files (PoseTrack18/21 JSON, PoseTrack17 annolist
+as JSON or .mat), or one file; images are not touched. Prints the share of labels that is left: of
+30 frames in a row and k = 4, 26.7 %.
 Training on OUT, and what to do with the frames between: docs/propagation.md.
 """
 

@@ -164,7 +164,8 @@ class LabelPropagator(ModelPropagator):
         others: see `ModelPropagator`.
 
     Raises:
-        AnnotationError: if the model has another method, or one for other clips.
+        AnnotationError: if the model has another method, one for other clips, or one that does not
+            look at labels.
     """
 
     def __init__(self, name: str, kind: ModelKind, config: str, *args) -> None:
@@ -175,6 +176,12 @@ class LabelPropagator(ModelPropagator):
             raise AnnotationError(
                 f'{config}: the model has the method {type(method).__name__}, expected '
                 f'{kind.method} for the propagator {name!r}.'
+            )
+        if kind.labels_option and getattr(method, kind.labels_option) is None:
+            raise AnnotationError(
+                f'{config}: model.method.{kind.labels_option} is None, so the model does not see '
+                'the labels; expected one that was trained to propagate them, as '
+                'configs/stdpose/stdpose_propagate.py does.'
             )
         if (method.num_frames, method.key_index) != (3, 1):
             raise AnnotationError(

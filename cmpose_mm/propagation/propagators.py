@@ -89,11 +89,13 @@ class ModelKind:
             [label before, frame, label after] and the labeled poses. None: any model that estimates
             poses; it receives the frame as in a test, and no labels.
         nearest_only: the method receives the nearest label alone.
+        labels_option: argument of the method that is None where it does not look at labels.
     """
 
     what: str
     method: str | None
     nearest_only: bool = False
+    labels_option: str | None = None
 
 
 PROPAGATORS: dict[str, type[Propagator] | ModelKind] = {
@@ -101,7 +103,7 @@ PROPAGATORS: dict[str, type[Propagator] | ModelKind] = {
     'linear': Linear,
     'estimate': ModelKind('estimates the pose in the frame alone', None),
     'warp': ModelKind('warps the nearest label, as PoseWarper does', 'HeatmapWarp', True),
-    'stdpose': ModelKind('estimates the pose with both labels', 'STDPose'),
+    'stdpose': ModelKind('estimates the pose with both labels', 'STDPose', labels_option='labels'),
 }
 """By name. A model that propagates in its own way is one more entry with its method's name."""
 

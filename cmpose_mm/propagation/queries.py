@@ -159,7 +159,7 @@ def common_spacing(videos: list[Video]) -> int:
         source = videos[0].source if videos else 'no videos'
         raise AnnotationError(
             f'{source}: none of the {len(videos)} videos has two labeled frames, so how far apart '
-            'labels are is unknown; expected it to be given (every).'
+            'labels are is unknown; expected it to be given (`every`, --every).'
         )
     return min(spacings, key=lambda spacing: (-spacings[spacing], spacing))
 

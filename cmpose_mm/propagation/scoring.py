@@ -144,13 +144,14 @@ def score_hidden(
         progress: wraps the videos.
 
     Raises:
-        AnnotationError: if no labeled frame is hidden, or labels lack what is needed.
+        AnnotationError: if no labeled frame is hidden, nobody can be followed to one, or labels
+            lack what is needed.
     """
     check_labeled(videos)
     table = None if image_root is None else FrameTable(image_root)
     on_disk = None if table is None else (lambda frame: table.exists(frame.file_name))
     hidden, predicted, plan = [], [], Plan()
-    sparse_videos, nearest = {}, {}
+    sparse_videos, nearest, num_asked = {}, {}, 0
     for video in progress(videos):
         sparse = sparsify_video(video, every)
         kept = labeled_positions(sparse)
@@ -163,7 +164,8 @@ def score_hidden(
             continue
         asked = plan_queries(sparse, every, on_disk)
         names = {frame.file_name for frame in frames.values()}
-        poses = _ask(propagator, [q for q in asked.queries if q.frame.file_name in names])
+        queries = [query for query in asked.queries if query.frame.file_name in names]
+        poses, num_asked = _ask(propagator, queries), num_asked + len(queries)
         plan += replace(asked, queries=[])
         hidden.append(replace(video, frames=list(frames.values())))
         predicted.append(_predicted(hidden[-1], poses))
@@ -176,6 +178,13 @@ def score_hidden(
         raise AnnotationError(
             f'{videos[0].source}: no labeled frame of the {len(videos)} videos is hidden where '
             f'labels are to be {every} frames apart; expected labels that are closer.'
+        )
+    if not num_asked:
+        raise AnnotationError(
+            f'{videos[0].source}: nobody can be followed from the labels that stay to the hidden '
+            f'frames ({plan.without_track} persons without a track id, {plan.shared_track} that '
+            f'share one, {plan.frames_not_on_disk} frames that are not on disk); expected track '
+            'ids and frames.'
         )
     scored = select_scored(hidden, predicted, rules=rules)
     scores = _scores(scored, rules)

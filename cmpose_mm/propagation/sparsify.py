@@ -40,7 +40,10 @@ def labeled_positions(video: Video) -> list[int]:
 
 
 def kept_positions(positions: list[int], every: int) -> list[int]:
-    """The first labeled frame, then each that is ``every`` or more frames after the last kept.
+    """The first labeled frame, then always the last that is at most ``every`` frames further on.
+
+    Where the next label is further away, that one. So no gap is wider than ``every`` that was not
+    there before, and what has been taken out can be propagated.
 
     Args:
         positions: of the labeled frames, ascending.
@@ -49,9 +52,9 @@ def kept_positions(positions: list[int], every: int) -> list[int]:
     Returns:
         Of 30 consecutive frames and k = 4, those at 0, 4, ..., 28: 8 frames, 26.7 %.
     """
-    kept: list[int] = []
-    for place in positions:
-        if not kept or place - kept[-1] >= every:
+    kept = positions[:1]
+    for place, following in zip(positions[1:], positions[2:] + positions[-1:]):
+        if place - kept[-1] >= every or following - kept[-1] > every:
             kept.append(place)
     return kept
 

@@ -171,6 +171,9 @@ def test_models_that_do_not_fit(saved, synthetic_root):
     with pytest.raises(AnnotationError, match='has 5 frames with the key frame at 2, expected 3'):
         build_propagator('warp', *saved('heatmap_warp/heatmap_warp_tiny.py', **changes),
                          image_root=synthetic_root)  # fmt: skip
+    with pytest.raises(AnnotationError, match='model.method.labels is None, so the model does not'):
+        build_propagator('stdpose', *saved('stdpose/stdpose_tiny.py'),
+                         image_root=synthetic_root)  # fmt: skip
 
 
 @pytest.mark.slow

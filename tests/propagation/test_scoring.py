@@ -148,6 +148,24 @@ def test_constant_speed_is_no_problem_for_linear(videos_of):
     assert copied.result['Total'] == 0 and copied.ap_by_distance == {1: 0, 2: 0}
 
 
+def test_uneven_labels_leave_no_frame_unasked(videos_of):
+    """PoseTrack labels every 4th frame and 30 in a row in the middle."""
+    labeled = [0, 4, 8, *range(10, 40), 43, 47, 51]
+    scores = score_hidden(videos_of(keep(walk(52), labeled)), Linear(), 4)
+    assert scores.plan.frames_in_gaps == 0
+    assert scores.result['Total'] == 100
+
+
+def test_nobody_can_be_followed(videos_of):
+    data = walk(9)
+    for person in data['annotations']:
+        del person['track_id']
+    with pytest.raises(
+        AnnotationError, match=r'nobody can be followed .* \(3 persons without a tr'
+    ):
+        score_hidden(videos_of(data), Linear(), 4)
+
+
 def test_only_hidden_frames_count(videos_of):
     videos = videos_of(keep(walk(14, speed=4), range(10)))
     scores = score_hidden(videos, Copy(), 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from label_files import coco, merged, write
 from posetrack_samples import person as sample_person
@@ -98,7 +99,14 @@ def test_a_merged_file_and_videos_of_their_own(tmp_path):
     [
         ([5, 6, 7, 8, 9], 4, [5, 9]),  # from the first label, not from the first frame
         ([0, 4, 8, 9, 10, 11, 12], 4, [0, 4, 8, 12]),  # what is sparse already stays
-        ([0, 3, 6], 4, [0, 6]),
+        ([0, 3, 6, 9], 4, [0, 3, 6]),  # 3 may not go, or a gap of 6 would come
+        ([0, 3, 4, 6, 7, 8], 4, [0, 4, 8]),
+        ([0, 1, 2, 10, 11, 12], 4, [0, 2, 10]),  # a gap that was there: both of its sides
+        (
+            [0, 4, 8, *range(10, 40), 43, 47, 51],
+            4,
+            [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 39, 43, 47, 51],
+        ),
         ([], 4, []),
         ([2], 4, [2]),
     ],
@@ -131,3 +139,19 @@ def test_wrong_places_and_numbers(tmp_path):
     done = run_tool(TOOL, tmp_path / 'nothing', tmp_path / 'new')
     assert done.returncode == 1 and done.stderr.count('\n') == 1
     assert 'nothing: not found; expected a folder or a file of labels.' in done.stderr
+
+
+@pytest.mark.parametrize('every', [2, 3, 4, 8])
+def test_no_gap_is_made_that_propagation_does_not_fill(every):
+    """On any labels: neighbors of those that stay are k apart at most, or were neighbors before."""
+    rng = np.random.default_rng(every)
+    for _ in range(200):
+        positions = sorted(rng.choice(60, rng.integers(1, 40), replace=False).tolist())
+        kept = kept_positions(positions, every)
+        assert kept[0] == positions[0] and set(kept) <= set(positions)
+        assert positions[-1] - kept[-1] < every
+        for a, b in zip(kept, kept[1:]):
+            between = [place for place in positions if a < place < b]
+            assert b - a <= every or not between
+        # None could have gone, too.
+        assert all(c - a > every for a, c in zip(kept, kept[2:]))
