@@ -52,6 +52,8 @@ from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.propagation import (
     PROPAGATORS,
+    Propagator,
+    Query,
     build_propagator,
     propagate_labels,
     score_hidden,
@@ -121,6 +123,32 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--only {unknown[0]!r}: expected some of {", ".join(known)}.')
     args.variants = [name for name in known if name in (args.only or known)]
     return args
+
+
+class Remembered(Propagator):
+    """A propagator that answers each query once: training labels and scores ask for the same."""
+
+    def __init__(self, propagator: Propagator) -> None:
+        self.propagator = propagator
+        self.uses_labels = propagator.uses_labels
+        self.answers: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+
+    def settings(self) -> dict:
+        return self.propagator.settings()
+
+    def __call__(self, queries: list[Query]) -> tuple[np.ndarray, np.ndarray]:
+        keys = [
+            (query.video.name, query.frame.file_name, query.track_id)
+            + tuple(label and (label.frame.file_name, label.distance) for label in
+                    (query.before, query.after))
+            for query in queries
+        ]  # fmt: skip
+        new = [index for index, key in enumerate(keys) if key not in self.answers]
+        if new:
+            found = self.propagator([queries[index] for index in new])
+            self.answers.update(zip([keys[index] for index in new], zip(*found)))
+        keypoints, scores = zip(*[self.answers[key] for key in keys])
+        return np.stack(keypoints), np.stack(scores)
 
 
 @dataclass
@@ -208,10 +236,12 @@ class Experiment:
             return self.labels, None
         if variant == SPARSE:
             return self.sparse, None
-        propagator = build_propagator(
-            variant, *self.model_of(variant), image_root=self.image_root,
-            device='cuda:0' if torch.cuda.is_available() else 'cpu',
-        )  # fmt: skip
+        device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
+        propagator = Remembered(
+            build_propagator(
+                variant, *self.model_of(variant), image_root=self.image_root, device=device
+            )
+        )
         out = self.folder / f'every{self.every}' / 'labels' / variant / f'seed{self.seed}'
         progress = partial(tqdm, unit=' files', delay=1, leave=False)
         propagate_labels(
