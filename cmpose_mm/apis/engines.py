@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmpose.models.heads import HeatmapHead, RTMCCHead, SimCCHead
 from torch import Tensor, nn
 
 from .export import import_module_for, trace_to_onnx
@@ -15,18 +14,14 @@ from .export import import_module_for, trace_to_onnx
 ENGINES = ('torch', 'compile', 'onnx')
 """``'torch'``; ``'compile'``, torch.compile; ``'onnx'``, ONNX Runtime on the CPU."""
 OPSET = 17
-ONNX_HEADS = HeatmapHead, RTMCCHead, SimCCHead
-"""Heads that ONNX Runtime computes, too: those that take the last map alone and compute without
-conditions. A class derived from them may do anything, and stays with torch, as do all others."""
 
 
 def use_engine(model: nn.Module, engine: str, device: str = 'cpu') -> None:
     """Lets an engine compute a model's backbone, where nearly all of the time goes.
 
-    ``'onnx'`` also takes its head, if it is one of `ONNX_HEADS`, ``'compile'`` its neck and method.
-    Everything else, and so every result up to the last digits, stays as it is. The first frames
-    take longer, since the engine starts with them: seconds with ``'onnx'``, up to minutes with
-    ``'compile'``.
+    ``'compile'`` also takes its neck and method. Everything else, and so every result up to the
+    last digits, stays as it is. The first frames take longer, since the engine starts with them:
+    seconds with ``'onnx'``, up to minutes with ``'compile'``.
 
     Args:
         model: a pose model in eval mode; it is changed.
@@ -46,11 +41,7 @@ def use_engine(model: nn.Module, engine: str, device: str = 'cpu') -> None:
                 f"engine='onnx' computes on the CPU, found the device {device}; expected "
                 "engine='compile', or device='cpu'"
             )
-        model.backbone = OnnxModule(model.backbone)
-        if type(model.head) in ONNX_HEADS:
-            # MMPose's heads call their own forward by name, past a module in their place.
-            head = OnnxModule(_OneMap(model.head))
-            model.head.forward = lambda maps: head(maps[-1])
+        model.backbone = OnnxBackbone(model.backbone)
     elif engine == 'compile':
         if not hasattr(nn.Module, 'compile'):
             raise NotImplementedError(
@@ -62,57 +53,49 @@ def use_engine(model: nn.Module, engine: str, device: str = 'cpu') -> None:
                 part.compile(dynamic=True)  # batches differ in size
 
 
-class _OneMap(nn.Module):
-    """A head as a function of its one map, also after its ``forward`` was replaced."""
+class OnnxBackbone(nn.Module):
+    """A backbone that ONNX Runtime computes on the CPU, with as many threads as torch has.
 
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return type(self.head).forward(self.head, (features,))
-
-
-class OnnxModule(nn.Module):
-    """A part of a model that ONNX Runtime computes on the CPU, with as many threads as torch has.
-
-    It is written as ONNX to a temporary file when the first input of a size comes.
+    It is written as ONNX to a temporary file when the first images of a size come.
 
     Args:
-        module: takes images or a map (N, C, H, W), returns a tensor or a sequence of tensors.
+        backbone: takes images (N, 3, H, W), returns a map or a sequence of maps.
 
     Raises:
         ModuleNotFoundError: if ``onnx`` or ``onnxruntime`` is not installed.
-        NotImplementedError: with the first input, if torch is older than 2.1.
+        NotImplementedError: with the first images, if torch is older than 2.1.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         import_module_for('onnx', "engine='onnx'")
         self.runtime = import_module_for('onnxruntime', "engine='onnx'")
-        self.module = module
+        self.backbone = backbone
         self.sessions: dict[tuple[int, ...], tuple[Any, bool]] = {}
 
-    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """What the module returns, in a tuple if it returns several or a sequence of one."""
-        size = tuple(inputs.shape[1:])
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The backbone's maps, in a tuple if it returns several or a sequence of one."""
+        size = tuple(images.shape[1:])
         if size not in self.sessions:
-            self.sessions[size] = self._session(inputs)
+            self.sessions[size] = self._session(images)
         session, is_sequence = self.sessions[size]
-        outputs = session.run(None, {'inputs': inputs.contiguous().numpy()})
-        outputs = tuple(torch.from_numpy(values) for values in outputs)
-        return outputs if is_sequence else outputs[0]
+        maps = session.run(None, {'images': images.contiguous().numpy()})
+        maps = tuple(torch.from_numpy(values) for values in maps)
+        return maps if is_sequence else maps[0]
 
-    def _session(self, inputs: Tensor) -> tuple[Any, bool]:
-        example = inputs[:1].repeat(2, 1, 1, 1)  # a batch of one would become a constant
-        outputs = self.module(example)
-        is_sequence = not isinstance(outputs, Tensor)
-        names = [f'output{number}' for number in range(len(outputs) if is_sequence else 1)]
+    def _session(self, images: Tensor) -> tuple[Any, bool]:
+        example = images[:1].repeat(2, 1, 1, 1)  # a batch of one would become a constant
+        maps = self.backbone(example)
+        is_sequence = not isinstance(maps, Tensor)
+        names = [f'map{number}' for number in range(len(maps) if is_sequence else 1)]
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Else its threads wait for the next call on full power, and torch's, which compute the head
+        # meanwhile, come to nothing.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / 'module.onnx'
-            trace_to_onnx(self.module, example, path, ['inputs', *names], OPSET)
+            path = Path(folder) / 'backbone.onnx'
+            trace_to_onnx(self.backbone, example, path, ['images', *names], OPSET)
             session = self.runtime.InferenceSession(
                 str(path), options, providers=['CPUExecutionProvider']
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import threading
 import time
@@ -12,12 +11,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
 
 from cmpose_mm import config_path
 from cmpose_mm.apis import VideoPoseInferencer
-from cmpose_mm.apis.engines import OnnxModule, use_engine
+from cmpose_mm.apis.engines import OnnxBackbone, use_engine
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.apis.read_ahead import read_ahead
 from cmpose_mm.compat import TORCH_VERSION
@@ -28,17 +26,17 @@ needs_compile = pytest.mark.skipif(
 )
 
 
-def part_of(name: str, part: str) -> torch.nn.Module:
+def backbone_of(name: str) -> torch.nn.Module:
     """With drawn weights and statistics, so that nothing is 0."""
     path = config_path(name) if name.endswith('.py') else find_config(name)
     init_default_scope('mmpose')
     torch.manual_seed(0)
-    module = MODELS.build(Config.fromfile(path).model[part])
-    module.eval()  # a backbone's returns nothing
-    for values in module.state_dict().values():
+    backbone = MODELS.build(Config.fromfile(path).model.backbone)
+    backbone.eval()  # returns nothing
+    for values in backbone.state_dict().values():
         if values.is_floating_point() and values.ndim <= 1:
             values.uniform_(0.5, 1.5)
-    return module
+    return backbone
 
 
 @pytest.mark.slow
@@ -55,11 +53,11 @@ def part_of(name: str, part: str) -> torch.nn.Module:
 )
 def test_onnx_computes_the_maps_of_torch(name):
     pytest.importorskip('onnxruntime')
-    backbone = part_of(name, 'backbone')
+    backbone = backbone_of(name)
     width, height = (64, 96)
     if hasattr(backbone, 'patch_embed'):
         height, width = backbone.img_size
-    engine = OnnxModule(backbone)
+    engine = OnnxBackbone(backbone)
     with torch.no_grad():
         for count in (1, 2, 5):
             images = torch.randn(count, 3, height, width)
@@ -76,49 +74,14 @@ def test_onnx_computes_the_maps_of_torch(name):
 @needs_onnx
 def test_images_of_another_size_are_computed_anew():
     pytest.importorskip('onnxruntime')
-    backbone = part_of('res50-coco', 'backbone')
-    engine = OnnxModule(backbone)
+    backbone = backbone_of('res50-coco')
+    engine = OnnxBackbone(backbone)
     with torch.no_grad():
         for size in ((64, 48), (96, 64), (64, 48)):
             images = torch.randn(2, 3, *size)
             (found,), (expected,) = engine(images), backbone(images)
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert list(engine.sessions) == [(3, 64, 48), (3, 96, 64)]
-
-
-class OtherHead(HeatmapHead):
-    """Of which nobody knows what it computes."""
-
-
-@pytest.mark.slow
-@needs_onnx
-@pytest.mark.parametrize(
-    'name', ['single_frame_demo.py', 'rtmpose-t-halpe26', 'simcc_res50_8xb64-210e_coco-256x192']
-)
-def test_onnx_computes_the_head_of_torch(name):
-    pytest.importorskip('onnxruntime')
-    head = part_of(name, 'head')
-    model = torch.nn.Module()
-    model.backbone, model.head = torch.nn.Identity(), copy.deepcopy(head)
-    use_engine(model, 'onnx')
-    width, height = getattr(head, 'in_featuremap_size', (6, 8))
-    with torch.no_grad():
-        for count in (1, 2, 5):
-            maps = torch.randn(count, head.in_channels, height, width)
-            expected, found = head.forward((maps,)), model.head.forward((maps,))
-            largest = max(float(values.abs().max()) for values in expected)
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * largest)
-            torch.testing.assert_close(model.head((maps,)), found, rtol=0, atol=0)
-
-
-def test_only_known_heads_are_computed_by_onnx():
-    pytest.importorskip('onnxruntime')
-    model = torch.nn.Module()
-    model.backbone = torch.nn.Identity()
-    for cls, replaced in ((HeatmapHead, True), (OtherHead, False)):
-        model.head = cls(in_channels=8, out_channels=2, deconv_out_channels=None)
-        use_engine(model, 'onnx')
-        assert ('forward' in vars(model.head)) == replaced
 
 
 @pytest.mark.slow(30)
