@@ -138,7 +138,7 @@ class Remembered(Propagator):
 
     def __call__(self, queries: list[Query]) -> tuple[np.ndarray, np.ndarray]:
         keys = [
-            (query.video.name, query.frame.file_name, query.track_id)
+            (query.frame.file_name, query.track_id)
             + tuple(label and (label.frame.file_name, label.distance) for label in
                     (query.before, query.after))
             for query in queries

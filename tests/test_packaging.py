@@ -18,15 +18,14 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-import torch
 from packaging.requirements import Requirement
 from tiny_training import TINY_CONFIG
 
 import cmpose_mm
+from cmpose_mm.compat import TORCH_VERSION as TORCH
 
 pytestmark = pytest.mark.slow  # processes
 
-TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'cmpose_vit_posetrack18.py'
 USERS_OWN = {
@@ -320,7 +319,7 @@ def test_mim_trains_and_tests(clean_python, foreign, tiny_config):
     checkpoint = Path(config).parent / 'tiny' / 'epoch_1.pth'
     testing = run(*mim, 'test', 'mmpose', config, '-C', checkpoint, *gpus, cwd=foreign)
     assert re.search(r'posetrack/AP: [0-9.]+', testing)
-    if tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6):
+    if TORCH >= (2, 6):
         assert 'weights_only' not in testing
 
 

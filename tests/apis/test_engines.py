@@ -68,6 +68,9 @@ def test_onnx_computes_the_maps_of_torch(name):
                 assert a.shape == b.shape
                 torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
     assert len(engine.sessions) == 1
+    for session, _ in engine.sessions.values():  # its threads must not hold up those of torch
+        options = session.get_session_options()
+        assert options.get_session_config_entry('session.intra_op.allow_spinning') == '0'
 
 
 @pytest.mark.slow

@@ -28,12 +28,12 @@ from cmpose_mm import config_path
 from cmpose_mm.apis import export
 from cmpose_mm.apis.export import export_onnx, export_torch, largest_difference, pose_metadata
 from cmpose_mm.apis.loading import load_pose_model
+from cmpose_mm.compat import TORCH_VERSION as TORCH
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 from cmpose_mm.weights import shipped_model
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'export_onnx.py'
-TORCH = tuple(int(part) for part in torch.__version__.split('.')[:2])
 pytestmark = [
     pytest.mark.slow,  # processes
     pytest.mark.skipif(TORCH < (2, 1), reason='ONNX needs torch >= 2.1'),
@@ -322,6 +322,13 @@ def test_torch_export_runs_in_a_process_without_our_packages(tmp_path):
 def test_old_torch_says_what_it_lacks(tmp_path):
     with pytest.raises(NotImplementedError, match='needs torch 2.6 or later'):
         export_torch(tiny(), tmp_path / 'pose.pt2')
+
+
+def test_torch_that_can_not_write_attention(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, 'TORCH_VERSION', (2, 0))
+    with pytest.raises(NotImplementedError, match='ONNX needs torch 2.1 or later, found'):
+        export_onnx(tiny(), tmp_path / 'pose.onnx')
+    assert not list(tmp_path.iterdir())
 
 
 # ---- errors ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from processes import start_processes
 from tiny_models import clip_samples, randomize_deep
 
 from cmpose_mm import config_path
+from cmpose_mm.compat import TORCH_VERSION as TORCH
 from cmpose_mm.models import FrameFeatures, VideoMethod
 
 FOLDER = Path(config_path('_base_/runtime.py')).parents[1]
@@ -30,7 +31,6 @@ EXEMPT = {
 STEPS_TO_LEARN = {'tdmi': 2}
 """Optimizer steps until every parameter has a gradient: layers that start at zero behind others
 that do so need a second one."""
-TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
 
 every_method = pytest.mark.parametrize('name', CONFIGS)
 

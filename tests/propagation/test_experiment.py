@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from label_files import coco, write
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS
 from run_tools import run_tool
+from walks import walker
 
 from cmpose_mm import config_path
 from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.propagation import Linear, plan_queries
+from cmpose_mm.propagation.sparsify import sparsify_video
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+
+from propagation import Remembered  # noqa: E402
 
 BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'propagation.py'
 
@@ -109,3 +120,28 @@ def test_configs(name):
         for loader in (config.train_dataloader, config.test_dataloader):
             Compose(loader.dataset.pipeline)
     assert hasattr(model, 'method') == name.endswith(('_warp', '_stdpose'))
+
+
+def test_each_query_is_asked_once_and_answered_as_before(tmp_path):
+    """Also the same person and frame with one label only, and in other company and order."""
+    asked = []
+
+    class Counting(Linear):
+        def __call__(self, queries):
+            asked.extend(queries)
+            return super().__call__(queries)
+
+    persons = [[walker(3.0 * n, track=0), walker(90 - n * n, track=1)] for n in range(14)]
+    for name in ('000001_a', '000002_b'):
+        write(tmp_path / f'{name}.json', coco(persons, name=name))
+        persons = persons[::-1]
+    videos = [sparsify_video(video, 4) for video in read_videos(tmp_path)]
+    queries = [query for video in videos for query in plan_queries(video, 4).queries]
+    both = [query for query in queries if query.before and query.after]
+    one_sided = [replace(query, after=None) for query in both]
+    assert 0 < len(both) < len(queries)
+    remembered = Remembered(Counting())
+    for some in (queries[:7], queries[::-1], one_sided, queries + one_sided):
+        for found, expected in zip(remembered(some), Linear()(some)):
+            np.testing.assert_array_equal(found, expected)
+    assert len(asked) == len(queries) + len(one_sided)

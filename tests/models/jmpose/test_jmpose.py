@@ -13,12 +13,12 @@ from tiny_models import clip_samples, randomize, randomize_deep, tiny_file_confi
 from torch import nn
 
 from cmpose_mm import config_path
+from cmpose_mm.compat import TORCH_VERSION as TORCH
 from cmpose_mm.models import ClipInput, FrameFeatures
 from cmpose_mm.models.jmpose import ChannelAttention, FlowMotion, JMPose, MutualLearning
 
 SIZE, JOINTS = (3, 2), 2
 CANCELS = ['stage_maps.projections.0.1.bias']  # in the differences
-TORCH = tuple(map(int, torch.__version__.split('.')[:2]))
 
 
 def drawn(module, std=0.3):
