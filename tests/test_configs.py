@@ -14,7 +14,6 @@ from mmpose.registry import MODELS, TRANSFORMS
 from cmpose_mm import config_path
 from cmpose_mm.ablation import EXPERIMENTS
 from cmpose_mm.models.cmpose import CausalTokenFTE, CrissCrossSTNeck
-from cmpose_mm.models.layers.modulated_deform import DEFORM_BACKENDS
 
 SIZES = {'s': 'small', 'b': 'base', 'l': 'large', 'h': 'huge'}
 FOLDER = Path(config_path('_base_/runtime.py')).parents[1]
@@ -109,8 +108,6 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
     small = any(part in name for part in ('vit-s', 'tiny', 'demo', 'experiments'))
     if not small:  # on that device there is no autocast
         monkeypatch.setattr(torch, 'autocast', lambda *args, **kwargs: nullcontext())
-        # And torchvision of torch 2.1 has no deformable convolution; the other computes the same.
-        monkeypatch.setitem(DEFORM_BACKENDS, 'torchvision', DEFORM_BACKENDS['grid_sample'])
     whole = small or name.split('/')[0] in WHOLE
     whole = whole and not config.model.get('method', {}).get('labels')
     shape = heatmap_shape(config.model, 'cpu' if small else 'meta', whole)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS, HOOKS, MODELS
 from torch import nn
+from torch.utils.data import BatchSampler
 
 from .bare_model import bare_model
 from .epoch_seed_hook import leaf_datasets
@@ -23,7 +24,8 @@ class ClipLayoutHook(Hook):
     ``num_frames`` of their own take it from there (1 for a model without a method). A dataset with
     another ``num_frames``, with its key frame at another position than ``model.method.key_index``,
     or without the neighbors' poses that the method needs is an error. So is a test of a checkpoint
-    that was trained on other joints, by their names, than those of the dataset.
+    that was trained on other joints, by their names, than those of the dataset, and a training
+    without a step, or with a last batch that is too small for the method.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -52,6 +54,44 @@ class ClipLayoutHook(Hook):
             if any(changed) and getattr(iterator, '_iterator', None) is not None:
                 loop.dataloader_iterator = type(iterator)(loop.dataloader)
 
+    def before_train(self, runner: Runner) -> None:
+        """Checks that there is something to train on.
+
+        Raises:
+            ValueError: if the data are fewer than one batch, and such a batch is dropped.
+        """
+        self.last_batch_checked = False
+        batches = finite_batches(runner)
+        if batches is not None and len(batches) == 0:
+            raise ValueError(
+                f'train_dataloader.batch_size is {batches.batch_size} with drop_last=True, but '
+                f'each process has {len(batches.sampler)} samples, so there is nothing to train '
+                'on; expected a smaller batch'
+            )
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Checks once, when the method knows what it needs, the last batch of an epoch.
+
+        Raises:
+            ValueError: if it has too few clips for the method.
+        """
+        if self.last_batch_checked:
+            return
+        self.last_batch_checked = True
+        method = getattr(bare_model(runner), 'method', None)
+        least = getattr(method, 'least_clips', 1)
+        batches = finite_batches(runner)
+        if batches is None or batches.drop_last:
+            return
+        last = len(batches.sampler) % batches.batch_size
+        if 0 < last < least:
+            raise ValueError(
+                f'train_dataloader.drop_last is False, and the last batch of an epoch has {last} '
+                f'of {batches.batch_size} clips, but model.method of type {type(method).__name__} '
+                f'compares the clips of a batch and needs at least {least}; expected '
+                'drop_last=True, or another batch_size'
+            )
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compares the joints of a checkpoint with those of the data that it is tested on.
 
@@ -74,6 +114,14 @@ class ClipLayoutHook(Hook):
                     f'the checkpoint was trained on the joints {", ".join(found)}, but '
                     f'{name}_dataloader.dataset has {", ".join(expected)}; expected the same'
                 )
+
+
+def finite_batches(runner: Runner) -> BatchSampler | None:
+    """The training's batches of samples; None where they have no end, or are of another kind."""
+    batches = runner.train_dataloader.batch_sampler
+    if not isinstance(batches, BatchSampler) or isinstance(batches.sampler, InfiniteSampler):
+        return None
+    return batches
 
 
 def build_dataset(config: Config, loader: str) -> BaseDataset:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -161,6 +162,8 @@ class VideoMethod(nn.Module):
         not_exportable: one sentence that says why the method can not be exported (ONNX,
             torch.export); None if it can.
         min_opset: least version of ONNX's operators that has all that the method needs.
+        least_clips: fewest clips that a batch of one process may have in training. A method that
+            compares the clips of a batch sets it at the first step.
         num_training_frames: T in training, if it differs from ``num_frames``.
         out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
             method does not say.
@@ -171,7 +174,8 @@ class VideoMethod(nn.Module):
             without future frames (``causal=True`` in the dataset) it is T - 1.
 
     Raises:
-        ValueError: if ``key_index`` is outside the clip.
+        ValueError: if ``num_frames`` is not a whole number of at least 1, or ``key_index`` is
+            outside the clip.
     """
 
     needs_heatmaps = False
@@ -182,12 +186,18 @@ class VideoMethod(nn.Module):
     image_normalization: tuple[Sequence[float], Sequence[float]] | None = None
     not_exportable: str | None = None
     min_opset = 14
+    least_clips = 1
     out_channels: int | None = None
 
     def __init__(self, num_frames: int = 3, key_index: int | None = None):
         super().__init__()
+        if not isinstance(num_frames, Integral) or num_frames < 1:
+            raise ValueError(
+                f'{type(self).__name__}: model.method.num_frames is {num_frames!r}, expected a '
+                'whole number of at least 1'
+            )
         key_index = num_frames // 2 if key_index is None else key_index
-        if not 0 <= key_index < num_frames:
+        if not isinstance(key_index, Integral) or not 0 <= key_index < num_frames:
             raise ValueError(
                 f'{type(self).__name__}: key_index is {key_index}, expected 0 to {num_frames - 1} '
                 f'for {num_frames} frames'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -105,6 +106,10 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         self._check_normalization()
         for module in self._frozen_modules():
             module.requires_grad_(False)
+        for name in ('head', 'frame_head'):
+            loss = getattr(getattr(self, name, None), 'loss_module', None)
+            if loss is not None:
+                loss.register_forward_pre_hook(partial(_check_heatmap_size, name))
         # In MMPretrain's ViT drop_prob is a NumPy number, which torch.compile and export reject.
         for module in self.modules():
             if isinstance(module, DropPath):
@@ -157,11 +162,20 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
 
         Returns:
             Maps (N, C_j, h_j, w_j) and, with a frame head, heatmaps (N, K, H', W').
+
+        Raises:
+            ValueError: if the frame head expects another number of channels.
         """
         maps = self.extract_maps(images)
         head = self.head if self.shares_head else self.frame_head
         if head is None:
             return FrameFeatures(maps)
+        found, expected = maps[-1].shape[1], getattr(head, 'in_channels', None)
+        if isinstance(expected, int) and found != expected:
+            raise ValueError(
+                f'model.{"head" if self.shares_head else "frame_head"}.in_channels is {expected}, '
+                f'but backbone and neck give a last map of {found} channels; expected the same'
+            )
         with torch.no_grad() if self.frame_head_frozen else nullcontext():
             return FrameFeatures(maps, head((maps[-1],)))
 
@@ -218,8 +232,8 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
 
         Raises:
             ValueError: if a sample's key frame is at another position than the method's, the
-                samples lack something that the method needs, or a head has other joints than the
-                targets.
+                samples lack something that the method needs, or head, frame head or decoder do not
+                fit the targets.
         """
         samples = data_samples or []
         num_frames = frames.features.shape[1]
@@ -253,6 +267,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             targets = torch.stack([sample.gt_fields.heatmaps for sample in samples])
             weights = torch.cat([s.gt_instance_labels.keypoint_weights for s in samples])
             self._check_joints(targets.shape[1])
+            self._check_decoder(targets)
         if getattr(self.method, 'needs_poses', False) and poses is None:
             raise ValueError(
                 f'{type(self.method).__name__} needs the poses of the neighbors: expected '
@@ -279,6 +294,15 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                     f'model.{name}.out_channels is {found}, but the target heatmaps have '
                     f'{num_joints} joints; expected the same'
                 )
+
+    def _check_decoder(self, targets: Tensor) -> None:
+        found = getattr(getattr(self.head, 'decoder', None), 'heatmap_size', None)
+        expected = tuple(targets.shape[:-3:-1])  # width, height
+        if found is not None and tuple(found) != expected:
+            raise ValueError(
+                f'model.head.decoder.heatmap_size is {tuple(found)}, but the target heatmaps are '
+                f'{expected} (the encoder in train_dataloader.dataset.pipeline); expected the same'
+            )
 
     def call_method(self, clip: ClipInput) -> MethodOutput:
         """Runs the method on clips; one with the old interface gets only features and seeds."""
@@ -309,7 +333,8 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Without this override the method's losses and the clips' seeds would be lost.
 
         Raises:
-            ValueError: if a loss of the method has the name of another loss.
+            ValueError: if a loss of the method has the name of another loss, or the heatmaps of a
+                head have another size than the targets.
         """
         clip = self.clip_input(self.extract_clips(inputs), data_samples, images=inputs)
         out = self.call_method(clip)
@@ -390,6 +415,19 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
     def detail_kinds(self) -> dict[str, str]:
         """How to draw the method's details, see `VideoMethod`."""
         return getattr(self.method, 'detail_kinds', {})
+
+
+def _check_heatmap_size(name: str, loss: nn.Module, arguments: tuple) -> None:
+    """Hook before the loss of a head: heatmaps, if there are some, have the targets' size."""
+    if not all(isinstance(maps, Tensor) and maps.ndim == 4 for maps in arguments[:2]):
+        return
+    found, expected = (tuple(maps.shape[-2:]) for maps in arguments[:2])
+    if found != expected:
+        raise ValueError(
+            f'model.{name} gives heatmaps of {found} cells, but the target heatmaps have '
+            f'{expected}; expected the same (model.{name}.deconv_out_channels, and the encoder in '
+            'train_dataloader.dataset.pipeline)'
+        )
 
 
 def mirror_poses(poses: Tensor, width: int, flip_indices: list[int]) -> Tensor:

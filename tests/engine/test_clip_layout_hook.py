@@ -126,6 +126,46 @@ def test_one_frame_in_training_and_three_in_tests(tiny_config, synthetic_root):
     assert made.val_dataloader.dataset.num_frames == 3
 
 
+COMPARES = """
+train_dataloader['batch_size'] = 4
+train_dataloader['dataset']['indices'] = 5
+"""
+
+
+@pytest.mark.slow
+def test_a_last_batch_that_is_too_small_is_told_at_the_first_step(tiny_config, synthetic_root):
+    def trained(extra):
+        made = runner(tiny_config, synthetic_root, COMPARES + extra)
+        made.model.method.least_clips = 2
+        try:
+            made.train()
+        finally:
+            steps.append(made.iter)
+
+    steps = []
+    with pytest.raises(ValueError, match=(
+        'drop_last is False, and the last batch of an epoch has 1 of 4 clips, but model.method of '
+        'type CMPose compares the clips of a batch and needs at least 2; expected drop_last=True'
+    )):  # fmt: skip
+        trained('')
+    trained("train_dataloader['drop_last'] = True\n")
+    trained("train_dataloader['dataset']['indices'] = 6\n")
+    trained(ITERATIONS)
+    assert steps == [0, 1, 2, 1]
+
+
+@pytest.mark.slow
+def test_a_training_without_a_step_is_refused(tiny_config, synthetic_root):
+    extra = 'train_dataloader.update(batch_size=3, drop_last=True)\n'
+    with pytest.raises(ValueError, match=(
+        'train_dataloader.batch_size is 3 with drop_last=True, but each process has 2 samples'
+    )):  # fmt: skip
+        runner(tiny_config, synthetic_root, extra).train()
+    made = runner(tiny_config, synthetic_root, extra + ITERATIONS)
+    made.train()  # its sampler begins anew without an end
+    assert made.iter == 1
+
+
 @pytest.mark.slow
 def test_datasets_built_without_a_runner_fit_too(synthetic_root):
     config = Config.fromfile(config_path('cmpose/cmpose_tiny.py'))

@@ -303,17 +303,50 @@ def test_backbones_that_give_a_feature_map(name):
     config = tiny_config(embed_dims=channels, fte=fte)
     config.backbone, config.neck = backbone, neck
     config.head.update(in_channels=channels)
+    # Two deconvolutions make four cells of each.
+    config.head.decoder.heatmap_size = (4 * cells[1], 4 * cells[0])
     model = MODELS.build(config).train()
-    losses = model(clips(), clip_samples_for(config, cells), mode='loss')
+    losses = model(clips(), clip_samples(config, 2), mode='loss')
     sum(value for key, value in losses.items() if 'loss' in key).backward()
     assert model.eval().run_method(clips()).key_features.shape == (2, channels, *cells)
 
 
-def clip_samples_for(config, cells):
-    """Samples whose heatmaps are four times the feature map, as two deconvolutions make them."""
-    config = copy.deepcopy(config)
-    config.head.decoder.heatmap_size = (4 * cells[1], 4 * cells[0])
-    return clip_samples(config, 2)
+def one_deconvolution(head):
+    head.update(deconv_out_channels=(16,), deconv_kernel_sizes=(4,))
+
+
+def trained_frame_head(config):
+    config.update(frame_head=copy.deepcopy(config.head), frame_head_frozen=False)
+    return config.frame_head
+
+
+SIZES = [
+    (
+        lambda config: config.head.decoder.update(heatmap_size=(12, 16)),
+        r'model.head.decoder.heatmap_size is \(12, 16\), but the target heatmaps are \(24, 32\)',
+    ),
+    (
+        lambda config: one_deconvolution(config.head),
+        r'model.head gives heatmaps of \(16, 12\) cells, but the target heatmaps have \(32, 24\)',
+    ),
+    (
+        lambda config: one_deconvolution(trained_frame_head(config)),
+        r'model.frame_head gives heatmaps of \(16, 12\) cells, but the target heatmaps have \(32',
+    ),
+    (
+        lambda config: trained_frame_head(config).update(in_channels=64),
+        'model.frame_head.in_channels is 64, but backbone and neck give a last map of 32 channels',
+    ),
+]
+
+
+@pytest.mark.parametrize('change, message', SIZES)
+def test_heads_of_another_size_are_refused_at_the_first_step(change, message):
+    config = tiny_config(fte=None)
+    change(config)
+    model = MODELS.build(config).train()
+    with pytest.raises(ValueError, match=message):
+        model(clips(), clip_samples(tiny_config(), 2), mode='loss')
 
 
 def test_registered():

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from cmpose_mm.models.layers import (
     ResidualChain,
+    check_counts,
+    check_lists,
     check_positive,
     deform_conv,
     draw_heatmaps,
@@ -137,17 +139,16 @@ class HeatmapWarp(VideoMethod):
         channels: int = 128,
         num_blocks: int = 20,
         dilations: Sequence[int] = (3, 6, 12, 18, 24),
-        backend: str = 'torchvision',
+        backend: str = 'grid_sample',
         num_frames: int = 3,
         key_index: int | None = None,
     ):
         super().__init__(num_frames, key_index)
         if num_frames < 2:
             raise ValueError(f'HeatmapWarp: num_frames is {num_frames}, expected at least 2')
-        check_positive(
-            'HeatmapWarp', num_joints=num_joints, sigma=sigma, channels=channels,
-            num_blocks=num_blocks, dilations=len(dilations),
-        )  # fmt: skip
+        check_counts('HeatmapWarp', num_joints=num_joints, channels=channels, num_blocks=num_blocks)
+        check_positive('HeatmapWarp', sigma=sigma)
+        check_lists('HeatmapWarp', dilations=dilations)
         check_backend('HeatmapWarp', backend)
         self.codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
         self.warp = WarpOffsets(num_joints, channels, num_blocks, dilations, backend)

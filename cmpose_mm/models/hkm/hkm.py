@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from cmpose_mm.models.layers import (
     TransformerLayer,
     check_choices,
+    check_counts,
     check_heads,
     check_maps,
     check_not_negative,
@@ -144,12 +145,14 @@ class HKM(VideoMethod):
             reference=(reference, REFERENCES),
             separation=(separation, SEPARATIONS),
         )
-        check_positive(
-            'HKM', num_keypoints=num_keypoints, joint_cells=joint_cells, num_points=num_points
-        )
+        check_counts(
+            'HKM', in_channels=in_channels, num_keypoints=num_keypoints, joint_cells=joint_cells,
+            num_points=num_points,
+        )  # fmt: skip
         check_heads('HKM', num_heads, in_channels)
         check_not_negative('HKM', human_weight=human_weight, keypoint_weight=keypoint_weight)
-        if not 0 < keep_ratio <= 1:
+        check_positive('HKM', keep_ratio=keep_ratio)
+        if keep_ratio > 1:
             raise ValueError(
                 f'HKM: model.method.keep_ratio is {keep_ratio}, expected above 0 and up to 1'
             )

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmpose_mm.models.layers import check_heads
+
 
 class ChannelAttention(nn.Module):
     """Each channel of one map reads channels of another: Att(Q, K, V) of JM-Pose.
@@ -36,11 +38,7 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, channels: int, num_heads: int = 8):
         super().__init__()
-        if channels % num_heads:
-            raise ValueError(
-                f'model.method.num_heads is {num_heads}, expected a divisor of the {channels} '
-                'channels'
-            )
+        check_heads('ChannelAttention', num_heads, channels)
         self.num_heads = num_heads
         self.query, self.key, self.value = (
             nn.Sequential(

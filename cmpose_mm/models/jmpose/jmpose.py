@@ -10,6 +10,8 @@ cells of the last map, N = h * w, H' x W' cells of a heatmap.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,6 +24,8 @@ from cmpose_mm.models.layers import (
     StageMaps,
     cell_lengths,
     check_choices,
+    check_counts,
+    check_heads,
     check_heatmaps,
     check_maps,
     check_not_negative,
@@ -33,7 +37,7 @@ from cmpose_mm.models.layers import (
 )
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
-from .motion import DifferenceMotion, FlowMotion
+from .motion import DifferenceMotion, FlowMotion, check_flow
 from .mutual_learning import MutualLearning
 
 MOTIONS = ('difference', 'flow')
@@ -113,7 +117,7 @@ class JMPose(VideoMethod):
         joint_learner: bool = True,
         num_layers: int = 2,
         num_heads: int = 8,
-        deformation: str = 'torchvision',
+        deformation: str = 'grid_sample',
         orthogonality_weight: float = 1e-3,
         condition: str | None = 'heatmaps',
         noise: float = 0.1,
@@ -138,11 +142,12 @@ class JMPose(VideoMethod):
                 f'JMPose: model.method.motion is {motion!r} and model.method.flow is {flow!r}, '
                 "expected arguments of the flow with motion='flow', and only then"
             )
-        if heatmap_scale < 1:
-            raise ValueError(
-                f'JMPose: model.method.heatmap_scale is {heatmap_scale}, expected at least 1'
-            )
-        if num_layers < 0 or (num_layers == 0 and orthogonality_weight > 0):
+        check_counts(
+            'JMPose', in_channels=in_channels, num_keypoints=num_keypoints,
+            heatmap_scale=heatmap_scale,
+        )  # fmt: skip
+        check_counts('JMPose', least=0, num_layers=num_layers)
+        if num_layers == 0 and orthogonality_weight > 0:
             raise ValueError(
                 f'JMPose: model.method.num_layers is {num_layers}, expected at least 1, or 0 with '
                 'orthogonality_weight=0: without layers there is nothing to compare'
@@ -150,11 +155,14 @@ class JMPose(VideoMethod):
         self.needs_images = motion == 'flow'
         self.out_channels = in_channels
         width = in_channels if channels is None else channels
+        check_counts('JMPose', channels=width)
+        check_heads('JMPose', num_heads, width)
         given = 'in_channels' if channels is None else 'channels'
         offset_groups(width, f'JMPose: model.method.{given}')  # refuses those that do not fit
 
         self.stage_maps = None
         if motion == 'flow':
+            check_flow(flow)
             self.motion = FlowMotion(width, num_frames, self.key_index, **flow)
             self.image_normalization = self.motion.normalization
             self.not_exportable = (
@@ -163,7 +171,7 @@ class JMPose(VideoMethod):
             )
         else:
             self.motion = DifferenceMotion(width, num_frames, self.key_index)
-            self.stage_maps = StageMaps([in_channels], channels, [0], 0)
+            self.stage_maps = StageMaps([in_channels], channels, [0], 0, 'JMPose')
             self.stage_maps.freeze_biases(1)
         self.num_keypoints = num_keypoints
         self.heatmap_scale = heatmap_scale
@@ -253,13 +261,15 @@ class JMPose(VideoMethod):
             )
         channels = streams[0][0].shape[1]
         given = None if self.condition is None else samples(heatmaps.detach())
-        require_samples(
-            heatmaps.shape[0] * heatmaps.shape[2] * heatmaps.shape[3],
+        num_cells = heatmaps.shape[2] * heatmaps.shape[3]
+        least = require_samples(
+            heatmaps.shape[0] * num_cells,
             2 * channels + (0 if given is None else given.shape[1]),
             'JMPose: model.method.orthogonality_weight is not 0',
             'a larger train_dataloader.batch_size (with drop_last=True), a smaller '
             'model.method.channels, condition=None, or orthogonality_weight=0',
         )
+        self.least_clips = math.ceil(least / num_cells)
         information = sum(
             gaussian_mi(samples(m), samples(j), given, self.noise, unit_variance=True)
             for m, j in streams

@@ -5,13 +5,14 @@ Shapes: B clips, T frames, C channels, h x w cells, H x W input pixels.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from cmpose_mm.models.layers import ResidualChain, resample
+from cmpose_mm.models.layers import ResidualChain, check_counts, resample
 
 FLOW_NETWORKS = ('raft_small', 'raft_large')
 IMAGE_MEAN, IMAGE_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -93,6 +94,7 @@ class FlowMotion(_TwoSides):
         std: Sequence[float] = IMAGE_STD,
     ):
         super().__init__(channels, num_frames, key_index)
+        check_counts('JMPose', **{'flow.num_updates': num_updates})
         self.num_updates = num_updates
         self.network = _flow_network(network, weights)
         self.normalization = list(mean), list(std)
@@ -125,13 +127,20 @@ class FlowMotion(_TwoSides):
             images: (B, T, 3, H, W) normalized RGB, H and W multiples of 8 and at least 128.
 
         Raises:
-            ValueError: if the images have another size.
+            ValueError: if the images have another size, or the weights are not in float32.
         """
         height, width = images.shape[-2:]
         if height % 8 or width % 8 or min(height, width) < _SMALLEST_INPUT:
             raise ValueError(
                 f"JMPose: model.method.motion is 'flow' and the input is {width} x "
                 f'{height} pixels; RAFT needs multiples of 8, at least {_SMALLEST_INPUT}'
+            )
+        dtype = next(self.network.parameters()).dtype
+        if dtype != torch.float32:
+            raise ValueError(
+                f"JMPose: model.method.motion is 'flow' and the model's weights are {dtype}; "
+                'RAFT works in torch.float32 alone (autocast, as in AmpOptimWrapper, leaves the '
+                'weights so)'
             )
         with torch.autocast(images.device.type, enabled=False):
             images = images.float() * self.std + self.mean - 1
@@ -162,6 +171,21 @@ class FlowMotion(_TwoSides):
         used = zip(self.sides, parts, self.counts)
         sides = [resample(side(part.flatten(1, 2)), size) for side, part, n in used if n]
         return self.join(torch.cat(sides, dim=1))
+
+
+def check_flow(flow: object) -> None:
+    """Checks that ``model.method.flow`` has arguments that `FlowMotion` knows.
+
+    Raises:
+        ValueError: if it is no dict, or has another key.
+    """
+    known = list(inspect.signature(FlowMotion).parameters)[3:]
+    unknown = sorted(flow.keys() - set(known)) if isinstance(flow, dict) else [repr(flow)]
+    if unknown:
+        raise ValueError(
+            f'JMPose: model.method.flow has {", ".join(unknown)}, expected a dict with some of '
+            f'{", ".join(known)}'
+        )
 
 
 def _halving(in_channels: int, channels: int) -> list[nn.Module]:

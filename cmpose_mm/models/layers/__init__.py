@@ -1,6 +1,13 @@
 """Layers that several methods use: plain torch, one concept per file."""
 
-from .arguments import check_choices, check_heads, check_not_negative, check_positive
+from .arguments import (
+    check_choices,
+    check_counts,
+    check_heads,
+    check_lists,
+    check_not_negative,
+    check_positive,
+)
 from .attention import NeighborhoodAttention, SpatialAttention, TemporalAttention
 from .feed_forward import FeedForward
 from .gaussian_information import gaussian_mi, require_samples, standardize
@@ -42,8 +49,10 @@ __all__ = [
     'TransformerLayer',
     'cell_lengths',
     'check_choices',
+    'check_counts',
     'check_heads',
     'check_heatmaps',
+    'check_lists',
     'check_maps',
     'check_not_negative',
     'check_positive',

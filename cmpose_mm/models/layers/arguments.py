@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from numbers import Integral, Real
 
 
 def check_choices(method: str, **choices: tuple[object, Collection]) -> None:
@@ -24,22 +25,68 @@ def check_choices(method: str, **choices: tuple[object, Collection]) -> None:
 
 
 def check_not_negative(method: str, **numbers: float) -> None:
-    """Checks that arguments are at least 0; ValueError names the first that is not, or is NaN."""
+    """Checks that arguments are numbers of at least 0; ValueError names the first that is not."""
     for name, value in numbers.items():
-        if not value >= 0:
-            raise ValueError(f'{method}: model.method.{name} is {value}, expected at least 0')
+        if not (isinstance(value, Real) and value >= 0):
+            raise ValueError(
+                f'{method}: model.method.{name} is {value!r}, expected a number of at least 0'
+            )
 
 
 def check_positive(method: str, **numbers: float) -> None:
-    """Checks that arguments are above 0; ValueError names the first that is not, or is NaN."""
+    """Checks that arguments are numbers above 0; ValueError names the first that is not."""
     for name, value in numbers.items():
-        if not value > 0:
-            raise ValueError(f'{method}: model.method.{name} is {value}, expected more than 0')
+        if not (isinstance(value, Real) and value > 0):
+            raise ValueError(
+                f'{method}: model.method.{name} is {value!r}, expected a number above 0'
+            )
+
+
+def check_counts(method: str, least: int = 1, **numbers: int) -> None:
+    """Checks that arguments are whole numbers.
+
+    Args:
+        method: its name, for the message.
+        least: smallest value that is allowed.
+        numbers: name of an argument -> its value.
+
+    Raises:
+        ValueError: for the first one that is not.
+    """
+    for name, value in numbers.items():
+        if not (isinstance(value, Integral) and value >= least):
+            raise ValueError(
+                f'{method}: model.method.{name} is {value!r}, expected a whole number of at least '
+                f'{least}'
+            )
+
+
+def check_lists(method: str, least: int = 1, **lists: Sequence[int]) -> None:
+    """Checks that arguments are lists of whole numbers, with at least one.
+
+    Args:
+        method: its name, for the message.
+        least: smallest number that is allowed.
+        lists: name of an argument -> its value.
+
+    Raises:
+        ValueError: for the first one that is not.
+    """
+    for name, values in lists.items():
+        if (
+            not isinstance(values, Sequence)
+            or not values
+            or not all(isinstance(value, Integral) and value >= least for value in values)
+        ):
+            raise ValueError(
+                f'{method}: model.method.{name} is {values!r}, expected a list of whole numbers of '
+                f'at least {least}'
+            )
 
 
 def check_heads(method: str, num_heads: int, channels: int) -> None:
     """Checks that attention heads divide the channels; ValueError names both if they do not."""
-    if num_heads < 1 or channels % num_heads:
+    if not isinstance(num_heads, Integral) or num_heads < 1 or channels % num_heads:
         raise ValueError(
             f'{method}: model.method.num_heads is {num_heads}, expected a divisor of the '
             f'{channels} channels'

@@ -6,6 +6,8 @@ channels in general.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ _SMALLEST_VARIANCE = 1e-6
 
 def require_samples(
     num_samples: int, num_channels: int, what: str = 'gaussian_mi', remedy: str = 'more samples'
-) -> None:
+) -> int:
     """Checks that the samples of all processes suffice for a covariance.
 
     Args:
@@ -30,6 +32,9 @@ def require_samples(
         num_channels: channels of the joint covariance.
         what: who needs them, for the message.
         remedy: what to change, for the message.
+
+    Returns:
+        The fewest samples that suffice, of one process.
 
     Raises:
         ValueError: if there are fewer than `SAMPLES_PER_CHANNEL` samples for each channel.
@@ -40,6 +45,7 @@ def require_samples(
             f'{what}: covariances of {num_channels} channels from {found} samples (cells of the '
             f'batch), expected at least {needed}: {remedy}'
         )
+    return math.ceil(needed / num_processes())
 
 
 def moments(samples: Tensor) -> tuple[Tensor, Tensor]:

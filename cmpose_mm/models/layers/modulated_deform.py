@@ -29,9 +29,18 @@ def deform_torchvision(
     Returns:
         (B, C_out, h, w): y(p) = sum_k w_k m_k(p) x(p + p_k + o_k(p)), with bilinear interpolation
         and zeros outside of the map.
+
+    Raises:
+        ValueError: for displacements that are NaN, on a CPU. There the operator would read memory
+            that is not its own, and end the process.
     """
     from torchvision.ops import deform_conv2d
 
+    if offsets.device.type == 'cpu' and offsets.isnan().any():
+        raise ValueError(
+            "deformation 'torchvision': displacements are NaN, expected numbers; the training has "
+            'diverged'
+        )
     return deform_conv2d(x, offsets, weight, bias, padding=dilation, dilation=dilation, mask=mask)
 
 
@@ -40,7 +49,8 @@ def deform_grid_sample(
 ) -> Tensor:
     """The same by ``grid_sample``, which every exporter knows.
 
-    Arguments and result are those of `deform_torchvision`.
+    On a CPU it is faster: about three times forward, ten times backward. Arguments and result are
+    those of `deform_torchvision`; where a displacement is NaN, so is the result.
     """
     channels, height, width = x.shape[1:]
     groups = mask.shape[1] // _TAPS
@@ -75,7 +85,7 @@ def deform_grid_sample(
     return out.reshape(-1, weight.shape[0], height, width)
 
 
-DEFORM_BACKENDS = {'torchvision': deform_torchvision, 'grid_sample': deform_grid_sample}
+DEFORM_BACKENDS = {'grid_sample': deform_grid_sample, 'torchvision': deform_torchvision}
 """Implementations of the deformable convolution; both compute the same."""
 
 
@@ -95,7 +105,7 @@ def deform_conv(
     weight: Tensor,
     bias: Tensor | None,
     dilation: int,
-    backend: str = 'torchvision',
+    backend: str = 'grid_sample',
 ) -> Tensor:
     """The convolution of `deform_torchvision` in float32, by a backend that works where it runs.
 
@@ -161,7 +171,7 @@ class ModulatedDeform(nn.Module):
     """
 
     def __init__(
-        self, channels: int, cond_channels: int, dilation: int = 1, backend: str = 'torchvision'
+        self, channels: int, cond_channels: int, dilation: int = 1, backend: str = 'grid_sample'
     ):
         super().__init__()
         check_backend('ModulatedDeform', backend)

@@ -91,6 +91,7 @@ class StageMaps(nn.Module):
         channels: C; None uses the maps as they are.
         stages: positions of the maps to use, ascending.
         grid_stage: position of the map whose grid is used.
+        method: whose maps they are, for messages.
 
     Raises:
         ValueError: if a position does not exist, or ``channels`` is None and the maps differ.
@@ -102,25 +103,26 @@ class StageMaps(nn.Module):
         channels: int | None,
         stages: Sequence[int],
         grid_stage: int,
+        method: str = 'StageMaps',
     ):
         super().__init__()
         last = len(in_channels) - 1
         stages = list(stages)
         if not stages or stages != sorted(set(stages)) or not 0 <= stages[0] <= stages[-1] <= last:
             raise ValueError(
-                f'model.method.stages is {stages}, expected ascending positions from 0 to {last} '
-                'of the maps in model.method.in_channels'
+                f'{method}: model.method.stages is {stages}, expected ascending positions from 0 '
+                f'to {last} of the maps in model.method.in_channels'
             )
         if not 0 <= grid_stage <= last:
             raise ValueError(
-                f'model.method.grid_stage is {grid_stage}, expected a position from 0 to {last} of '
-                'the maps in model.method.in_channels'
+                f'{method}: model.method.grid_stage is {grid_stage}, expected a position from 0 to '
+                f'{last} of the maps in model.method.in_channels'
             )
         used = [in_channels[stage] for stage in stages]
         if channels is None and len(set(used)) > 1:
             raise ValueError(
-                f'model.method.channels is None, but the maps have {used} channels; expected a '
-                'number of channels, to which 1x1 convolutions bring them'
+                f'{method}: model.method.channels is None, but the maps have {used} channels; '
+                'expected a number of channels, to which 1x1 convolutions bring them'
             )
         self.stages = stages
         self.grid_stage = grid_stage

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from cmpose_mm.models.cmpose import CrissCrossSTNeck
 from cmpose_mm.models.layers import (
     check_choices,
+    check_counts,
     check_heads,
     check_heatmaps,
+    check_lists,
     check_maps,
     check_not_negative,
     check_positive,
@@ -117,20 +119,15 @@ class STDPose(VideoMethod):
                 'compares frames'
             )
         check_choices('STDPose', dam=(dam, MASKS), tff=(tff, FUSIONS))
-        check_positive(
-            'STDPose',
-            num_keypoints=num_keypoints,
-            heatmap_scale=heatmap_scale,
-            dam_steepness=dam_steepness,
-            dam_channels=dam_channels,
-        )
+        check_counts(
+            'STDPose', in_channels=in_channels, num_keypoints=num_keypoints,
+            heatmap_scale=heatmap_scale, dam_channels=dam_channels, tff_layers=tff_layers,
+        )  # fmt: skip
+        check_positive('STDPose', dam_steepness=dam_steepness)
         check_not_negative('STDPose', dam_threshold=dam_threshold)
         check_heads('STDPose', num_heads, in_channels)
-        if tff_layers < 1:
-            raise ValueError(
-                f'STDPose: model.method.tff_layers is {tff_layers}, expected at least 1'
-            )
-        if len(grid) != 2 or min(grid) < 1:
+        check_lists('STDPose', grid=grid)
+        if len(grid) != 2:
             raise ValueError(
                 f'STDPose: model.method.grid is {tuple(grid)}, expected the rows and columns of '
                 'the last map'

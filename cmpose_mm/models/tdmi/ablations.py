@@ -45,10 +45,6 @@ SETS: dict[str, dict[str, Variant]] = {
         'TDMI': {},
         'no information loss': {'model.method.mi': 'none'},
         'tied gates': {'model.method.gates': 'tied'},
-        'tied gates, no information loss': {
-            'model.method.gates': 'tied',
-            'model.method.mi': 'none',
-        },
         'CLUB': {'model.method.mi': 'club'},
         'sufficiency 0.001': {'model.method.sufficiency_weight': 0.001},
         **{f'beta {v}': {'model.method.mi_weight': v} for v in (0.0001, 0.01)},

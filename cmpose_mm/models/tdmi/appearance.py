@@ -29,7 +29,7 @@ class AppearanceAlignment(nn.Module):
         deformation: backend of `ModulatedDeform`.
     """
 
-    def __init__(self, channels: int, num_neighbors: int, deformation: str = 'torchvision'):
+    def __init__(self, channels: int, num_neighbors: int, deformation: str = 'grid_sample'):
         super().__init__()
         self.neighbors = ResidualChain(num_neighbors * channels, channels, 2)
         self.first = ResidualChain(2 * channels, channels, 1)

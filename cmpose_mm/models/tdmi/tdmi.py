@@ -11,6 +11,7 @@ cells of the method's grid, N cells of the last map.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,6 +27,8 @@ from cmpose_mm.models.layers import (
     StillConv,
     cell_lengths,
     check_choices,
+    check_counts,
+    check_lists,
     check_maps,
     check_not_negative,
     check_positive,
@@ -128,7 +131,7 @@ class TDMI(VideoMethod):
         stages: Sequence[int] | None = None,
         grid_stage: int | None = None,
         blocks: Sequence[int] | None = None,
-        deformation: str | None = 'torchvision',
+        deformation: str | None = 'grid_sample',
         gates: str | None = 'independent',
         gate_channels: int = 128,
         mi: str = 'gaussian',
@@ -165,13 +168,20 @@ class TDMI(VideoMethod):
                 'TDMI: model.method.deformation is None, but model.method.appearance aligns by '
                 'deformation; expected one of its backends, or appearance=False'
             )
+        check_counts('TDMI', gate_channels=gate_channels, num_keypoints=num_keypoints)
+        check_lists('TDMI', in_channels=in_channels)
         in_channels = list(in_channels)
         num_maps = len(in_channels)
-        stages = list(range(num_maps)) if stages is None else list(stages)
+        stages = range(num_maps) if stages is None else stages
+        check_lists('TDMI', least=0, stages=stages)
+        stages = list(stages)
         grid_stage = num_maps - 1 if grid_stage is None else grid_stage
+        check_counts('TDMI', least=0, grid_stage=grid_stage)
+        if channels is not None:
+            check_counts('TDMI', channels=channels)
         self.in_channels = in_channels
         self.out_channels = in_channels[-1]
-        self.stage_maps = StageMaps(in_channels, channels, stages, grid_stage)
+        self.stage_maps = StageMaps(in_channels, channels, stages, grid_stage, 'TDMI')
         width = self.stage_maps.channels
         # Only the last used stage is also seen as it is, in the condition of the deformation.
         self.stage_maps.freeze_biases(len(stages) - (deformation is not None))
@@ -180,10 +190,11 @@ class TDMI(VideoMethod):
             offset_groups(width, f'TDMI: model.method.{given}')  # refuses those that do not fit
         if blocks is None:
             blocks = default_blocks(len(stages))
-        if len(blocks) != len(stages) or min(blocks) < 1:
+        check_lists('TDMI', blocks=blocks)
+        if len(blocks) != len(stages):
             raise ValueError(
-                f'TDMI: model.method.blocks is {list(blocks)}, expected {len(stages)} numbers of '
-                'at least 1, one for each of the stages'
+                f'TDMI: model.method.blocks is {list(blocks)}, expected {len(stages)} numbers, one '
+                'for each of the stages'
             )
         self.motion = nn.ModuleList(
             ResidualChain((num_frames - 1) * width, width, count) for count in blocks
@@ -330,14 +341,15 @@ class TDMI(VideoMethod):
             motion: M (B, C, h, w), detached, also as the input of the gates.
         """
         channels = motion.shape[1]
-        num_samples = motion.shape[0] * motion.shape[2] * motion.shape[3]
-        require_samples(
-            num_samples,
+        num_cells = motion.shape[2] * motion.shape[3]
+        least = require_samples(
+            motion.shape[0] * num_cells,
             2 * channels,
             f'TDMI: model.method.mi={self.mi!r}',
             'a larger train_dataloader.batch_size (with drop_last=True), a smaller '
             "model.method.channels, or mi='none'",
         )
+        self.least_clips = math.ceil(least / num_cells)
         useful = self.gate_useful(motion)
         noisy = 1 - useful if self.gates == 'tied' else self.gate_noisy(motion)
         with torch.autocast(motion.device.type, enabled=False):

@@ -166,8 +166,8 @@ def test_the_pose_of_the_key_frame_plays_no_role():
     ('change', 'message'),
     [
         (dict(num_frames=1), 'num_frames is 1, expected at least 2'),
-        (dict(dilations=()), 'dilations is 0, expected more than 0'),
-        (dict(sigma=0), 'sigma is 0, expected more than 0'),
+        (dict(dilations=()), r'dilations is \(\), expected a list of whole numbers'),
+        (dict(sigma=0), 'sigma is 0, expected a number above 0'),
         (dict(backend='mmcv'), "backend is 'mmcv', expected one of"),
     ],
 )

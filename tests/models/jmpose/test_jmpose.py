@@ -389,6 +389,17 @@ def test_flow_motion(flow_weights):
     assert module(images, (8, 8)).shape == (2, 8, 8, 8)
 
 
+def test_flow_keeps_to_full_precision(flow_weights):
+    module = FlowMotion(8, 3, 1, flow_weights, num_updates=1)
+    images = torch.randn(1, 3, 3, 128, 128)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = module.flows(images)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, module.flows(images), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="motion is 'flow' and the model's weights are torch.bfl"):
+        module.bfloat16().flows(images.bfloat16())
+
+
 def flow_config(weights, **changes):
     config = tiny_config(motion='flow', flow=dict(weights=weights, num_updates=1), **changes)
     config.backbone.img_size = (128, 128)
@@ -553,14 +564,26 @@ WRONG = [
     (dict(motion='flow'), "motion is 'flow' and model.method.flow is None, expected arguments"),
     (dict(flow=dict(weights='x')), "motion is 'difference' and model.method.flow is {'weights'"),
     (dict(condition='joints'), "condition is 'joints', expected one of 'heatmaps', None"),
-    (dict(heatmap_scale=0), 'model.method.heatmap_scale is 0, expected at least 1'),
+    (dict(heatmap_scale=0), 'heatmap_scale is 0, expected a whole number of at least 1'),
+    (dict(heatmap_scale=4.0), 'heatmap_scale is 4.0, expected a whole number of at least 1'),
+    (dict(num_heads=0), 'JMPose: model.method.num_heads is 0, expected a divisor of the 8 ch'),
+    (dict(num_layers=-1), 'model.method.num_layers is -1, expected a whole number of at least 0'),
+    (dict(channels=0), 'JMPose: model.method.channels is 0, expected a whole number of at least 1'),
+    (dict(in_channels=[32]), r'in_channels is \[32\], expected a whole number of at least 1'),
+    (dict(orthogonality_weight=None), 'weight is None, expected a number of at least 0'),
+    (dict(motion='flow', flow='raft.pth'), "method.flow has 'raft.pth', expected a dict with"),
+    (dict(motion='flow', flow=dict(path='x')), 'flow has path, expected .* weights, network, num_'),
+    (
+        dict(motion='flow', flow=dict(num_updates=0)),
+        'model.method.flow.num_updates is 0, expected a whole number of at least 1',
+    ),
     (dict(num_layers=0), 'num_layers is 0, expected at least 1, or 0 with orthogonality_weight=0'),
     (dict(num_heads=3), 'model.method.num_heads is 3, expected a divisor of the 8 channels'),
     (dict(channels=20), 'JMPose: model.method.channels is 20, expected a multiple of 12 or of 8'),
     (dict(channels=None, in_channels=20), 'model.method.in_channels is 20, expected a multiple of'),
-    (dict(deformation=None), "JMPose: model.method.deformation is None, expected one of 'torchvi"),
-    (dict(orthogonality_weight=-1), 'method.orthogonality_weight is -1, expected at least 0'),
-    (dict(noise=0), 'JMPose: model.method.noise is 0, expected more than 0'),
+    (dict(deformation=None), "JMPose: model.method.deformation is None, expected one of 'grid_s"),
+    (dict(orthogonality_weight=-1), 'weight is -1, expected a number of at least 0'),
+    (dict(noise=0), 'JMPose: model.method.noise is 0, expected a number above 0'),
     (dict(key_index=3), 'JMPose: key_index is 3, expected 0 to 2 for 3 frames'),
 ]
 

@@ -123,11 +123,34 @@ def test_weights_in_half_precision(backend):
     assert (found - expected).abs().mean() < 0.03 * expected.abs().mean()
 
 
+def test_displacements_that_are_no_numbers():
+    """A training that diverges ends in a sentence, not in a crash of the process."""
+    x, offsets, mask, weight, bias = inputs()
+    offsets[0, 3, 2, 1] = torch.nan
+    with pytest.raises(ValueError, match='displacements are NaN, expected numbers; the training'):
+        DEFORM_BACKENDS['torchvision'](x, offsets, mask, weight, bias, 1)
+    found = DEFORM_BACKENDS['grid_sample'](x, offsets, mask, weight, bias, 1)
+    lost = found.isnan()
+    assert lost[0, :, 2, 1].all() and lost.sum() == 3
+
+
+@backends
+@pytest.mark.parametrize('value', [torch.inf, -1e30, 1e30])
+def test_displacements_far_outside_read_nothing(backend, value):
+    x, offsets, mask, weight, bias = inputs()
+    expected = DEFORM_BACKENDS[backend](x, torch.full_like(offsets, 100.0), mask, weight, bias, 1)
+    offsets = torch.full_like(offsets, value)
+    found = DEFORM_BACKENDS[backend](x, offsets, mask, weight, bias, 1)
+    if torch.isfinite(torch.tensor(value)):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        torch.testing.assert_close(found[0, :, 0, 0], bias, rtol=0, atol=0)
+
+
 def test_groups():
     assert [offset_groups(channels) for channels in (48, 128, 8, 96)] == [12, 8, 8, 12]
     with pytest.raises(ValueError, match='ModulatedDeform: channels is 20, expected a multiple of'):
         ModulatedDeform(20, 3)
     with pytest.raises(
-        ValueError, match="ModulatedDeform: backend is 'mmcv', expected one of 'torchvision', 'grid"
+        ValueError, match="ModulatedDeform: backend is 'mmcv', expected one of 'grid_sample', "
     ):
         ModulatedDeform(48, 3, backend='mmcv')

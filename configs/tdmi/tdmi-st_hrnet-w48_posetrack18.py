@@ -1,0 +1,5 @@
+"""TDMI-ST (HRNet-W48, 384x288, five frames) on PoseTrack18, the recipe of the authors' code."""
+
+_base_ = ['./tdmi_hrnet-w48_posetrack18.py']
+
+model = dict(method=dict(appearance=True))
