@@ -177,8 +177,11 @@ class Experiment:
         config = Config.fromfile(path)
         config.merge_from_dict({**self.args.cfg_options, 'randomness.seed': self.seed})
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            if config[loader].dataset.get('label_every') is not None:
-                config[loader].dataset.label_every = self.every
+            dataset = config[loader].dataset
+            if dataset.get('label_every') is not None:
+                dataset.label_every = self.every
+            elif dataset.get('random_neighbors'):  # as far as a pose is ever carried
+                dataset.stride = self.every // 2
         return config
 
     def on(self, config: Config, labels: Path, name: str) -> tuple[Config, str]:
@@ -244,15 +247,20 @@ class Experiment:
         )
         out = self.folder / f'every{self.every}' / 'labels' / variant / f'seed{self.seed}'
         progress = partial(tqdm, unit=' files', delay=1, leave=False)
-        propagate_labels(
+        kept = propagate_labels(
             self.sparse, out, propagator, every=self.every, image_root=self.image_root,
             progress=partial(progress, desc=f'propagating, {variant}'),
-        )  # fmt: skip
+        ).kept  # fmt: skip
         scores = score_hidden(
             read_videos(self.labels), propagator, self.every, image_root=self.image_root,
             progress=partial(progress, desc=f'scoring, {variant}'),
         ).result  # fmt: skip
-        return out, {'PCK@0.1': scores['PCK@0.1'], 'Total AP': scores['Total']}
+        return out, {
+            'PCK@0.1': scores['PCK@0.1'],
+            'Total AP': scores['Total'],
+            'poses': kept.poses,
+            'joints': kept.joints,
+        }
 
     def model_of(self, variant: str) -> tuple[str, ...]:
         """Config and checkpoint of a propagator, which is trained if need be."""
@@ -290,9 +298,13 @@ def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str
             for split, measure in columns:
                 values = [value(metrics.get(split, {}), measure) for metrics in by_seed.values()]
                 cells.append(mean_and_spread(values))
+            added = [metrics.get(HIDDEN, {}).get('joints') for metrics in by_seed.values()]
+            known = [count for count in added if count is not None]
+            cells.append(f'{np.mean(known):.0f}' if known else '-')
             rows.append(cells)
         header = ['training labels', 'seeds']
         header += [f'{measure.replace("Total ", "")}, {split}' for split, measure in columns]
+        header.append('joints added')
         share = 100 * np.ceil(30 / every) / 30
         parts.append(f'{data}, labels {every} frames apart ({share:.1f} % of 30 frames):')
         parts.append(markdown_table(header, rows))

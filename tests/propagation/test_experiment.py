@@ -75,9 +75,13 @@ def test_variants_are_trained_on_their_labels_and_recorded(run, tmp_path):
     assert [record['variant'] for record in records] == ['warp']
     for record in records:
         assert record['splits'].keys() == {'val', 'hidden labels'} and record['seed'] == 3
-        assert record['splits']['hidden labels']['PCK@0.1'] > 50
+        hidden = record['splits']['hidden labels']
+        assert hidden['PCK@0.1'] > 50
+        assert hidden['poses'] == sum(v.num_pseudo for v in read_videos(labels['warp/seed3.py']))
+        assert hidden['joints'] > 3 * hidden['poses']
     # the tiny config measures no PCK on the test split
-    assert re.search(r'\| warp +\| 1 +\| - +\| [\d.]+ +\| 100.0 +\| [\d.]+ ', done.stdout)
+    row = r'\| warp +\| 1 +\| - +\| [\d.]+ +\| 100.0 +\| [\d.]+ +\| \d{2,} '
+    assert re.search(row, done.stdout)
 
     stamps = {file: file.stat().st_mtime_ns for file in work.rglob('*.pth')}
     again = run(*arguments, '--only', 'warp')  # finds the records

@@ -242,6 +242,42 @@ def test_pck_is_that_of_the_evaluation(videos_of, tmp_path):
     assert scores.result['PCK@0.1'] == pytest.approx(total)
 
 
+def pck_by_loops(truth: dict, found: dict, threshold: float) -> float:
+    """From the files alone: share of joints nearer than ``threshold`` times the larger box side."""
+    hits = joints = 0
+    for label in truth['annotations']:
+        for other in found['annotations']:
+            if (other['image_id'], other['track_id']) != (label['image_id'], label['track_id']):
+                continue
+            if not other.get('pseudo'):
+                continue
+            for place in range(17):
+                x, y, v = label['keypoints'][3 * place : 3 * place + 3]
+                if v == 0:
+                    continue
+                px, py, pv = other['keypoints'][3 * place : 3 * place + 3]
+                near = ((px - x) ** 2 + (py - y) ** 2) ** 0.5 < threshold * max(label['bbox'][2:])
+                hits += pv > 0 and near
+                joints += 1
+    return 100 * hits / joints
+
+
+def test_pck_by_loops_over_the_files(tmp_path):
+    rng = np.random.default_rng(5)
+    # Far apart, so that nobody is taken for another.
+    places = rng.uniform(0, 12, (9, 2, 2)) + [[0, 0], [200, 0]]
+    truth = coco([[walker(*xy, track=t) for t, xy in enumerate(pair)] for pair in places])
+    write(tmp_path / 'gt.json', truth)
+    write(tmp_path / 'sparse.json', keep(truth, [0, 4, 8]))
+    propagate_labels(tmp_path / 'sparse.json', tmp_path / 'dense.json', Linear())
+    found = json.loads((tmp_path / 'dense.json').read_text())
+    scores = score_hidden(read_videos(tmp_path / 'gt.json'), Linear(), 4).result
+    for threshold in (0.05, 0.1, 0.2):
+        expected = pck_by_loops(truth, found, threshold)
+        assert scores[f'PCK@{threshold}'] == pytest.approx(expected, abs=1e-9)
+    assert 20 < pck_by_loops(truth, found, 0.1) < 90
+
+
 def test_joints_that_nobody_labels_are_left_out(videos_of):
     no_nose = [name for name in JOINT_NAMES if name != 'nose']
     videos = videos_of(walk(9, speed=0, joints=no_nose))
