@@ -6,7 +6,8 @@ ratio in each round. The boxes are columns of the frame, as many as `--persons` 
 
 A second table says what a person and frame takes beside the model: frames are in memory, backbone
 and head answer from memory, one thread. What remains is crops, normalization, decoding of poses,
-and tracking, which MMPoseInferencer does not do.
+and tracking, which MMPoseInferencer does not do. Its last column is the part of OpenCV, which
+warps each crop out of the frame.
 
     pip install --no-deps rtmlib==0.0.16        # else it is left out
 
@@ -21,6 +22,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -175,6 +177,26 @@ def answer_from_memory(module: torch.nn.Module) -> None:
     module.forward = remembered
 
 
+@contextmanager
+def timed_warps() -> Iterator[list[float]]:
+    """The seconds of each of OpenCV's warps while it is open."""
+    spent: list[float] = []
+    warp = cv2.warpAffine
+
+    def timed(*args, **kwargs):
+        start = time.perf_counter()
+        try:
+            return warp(*args, **kwargs)
+        finally:
+            spent.append(time.perf_counter() - start)
+
+    cv2.warpAffine = timed
+    try:
+        yield spent
+    finally:
+        cv2.warpAffine = warp
+
+
 def columns(persons: int, video: str) -> np.ndarray:
     """Boxes (P, 4) beside each other."""
     height, width = next(iter(open_frames(video))).image.shape[:2]
@@ -245,11 +267,14 @@ def main() -> None:
             torch.set_num_threads(1)
             for name, values in turns(idle, boxes, len(images), args.rounds).items():
                 each = Spread.of(values * 1000 / len(images) / persons)
-                beside.append([persons, name, str(each)])
+                with timed_warps() as warps:
+                    seconds(idle[name], boxes, len(images))
+                beside.append([persons, name, str(each), f'{1000 * np.median(warps):.2f}'])
             torch.set_num_threads(args.threads)
         print(markdown_table(['persons', 'by', 'frames a second', f'times {MMPOSE}'], rows))
         print()
-        print(markdown_table(['persons', 'by', 'ms a person and frame beside the model'], beside))
+        header = ['persons', 'by', 'ms a person and frame beside the model', "of it OpenCV's warp"]
+        print(markdown_table(header, beside))
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Thread, local
 from typing import Union
 from urllib.parse import urlsplit
 
@@ -41,6 +41,7 @@ from .av_files import (
 # formats whose header counts the length from time 0, not from the first frame
 _LENGTH_FROM_ZERO = ('matroska,webm', 'asf', 'nut')
 _EXACT = 1e-6  # seconds by which a time stamp may miss the moment that was asked for
+_CONVERTERS = local()
 
 Image = Union[np.ndarray, Callable[[], np.ndarray]]
 """(H, W, 3) uint8 BGR, or what makes it: frames that nobody asked for are not converted."""
@@ -423,7 +424,8 @@ def _read_video(path: str, container, is_live: bool) -> Iterator[tuple[Image, fl
     tally = _Tally()
     with container:
         stream = _video_stream(container, path)
-        stream.thread_type = 'SLICE' if is_live else 'AUTO'  # threads for frames hold some back
+        # Threads for whole frames hold some back, and mark a broken one only sometimes.
+        stream.thread_type = 'SLICE'
         start = start_time(container)
         try:
             for packet in _read_packets(container, stream, tally):
@@ -540,11 +542,18 @@ def _of_one_size(frames: Iterable[tuple], name: str) -> Iterator[tuple]:
             yield (image if number else image()), time, path  # the first gives the size
 
 
+def _converter():
+    """This thread's converter of colors: a new one for each frame takes a millisecond more."""
+    if not hasattr(_CONVERTERS, 'own'):
+        _CONVERTERS.own = import_av().video.reformatter.VideoReformatter()
+    return _CONVERTERS.own
+
+
 def _upright(frame) -> np.ndarray:
     """A decoded frame as (H, W, 3) uint8 BGR, turned and mirrored by its display matrix."""
     # PyAV < 14 takes BT.709 for BT.601 unless another space is named for BGR, which has none
     other = 'DEFAULT' if frame.colorspace == 1 else None
-    image = frame.reformat(format='bgr24', dst_colorspace=other).to_ndarray()
+    image = _converter().reformat(frame, format='bgr24', dst_colorspace=other).to_ndarray()
     data = frame.side_data.get('DISPLAYMATRIX')
     if data is None:
         return image

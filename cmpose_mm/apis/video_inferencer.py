@@ -492,7 +492,7 @@ class VideoPoseInferencer:
     def _tracked(self, frame: VideoFrame, sample: PoseDataSample, persons: _Persons) -> FramePoses:
         """The result of a frame; frames must come in order."""
         pred = sample.pred_instances
-        pred.track_ids = persons.track(frame, pred)
+        pred.set_field(persons.track(frame, pred), 'track_ids')
         wanted = persons.wanted_ids(pred.track_ids)
         if not wanted.all():
             sample.pred_instances = pred[wanted]
@@ -553,8 +553,8 @@ class VideoPoseInferencer:
                 if name in results[0].metainfo:
                     metainfo[name] = results[0].metainfo[name]
             found = [result.pred_instances for result in results]
-            pred = InstanceData(
-                **{
+            pred = _instances(
+                {
                     name: np.concatenate([_array(instances[name]) for instances in found])
                     for name in found[0].keys()
                 }
@@ -566,14 +566,17 @@ class VideoPoseInferencer:
                 )
             if self.to_posetrack is not None:
                 poses = self.to_posetrack(pred.keypoints, pred.keypoint_scores)
-                pred = InstanceData(keypoints=poses[0], keypoint_scores=poses[1])
+                pred = _instances(dict(keypoints=poses[0], keypoint_scores=poses[1]))
         else:
-            pred = InstanceData(
-                keypoints=np.zeros((0, len(self.joints), 2)),
-                keypoint_scores=np.zeros((0, len(self.joints)), np.float32),
+            pred = _instances(
+                dict(
+                    keypoints=np.zeros((0, len(self.joints), 2)),
+                    keypoint_scores=np.zeros((0, len(self.joints)), np.float32),
+                )
             )
         # With track crops the model's box is the smoothed one.
-        pred.bboxes, pred.bbox_scores = item.boxes, item.scores
+        pred.set_field(item.boxes, 'bboxes')
+        pred.set_field(item.scores, 'bbox_scores')
         for name in ('input_center', 'input_scale'):
             values = [result.metainfo[name] for result in results]
             pred.set_field(np.array(values, np.float32).reshape(-1, 2), name)
@@ -860,6 +863,14 @@ def _model_joints(model: nn.Module) -> JointSet:
         ) from error
     except ValueError as error:
         raise ValueError(f'{name}: {error}') from error
+
+
+def _instances(fields: dict[str, np.ndarray]) -> InstanceData:
+    """Persons with these fields, without the check of lengths that takes longer with each field."""
+    instances = InstanceData()
+    for name, values in fields.items():
+        instances.set_field(values, name)
+    return instances
 
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ def finite_array(name: str, values: object, shape: tuple[int, ...]) -> np.ndarra
     array = np.array(values, dtype=np.float64)
     if array.shape != shape:
         raise ValueError(f'{name} has shape {array.shape}, expected {shape}.')
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.argwhere(~finite)
         place = ', '.join(map(str, bad[0]))
         raise ValueError(f'{name}[{place}] is {array[tuple(bad[0])]}, expected finite numbers.')
     return array

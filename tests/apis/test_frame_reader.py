@@ -334,6 +334,18 @@ def test_half_an_image_is_left_out(tmp_path):
         np.testing.assert_array_equal(frame.image, whole[frame.number])
 
 
+def test_a_cut_off_file_gives_the_same_frames_each_time(tmp_path):
+    """Threads for whole frames would mark its last image as broken in some runs only."""
+    path = make_video(tmp_path / 'a.ts', noise_frames(40), 'libx264', rate=25, options={'g': '5'})
+    content = Path(path).read_bytes()
+    for share in (0.45, 0.55, 0.7):
+        Path(path).write_bytes(content[: int(share * len(content))])
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            found = {len(list(open_frames(path))) for _ in range(15)}
+        assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     'suffix, codec', [('ts', 'libx264'), ('ts', 'mpeg2video'), ('mpg', 'mpeg2video'),
                       ('avi', 'mpeg4'), ('flv', 'flv'), ('wmv', 'wmv2')]
