@@ -549,13 +549,14 @@ class VideoPoseInferencer:
         """One sample of all persons of a frame, without track ids yet."""
         metainfo = self._metainfo(item.frame)
         if results:
+            first = results[0].metainfo  # which is put together each time it is asked for
             for name in ('input_size', 'detail_kinds', 'detail_grid'):
-                if name in results[0].metainfo:
-                    metainfo[name] = results[0].metainfo[name]
+                if name in first:
+                    metainfo[name] = first[name]
             found = [result.pred_instances for result in results]
             pred = _instances(
                 {
-                    name: np.concatenate([_array(instances[name]) for instances in found])
+                    name: np.concatenate([_array(instances.get(name)) for instances in found])
                     for name in found[0].keys()
                 }
             )
@@ -578,7 +579,7 @@ class VideoPoseInferencer:
         pred.set_field(item.boxes, 'bboxes')
         pred.set_field(item.scores, 'bbox_scores')
         for name in ('input_center', 'input_scale'):
-            values = [result.metainfo[name] for result in results]
+            values = [result.get(name) for result in results]
             pred.set_field(np.array(values, np.float32).reshape(-1, 2), name)
         return PoseDataSample(metainfo=metainfo, pred_instances=pred)
 
