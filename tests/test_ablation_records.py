@@ -154,8 +154,13 @@ def test_digest_depends_on_the_training_and_on_no_folder():
         {'train_cfg.max_iters': 9},
         {'train_dataloader.dataset.data_root': 'data/jhmdb/'},
         {'test_dataloader.dataset.stride': 2},
+        {'default_hooks.ema': dict(type='EMAHook')},
     ):
         assert config_digest(variant_config(config, change), 'start') != digest, change
+    assert (
+        config_digest(variant_config(config, {'default_hooks.logger.interval': 7}), 'start')
+        == digest
+    )
     assert config_digest(config, 'other') != digest
     first = config_digest(variant_config(config, {'load_from': 'a/one.pth'}))
     assert first == config_digest(variant_config(config, {'load_from': '/b/one.pth'}))

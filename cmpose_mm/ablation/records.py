@@ -25,7 +25,13 @@ DECISIVE = (
     'model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks',
     'auto_scale_lr', 'randomness', 'test_dataloader', 'test_evaluator',
 )  # fmt: skip
-"""Keys of a config that decide what is measured."""
+"""Keys of a config that decide what is measured, besides some of its default hooks."""
+INDIFFERENT_HOOKS = {
+    'BadCaseAnalysisHook', 'CausalTokenVisualizationHook', 'CheckpointHook', 'ClipLayoutHook',
+    'DistSamplerSeedHook', 'EpochSeedHook', 'FrameHeadHook', 'IterTimerHook', 'LoggerHook',
+    'ParamSchedulerHook', 'PoseVisualizationHook', 'SamplerLayoutHook',
+}  # fmt: skip
+"""Default hooks that every run has, or that watch; all others decide about the outcome, too."""
 
 
 def config_digest(config: Config, start: str | None = None) -> str:
@@ -39,6 +45,13 @@ def config_digest(config: Config, start: str | None = None) -> str:
             name in ``load_from`` counts.
     """
     content = {key: config[key] for key in DECISIVE if config.get(key) is not None}
+    hooks = {
+        name: hook
+        for name, hook in config.get('default_hooks', {}).items()
+        if hook is not None and hook.get('type') not in INDIFFERENT_HOOKS
+    }
+    if hooks:
+        content['default_hooks'] = hooks
     if start is None and config.get('load_from') is not None:
         start = PurePosixPath(config.load_from).name
     content['load_from'] = start
