@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, InfiniteSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -60,7 +60,7 @@ class ClipLayoutHook(Hook):
         Raises:
             ValueError: if the data are fewer than one batch, and such a batch is dropped.
         """
-        self.last_batch_checked = False
+        self.least_checked = 1
         batches = finite_batches(runner)
         if batches is not None and len(batches) == 0:
             raise ValueError(
@@ -70,18 +70,18 @@ class ClipLayoutHook(Hook):
             )
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Checks once, when the method knows what it needs, the last batch of an epoch.
+        """Checks the last batch of an epoch as soon as the method knows what it needs.
 
         Raises:
             ValueError: if it has too few clips for the method.
         """
-        if self.last_batch_checked:
-            return
-        self.last_batch_checked = True
         method = getattr(bare_model(runner), 'method', None)
         least = getattr(method, 'least_clips', 1)
+        if least == self.least_checked:
+            return
+        self.least_checked = least
         batches = finite_batches(runner)
-        if batches is None or batches.drop_last:
+        if batches is None or batches.drop_last or runner.max_iters < len(batches):
             return
         last = len(batches.sampler) % batches.batch_size
         if 0 < last < least:
@@ -117,11 +117,10 @@ class ClipLayoutHook(Hook):
 
 
 def finite_batches(runner: Runner) -> BatchSampler | None:
-    """The training's batches of samples; None where they have no end, or are of another kind."""
+    """The training's batches; None unless its sampler gives as many samples as it says."""
     batches = runner.train_dataloader.batch_sampler
-    if not isinstance(batches, BatchSampler) or isinstance(batches.sampler, InfiniteSampler):
-        return None
-    return batches
+    known = isinstance(batches, BatchSampler) and isinstance(batches.sampler, DefaultSampler)
+    return batches if known else None
 
 
 def build_dataset(config: Config, loader: str) -> BaseDataset:

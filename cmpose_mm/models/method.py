@@ -199,8 +199,8 @@ class VideoMethod(nn.Module):
         key_index = num_frames // 2 if key_index is None else key_index
         if not isinstance(key_index, Integral) or not 0 <= key_index < num_frames:
             raise ValueError(
-                f'{type(self).__name__}: key_index is {key_index}, expected 0 to {num_frames - 1} '
-                f'for {num_frames} frames'
+                f'{type(self).__name__}: model.method.key_index is {key_index!r}, expected 0 to '
+                f'{num_frames - 1} for {num_frames} frames'
             )
         self.num_frames = num_frames
         self.key_index = key_index

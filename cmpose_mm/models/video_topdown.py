@@ -107,9 +107,11 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         for module in self._frozen_modules():
             module.requires_grad_(False)
         for name in ('head', 'frame_head'):
-            loss = getattr(getattr(self, name, None), 'loss_module', None)
-            if loss is not None:
-                loss.register_forward_pre_hook(partial(_check_heatmap_size, name))
+            head = getattr(self, name, None)
+            for part in () if head is None else head.modules():  # some heads have one within
+                if isinstance(getattr(part, 'loss_module', None), nn.Module):
+                    check = partial(_check_heatmap_size, name)
+                    part.loss_module.register_forward_pre_hook(check)
         # In MMPretrain's ViT drop_prob is a NumPy number, which torch.compile and export reject.
         for module in self.modules():
             if isinstance(module, DropPath):
@@ -300,7 +302,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         expected = tuple(targets.shape[:-3:-1])  # width, height
         if found is not None and tuple(found) != expected:
             raise ValueError(
-                f'model.head.decoder.heatmap_size is {tuple(found)}, but the target heatmaps are '
+                f'model.head.decoder.heatmap_size is {tuple(found)}, but the target heatmaps have '
                 f'{expected} (the encoder in train_dataloader.dataset.pipeline); expected the same'
             )
 
@@ -421,12 +423,12 @@ def _check_heatmap_size(name: str, loss: nn.Module, arguments: tuple) -> None:
     """Hook before the loss of a head: heatmaps, if there are some, have the targets' size."""
     if not all(isinstance(maps, Tensor) and maps.ndim == 4 for maps in arguments[:2]):
         return
-    found, expected = (tuple(maps.shape[-2:]) for maps in arguments[:2])
+    found, expected = (tuple(maps.shape[:-3:-1]) for maps in arguments[:2])  # width, height
     if found != expected:
         raise ValueError(
-            f'model.{name} gives heatmaps of {found} cells, but the target heatmaps have '
-            f'{expected}; expected the same (model.{name}.deconv_out_channels, and the encoder in '
-            'train_dataloader.dataset.pipeline)'
+            f'model.{name} gives heatmaps of {found} cells (width, height), but the target '
+            f'heatmaps have {expected}; expected the same (model.{name}.deconv_out_channels, and '
+            'the encoder in train_dataloader.dataset.pipeline)'
         )
 
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from mmengine import Config
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
+from torch.utils.data import Sampler
 
 from cmpose_mm import config_path
 from cmpose_mm.engine import build_dataset
@@ -151,7 +153,62 @@ def test_a_last_batch_that_is_too_small_is_told_at_the_first_step(tiny_config, s
     trained("train_dataloader['drop_last'] = True\n")
     trained("train_dataloader['dataset']['indices'] = 6\n")
     trained(ITERATIONS)
-    assert steps == [0, 1, 2, 1]
+    # A run that never gets there.
+    trained(ITERATIONS.replace("type='InfiniteSampler'", "type='DefaultSampler', shuffle=True"))
+    assert steps == [0, 1, 2, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method, least', [('tdmi', 2), ('jmpose', 3)])
+def test_what_the_methods_need(synthetic_root, tmp_path, method, least):
+    config = Config.fromfile(config_path(f'{method}/{method}_tiny.py'))
+    config.work_dir, config.load_from = str(tmp_path), None
+    config.train_dataloader.update(batch_size=4, num_workers=0, drop_last=False)
+    config.train_dataloader.update(persistent_workers=False)
+    config.train_dataloader.dataset.update(data_root=f'{synthetic_root}/', indices=5)
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    made = Runner.from_cfg(config)
+    with pytest.raises(ValueError, match=f'1 of 4 clips, .* needs at least {least}; expected drop'):
+        made.train()
+    assert made.iter == 0
+
+
+@pytest.mark.slow
+def test_a_loss_that_starts_late_is_checked_then(tiny_config, synthetic_root):
+    made = runner(tiny_config, synthetic_root, COMPARES)
+    step = made.model.train_step
+
+    def train_step(*args, **kwargs):
+        made.model.method.least_clips = 2 if made.iter == 1 else 1
+        return step(*args, **kwargs)
+
+    made.model.train_step = train_step
+    with pytest.raises(ValueError, match='the last batch of an epoch has 1 of 4 clips'):
+        made.train()
+    assert made.iter == 1
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class RoundingUp(Sampler):
+    """As MMPose's MultiSourceSampler: it says 5, and gives what fills whole batches."""
+
+    def __init__(self, dataset, seed=None, round_up=True):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __iter__(self):
+        return iter([0, 1, 2, 3, 4, 0, 1, 2])
+
+
+@pytest.mark.slow
+def test_batches_of_other_samplers_are_not_guessed(tiny_config, synthetic_root):
+    extra = "train_dataloader['sampler'] = dict(_delete_=True, type='RoundingUp')\n"
+    made = runner(tiny_config, synthetic_root, COMPARES + extra)
+    made.model.method.least_clips = 2
+    made.train()
+    assert made.iter == 2
 
 
 @pytest.mark.slow

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from cmpose_mm.models.layers import (
+    DEFORM_BACKENDS,
     ResidualChain,
+    check_choices,
     check_counts,
     check_lists,
     check_positive,
@@ -22,7 +24,6 @@ from cmpose_mm.models.layers import (
     draw_seeds,
     hash_rows,
 )
-from cmpose_mm.models.layers.modulated_deform import check_backend
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 _TAPS = 9  # of a 3x3 kernel
@@ -145,11 +146,13 @@ class HeatmapWarp(VideoMethod):
     ):
         super().__init__(num_frames, key_index)
         if num_frames < 2:
-            raise ValueError(f'HeatmapWarp: num_frames is {num_frames}, expected at least 2')
+            raise ValueError(
+                f'HeatmapWarp: model.method.num_frames is {num_frames}, expected at least 2'
+            )
         check_counts('HeatmapWarp', num_joints=num_joints, channels=channels, num_blocks=num_blocks)
         check_positive('HeatmapWarp', sigma=sigma)
-        check_lists('HeatmapWarp', dilations=dilations)
-        check_backend('HeatmapWarp', backend)
+        check_lists('HeatmapWarp', dilations=dilations, input_size=input_size)
+        check_choices('HeatmapWarp', backend=(backend, DEFORM_BACKENDS))
         self.codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
         self.warp = WarpOffsets(num_joints, channels, num_blocks, dilations, backend)
         self.neighbors = [place for place in range(num_frames) if place != self.key_index]

@@ -180,7 +180,9 @@ def check_flow(flow: object) -> None:
         ValueError: if it is no dict, or has another key.
     """
     known = list(inspect.signature(FlowMotion).parameters)[3:]
-    unknown = sorted(flow.keys() - set(known)) if isinstance(flow, dict) else [repr(flow)]
+    unknown = [repr(flow)]
+    if isinstance(flow, dict):
+        unknown = [str(key) for key in flow if key not in known]
     if unknown:
         raise ValueError(
             f'JMPose: model.method.flow has {", ".join(unknown)}, expected a dict with some of '
@@ -203,7 +205,7 @@ def _flow_network(name: str, weights: str | None) -> nn.Module:
             f'JMPose: model.method.flow.network is {name!r}, expected one of '
             f'{", ".join(FLOW_NETWORKS)}'
         )
-    if weights is None or not Path(weights).is_file():
+    if not isinstance(weights, (str, Path)) or not Path(weights).is_file():
         raise ValueError(
             f"JMPose: model.method.motion is 'flow' and model.method.flow.weights is {weights!r}, "
             f"expected a file with the weights of torchvision's {name} (its documentation names "

@@ -54,7 +54,7 @@ def check_counts(method: str, least: int = 1, **numbers: int) -> None:
         ValueError: for the first one that is not.
     """
     for name, value in numbers.items():
-        if not (isinstance(value, Integral) and value >= least):
+        if not _is_count(value, least):
             raise ValueError(
                 f'{method}: model.method.{name} is {value!r}, expected a whole number of at least '
                 f'{least}'
@@ -76,7 +76,7 @@ def check_lists(method: str, least: int = 1, **lists: Sequence[int]) -> None:
         if (
             not isinstance(values, Sequence)
             or not values
-            or not all(isinstance(value, Integral) and value >= least for value in values)
+            or not all(_is_count(value, least) for value in values)
         ):
             raise ValueError(
                 f'{method}: model.method.{name} is {values!r}, expected a list of whole numbers of '
@@ -86,8 +86,12 @@ def check_lists(method: str, least: int = 1, **lists: Sequence[int]) -> None:
 
 def check_heads(method: str, num_heads: int, channels: int) -> None:
     """Checks that attention heads divide the channels; ValueError names both if they do not."""
-    if not isinstance(num_heads, Integral) or num_heads < 1 or channels % num_heads:
+    if not _is_count(num_heads, 1) or channels % num_heads:
         raise ValueError(
-            f'{method}: model.method.num_heads is {num_heads}, expected a divisor of the '
+            f'{method}: model.method.num_heads is {num_heads!r}, expected a divisor of the '
             f'{channels} channels'
         )
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least

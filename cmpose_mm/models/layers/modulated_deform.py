@@ -36,10 +36,11 @@ def deform_torchvision(
     """
     from torchvision.ops import deform_conv2d
 
-    if offsets.device.type == 'cpu' and offsets.isnan().any():
+    # While a graph is traced, no value is known.
+    if offsets.device.type == 'cpu' and not _tracing() and offsets.isnan().any():
         raise ValueError(
-            "deformation 'torchvision': displacements are NaN, expected numbers; the training has "
-            'diverged'
+            "deformable convolution by 'torchvision': displacements are NaN, expected numbers; the "
+            'training has diverged'
         )
     return deform_conv2d(x, offsets, weight, bias, padding=dilation, dilation=dilation, mask=mask)
 
@@ -49,8 +50,9 @@ def deform_grid_sample(
 ) -> Tensor:
     """The same by ``grid_sample``, which every exporter knows.
 
-    On a CPU it is faster: about three times forward, ten times backward. Arguments and result are
-    those of `deform_torchvision`; where a displacement is NaN, so is the result.
+    On a CPU it is faster: about three times forward, ten times backward; it keeps three times the
+    memory for the backward pass. Arguments and result are those of `deform_torchvision`, but where
+    a displacement is NaN or infinite, the result is NaN.
     """
     channels, height, width = x.shape[1:]
     groups = mask.shape[1] // _TAPS
@@ -86,7 +88,7 @@ def deform_grid_sample(
 
 
 DEFORM_BACKENDS = {'grid_sample': deform_grid_sample, 'torchvision': deform_torchvision}
-"""Implementations of the deformable convolution; both compute the same."""
+"""Implementations of the deformable convolution; both compute the same, up to rounding."""
 
 
 def check_backend(owner: str, backend: str) -> None:
@@ -216,6 +218,11 @@ class StillConv(nn.Module):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None]:
         """Convolves x (B, C, h, w); the condition is not used, and there are no weights."""
         return self.conv(x), None
+
+
+def _tracing() -> bool:
+    compiling = getattr(getattr(torch, 'compiler', None), 'is_compiling', None)  # since torch 2.3
+    return torch.jit.is_tracing() or (compiling is not None and compiling())
 
 
 def _exporting() -> bool:

@@ -67,10 +67,11 @@ def test_warp_equals_loops(backend):
             np.testing.assert_allclose(found[number].numpy(), sum(parts) / 2, rtol=0, atol=1e-12)
 
 
-def test_untrained_it_copies():
-    warp = WarpOffsets(15, 128, 20, (3, 6, 12, 18, 24), 'torchvision').eval()
+@pytest.mark.parametrize('backend, tolerance', [('torchvision', 1e-6), ('grid_sample', 4e-6)])
+def test_untrained_it_copies(backend, tolerance):
+    warp = WarpOffsets(15, 128, 20, (3, 6, 12, 18, 24), backend).eval()
     source, difference = torch.rand(2, 1, 15, 64, 48)
-    torch.testing.assert_close(warp(source, difference), source, rtol=0, atol=1e-6)
+    torch.testing.assert_close(warp(source, difference), source, rtol=0, atol=tolerance)
     assert [conv.dilation for conv in warp.offsets] == [(d, d) for d in (3, 6, 12, 18, 24)]
     assert len(warp.chain) == 20 and warp.offsets[0].out_channels == 2 * 9 * 15
 
@@ -168,7 +169,8 @@ def test_the_pose_of_the_key_frame_plays_no_role():
         (dict(num_frames=1), 'num_frames is 1, expected at least 2'),
         (dict(dilations=()), r'dilations is \(\), expected a list of whole numbers'),
         (dict(sigma=0), 'sigma is 0, expected a number above 0'),
-        (dict(backend='mmcv'), "backend is 'mmcv', expected one of"),
+        (dict(backend='mmcv'), "model.method.backend is 'mmcv', expected one of"),
+        (dict(input_size=96), 'model.method.input_size is 96, expected a list of whole numbers'),
     ],
 )
 def test_wrong_arguments(change, message):

@@ -572,6 +572,9 @@ WRONG = [
     (dict(in_channels=[32]), r'in_channels is \[32\], expected a whole number of at least 1'),
     (dict(orthogonality_weight=None), 'weight is None, expected a number of at least 0'),
     (dict(motion='flow', flow='raft.pth'), "method.flow has 'raft.pth', expected a dict with"),
+    (dict(motion='flow', flow={1: 2}), 'model.method.flow has 1, expected a dict with some of'),
+    (dict(motion='flow', flow=dict(weights=3)), 'model.method.flow.weights is 3, expected a file'),
+    (dict(num_heads='8'), "model.method.num_heads is '8', expected a divisor of the 8 channels"),
     (dict(motion='flow', flow=dict(path='x')), 'flow has path, expected .* weights, network, num_'),
     (
         dict(motion='flow', flow=dict(num_updates=0)),
@@ -584,7 +587,7 @@ WRONG = [
     (dict(deformation=None), "JMPose: model.method.deformation is None, expected one of 'grid_s"),
     (dict(orthogonality_weight=-1), 'weight is -1, expected a number of at least 0'),
     (dict(noise=0), 'JMPose: model.method.noise is 0, expected a number above 0'),
-    (dict(key_index=3), 'JMPose: key_index is 3, expected 0 to 2 for 3 frames'),
+    (dict(key_index=3), 'JMPose: model.method.key_index is 3, expected 0 to 2 for 3 frames'),
 ]
 
 
@@ -636,3 +639,7 @@ def test_too_few_cells_for_the_covariances():
     model = MODELS.build(tiny_config(condition=None)).train()
     losses = model(tiny_images(2), clip_samples(tiny_config(), 2), mode='loss')
     assert losses['loss_orthogonality'] > 0
+    assert model.method.least_clips == 1  # 32 of 48 cells
+    model = MODELS.build(tiny_config()).train()
+    model(tiny_images(4), clip_samples(tiny_config(), 4), mode='loss')
+    assert model.method.least_clips == 3  # 122 of 144 cells

@@ -574,8 +574,10 @@ WRONG = [
     (dict(blocks=[3, 2, 0]), r'blocks is \[3, 2, 0\], expected a list of whole numbers of at'),
     (dict(grid_stage=1.0), 'model.method.grid_stage is 1.0, expected a whole number of at least 0'),
     (dict(num_keypoints=0), 'model.method.num_keypoints is 0, expected a whole number of at leas'),
-    (dict(key_index=1.0), 'TDMI: key_index is 1.0, expected 0 to 2 for 3 frames'),
-    (dict(key_index=3), 'TDMI: key_index is 3, expected 0 to 2 for 3 frames'),
+    (dict(channels=True), 'model.method.channels is True, expected a whole number of at least 1'),
+    (dict(key_index='1'), "model.method.key_index is '1', expected 0 to 2 for 3 frames"),
+    (dict(key_index=1.0), 'TDMI: model.method.key_index is 1.0, expected 0 to 2 for 3 frames'),
+    (dict(key_index=3), 'TDMI: model.method.key_index is 3, expected 0 to 2 for 3 frames'),
 ]
 
 
@@ -601,6 +603,7 @@ def test_too_few_cells_for_the_covariances():
     )):  # fmt: skip
         model(tiny_images(1), clip_samples(model_config(), 1), mode='loss')
     assert model(tiny_images(2), clip_samples(model_config(), 2), mode='loss')['loss_mi'] > 0
+    assert model.method.least_clips == 2
 
 
 @pytest.mark.slow
