@@ -95,7 +95,9 @@ def test_clips_of_frames_that_follow_each_other():
 
 
 def test_key_frame_out_of_the_clip():
-    with pytest.raises(ValueError, match='Probe: model.method.key_index is 3, expected 0 to 2 for 3 frames'):
+    with pytest.raises(
+        ValueError, match='Probe: model.method.key_index is 3, expected 0 to 2 for 3 frames'
+    ):
         Probe(3, key_index=3)
 
 
