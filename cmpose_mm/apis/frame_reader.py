@@ -382,7 +382,7 @@ def _open_video(path: str) -> FrameReader:
 
     def frames() -> Iterator[tuple]:
         container = opened.pop() if opened else open_container(path)
-        return _of_one_size(_read_video(path, container, is_live), shown_path(path))
+        return _of_one_size(_read_video(path, container), shown_path(path))
 
     return FrameReader(source_name(path), frames, num_frames or None, rate, is_live=is_live)
 
@@ -418,7 +418,7 @@ class _Tally:
     broke_off: str = ''  # why no more could be read
 
 
-def _read_video(path: str, container, is_live: bool) -> Iterator[tuple[Image, float | None, None]]:
+def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, None]]:
     """Decodes what can be decoded of a video; warns if that is not all."""
     av = import_av()
     tally = _Tally()

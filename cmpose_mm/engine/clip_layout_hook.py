@@ -60,7 +60,6 @@ class ClipLayoutHook(Hook):
         Raises:
             ValueError: if the data are fewer than one batch, and such a batch is dropped.
         """
-        self.least_checked = 1
         batches = finite_batches(runner)
         if batches is not None and len(batches) == 0:
             raise ValueError(
@@ -77,10 +76,7 @@ class ClipLayoutHook(Hook):
         """
         method = getattr(bare_model(runner), 'method', None)
         least = getattr(method, 'least_clips', 1)
-        if least == self.least_checked:
-            return
-        self.least_checked = least
-        batches = finite_batches(runner)
+        batches = finite_batches(runner) if least > 1 else None
         if batches is None or batches.drop_last or runner.max_iters < len(batches):
             return
         last = len(batches.sampler) % batches.batch_size

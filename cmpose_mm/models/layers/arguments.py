@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 
 
@@ -26,20 +26,12 @@ def check_choices(method: str, **choices: tuple[object, Collection]) -> None:
 
 def check_not_negative(method: str, **numbers: float) -> None:
     """Checks that arguments are numbers of at least 0; ValueError names the first that is not."""
-    for name, value in numbers.items():
-        if not (isinstance(value, Real) and value >= 0):
-            raise ValueError(
-                f'{method}: model.method.{name} is {value!r}, expected a number of at least 0'
-            )
+    _check(method, numbers, lambda v: isinstance(v, Real) and v >= 0, 'a number of at least 0')
 
 
 def check_positive(method: str, **numbers: float) -> None:
     """Checks that arguments are numbers above 0; ValueError names the first that is not."""
-    for name, value in numbers.items():
-        if not (isinstance(value, Real) and value > 0):
-            raise ValueError(
-                f'{method}: model.method.{name} is {value!r}, expected a number above 0'
-            )
+    _check(method, numbers, lambda v: isinstance(v, Real) and v > 0, 'a number above 0')
 
 
 def check_counts(method: str, least: int = 1, **numbers: int) -> None:
@@ -53,12 +45,8 @@ def check_counts(method: str, least: int = 1, **numbers: int) -> None:
     Raises:
         ValueError: for the first one that is not.
     """
-    for name, value in numbers.items():
-        if not _is_count(value, least):
-            raise ValueError(
-                f'{method}: model.method.{name} is {value!r}, expected a whole number of at least '
-                f'{least}'
-            )
+    expected = f'a whole number of at least {least}'
+    _check(method, numbers, lambda v: _is_count(v, least), expected)
 
 
 def check_lists(method: str, least: int = 1, **lists: Sequence[int]) -> None:
@@ -72,16 +60,12 @@ def check_lists(method: str, least: int = 1, **lists: Sequence[int]) -> None:
     Raises:
         ValueError: for the first one that is not.
     """
-    for name, values in lists.items():
-        if (
-            not isinstance(values, Sequence)
-            or not values
-            or not all(_is_count(value, least) for value in values)
-        ):
-            raise ValueError(
-                f'{method}: model.method.{name} is {values!r}, expected a list of whole numbers of '
-                f'at least {least}'
-            )
+
+    def fits(values: object) -> bool:
+        is_list = isinstance(values, Sequence) and len(values) > 0
+        return is_list and all(_is_count(value, least) for value in values)
+
+    _check(method, lists, fits, f'a list of whole numbers of at least {least}')
 
 
 def check_heads(method: str, num_heads: int, channels: int) -> None:
@@ -91,6 +75,12 @@ def check_heads(method: str, num_heads: int, channels: int) -> None:
             f'{method}: model.method.num_heads is {num_heads!r}, expected a divisor of the '
             f'{channels} channels'
         )
+
+
+def _check(method: str, values: dict, fits: Callable[[object], bool], expected: str) -> None:
+    for name, value in values.items():
+        if not fits(value):
+            raise ValueError(f'{method}: model.method.{name} is {value!r}, expected {expected}')
 
 
 def _is_count(value: object, least: int) -> bool:
