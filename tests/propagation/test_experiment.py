@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from cmpose_mm.propagation.sparsify import sparsify_video
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 
-from propagation import Remembered  # noqa: E402
+from propagation import Experiment, Remembered  # noqa: E402
 
+NEEDS_MODELS = ('warp', 'stdpose')
 BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'propagation.py'
 
 
@@ -45,6 +47,21 @@ def run(tmp_path, synthetic_root):
         )  # fmt: skip
 
     return call
+
+
+@pytest.mark.parametrize('every', [4, 8])
+def test_models_learn_the_distances_at_which_they_are_asked(tmp_path, every):
+    """The nearest of two labels is at most half their distance away."""
+    models = [(name, config_path(f'experiments/propagation_{name}.py')) for name in NEEDS_MODELS]
+    args = Namespace(
+        config=config_path('experiments/propagation.py'), models=models, cfg_options={},
+        splits=None, work_dir=tmp_path,
+    )  # fmt: skip
+    configs = Experiment(args, 'real', every, 0).models
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert configs['stdpose'][loader].dataset.label_every == every
+        if loader == 'train_dataloader':
+            assert configs['warp'][loader].dataset.stride == every // 2
 
 
 @pytest.mark.slow(30)
