@@ -147,6 +147,7 @@ class VideoMethod(nn.Module):
     A subclass implements ``forward(clip: ClipInput) -> MethodOutput``.
 
     Attributes:
+        compares_frames: the method needs clips of at least two frames.
         needs_heatmaps: the method reads ``clip.heatmaps``, so the model needs a ``frame_head``.
         needs_poses: it reads ``clip.poses``, so the dataset needs ``neighbor_poses=True``.
         needs_images: it reads ``clip.images``, for example for optical flow. It then cannot use
@@ -174,10 +175,11 @@ class VideoMethod(nn.Module):
             without future frames (``causal=True`` in the dataset) it is T - 1.
 
     Raises:
-        ValueError: if ``num_frames`` is not a whole number of at least 1, or ``key_index`` is
-            outside the clip.
+        ValueError: if ``num_frames`` is not a whole number of at least 1 (2 with
+            ``compares_frames``), or ``key_index`` is outside the clip.
     """
 
+    compares_frames = False
     needs_heatmaps = False
     needs_poses = False
     needs_images = False
@@ -195,6 +197,11 @@ class VideoMethod(nn.Module):
             raise ValueError(
                 f'{type(self).__name__}: model.method.num_frames is {num_frames!r}, expected a '
                 'whole number of at least 1'
+            )
+        if self.compares_frames and num_frames < 2:
+            raise ValueError(
+                f'{type(self).__name__}: model.method.num_frames is {num_frames}, expected at '
+                'least 2: it compares frames'
             )
         key_index = num_frames // 2 if key_index is None else key_index
         if not isinstance(key_index, Integral) or not 0 <= key_index < num_frames:

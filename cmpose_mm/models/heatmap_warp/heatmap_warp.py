@@ -128,6 +128,7 @@ class HeatmapWarp(VideoMethod):
         ValueError: for an argument out of range.
     """
 
+    compares_frames = True
     needs_heatmaps = True
     min_opset = 16  # GridSample
 
@@ -145,10 +146,6 @@ class HeatmapWarp(VideoMethod):
         key_index: int | None = None,
     ):
         super().__init__(num_frames, key_index)
-        if num_frames < 2:
-            raise ValueError(
-                f'HeatmapWarp: model.method.num_frames is {num_frames}, expected at least 2'
-            )
         check_counts('HeatmapWarp', num_joints=num_joints, channels=channels, num_blocks=num_blocks)
         check_positive('HeatmapWarp', sigma=sigma)
         check_lists('HeatmapWarp', dilations=dilations, input_size=input_size)

@@ -113,6 +113,7 @@ class HKM(VideoMethod):
         ValueError: if an argument is outside its range.
     """
 
+    compares_frames = True
     min_opset = 16  # GridSample
 
     def __init__(
@@ -134,11 +135,6 @@ class HKM(VideoMethod):
         limbs: Sequence[Sequence[int]] | None = None,
     ):
         super().__init__(num_frames, key_index)
-        if num_frames < 2:
-            raise ValueError(
-                f'HKM: model.method.num_frames is {num_frames}, expected at least 2: it compares '
-                'frames'
-            )
         check_choices(
             'HKM',
             background=(background, BACKGROUNDS),

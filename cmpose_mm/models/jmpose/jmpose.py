@@ -100,6 +100,7 @@ class JMPose(VideoMethod):
         ValueError: if an argument is outside its range, or arguments contradict each other.
     """
 
+    compares_frames = True
     needs_heatmaps = True
     detail_kinds = dict(joint_weights='heat', motion='heat', joints='heat')
     min_opset = 16  # GridSample
@@ -124,11 +125,6 @@ class JMPose(VideoMethod):
         residual: bool = True,
     ):
         super().__init__(num_frames, key_index)
-        if num_frames < 2:
-            raise ValueError(
-                f'JMPose: model.method.num_frames is {num_frames}, expected at least 2: it '
-                'compares frames'
-            )
         check_choices(
             'JMPose',
             motion=(motion, MOTIONS),

@@ -90,6 +90,7 @@ class STDPose(VideoMethod):
         ValueError: if an argument is outside its range.
     """
 
+    compares_frames = True
     needs_heatmaps = True
 
     def __init__(
@@ -113,11 +114,6 @@ class STDPose(VideoMethod):
         labels: dict | None = None,
     ):
         super().__init__(num_frames, key_index)
-        if num_frames < 2:
-            raise ValueError(
-                f'STDPose: model.method.num_frames is {num_frames}, expected at least 2: it '
-                'compares frames'
-            )
         check_choices('STDPose', dam=(dam, MASKS), tff=(tff, FUSIONS))
         check_counts(
             'STDPose', in_channels=in_channels, num_keypoints=num_keypoints,

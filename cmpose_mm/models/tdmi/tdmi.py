@@ -119,6 +119,7 @@ class TDMI(VideoMethod):
         ValueError: if an argument is outside its range, or arguments contradict each other.
     """
 
+    compares_frames = True
     detail_kinds = dict(useful_motion='heat', noisy_motion='heat')
     min_opset = 16  # GridSample
 
@@ -144,11 +145,6 @@ class TDMI(VideoMethod):
         residual: bool = True,
     ):
         super().__init__(num_frames, key_index)
-        if num_frames < 2:
-            raise ValueError(
-                f'TDMI: model.method.num_frames is {num_frames}, expected at least 2: it compares '
-                'frames'
-            )
         check_choices(
             'TDMI',
             gates=(gates, GATES),
