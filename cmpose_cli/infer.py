@@ -128,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--device', metavar='D', help='cpu, cuda:0, ... (default: the first GPU, without one cpu)'
     )
     model.add_argument('--engine', choices=ENGINES, default='torch',
-                       help='what computes the backbone: torch, torch.compile (takes minutes to '
+                       help='what computes the model: torch, torch.compile (takes minutes to '
                        'start, for long jobs), or ONNX Runtime on a CPU (default: '
                        'torch)')  # fmt: skip
     model.add_argument('--batch-size', type=int, metavar='N',

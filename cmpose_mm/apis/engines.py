@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.onnx.errors import OnnxExporterError
 
 from .export import import_module_for, trace_to_onnx
 
@@ -17,11 +21,11 @@ OPSET = 17
 
 
 def use_engine(model: nn.Module, engine: str, device: str = 'cpu') -> None:
-    """Lets an engine compute a model's backbone, where nearly all of the time goes.
+    """Lets an engine compute the parts of a model where nearly all of the time goes.
 
-    ``'compile'`` also takes its neck and method. Everything else, and so every result up to the
-    last digits, stays as it is. The first frames take longer, since the engine starts with them:
-    seconds with ``'onnx'``, up to minutes with ``'compile'``.
+    ``'onnx'`` takes backbone and heads, ``'compile'`` backbone, neck and method. Everything else,
+    and so every result up to the last digits, stays as it is. The first frames take longer, since
+    the engine starts with them: seconds with ``'onnx'``, up to minutes with ``'compile'``.
 
     Args:
         model: a pose model in eval mode; it is changed.
@@ -41,7 +45,11 @@ def use_engine(model: nn.Module, engine: str, device: str = 'cpu') -> None:
                 f"engine='onnx' computes on the CPU, found the device {device}; expected "
                 "engine='compile', or device='cpu'"
             )
-        model.backbone = OnnxBackbone(model.backbone)
+        model.backbone = OnnxModule(model.backbone)
+        for name in ('head', 'frame_head'):
+            head = getattr(model, name, None)
+            if head is not None:
+                head.forward = _HeadForward(head)  # what calls it stays
     elif engine == 'compile':
         if not hasattr(nn.Module, 'compile'):
             raise NotImplementedError(
@@ -53,50 +61,119 @@ def use_engine(model: nn.Module, engine: str, device: str = 'cpu') -> None:
                 part.compile(dynamic=True)  # batches differ in size
 
 
-class OnnxBackbone(nn.Module):
-    """A backbone that ONNX Runtime computes on the CPU, with as many threads as torch has.
+class OnnxModule(nn.Module):
+    """A module that ONNX Runtime computes on the CPU, with as many threads as torch has.
 
-    It is written as ONNX to a temporary file when the first images of a size come.
+    It is written as ONNX to a temporary file when the first inputs of a size come, and compared.
+    What ONNX cannot hold stays with torch, and the log says so: some operators, outputs in lists of
+    lists, modules in which the size of the batch becomes a constant.
 
     Args:
-        backbone: takes images (N, 3, H, W), returns a map or a sequence of maps.
+        module: takes tensors whose leading axis is that of the batch, and treats the items of a
+            batch alike; returns a tensor or a sequence of tensors.
 
     Raises:
         ModuleNotFoundError: if ``onnx`` or ``onnxruntime`` is not installed.
-        NotImplementedError: with the first images, if torch is older than 2.1.
+        NotImplementedError: with the first inputs, if torch is older than 2.1.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         import_module_for('onnx', "engine='onnx'")
         self.runtime = import_module_for('onnxruntime', "engine='onnx'")
-        self.backbone = backbone
-        self.sessions: dict[tuple[int, ...], tuple[Any, bool]] = {}
+        self.module = module
+        self.sessions: dict[tuple[tuple[int, ...], ...], tuple[Any, bool]] = {}
 
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The backbone's maps, in a tuple if it returns several or a sequence of one."""
-        size = tuple(images.shape[1:])
-        if size not in self.sessions:
-            self.sessions[size] = self._session(images)
-        session, is_sequence = self.sessions[size]
-        maps = session.run(None, {'images': images.contiguous().numpy()})
-        maps = tuple(torch.from_numpy(values) for values in maps)
-        return maps if is_sequence else maps[0]
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """What the module returns; a sequence becomes a tuple."""
+        sizes = tuple(tuple(values.shape[1:]) for values in inputs)
+        if sizes not in self.sessions:
+            self.sessions[sizes] = self._session(inputs)
+        session, is_sequence = self.sessions[sizes]
+        if session is None:
+            return self.module(*inputs)
+        outputs = self._run(session, inputs)
+        return outputs if is_sequence else outputs[0]
 
-    def _session(self, images: Tensor) -> tuple[Any, bool]:
-        example = images[:1].repeat(2, 1, 1, 1)  # a batch of one would become a constant
-        maps = self.backbone(example)
-        is_sequence = not isinstance(maps, Tensor)
-        names = [f'map{number}' for number in range(len(maps) if is_sequence else 1)]
+    def _session(self, inputs: tuple[Tensor, ...]) -> tuple[Any, bool]:
+        two, three = (
+            tuple(torch.randn(count, *values.shape[1:], generator=draw) for values in inputs)
+            for count, draw in ((2, torch.Generator()), (3, torch.Generator()))
+        )
+        outputs = self.module(*three)
+        is_sequence = not isinstance(outputs, Tensor)
+        outputs = outputs if is_sequence else (outputs,)
+        if not _all_tensors(outputs):
+            return self._without_session('its outputs are nested')
+        errors = self.runtime.capi.onnxruntime_pybind11_state
+        try:
+            session = self._written(two, len(outputs))
+            found = self._run(session, three)
+        except OnnxExporterError as error:
+            return self._without_session(str(error).split('. ')[0])
+        except (errors.Fail, errors.InvalidArgument, errors.RuntimeException) as error:
+            return self._without_session(str(error).splitlines()[0])
+        if not all(map(_agree, found, outputs)):
+            return self._without_session('ONNX Runtime computes something else')
+        return session, is_sequence
+
+    def _written(self, inputs: tuple[Tensor, ...], num_outputs: int) -> Any:
+        """The session of the module; a batch of one would become a constant in it."""
+        names = [f'input{n}' for n in range(len(inputs))]
+        names += [f'output{n}' for n in range(num_outputs)]
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        # Else its threads wait for the next call on full power, and torch's, which compute the head
-        # meanwhile, come to nothing.
+        # Else its threads wait for the next call on full power, and others, such as those of the
+        # next part, come to nothing.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options.log_severity_level = 4  # errors are told by the exception
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / 'backbone.onnx'
-            trace_to_onnx(self.backbone, example, path, ['images', *names], OPSET)
-            session = self.runtime.InferenceSession(
+            path = Path(folder) / 'module.onnx'
+            trace_to_onnx(self.module, inputs, path, names, OPSET)
+            return self.runtime.InferenceSession(
                 str(path), options, providers=['CPUExecutionProvider']
             )
-        return session, is_sequence
+
+    @staticmethod
+    def _run(session: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        given = {f'input{n}': values.contiguous().numpy() for n, values in enumerate(inputs)}
+        outputs = session.run(None, {each.name: given[each.name] for each in session.get_inputs()})
+        return tuple(torch.from_numpy(values) for values in outputs)
+
+    def _without_session(self, why: str) -> tuple[None, bool]:
+        kind = type(getattr(self.module, 'head', self.module)).__name__
+        print_log(f"engine='onnx': {kind} stays with torch: {why}", 'current', logging.WARNING)
+        return None, True
+
+
+class _OfMaps(nn.Module):
+    """A head as a module of maps, each an argument of its own."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head, self.compute = head, head.forward
+        self.training = head.training  # torch's exporter puts all parts into the mode of the whole
+
+    def forward(self, *maps: Tensor) -> Any:
+        return self.compute(maps)
+
+
+class _HeadForward:
+    """Takes the place of a head's ``forward``."""
+
+    def __init__(self, head: nn.Module) -> None:
+        self.compute, self.onnx = head.forward, OnnxModule(_OfMaps(head))
+
+    def __call__(self, maps: Sequence) -> Any:
+        return self.onnx(*maps) if _all_tensors(maps) else self.compute(maps)
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """Whether outputs differ by rounding alone: less than a thousandth of the largest value."""
+    if found.shape != expected.shape:
+        return False
+    return bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+
+
+def _all_tensors(values: Sequence) -> bool:
+    return all(isinstance(value, Tensor) for value in values)

@@ -176,18 +176,22 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
 
 
 def trace_to_onnx(
-    module: nn.Module, inputs: Tensor, path: str | Path, names: list[str], opset: int
+    module: nn.Module,
+    inputs: Tensor | tuple[Tensor, ...],
+    path: str | Path,
+    names: list[str],
+    opset: int,
 ) -> None:
-    """Writes a module of one tensor as ONNX; the leading axis of input and outputs is free.
+    """Writes a module as ONNX; the leading axis of inputs and outputs is free.
 
     It uses torch's exporter by tracing. That one does the same on torch 2.1 to 2.15, so that there
     is one way and not two; the newer one needs torch 2.6 and can't sort stably either.
 
     Args:
         module: in eval mode.
-        inputs: an example, at least two along the leading axis.
+        inputs: an example of each input, at least two along the leading axis.
         path: the file to write.
-        names: of the input and of each output.
+        names: of each input, then of each output.
         opset: version of ONNX's operators.
 
     Raises:
@@ -195,17 +199,18 @@ def trace_to_onnx(
     """
     if TORCH_VERSION < (2, 1):
         raise NotImplementedError(f'ONNX needs torch 2.1 or later, found {torch.__version__}')
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     with warnings.catch_warnings(), _stable_argsort(opset), torch.no_grad():
         # They say that sizes become constants, which is meant: all are fixed but the leading one.
         warnings.simplefilter('ignore', torch.jit.TracerWarning)
         torch.onnx.export(
             module,
-            (inputs,),
+            inputs,
             str(path),
             opset_version=opset,
-            input_names=names[:1],
-            output_names=names[1:],
+            input_names=names[: len(inputs)],
+            output_names=names[len(inputs) :],
             dynamic_axes={name: {0: 'batch'} for name in names},
             **newer,
         )

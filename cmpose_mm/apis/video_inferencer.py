@@ -166,7 +166,7 @@ class VideoPoseInferencer:
             of their boxes. ``'center'``, ``'center:2'``: nearest to the center of the image.
             ``'640,360'``, ``'640,360:2'``: nearest to that point. These choose each frame's boxes
             before poses are computed. ``'id:0,3'``: by track id, which is known only after that.
-        engine: what computes the backbone: ``'torch'``, ``'compile'`` (torch.compile), or
+        engine: what computes the model: ``'torch'``, ``'compile'`` (torch.compile), or
             ``'onnx'`` (ONNX Runtime, on a CPU), see `use_engine`.
         download: allows to download checkpoints that are URLs; else nothing is downloaded.
         cfg_options: overrides of the config's fields.

@@ -15,7 +15,7 @@ from mmpose.registry import MODELS
 
 from cmpose_mm import config_path
 from cmpose_mm.apis import VideoPoseInferencer
-from cmpose_mm.apis.engines import OnnxBackbone, use_engine
+from cmpose_mm.apis.engines import OnnxModule, use_engine
 from cmpose_mm.apis.loading import find_config
 from cmpose_mm.apis.read_ahead import read_ahead
 from cmpose_mm.compat import TORCH_VERSION
@@ -26,17 +26,24 @@ needs_compile = pytest.mark.skipif(
 )
 
 
-def backbone_of(name: str) -> torch.nn.Module:
+def model_of(name: str) -> torch.nn.Module:
     """With drawn weights and statistics, so that nothing is 0."""
     path = config_path(name) if name.endswith('.py') else find_config(name)
     init_default_scope('mmpose')
     torch.manual_seed(0)
-    backbone = MODELS.build(Config.fromfile(path).model.backbone)
-    backbone.eval()  # returns nothing
-    for values in backbone.state_dict().values():
+    config = Config.fromfile(path).model
+    config.backbone.init_cfg = None
+    model = MODELS.build(config)
+    model.eval()  # returns nothing
+    for values in model.state_dict().values():
         if values.is_floating_point() and values.ndim <= 1:
             values.uniform_(0.5, 1.5)
-    return backbone
+    return model
+
+
+def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 @pytest.mark.slow
@@ -53,11 +60,11 @@ def backbone_of(name: str) -> torch.nn.Module:
 )
 def test_onnx_computes_the_maps_of_torch(name):
     pytest.importorskip('onnxruntime')
-    backbone = backbone_of(name)
+    backbone = model_of(name).backbone
     width, height = (64, 96)
     if hasattr(backbone, 'patch_embed'):
         height, width = backbone.img_size
-    engine = OnnxBackbone(backbone)
+    engine = OnnxModule(backbone)
     with torch.no_grad():
         for count in (1, 2, 5):
             images = torch.randn(count, 3, height, width)
@@ -65,8 +72,7 @@ def test_onnx_computes_the_maps_of_torch(name):
             assert isinstance(found, torch.Tensor) == isinstance(expected, torch.Tensor)
             assert len(found) == len(expected)
             for a, b in zip(found, expected):
-                assert a.shape == b.shape
-                torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+                assert_near(a, b)
     assert len(engine.sessions) == 1
     for session, _ in engine.sessions.values():  # its threads must not hold up those of torch
         options = session.get_session_options()
@@ -77,14 +83,112 @@ def test_onnx_computes_the_maps_of_torch(name):
 @needs_onnx
 def test_images_of_another_size_are_computed_anew():
     pytest.importorskip('onnxruntime')
-    backbone = backbone_of('res50-coco')
-    engine = OnnxBackbone(backbone)
+    backbone = model_of('res50-coco').backbone
+    engine = OnnxModule(backbone)
     with torch.no_grad():
         for size in ((64, 48), (96, 64), (64, 48)):
             images = torch.randn(2, 3, *size)
             (found,), (expected,) = engine(images), backbone(images)
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    assert list(engine.sessions) == [(3, 64, 48), (3, 96, 64)]
+    assert list(engine.sessions) == [((3, 64, 48),), ((3, 96, 64),)]
+
+
+@pytest.mark.slow
+@needs_onnx
+@pytest.mark.parametrize(
+    'name',
+    [
+        'cmpose/cmpose_tiny.py',
+        'tdmi/tdmi_tiny.py',  # with a frame head
+        'rtmpose-t-halpe26',  # two outputs
+        'res50-coco',  # batch normalization, which training would change
+        'single_frame/single_frame_hrnet-w48_posetrack18.py',  # several maps
+    ],
+)
+def test_onnx_computes_the_heads_of_torch(name):
+    pytest.importorskip('onnxruntime')
+    model = model_of(name)
+    heads = [h for h in (model.head, getattr(model, 'frame_head', None)) if h is not None]
+    width, height = model.head.decoder.input_size
+    with torch.no_grad():
+        maps = model.backbone(torch.rand(1, 3, height, width))
+        maps = [torch.rand(5, *m.shape[1:]) for m in (maps if isinstance(maps, tuple) else [maps])]
+        if hasattr(model, 'method'):
+            maps = maps[-1:]
+        expected = [head(maps) for head in heads]
+        use_engine(model, 'onnx')
+        for count in (5, 1, 2):
+            for head, outputs in zip(heads, expected):
+                found = head([values[:count] for values in maps])
+                assert isinstance(found, torch.Tensor) == isinstance(outputs, torch.Tensor)
+                if isinstance(found, torch.Tensor):
+                    found, outputs = [found], [outputs]
+                assert len(found) == len(outputs)
+                for a, b in zip(found, outputs):
+                    assert_near(a, b[:count])
+    for head in heads:
+        assert not any(part.training for part in head.modules())
+        ((session, _),) = head.forward.onnx.sessions.values()
+        assert session is not None
+
+
+class Several(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> list:
+        return [[x, 2 * x]]
+
+
+class Adaptive(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(x, (5, 7))
+
+
+class OfTwo(torch.nn.Module):
+    """In its trace the batch has two items, wherever it is told."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(int(x.shape[0]), -1)
+
+
+class WeightsOfTwo(torch.nn.Module):
+    """Likewise, but other batches are computed, wrongly."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / int(x.shape[0])
+
+
+@pytest.mark.slow
+@needs_onnx
+@pytest.mark.parametrize(
+    'module, why',
+    [
+        (Several(), 'its outputs are nested'),
+        (Adaptive(), 'Unsupported: ONNX export of operator '),
+        (OfTwo(), '[ONNXRuntimeError] '),
+        (WeightsOfTwo(), 'ONNX Runtime computes something else'),
+    ],
+)
+def test_what_onnx_cannot_hold_stays_with_torch(module, why, logged):
+    pytest.importorskip('onnxruntime')
+    engine, images = OnnxModule(module), torch.randn(4, 3, 9, 9)
+    for _ in range(2):
+        found, expected = engine(images), module(images)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    (told,) = logged()
+    assert told.startswith(f"engine='onnx': {type(module).__name__} stays with torch: {why}")
+    assert '\n' not in told
+
+
+@pytest.mark.slow
+@needs_onnx
+def test_a_head_that_reads_lists_of_lists_stays_as_it_is():
+    pytest.importorskip('onnxruntime')
+    model = model_of('mspn50-coco')
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.head(model.backbone(images))
+        use_engine(model, 'onnx')
+        found = model.head(model.backbone(images))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 @pytest.mark.slow(30)
