@@ -26,6 +26,7 @@ from cmpose_mm.ablation.records import (
 from cmpose_mm.ablation.report import AP_DRAWS, Comparison, value
 from cmpose_mm.ablation.runs import FIRST_STAGE, run_experiments
 from cmpose_mm.ablation.split_tests import SplitEvaluator, group_splits, split_test_config
+from cmpose_mm.converters.posetrack_form import config_options
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
 from cmpose_mm.evaluation.resampling import draw_films, interval
 from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
@@ -164,6 +165,20 @@ def test_digest_depends_on_the_training_and_on_no_folder():
     assert config_digest(config, 'other') != digest
     first = config_digest(variant_config(config, {'load_from': 'a/one.pth'}))
     assert first == config_digest(variant_config(config, {'load_from': '/b/one.pth'}))
+
+
+def test_digests_of_converted_sets_differ_by_the_set_alone():
+    """All have their labels in folders such as split1, and their images elsewhere."""
+    config = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))
+    digests = {}
+    for home in ('/home/a', '/mnt/b/c'):
+        for labels in ('full/split1', 'full/split2', 'sub/split1'):
+            options = config_options(f'{home}/{labels}', f'{home}/release')
+            changes = dict(option.split('=') for option in options.split())
+            digest = config_digest(variant_config(config, changes), 'start')
+            digests.setdefault(labels, set()).add(digest)
+    assert [len(found) for found in digests.values()] == [1, 1, 1]
+    assert len(set.union(*digests.values())) == 3
 
 
 def test_records_are_read_as_they_were(measures, tmp_path):

@@ -37,7 +37,8 @@ INDIFFERENT_HOOKS = {
 def config_digest(config: Config, start: str | None = None) -> str:
     """SHA-256 of what decides a run's outcome, besides code, data and chance.
 
-    It depends on no machine and no folder: of a data root only the last name counts.
+    It depends on no machine and no folder. Of a data root only the last name counts, or the last
+    two if that is a split such as ``split1``, which many sets have; of images elsewhere the last.
 
     Args:
         config: of the training and its test.
@@ -63,16 +64,33 @@ def config_digest(config: Config, start: str | None = None) -> str:
         if isinstance(value, dict):
             # A dataset says so where the method decides about the frames of its clips.
             items = ((k, v) for k, v in value.items() if (k, v) != ('num_frames', None))
-            return {key: portable(child) for key, child in items}
+            return {
+                key: portable(_without_folders(child) if key == 'data_prefix' else child)
+                for key, child in items
+            }
         if isinstance(value, (list, tuple)):
             return [portable(child) for child in value]
         for root in roots:
             if root and isinstance(value, str) and value.startswith(root):
-                return f'{PurePosixPath(root).name}/{value[len(root) :].lstrip("/")}'
+                return f'{_set_name(root)}/{value[len(root) :].lstrip("/")}'
         return value
 
     text = json.dumps(portable(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _set_name(root: str) -> str:
+    path = PurePosixPath(root)
+    is_split = re.fullmatch(r'split\d+', path.name) is not None
+    return f'{path.parent.name}/{path.name}' if is_split else path.name
+
+
+def _without_folders(prefixes: dict[str, str]) -> dict[str, str]:
+    """Of absolute paths only the last name: where images lie beside the labels' folder."""
+    return {
+        name: PurePosixPath(prefix).name if PurePosixPath(prefix).is_absolute() else prefix
+        for name, prefix in prefixes.items()
+    }
 
 
 def write_record(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+
+import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
 
@@ -53,7 +55,8 @@ def evaluate_files(
         visibility: also compute the recall by visibility.
         jitter: also compute the acceleration error.
         reach, stride: see `recall_by_visibility` and `acceleration_error`.
-        pck_norms: also compute PCK by each of these norms, see `correct_keypoints`.
+        pck_norms: also compute PCK by each of these norms, see `correct_keypoints`. If some labeled
+            persons have no head box and nothing but AP needs it, AP is NaN and PCK counts.
         pck_visible_only: count the joints that are labeled as visible only.
         progress: see `read_videos`.
 
@@ -70,9 +73,18 @@ def evaluate_files(
     if tie_break == 'poseval':
         labeled = _in_listed_order(labeled, Path(ground_truth))
     scored = select_scored(
-        labeled, predicted, rules=rules, allow_missing=allow_missing, videos=videos
+        labeled,
+        predicted,
+        rules=rules,
+        allow_missing=allow_missing,
+        videos=videos,
+        need_head_boxes=not pck_norms or mota or visibility or per_video,
     )
     precision = average_precision(scored, rules=rules, tie_break=tie_break)
+    headless = sum(int(np.isnan(video.gt_head_sizes).sum()) for video in scored.videos)
+    if headless:
+        unknown = np.full_like(precision.ap, np.nan)
+        precision = replace(precision, ap=unknown, precision=unknown, recall=unknown)
     result = ap_to_dict(precision)
     if mota:
         result['mota'] = mota_to_dict(tracking_accuracy(scored, compat=mota_compat))
@@ -100,6 +112,8 @@ def evaluate_files(
         'frames_without_entry': scored.num_missing_frames,
         'joints_without_score': precision.num_without_score,
     }
+    if headless:
+        result['protocol']['persons_without_head_box'] = headless
     if mota:
         result['protocol']['mota'] = mota_compat or 'plain'
     if pck_norms:

@@ -105,9 +105,9 @@ def correct_keypoints(
 
     Persons are paired frame by frame by how much their boxes overlap (intersection over union):
     the pair with the largest overlap first, then the next among those who are still free. Where
-    there is no box, the extent of the joints times 1.3 serves for this, but never as a norm. With
-    labeled boxes a prediction belongs to the person from whose box it was made. Whether joints are
-    right plays no role in the pairing.
+    there is no box in the image, the extent of the joints times 1.3 serves for this, but never as a
+    norm. With labeled boxes a prediction belongs to the person from whose box it was made. Whether
+    joints are right plays no role in the pairing.
 
     Args:
         scored: from `select_scored`.
@@ -212,15 +212,17 @@ def _norms(video: ScoredVideo, norm: str) -> np.ndarray:
     if norm == 'head':
         return video.gt_head_sizes
     if norm == 'box':
-        return (video.gt_boxes[:, 2:] - video.gt_boxes[:, :2]).max(axis=1)
+        sides = video.gt_boxes[:, 2:] - video.gt_boxes[:, :2]
+        return np.where((sides > 0).all(axis=1), sides.max(axis=1), np.nan)
     ends = [JOINT_NAMES.index(name) for name in _TORSO]
     length = np.linalg.norm(video.gt_xy[:, ends[0]] - video.gt_xy[:, ends[1]], axis=-1)
     return np.where(video.gt_present[:, ends].all(axis=1), length, np.nan)
 
 
 def _filled(boxes: np.ndarray, xy: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """(n, 4) boxes x1, y1, x2, y2; those that are absent by the extent of the joints times 1.3."""
-    absent = np.isnan(boxes).any(axis=1)
+    """(n, 4) boxes x1, y1, x2, y2; those that are absent or have no extent, as boxes outside of the
+    image do once they are cut to it, by the extent of the joints times 1.3."""
+    absent = ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     joints = np.where(present[..., None], np.concatenate([xy, present[..., None]], axis=-1), 0)
     return np.where(absent[:, None], person_boxes(np.full(boxes.shape, np.nan), joints), boxes)
 

@@ -142,6 +142,9 @@ def format_result(result: dict) -> str:
             f'{result["protocol"]["joints_without_score"]} predicted joints have no score: they '
             'rank last, with -9999, as in poseval'
         )
+    headless = result['protocol'].get('persons_without_head_box')
+    if headless:
+        parts.append(f'{headless} labeled persons have no head box, without which there is no AP')
     if 'visibility' in result:
         parts.insert(2, format_visibility(result['visibility']))
     if 'jitter' in result:

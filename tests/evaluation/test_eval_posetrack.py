@@ -413,6 +413,24 @@ def test_what_does_not_fit_together(files, run, break_files, sentence) -> None:
         assert line.startswith(str(files)) and line.endswith('.')
 
 
+def test_pck_counts_where_a_head_box_is_missing_and_ap_is_not_told(tmp_path, run) -> None:
+    gt = coco([[person(FULL)], [person(FULL, head=None)]], '000001', 100)
+    write(tmp_path / 'gt' / '000001.json', gt)
+    pred = coco([[person(FULL, scores=1)], [person(FULL, scores=1)]], '000001', 100)
+    write(tmp_path / 'pred' / '000001.json', pred)
+    status, out, err = run(tmp_path / 'gt', tmp_path / 'pred', '--pck', 'torso', 'head')
+    assert (status, err) == (0, '')
+    assert '1 labeled persons have no head box, without which there is no AP' in out
+    result = evaluate_files(tmp_path / 'gt', tmp_path / 'pred', pck_norms=['torso', 'head'])
+    assert np.isnan([result['Total'], *result['per_joint'].values()]).all()
+    assert result['pck']['torso']['tPCK@0.5']['Total'] == 100
+    assert result['pck']['torso']['counts']['joints'] == 2 * len(FULL)
+    assert result['pck']['head']['counts']['joints'] == len(FULL)
+    for option in ('--mota', '--visibility', '--per-video'):
+        status, out, err = run(tmp_path / 'gt', tmp_path / 'pred', '--pck', 'torso', option)
+        assert (status, out) == (1, '') and 'has no head box' in err
+
+
 def test_allow_missing_takes_unlisted_frames_as_empty(files, run) -> None:
     write(files / 'gt' / '000001.json', coco([[person(FULL)], [person(FULL)]], '000001', 100))
     pred = coco([[person(FULL, scores=1)], []], '000001', 100)

@@ -135,6 +135,19 @@ def test_a_norm_of_no_extent_is_none(scored) -> None:
         assert np.isnan(result.summary()[f'{PCK_NORMS[norm]}@0.5']['Total'])
 
 
+@pytest.mark.parametrize('bbox', [[100, 100, 0, 0], [100, 100, -5, 60], [900, 900, 50, 50]])
+@pytest.mark.parametrize('norm', ['torso', 'head'])
+def test_a_labeled_box_without_extent_does_not_keep_its_person_from_its_pose(
+    scored, bbox, norm
+) -> None:
+    """By other norms than the box; the last lies outside of the image."""
+    found = scored([[person(FULL, bbox=bbox)]], [[person(FULL, bbox=BOX)]], size=(400, 400))
+    result = correct_keypoints(found, norm)
+    assert result.num_without_prediction == result.num_without_norm == 0
+    assert (result.hits == result.num_joints[:, None]).all() and result.num_joints.sum() == 15
+    assert correct_keypoints(found, 'box').num_without_norm == 1
+
+
 def test_persons_without_prediction_are_missed(scored) -> None:
     gt = [[person(FULL, bbox=BOX)], [person(FULL, bbox=BOX)]]
     elsewhere = person(shift(FULL, 500), bbox=[600, 100, 140, 200])
