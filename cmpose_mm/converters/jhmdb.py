@@ -10,7 +10,8 @@ n: frames of a clip.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names, split_name
-from cmpose_mm.posetrack.frames import image_size, list_images
+from cmpose_mm.posetrack.file_names import is_hidden, split_name
+from cmpose_mm.posetrack.frames import list_images
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.mat_files import read_mat_arrays
@@ -37,6 +38,7 @@ from .posetrack_form import (
     write_report,
     write_table,
 )
+from .reading import check_size, folders, frame_numbers, number_array, read_frames
 
 ACTIONS = (
     'brush_hair', 'catch', 'clap', 'climb_stairs', 'golf', 'jump', 'kick_ball', 'pick', 'pour',
@@ -64,10 +66,14 @@ JOINTS = (
 have), face (its center), and the limbs."""
 SPLITS = (1, 2, 3)
 _ROLES = {'1': 'train', '2': 'test'}
+_TYPE_NAMES = {str: 'text', int: 'a whole number', list: 'a list'}
 _SUB_JSON_NAMES = {'neck': 'head_bottom', 'head': 'nose', 'face': 'nose'}
 _FRAMES, _JOINTS, _MASKS = 'Rename_Images', 'joint_positions', 'puppet_mask'
 _HEAD_OF_PUPPET = 0.13 * 240  # head size, in pixels, of a puppet of scale 1
 _FIRST_NUMBER = 900_000
+_OTHER_FORM = 'clips have labels of another form and are left out'
+_NO_FRAMES = 'clips have no usable frames and are left out'
+_NOT_FINITE = 'clips have joints that are not finite, which are absent'
 
 
 @dataclass
@@ -105,7 +111,7 @@ def convert_jhmdb(
       times 1.3, which is counted.
     - ``bbox_head``: JHMDB has none. A square around the face whose PoseTrack head size is 0.13
       times 240 times the scale of the puppet, about an eighth of a standing person's height; by
-      the torso where there is no scale, see `torso_head_size`.
+      the torso where there is no (finite, positive) scale, see `torso_head_size`.
 
     Args:
         root: of the release: ``Rename_Images``, ``joint_positions``, ``puppet_mask`` and ``splits``
@@ -118,12 +124,12 @@ def convert_jhmdb(
             in ``out/images``, and file names start from `out`.
 
     Returns:
-        What was met: clips without frames, joints or split, counts that do not agree, and so on.
-        It is also written to ``out/report.txt``.
+        What was met: clips without frames, joints or split, split files that lack, counts that do
+        not agree, and so on. It is also written to ``out/report.txt``.
 
     Raises:
-        AnnotationError: if parts without which there is nothing to convert are missing, or `out`
-            is not empty.
+        AnnotationError: if parts without which there is nothing to convert are missing, a
+            ``Sub*.json`` is none of MMPose's, or `out` is not empty.
     """
     root, report = Path(root), Report()
     out = new_folder(out)
@@ -142,11 +148,12 @@ def convert_jhmdb(
             f'{root}: found neither the folder {_JOINTS} of the release nor Sub1_train.json and '
             "the like, expected JHMDB's archives unpacked there, or MMPose's files."
         )
-    if not clips:
-        raise AnnotationError([f'{root}: no clip can be converted.', *report.lines()])
     if distinct:
         bar = tqdm(clips, 'comparing frames', unit='clip', disable=None)
-        clips = [_without_repeats(clip, root, out, report) for clip in bar]
+        distinct_clips = [_without_repeats(clip, root, out, report) for clip in bar]
+        clips = [clip for clip in distinct_clips if clip is not None]
+    if not clips:
+        raise AnnotationError([f'{root}: no clip can be converted.', *report.lines()])
     for split in SPLITS:
         chosen = [clip for clip in clips if split in clip.roles]
         if chosen:
@@ -192,55 +199,86 @@ def _write_split(folder: Path, split: int, clips: list[JhmdbClip], report: Repor
     write_table(folder / 'clips.csv', rows)
 
 
-def _without_repeats(clip: JhmdbClip, root: Path, out: Path, report: Report) -> JhmdbClip:
+def _without_repeats(clip: JhmdbClip, root: Path, out: Path, report: Report) -> JhmdbClip | None:
+    """The clip without repeats; of each run the first labeled frame stays, else the first."""
     paths = [root / name for name in clip.file_names]
-    runs = runs_of_same_frames(paths)
-    kept = sorted(set(runs))
+    try:
+        starts = runs_of_same_frames(paths)
+    except OSError as error:
+        report.add(_NO_FRAMES, f'{clip.name} ({error})')
+        return None
+    runs: dict[int, list[int]] = {}
+    for index, start in enumerate(starts):
+        runs.setdefault(start, []).append(index)
+    is_labeled = clip.is_labeled
+    kept = [max(run, key=is_labeled.__getitem__) for run in runs.values()]
     names = [f'images/{clip.action}/{clip.name}/{paths[index].name}' for index in kept]
     for index, name in zip(kept, names):
         link_frame(paths[index], out / name)
-    if len(kept) < len(runs):
+    if len(kept) < len(paths):
         report.add(
-            'clips repeat frames, which are left out', f'{clip.name} ({len(runs) - len(kept)})'
+            'clips repeat frames, which are left out', f'{clip.name} ({len(paths) - len(kept)})'
         )
     return clip.subset(kept, names)
+
+
+def _report_some_splits(
+    roles: dict[tuple[str, str], dict[int, str]], splits: Iterable[int], report: Report
+) -> None:
+    for place, by_split in sorted(roles.items()):
+        found = sorted(by_split)
+        if found != sorted(splits):
+            report.add(
+                'clips are in some of the splits only',
+                f'{"/".join(place)} ({", ".join(map(str, found))})',
+            )
 
 
 # ------------------------------------------------------------------------- the official release
 
 
 def _read_release(root: Path, sub: bool, report: Report) -> list[JhmdbClip]:
-    roles = _read_splits(root / ('sub_splits' if sub else 'splits'), report)
-    places = [
-        (action.name, folder.name)
-        for action in _folders(root / _JOINTS)
-        for folder in _folders(action)
-    ]
-    for place in roles.keys() - set(places):
+    actions = folders(root / _JOINTS)
+    places = [(action.name, folder.name) for action in actions for folder in folders(action)]
+    known = set(places)
+    roles = _read_splits(root, sub, () if sub else [action.name for action in actions], report)
+    for place in sorted(roles.keys() - known):
         report.add('clips of the split files have no joints', '/'.join(place))
+    for action in folders(root / _FRAMES):
+        for folder in folders(action):
+            if (action.name, folder.name) not in known:
+                report.add('folders of frames have no joints', f'{action.name}/{folder.name}')
     clips = []
     for index, place in enumerate(tqdm(places, 'reading', unit='clip', disable=None)):
         if place not in roles:
             if not sub:
                 report.add('clips with joints are in no split file', '/'.join(place))
             continue
-        clip = _read_clip(root, *place, _FIRST_NUMBER + index + 1, report)
+        try:
+            clip = _read_clip(root, *place, _FIRST_NUMBER + index + 1, report)
+        except AnnotationError as error:
+            report.add(_OTHER_FORM, f'{"/".join(place)} ({error})')
+            continue
         if clip is not None:
             clip.roles = roles[place]
             clips.append(clip)
     return clips
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not is_hidden(p.name))
-
-
-def _read_splits(folder: Path, report: Report) -> dict[tuple[str, str], dict[int, str]]:
-    """(action, clip) -> split -> role."""
+def _read_splits(
+    root: Path, sub: bool, actions: Iterable[str], report: Report
+) -> dict[tuple[str, str], dict[int, str]]:
+    """(action, clip) -> split -> role; `actions` are to have split files."""
+    folder = root / ('sub_splits' if sub else 'splits')
     pattern = re.compile(r'(?P<action>.+)_test_split_?(?P<split>[123])\.txt')
     roles: dict[tuple[str, str], dict[int, str]] = {}
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     matches = [(file, pattern.fullmatch(file.name)) for file in files if not is_hidden(file.name)]
+    lacking = {(action, split) for action in actions for split in SPLITS}
+    lacking |= {(match['action'], split) for _, match in matches if match for split in SPLITS}
+    lacking -= {(match['action'], int(match['split'])) for _, match in matches if match}
+    for action, split in sorted(lacking):
+        report.add('split files are missing', f'{action}_test_split{"_" if sub else ""}{split}.txt')
     for file, match in matches:
         if match is None:
             continue
@@ -266,30 +304,24 @@ def _read_splits(folder: Path, report: Report) -> dict[tuple[str, str], dict[int
         raise AnnotationError(
             f'{folder}: found no split files, expected catch_test_split1.txt and the like.'
         )
+    _report_some_splits(roles, SPLITS, report)
     return roles
 
 
 def _read_clip(root: Path, action: str, name: str, number: int, report: Report) -> JhmdbClip | None:
-    """A clip of the release; None, with the reason in the report, if it can't be converted."""
+    """A clip of the release; None, with the reason in the report, if its frames can't be used.
+
+    Raises:
+        AnnotationError: if its joints can't be used.
+    """
     place = f'{action}/{name}'
-    joints = _read_mat(root / _JOINTS / action / name, report)
-    if joints is None:
-        report.add('clips have no readable joint file and are left out', place)
-        return None
-    positions = np.asarray(joints.get('pos_img', ()), dtype=np.float64)
-    if positions.ndim == 2:  # SciPy drops the last axis of a clip of one frame
-        positions = positions[..., None]
-    if positions.shape[:2] != (2, len(JOINTS)):
-        report.add(
-            'clips have joints of another shape than (2, 15, n) and are left out',
-            f'{place} {positions.shape}',
-        )
-        return None
+    joints = _read_mat(root / _JOINTS / action / name)
+    positions = number_array(joints, 'pos_img', (2, len(JOINTS), 'n'))
     num_labels = positions.shape[2]
-    folder = root / _FRAMES / action / name
-    frames = _frames_by_position(folder)
-    if not frames:
-        report.add('clips have no frames and are left out', place)
+    try:
+        frames, size = read_frames(root / _FRAMES / action / name)
+    except AnnotationError as error:
+        report.add(_NO_FRAMES, f'{place} ({error})')
         return None
     if set(frames) != set(range(num_labels)):
         report.add(
@@ -297,24 +329,33 @@ def _read_clip(root: Path, action: str, name: str, number: int, report: Report) 
             'without frame are left out',
             f'{place} ({len(frames)} frames, {num_labels} labels)',
         )
-    size = image_size(str(folder / next(iter(frames.values()))))
-    order = sorted(frames)  # positions of the frames in the clip
+    order = list(frames)  # positions of the frames in the clip
     labeled = [index for index, position in enumerate(order) if 0 <= position < num_labels]
     taken = [order[index] for index in labeled]
 
     xy = np.full((len(order), len(JOINTS), 2), np.nan)
     xy[labeled] = positions.transpose(2, 1, 0)[taken] - 1
+    is_lost = ~np.isfinite(xy).all(axis=-1)
+    xy[is_lost] = np.nan
+    if is_lost[labeled].any():
+        report.add(_NOT_FINITE, f'{place} ({int(is_lost[labeled].sum())})')
     keypoints = _inside_keypoints(xy, size)
     scale = np.full(len(order), np.nan)
-    scales = np.asarray(joints.get('scale', ()), dtype=np.float64).ravel()
-    if len(scales) == num_labels:
-        scale[labeled] = scales[taken]
-    else:
+    try:
+        scales = number_array(joints, 'scale', (num_labels,))
+    except AnnotationError as error:
         report.add(
             'clips have no puppet scale for each frame; their head boxes are by the torso',
-            f'{place} ({len(scales)} scales, {num_labels} labels)',
+            f'{place} ({error})',
         )
-        scale[:] = np.nan
+    else:
+        scale[labeled] = np.where(np.isfinite(scales) & (scales > 0), scales, np.nan)[taken]
+        if np.isnan(scale[labeled]).any():
+            report.add(
+                'clips have frames whose puppet scale is not finite or not positive; their head '
+                'boxes are by the torso',
+                f'{place} ({int(np.isnan(scale[labeled]).sum())})',
+            )
     boxes = np.full((len(order), 4), np.nan)
     boxes[labeled] = _mask_boxes(root, place, num_labels, size, report)[taken]
     boxes = _fill_boxes(boxes, keypoints, size, labeled, place, report)
@@ -335,25 +376,18 @@ def _read_clip(root: Path, action: str, name: str, number: int, report: Report) 
     )
 
 
-def _read_mat(folder: Path, report: Report) -> dict[str, np.ndarray] | None:
-    """The variables of the one .mat file of a folder; None, reported if unreadable, without."""
+def _read_mat(folder: Path) -> dict[str, np.ndarray]:
+    """The variables of the one .mat file of a folder.
+
+    Raises:
+        AnnotationError: if there is another number of files, or it is unreadable.
+    """
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     files = [file for file in files if file.suffix == '.mat' and not is_hidden(file.name)]
-    if not files:
-        return None
-    try:
-        return read_mat_arrays(files[0])
-    except AnnotationError as error:
-        report.add('.mat files can not be read', str(error))
-        return None
-
-
-def _frames_by_position(folder: Path) -> dict[int, str]:
-    """Position in the clip -> name of the image. The release counts from 1; a 0 tells otherwise."""
-    names = list_images(str(folder))
-    numbers = numbers_in_names(names) or range(1, len(names) + 1)
-    first = 0 if 0 in numbers else 1
-    return {number - first: name for number, name in zip(numbers, names)}
+    if len(files) != 1:
+        found = ', '.join(file.name for file in files) or 'nothing'
+        raise AnnotationError(f'{found} in {folder.parts[-3]}, expected one .mat file')
+    return read_mat_arrays(files[0])
 
 
 def _inside_keypoints(xy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -372,20 +406,17 @@ def _mask_boxes(
 ) -> np.ndarray:
     """(n, 4) tight boxes of the puppet masks, x, y, width, height; NaN without mask."""
     boxes = np.full((num_labels, 4), np.nan)
-    content = _read_mat(root / _MASKS / place, report)
-    if content is None or 'part_mask' not in content:
-        report.add('clips have no masks; their boxes are by the joints', place)
+    try:
+        content = _read_mat(root / _MASKS / place)
+        masks = number_array(content, 'part_mask', (size[1], size[0], 'n'))
+    except AnnotationError as error:
+        report.add('clips have no masks; their boxes are by the joints', f'{place} ({error})')
         return boxes
-    masks = np.asarray(content['part_mask'])
-    if masks.ndim == 2:
-        masks = masks[..., None]
-    if masks.shape != (size[1], size[0], num_labels):
+    if masks.shape[2] != num_labels:
         report.add(
-            'clips have masks of another size or number; those that fit count',
-            f'{place} ({masks.shape}, expected {(size[1], size[0], num_labels)})',
+            'clips have another number of masks than of labels; those that fit count',
+            f'{place} ({masks.shape[2]} masks, {num_labels} labels)',
         )
-        if masks.shape[:2] != (size[1], size[0]):
-            return boxes
     for index in range(min(num_labels, masks.shape[2])):
         rows, columns = (np.flatnonzero((masks[..., index] > 0).any(axis=a)) for a in (1, 0))
         if len(rows):
@@ -411,7 +442,7 @@ def _fill_boxes(
     count = int(absent[labeled].sum())
     if count:
         report.add(
-            'clips have frames without a mask or with an empty one; the box is by the joints',
+            'clips have frames without a finite mask or box of any size; the box is by the joints',
             f'{place} ({count})',
         )
     filled = np.where(absent[:, None], by_joints, boxes)
@@ -430,14 +461,17 @@ def _make_clip(clip: JhmdbClip, faces: np.ndarray, scale: np.ndarray, report: Re
         report.add(
             'clips have names that tell no film; each counts as a film of its own', clip.name
         )
-    if np.isnan(scale).all():
-        sizes = np.full(len(scale), torso_head_size(clip.keypoints))
-        if np.isnan(sizes).any():
-            report.add('clips have neither scale nor torso, and so no head boxes', clip.name)
-    else:
-        sizes = _HEAD_OF_PUPPET * scale
+    sizes = np.where(np.isnan(scale), torso_head_size(clip.keypoints), _HEAD_OF_PUPPET * scale)
+    if not np.isnan(scale).all():
         clip.scale = float(np.nanmean(scale))
     clip.head_boxes = square_head_boxes(faces, sizes)
+    lacking = clip.is_labeled & np.isnan(clip.head_boxes).any(axis=1)
+    if lacking.any():
+        report.add(
+            'clips have labeled frames without a head box, for want of a face, or of both scale '
+            'and torso',
+            f'{clip.name} ({int(lacking.sum())})',
+        )
     return clip
 
 
@@ -474,6 +508,8 @@ def _read_sub_files(
                     'clips are in training and test of one split, where the first counts',
                     f'{path.name}: {clip.name}',
                 )
+    roles = {key: clip.roles for key, clip in clips.items()}
+    _report_some_splits(roles, {split for split, _ in files}, report)
     for index, key in enumerate(sorted(clips)):
         clips[key].number = _FIRST_NUMBER + index + 1
     return [clips[key] for key in sorted(clips)]
@@ -481,41 +517,83 @@ def _read_sub_files(
 
 def _read_sub_file(root: Path, path: Path, report: Report) -> Iterator[JhmdbClip]:
     data = read_json(path)
-    lists = data if isinstance(data, dict) else {}
-    for name in ('images', 'annotations', 'categories'):
-        if not isinstance(lists.get(name), list):
-            raise AnnotationError(f'{path}: expected "{name}" to be a list.')
-    names = [_SUB_JSON_NAMES.get(n, n) for n in data['categories'][0].get('keypoints', ())]
+    categories = _objects(path, data, 'categories', {'keypoints': list})
+    images = _objects(path, data, 'images', {'file_name': str, 'id': int})
+    annotations: dict[int, list[dict]] = {image['id']: [] for image in images}
+    if len(annotations) < len(images):
+        raise AnnotationError(
+            f'{path}: {len(images)} "images" have {len(annotations)} different "id", expected one '
+            'for each.'
+        )
+    names = [str(name) for category in categories[:1] for name in category['keypoints']]
+    names = [_SUB_JSON_NAMES.get(name, name) for name in names]
     if sorted(names) != sorted(JOINTS):
         raise AnnotationError(
-            f'{path}: the category has the keypoints {", ".join(names)}, expected the 15 of JHMDB.'
+            f'{path}: the category has the keypoints {", ".join(names) or "(none)"}, expected the '
+            '15 of JHMDB.'
         )
     order = [names.index(joint) for joint in JOINTS]
-    annotations: dict[object, list[dict]] = {}
-    for annotation in data['annotations']:
-        annotations.setdefault(annotation.get('image_id'), []).append(annotation)
-    folders: dict[str, list[dict]] = {}
-    for image in data['images']:
-        folders.setdefault(split_name(image['file_name'])[0], []).append(image)
-    for image_id in annotations.keys() - {image['id'] for image in data['images']}:
-        report.add(
-            'annotations are of images that the file does not have', f'{path.name}: {image_id}'
-        )
-    for folder, images in folders.items():
-        clip = _sub_clip(root, folder, images, annotations, order, f'{path.name}: {folder}', report)
+    for annotation in _objects(path, data, 'annotations', {'image_id': int}):
+        if annotation['image_id'] in annotations:
+            annotations[annotation['image_id']].append(annotation)
+        else:
+            report.add(
+                'annotations are of images that the file does not have',
+                f'{path.name}: {annotation["image_id"]}',
+            )
+    by_folder: dict[str, list[dict]] = {}
+    for image in images:
+        by_folder.setdefault(split_name(image['file_name'])[0], []).append(image)
+    for folder, of_clip in by_folder.items():
+        place = f'{path.name}: {folder}'
+        try:
+            clip = _sub_clip(root, folder, of_clip, annotations, order, place, report)
+        except AnnotationError as error:
+            report.add(_OTHER_FORM, f'{place} ({error})')
+            continue
         if clip is not None:
             yield clip
+
+
+def _objects(path: Path, data: object, name: str, fields: dict[str, type]) -> list[dict]:
+    """A list of a JSON file whose entries are objects with fields of these types.
+
+    Raises:
+        AnnotationError: if it is not, with the first entry that differs.
+    """
+    entries = data.get(name) if isinstance(data, dict) else None
+    if not isinstance(entries, list):
+        raise AnnotationError(
+            f'{path}: "{name}" is {reprlib.repr(entries)}, expected "{name}" to be a list.'
+        )
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise AnnotationError(
+                f'{path}: "{name}"[{index}] is {reprlib.repr(entry)}, expected an object.'
+            )
+        for field_name, kind in fields.items():
+            if not isinstance(entry.get(field_name), kind):
+                raise AnnotationError(
+                    f'{path}: "{name}"[{index}] has the "{field_name}" '
+                    f'{reprlib.repr(entry.get(field_name))}, expected {_TYPE_NAMES[kind]}.'
+                )
+    return entries
 
 
 def _sub_clip(
     root: Path,
     folder: str,
     images: list[dict],
-    annotations: dict[object, list[dict]],
+    annotations: dict[int, list[dict]],
     order: list[int],
     place: str,
     report: Report,
 ) -> JhmdbClip | None:
+    """A clip of MMPose's files; None, with the reason in the report, if it can't be named or seen.
+
+    Raises:
+        AnnotationError: if its labels can't be used.
+    """
     parent, name = split_name(folder)
     action = split_name(parent)[1]
     if f'_{action}_' not in name:
@@ -524,29 +602,36 @@ def _sub_clip(
     if not action:
         report.add('clips have names without one of the actions and are left out', place)
         return None
-    numbers = numbers_in_names([image['file_name'] for image in images])
-    if numbers is not None:
-        images = [image for _, image in sorted(zip(numbers, images), key=lambda pair: pair[0])]
-    on_disk = list_images(str(root / folder))
-    missing = {split_name(image['file_name'])[1] for image in images} - set(on_disk)
-    if missing:
-        report.add(
-            'clips lack frames on disk; their labels are written all the same',
-            f'{place} ({len(missing)} of {len(images)})',
-        )
-    told = {image.get('nframes', len(images)) for image in images}
-    if told != {len(images)}:
+    numbers = frame_numbers([image['file_name'] for image in images])
+    images = [image for _, image in sorted(zip(numbers, images), key=lambda pair: pair[0])]
+    told = {str(image.get('nframes', len(images))) for image in images}
+    if told != {str(len(images))}:
         report.add(
             'clips have another number of images than the file says',
-            f'{place} ({len(images)} images, nframes {", ".join(map(str, sorted(told)))})',
+            f'{place} ({len(images)} images, nframes {", ".join(sorted(told))})',
         )
-    sizes = {(image.get('width'), image.get('height')) for image in images}
-    if len(sizes) != 1 or None in next(iter(sizes)):
-        raise AnnotationError(f'{place}: the images have the sizes {sizes}, expected one.')
-    (size,) = sizes
+    sizes = {
+        tuple(number_array(image, side, ()).item() for side in ('width', 'height'))
+        for image in images
+    }
+    if len(sizes) != 1 or not all(side > 0 and side.is_integer() for side in min(sizes)):
+        raise AnnotationError(f'the images have the width, height {sizes}, expected one size')
+    size = tuple(map(int, min(sizes)))
+    names = {split_name(image['file_name'])[1] for image in images}
+    on_disk = [image for image in list_images(str(root / folder)) if image in names]
+    if len(on_disk) < len(names):
+        report.add(
+            'clips lack frames on disk; their labels are written all the same',
+            f'{place} ({len(names) - len(on_disk)} of {len(images)})',
+        )
+    try:
+        check_size(root / folder, on_disk, size)
+    except AnnotationError as error:
+        report.add(_NO_FRAMES, f'{place} ({error})')
+        return None
     xy = np.full((len(images), len(JOINTS), 2), np.nan)
     boxes = np.full((len(images), 4), np.nan)
-    labeled = []
+    labeled, num_lost = [], 0
     for index, image in enumerate(images):
         persons = annotations.get(image['id'], [])
         if len(persons) != 1:
@@ -557,16 +642,18 @@ def _sub_clip(
         if not persons:
             continue
         labeled.append(index)
-        pose = np.asarray(persons[0].get('keypoints', ()), dtype=np.float64)
-        if pose.shape != (3 * len(JOINTS),):
-            raise AnnotationError(
-                f'{place}, {image["file_name"]}: "keypoints" has {pose.size} numbers, expected 45.'
-            )
+        file = split_name(image['file_name'])[1]
+        pose = number_array(persons[0], 'keypoints', (3 * len(JOINTS),), file)
         pose = pose.reshape(-1, 3)[order]
-        xy[index] = np.where(pose[:, 2:] > 0, pose[:, :2] - 1, np.nan)
-        box = np.asarray(persons[0].get('bbox', ()), dtype=np.float64)
-        if box.shape == (4,) and (box[2:] > 0).all():
-            boxes[index] = box - [1, 1, 0, 0]
+        is_lost = ~np.isfinite(pose).all(axis=1, keepdims=True)
+        num_lost += int(is_lost.sum())
+        xy[index] = np.where((pose[:, 2:] > 0) & ~is_lost, pose[:, :2] - 1, np.nan)
+        if persons[0].get('bbox') is not None:
+            box = number_array(persons[0], 'bbox', (4,), file)
+            if np.isfinite(box).all() and (box[2:] > 0).all():
+                boxes[index] = box - [1, 1, 0, 0]
+    if num_lost:
+        report.add(_NOT_FINITE, f'{place} ({num_lost})')
     keypoints = _inside_keypoints(xy, size)
     boxes = _fill_boxes(boxes, keypoints, size, labeled, place, report)
     clip = JhmdbClip(

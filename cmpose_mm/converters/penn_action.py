@@ -5,14 +5,14 @@ n: frames of a clip.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names
-from cmpose_mm.posetrack.frames import list_images
+from cmpose_mm.posetrack.file_names import is_hidden
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.mat_files import read_mat_arrays
 from cmpose_mm.posetrack.persons import person_boxes
@@ -27,6 +27,7 @@ from .posetrack_form import (
     write_report,
     write_table,
 )
+from .reading import folders, number_array, read_frames
 
 JOINTS = (
     'nose',
@@ -58,10 +59,12 @@ def convert_penn_action(root: str | Path, out: str | Path) -> Report:
 
     - the head as ``nose``, no neck, the joints of the limbs with their sides put right, see
       `JOINTS`. Hidden joints have v = 0 and coordinates; a joint outside of the image, or a hidden
-      one in its first corner (x and y at most 1), is absent. Coordinates are taken as 0-based
+      one in its first corner (x and y at most 1), is absent, and so is one that is not finite;
+      both are counted. Coordinates are taken as 0-based
       (*chosen*; the tool they were made with counts so, and the README says nothing).
     - ``bbox``: the labeled box. Two clips lack the last row, which is then the row before; it is
-      counted. Where else there is none it is the extent of the joints times 1.3.
+      counted. Where else there is none that is finite and of any size it is the extent of the
+      joints times 1.3.
     - ``bbox_head``: a square around the head by the torso, see `torso_head_size`.
 
     Args:
@@ -70,8 +73,8 @@ def convert_penn_action(root: str | Path, out: str | Path) -> Report:
             ``data_prefix``.
 
     Returns:
-        What was met: clips without frames or with other numbers of them, boxes that lack, and so
-        on. It is also written to ``out/report.txt``.
+        What was met: clips without frames or labels, or with other numbers of them, boxes that
+        lack, and so on. It is also written to ``out/report.txt``.
 
     Raises:
         AnnotationError: if there are no labels, none can be converted, or `out` is not empty.
@@ -85,7 +88,21 @@ def convert_penn_action(root: str | Path, out: str | Path) -> Report:
     out = new_folder(out)
     clips: dict[str, list[Clip]] = {role: [] for role in _ROLES.values()}
     rows = []
+    labeled = {file.stem for file in files}
+    for frames in folders(root / 'frames'):
+        if frames.name not in labeled:
+            report.add('folders of frames have no labels', frames.name)
+    same_number: dict[str, list[str]] = {}
+    for file in files:
+        same_number.setdefault(file.stem.lstrip('0'), []).append(file.name)
     for file in tqdm(files, 'reading', unit='clip', disable=None):
+        alike = same_number[file.stem.lstrip('0')]
+        if len(alike) > 1:
+            report.add(
+                'label files have a number that others have too, and are left out',
+                f'{file.name} (of {", ".join(alike)})',
+            )
+            continue
         clip, role = _read_clip(root, file, report)
         if clip is not None:
             clips[role].append(clip)
@@ -119,27 +136,35 @@ def _read_clip(root: Path, file: Path, report: Report) -> tuple[Clip | None, str
     """A clip and 'train' or 'test'; None, with the reason in the report, if it can't be had."""
     name = file.stem
     try:
-        data = read_mat_arrays(file)
-        x, y, visible = (_matrix(data, key, len(JOINTS)) for key in ('x', 'y', 'visibility'))
-        if not len(x) == len(y) == len(visible):
-            raise ValueError(f'{len(x)} rows of x, {len(y)} of y, {len(visible)} of visibility')
-        role = _ROLES.get(_scalar(data, 'train'))
-        if role is None:
-            raise ValueError(f'train is {_scalar(data, "train")}, expected 1 or -1')
-        if np.size(data.get('dimensions')) < 2:
-            raise ValueError('no dimensions')
-        height, width = (int(value) for value in data['dimensions'].ravel()[:2])
+        if not re.fullmatch('[0-9]{1,5}', name):
+            raise AnnotationError('its name is no number, expected 0001.mat and the like')
         number = _FIRST_NUMBER + int(name)
-        action = str(_scalar(data, 'action'))
-    except (AnnotationError, ValueError) as error:
+        data = read_mat_arrays(file)
+        shape = 'n', len(JOINTS)
+        x, y, visible = (number_array(data, key, shape) for key in ('x', 'y', 'visibility'))
+        if not len(x) == len(y) == len(visible):
+            raise AnnotationError(
+                f'{len(x)} rows of x, {len(y)} of y, {len(visible)} of visibility, expected as many'
+            )
+        train = number_array(data, 'train', (1,)).item()
+        if train not in _ROLES:
+            raise AnnotationError(f'train is {train:g}, expected 1 or -1')
+        dimensions = number_array(data, 'dimensions', ('n',)).tolist()
+        if len(dimensions) < 2 or not all(d > 0 and d.is_integer() for d in dimensions[:2]):
+            raise AnnotationError(f'dimensions is {dimensions}, expected height and width')
+        height, width = map(int, dimensions[:2])
+        action = np.ravel(data.get('action', ())).tolist()
+        if len(action) != 1 or not isinstance(action[0], str):
+            raise AnnotationError('action is no text, expected the name of one')
+    except AnnotationError as error:
         report.add('clips have labels of another form and are left out', f'{file.name} ({error})')
         return None, ''
-    images = list_images(str(root / 'frames' / name))
-    numbers = numbers_in_names(images) or range(1, len(images) + 1)
-    positions = [number - 1 for number in numbers]
-    if not images:
-        report.add('clips have no frames and are left out', name)
+    try:
+        frames, _ = read_frames(root / 'frames' / name, (width, height))
+    except AnnotationError as error:
+        report.add('clips have no usable frames and are left out', f'{name} ({error})')
         return None, ''
+    positions, images = list(frames), list(frames.values())
     if set(positions) != set(range(len(x))):
         report.add(
             'clips have other frames than labels; frames without label stay as neighbors, labels '
@@ -150,16 +175,17 @@ def _read_clip(root: Path, file: Path, report: Report) -> tuple[Clip | None, str
     taken = [positions[index] for index in labeled]
 
     xy = np.stack([x, y], axis=-1)
+    is_finite = np.isfinite(xy).all(axis=-1) & np.isfinite(visible)
     inside = ((xy >= 0) & (xy <= [width - 1, height - 1])).all(axis=-1)
     is_corner = (visible == 0) & (xy <= 1).all(axis=-1)
-    num_outside = int((~inside | is_corner).sum())
-    if num_outside:
-        report.add(
-            'clips have joints outside of the image, which are absent', f'{name} ({num_outside})'
-        )
-    pose = np.where(
-        (inside & ~is_corner)[..., None], np.concatenate([xy, (visible > 0)[..., None]], axis=-1), 0
-    )
+    is_there = inside & ~is_corner & is_finite
+    for is_lost, kind in (
+        (is_finite & ~is_there, 'clips have joints outside of the image, which are absent'),
+        (~is_finite, 'clips have joints that are not finite, which are absent'),
+    ):
+        if is_lost.any():
+            report.add(kind, f'{name} ({int(is_lost.sum())})')
+    pose = np.where(is_there[..., None], np.concatenate([xy, (visible > 0)[..., None]], axis=-1), 0)
     keypoints = np.zeros((len(images), len(JOINT_NAMES), 3))
     for place, joint in enumerate(JOINTS):
         keypoints[labeled, JOINT_NAMES.index(joint)] = pose[taken, place]
@@ -168,7 +194,7 @@ def _read_clip(root: Path, file: Path, report: Report) -> tuple[Clip | None, str
     absent = np.isnan(boxes).any(axis=1)
     if absent[labeled].any():
         report.add(
-            'clips have frames without a box of any size; the box is by the joints',
+            'clips have frames without a finite box of any size; the box is by the joints',
             f'{name} ({int(absent[labeled].sum())})',
         )
         corners = person_boxes(np.full(boxes.shape, np.nan), keypoints)
@@ -187,35 +213,18 @@ def _read_clip(root: Path, file: Path, report: Report) -> tuple[Clip | None, str
         square_head_boxes(centers, np.full(len(images), size)),
         width,
         height,
-        action,
+        action[0],
         name,
     )
-    return clip, role
-
-
-def _scalar(data: dict[str, np.ndarray], key: str) -> object:
-    """The one value of a variable; ValueError says what is wrong."""
-    if np.size(data.get(key, ())) != 1:
-        raise ValueError(f'no single value {key}')
-    return np.asarray(data[key]).item()
-
-
-def _matrix(data: dict[str, np.ndarray], key: str, columns: int) -> np.ndarray:
-    """A variable (n, columns) as float64; ValueError says what is wrong."""
-    if key not in data:
-        raise ValueError(f'no variable {key}')
-    value = np.asarray(data[key], dtype=np.float64)
-    if value.ndim != 2 or value.shape[1] != columns:
-        raise ValueError(f'{key} has the shape {value.shape}, expected (n, {columns})')
-    return value
+    return clip, _ROLES[train]
 
 
 def _boxes(data: dict[str, np.ndarray], count: int, name: str, report: Report) -> np.ndarray:
     """(n, 4) x, y, width, height; NaN where there is none."""
     boxes = np.full((count, 4), np.nan)
     try:
-        corners = _matrix(data, 'bbox', 4)
-    except ValueError as error:
+        corners = number_array(data, 'bbox', ('n', 4))
+    except AnnotationError as error:
         report.add('clips have no boxes', f'{name} ({error})')
         return boxes
     if len(corners) == count - 1 and count > 1:
@@ -228,7 +237,7 @@ def _boxes(data: dict[str, np.ndarray], count: int, name: str, report: Report) -
         )
         corners = corners[:count]
     given = np.c_[corners[:, :2], corners[:, 2:] - corners[:, :2]]
-    given[~(given[:, 2:] > 0).all(axis=1)] = np.nan
+    given[~(np.isfinite(given).all(axis=1) & (given[:, 2:] > 0).all(axis=1))] = np.nan
     boxes[: len(given)] = given
     return boxes
 

@@ -258,9 +258,7 @@ def test_masks_that_are_empty_or_lack(release, tmp_path) -> None:
     assert [a['bbox'] for a in annotations('M')][:2] == [[0, 0, WIDTH, HEIGHT]] * 2
     text = '\n'.join(report.lines(None))
     assert '1 clips have no masks; their boxes are by the joints: catch/N_catch' in text
-    assert (
-        '1 clips have masks of another size or number; those that fit count: catch/M_catch' in text
-    )
+    assert 'another number of masks than of labels; those that fit count: catch/M_catch' in text
     for letter, count in {'E': 2, 'N': 3, 'M': 1}.items():
         assert f'{letter}_catch_f_cm_np1_fr_med_0 ({count})' in text
     assert 'neither mask nor joint in the image, which are unlabeled: catch/E_catch' in text
@@ -357,12 +355,14 @@ def test_parts_that_lack(release, tmp_path) -> None:
     report = convert_jhmdb(release, tmp_path / 'out')
     text = '\n'.join(report.lines(None))
     for sentence in (
-        f'1 clips have no readable joint file and are left out: catch/{CLIPS[0][1]}',
+        '2 clips have labels of another form and are left out: ',
+        f'catch/{CLIPS[0][1]} (',
         'not a readable .mat file',
-        f'1 clips have no frames and are left out: catch/{CLIPS[1][1]}',
+        f'1 clips have no usable frames and are left out: catch/{CLIPS[1][1]} (no images)',
         '1 clips with joints are in no split file: catch/U_catch',
         '1 clips of the split files have no joints: catch/Gone_catch',
-        'shape than (2, 15, n) and are left out: catch/B_catch_f_cm_np1_fr_med_0 (2, 14, 3)',
+        'catch/B_catch_f_cm_np1_fr_med_0 (pos_img has the shape (2, 14, 3), expected numbers of '
+        'the shape (2, 15, n))',
         '1 clips have names that tell no film; each counts as a film of its own: nofilm',
         'catch_test_split1.txt: something else',
         f'catch_test_split1.txt: {CLIPS[2][1]}.avi 0',
@@ -381,7 +381,9 @@ def test_nothing_to_convert(tmp_path, release) -> None:
     with pytest.raises(AnnotationError, match='sub_splits: found no split files, expected catch_'):
         convert_jhmdb(release, tmp_path / 'b', sub=True)
     (release / 'Rename_Images').rename(release / 'images')
-    with pytest.raises(AnnotationError, match='no clip can be converted.\n4 clips have no frames'):
+    with pytest.raises(
+        AnnotationError, match='no clip can be converted.\n4 clips have no usable fr'
+    ):
         convert_jhmdb(release, tmp_path / 'c')
     (release / 'images').rename(release / 'Rename_Images')
     convert_jhmdb(release, tmp_path / 'd')
@@ -411,6 +413,208 @@ def test_distinct_frames(release, tmp_path) -> None:
         '00001.png', '00004.png',
     ]  # fmt: skip
     assert f'1 clips repeat frames, which are left out: {name} (3)' in '\n'.join(report.lines())
+
+
+def clip_path(release: Path, part: str, index: int = 0) -> Path:
+    """The folder of a clip in a part of the release."""
+    return release.joinpath(part, *CLIPS[index])
+
+
+def converted(out: Path, index: int = 0) -> dict | None:
+    """The labels of a clip, wherever they are in the first split; None if it is left out."""
+    found = list(out.glob(f'split1/annotations/*/90000{index + 1}_*.json'))
+    return load(found[0]) if found else None
+
+
+def problems(report) -> list[str]:
+    return [line for line in report.lines(None) if line[0].isdigit()]
+
+
+def test_split_files_that_lack(release, tmp_path) -> None:
+    write_clip(release, 'wave', 'W_wave_f_cm_np1_fr_med_0', pose(1))
+    write_split(release, 'catch', {CLIPS[0][1]: '121', CLIPS[1][1]: '012'}, sub=True)
+    (release / 'splits/catch_test_split2.txt').unlink()
+    (release / 'sub_splits/catch_test_split_3.txt').unlink()
+    places = ['/'.join(place) for place in CLIPS]
+    assert problems(convert_jhmdb(release, tmp_path / 'out')) == [
+        '4 split files are missing: catch_test_split2.txt, wave_test_split1.txt, '
+        'wave_test_split2.txt, wave_test_split3.txt',
+        f'2 clips are in some of the splits only: {places[0]} (1, 3), {places[1]} (1, 3)',
+        '1 clips with joints are in no split file: wave/W_wave_f_cm_np1_fr_med_0',
+    ]
+    # not all actions are in sub-JHMDB
+    assert problems(convert_jhmdb(release, tmp_path / 'sub', sub=True)) == [
+        '1 split files are missing: catch_test_split_3.txt',
+        f'2 clips are in some of the splits only: {places[0]} (1, 2), {places[1]} (2)',
+    ]
+
+
+@pytest.mark.parametrize('twin', ['1.png', '00001.jpg', 'cover.png'])
+def test_frames_without_a_number_of_their_own(release, tmp_path, twin) -> None:
+    """By place they would shift the labels to other frames."""
+    folder = clip_path(release, 'Rename_Images')
+    (folder / twin).write_bytes((folder / '00001.png').read_bytes())
+    report = convert_jhmdb(release, tmp_path / 'out')
+    assert converted(tmp_path / 'out') is None and converted(tmp_path / 'out', 1)
+    (line,) = problems(report)
+    assert line.startswith('1 clips have no usable frames and are left out: catch/A_film_catch')
+    assert twin in line and 'no frame number of their own, expected one for each' in line
+
+
+def test_frames_without_any_number_go_by_place(release, tmp_path) -> None:
+    for path in clip_path(release, 'Rename_Images').iterdir():
+        path.rename(path.with_name(f'{"abc"[int(path.stem) - 1]}.png'))
+    assert not problems(convert_jhmdb(release, tmp_path / 'out'))
+    data = converted(tmp_path / 'out')
+    assert [image['file_name'][-5:] for image in data['images']] == ['a.png', 'b.png', 'c.png']
+    expected = pose(0)[0, NAMES.index('left_hip')] - 1
+    assert [joints(a)['left_hip'][0] for a in data['annotations']] == pytest.approx(expected)
+
+
+def test_images_that_are_broken_or_of_another_size(release, tmp_path) -> None:
+    """The rest is converted."""
+    (clip_path(release, 'Rename_Images', 0) / '00001.png').write_bytes(b'')
+    (clip_path(release, 'Rename_Images', 1) / '00003.png').write_bytes(b'xx')
+    small = clip_path(release, 'Rename_Images', 2) / '00002.png'
+    cv2.imwrite(str(small), np.zeros((120, 160, 3), np.uint8))
+    report = convert_jhmdb(release, tmp_path / 'out')
+    assert problems(report) == [
+        f'3 clips have no usable frames and are left out: {"/".join(CLIPS[0])} (00001.png is '
+        f'broken, expected an image), {"/".join(CLIPS[1])} (00003.png is broken, expected an '
+        f'image), {"/".join(CLIPS[2])} (00002.png has 160x120 pixels, expected 320x240)'
+    ]
+    found = [converted(tmp_path / 'out', index) is not None for index in range(4)]
+    assert found == [False, False, False, True]
+
+
+def test_values_that_are_not_finite(release, tmp_path) -> None:
+    positions = pose(0)
+    positions[0, NAMES.index('left_hip'), 0] = np.nan
+    positions[1, NAMES.index('left_hip'), 1] = np.inf
+    positions[1, NAMES.index('face'), 2] = -np.inf
+    path = clip_path(release, 'joint_positions') / 'joint_positions.mat'
+    savemat(path, {'pos_img': positions, 'scale': np.full((1, 3), 0.5)})
+    report = convert_jhmdb(release, tmp_path / 'out')
+    annotations = converted(tmp_path / 'out')['annotations']
+    assert ['left_hip' in joints(a) for a in annotations] == [False, False, True]
+    assert ['bbox_head' in a for a in annotations] == [True, True, False]
+    assert problems(report) == [
+        f'1 clips have joints that are not finite, which are absent: {"/".join(CLIPS[0])} (3)',
+        '1 clips have labeled frames without a head box, for want of a face, or of both scale and '
+        f'torso: {CLIPS[0][1]} (1)',
+    ]
+
+
+def test_each_frame_has_its_scale(release, tmp_path) -> None:
+    """Frames without a finite, positive one go by the torso; the table has the mean of the rest."""
+    path = clip_path(release, 'joint_positions') / 'joint_positions.mat'
+    positions, scales = pose(0, 7), np.array([[0.5, 0.75, 0, -0.5, np.inf, np.nan, 0.25]])
+    savemat(path, {'pos_img': positions, 'scale': scales})
+    masks = np.ones((HEIGHT, WIDTH, 7), np.uint8)
+    savemat(clip_path(release, 'puppet_mask') / 'puppet_mask.mat', {'part_mask': masks})
+    folder = clip_path(release, 'Rename_Images')
+    for number in range(4, 8):
+        (folder / f'{number:05d}.png').write_bytes((folder / '00001.png').read_bytes())
+    report = convert_jhmdb(release, tmp_path / 'out')
+    assert problems(report) == [
+        '1 clips have frames whose puppet scale is not finite or not positive; their head boxes '
+        f'are by the torso: {"/".join(CLIPS[0])} (4)'
+    ]
+    ends = [positions[:, NAMES.index(joint)] for joint in ('left_shoulder', 'right_hip')]
+    torso = 0.35 * np.median(np.linalg.norm(ends[0] - ends[1], axis=0))
+    expected = [0.13 * 240 * 0.5, 0.13 * 240 * 0.75, *[torso] * 4, 0.13 * 240 * 0.25]
+    annotations = converted(tmp_path / 'out')['annotations']
+    found = [0.6 * math.hypot(*a['bbox_head'][2:]) for a in annotations]
+    assert found == pytest.approx(expected, abs=2e-3)
+    assert table(tmp_path / 'out/split1/clips.csv')[CLIPS[0][1]]['puppet_scale'] == '0.5'
+
+
+@pytest.mark.parametrize(
+    'part, content, sentence',
+    [
+        ('joint_positions', dict(pos_img='abc'), 'pos_img holds text, expected numbers of the'),
+        ('joint_positions', dict(pos_img={'a': 1}), 'pos_img holds a struct, expected numbers of'),
+        ('joint_positions', dict(pos_img=pose(0) * 1j), 'pos_img holds complex numbers, expected'),
+        ('joint_positions', dict(), 'pos_img is missing, expected numbers of the shape (2, 15, n)'),
+        ('joint_positions', dict(pos_img=pose(0), scale='a'), 'scale holds text, expected 3 numb'),
+        ('joint_positions', dict(pos_img=pose(0)), 'scale is missing, expected 3 numbers'),
+        ('puppet_mask', dict(part_mask=np.ones((240, 320, 3, 2))), '(240, 320, 3, 2), expected nu'),
+        ('puppet_mask', dict(part_mask=5), 'the shape (1, 1), expected numbers of the shape (2'),
+        ('puppet_mask', dict(part_mask={'a': 1}), 'part_mask holds a struct, expected numbers of'),
+        ('puppet_mask', dict(), 'part_mask is missing, expected numbers of the shape (240'),
+    ],
+)  # fmt: skip
+def test_variables_of_another_form(release, tmp_path, part, content, sentence) -> None:
+    """Without joints a clip is left out, without scale or mask it is not; the rest is converted."""
+    savemat(clip_path(release, part) / f'{part}.mat', content)
+    lines = problems(convert_jhmdb(release, tmp_path / 'out'))
+    assert f'{"/".join(CLIPS[0])} (' in lines[0] and sentence in lines[0]
+    is_optional = 'pos_img' in content or part == 'puppet_mask'
+    is_used = converted(tmp_path / 'out') is not None
+    assert is_used == (is_optional and 'pos_img' not in sentence)
+    assert converted(tmp_path / 'out', 1)
+
+
+def test_each_folder_has_one_mat_file(release, tmp_path) -> None:
+    """AppleDoubles are none."""
+    folder = clip_path(release, 'joint_positions')
+    (folder / '._joint_positions.mat').write_bytes(b'Mac')
+    assert not problems(convert_jhmdb(release, tmp_path / 'out'))
+    savemat(folder / 'a.mat', {'pos_img': pose(7)})
+    (line,) = problems(convert_jhmdb(release, tmp_path / 'out2'))
+    assert 'a.mat, joint_positions.mat in joint_positions, expected one .mat file' in line
+
+
+def test_folders_of_frames_without_joints(release, tmp_path) -> None:
+    (release / 'Rename_Images/catch/X_catch_f_cm_np1_fr_med_9').mkdir()
+    (release / 'Rename_Images/catch/.X_catch_f_cm_np1_fr_med_9').mkdir()
+    assert problems(convert_jhmdb(release, tmp_path / 'out')) == [
+        '1 folders of frames have no joints: catch/X_catch_f_cm_np1_fr_med_9'
+    ]
+
+
+def test_the_box_of_the_joints_is_cut_to_the_image(release, tmp_path) -> None:
+    positions = np.full((2, 15, 1), -50.0)
+    positions[:, NAMES.index('left_hip')] = [[1], [1]]
+    positions[:, NAMES.index('left_knee')] = [[WIDTH], [101]]
+    name = 'K_catch_f_cm_np1_fr_med_0'
+    write_clip(release, 'catch', name, positions, masks=np.zeros((HEIGHT, WIDTH, 1)))
+    write_split(release, 'catch', {name: '111'})
+    convert_jhmdb(release, tmp_path / 'out')
+    row = table(tmp_path / 'out/split1/clips.csv')[name]
+    data = load(tmp_path / f'out/split1/annotations/train/{row["sequence"]}.json')
+    # (0, 0) and (319, 100), times 1.3, is -47.85 to 366.85 and -15 to 115
+    assert data['annotations'][0]['bbox'] == [0, 0, WIDTH, 115]
+
+
+def test_of_repeats_the_first_labeled_frame_stays(release, tmp_path) -> None:
+    positions = pose(0, 6)
+    positions[..., [0, 4, 5]] = -50
+    masks = np.zeros((HEIGHT, WIDTH, 6), np.uint8)
+    masks[20:200, 10:70, 1:4] = 3
+    name = 'D_catch_f_cm_np1_fr_med_0'
+    write_clip(release, 'catch', name, positions, masks=masks)
+    write_split(release, 'catch', {name: '111'})
+    folder = release / 'Rename_Images/catch' / name
+    for number, same in {2: 1, 3: 1, 6: 5}.items():  # 1 is unlabeled, 5 and 6 are
+        (folder / f'{number:05d}.png').write_bytes((folder / f'{same:05d}.png').read_bytes())
+    convert_jhmdb(release, tmp_path / 'out', distinct=True)
+    row = table(tmp_path / 'out/split1/clips.csv')[name]
+    images = load(tmp_path / f'out/split1/annotations/train/{row["sequence"]}.json')['images']
+    assert [(image['file_name'][-9:], image['is_labeled']) for image in images] == [
+        ('00002.png', True), ('00004.png', True), ('00005.png', False),
+    ]  # fmt: skip
+
+
+def test_distinct_frames_that_break_off(release, tmp_path) -> None:
+    """Their headers are fine."""
+    path = clip_path(release, 'Rename_Images') / '00002.png'
+    path.write_bytes(path.read_bytes()[:100])
+    report = convert_jhmdb(release, tmp_path / 'out', distinct=True)
+    (line,) = problems(report)
+    assert line.startswith(f'1 clips have no usable frames and are left out: {CLIPS[0][1]} (')
+    assert '00002.png' in line
+    assert converted(tmp_path / 'out') is None and converted(tmp_path / 'out', 1)
 
 
 @pytest.mark.slow
@@ -533,6 +737,112 @@ def test_wrong_sub_files(tmp_path) -> None:
     (root / 'Sub2_train.json').write_text(json.dumps(data))
     with pytest.raises(AnnotationError, match='expected the 15 of JHMDB'):
         convert_jhmdb(root, tmp_path / 'out2')
+
+
+SUB_FOLDERS = [f'Rename_Images/{action}/{name}' for action, name in CLIPS[:2]]
+
+
+@pytest.fixture
+def sub_root(release) -> Path:
+    """The frames without the release."""
+    (release / 'joint_positions').rename(release / 'elsewhere')
+    return release
+
+
+def write_sub(root: Path, change) -> None:
+    data = sub_file({folder: pose(index) for index, folder in enumerate(SUB_FOLDERS)})
+    change(data)
+    (root / 'Sub1_train.json').write_text(json.dumps(data))
+    (root / 'Sub1_test.json').write_text(json.dumps(sub_file({})))
+
+
+@pytest.mark.parametrize(
+    'change, sentence',
+    [
+        (lambda d: d.update(categories=[]), r'has the keypoints \(none\), expected the 15 of J'),
+        (lambda d: d.update(categories=['x']), r"\"categories\"\[0\] is 'x', expected an object"),
+        (lambda d: d.update(images=5), '"images" is 5, expected "images" to be a list'),
+        (lambda d: d['categories'][0].update(keypoints=[[1]]), r'keypoints \[1\], expected the 15'),
+        (lambda d: d['images'][1].pop('file_name'), r'\[1\] has the "file_name" None, expected te'),
+        (lambda d: d['images'][1].update(id='7'), r"\[1\] has the \"id\" '7', expected a whole nu"),
+        (lambda d: d['images'].append(5), r'"images"\[6\] is 5, expected an object'),
+        (lambda d: d['images'].append(d['images'][0]), '7 "images" have 6 different "id", exp'),
+        (lambda d: d['annotations'].append(5), r'"annotations"\[6\] is 5, expected an object'),
+        (lambda d: d['annotations'][0].pop('image_id'), r'\[0\] has the "image_id" None, expecte'),
+    ],
+)  # fmt: skip
+def test_sub_files_of_another_form(sub_root, tmp_path, change, sentence) -> None:
+    write_sub(sub_root, change)
+    with pytest.raises(AnnotationError, match=f'Sub1_train.json: .*{sentence}'):
+        convert_jhmdb(sub_root, tmp_path / 'out')
+
+
+def change_first(part: str, **fields):
+    return lambda data: data[part][0].update(fields)
+
+
+@pytest.mark.parametrize(
+    'change, sentence',
+    [
+        (change_first('annotations', keypoints=['a'] * 45),
+         '00001.png: keypoints holds text, expected 45 numbers'),
+        (change_first('annotations', keypoints=None),
+         '00001.png: keypoints is missing, expected 45 numbers'),
+        (change_first('annotations', keypoints=[[1], [2, 3]]),
+         '00001.png: keypoints holds no plain numbers, expected 45 numbers'),
+        (change_first('annotations', bbox=['a', 1, 2, 3]),
+         '00001.png: bbox holds text, expected 4 numbers'),
+        (change_first('annotations', bbox=[1, 2, 3]),
+         '00001.png: bbox has the shape (3,), expected 4 numbers'),
+        (change_first('images', width='320'), 'width holds text, expected a number'),
+        (change_first('images', width=321), 'expected one size'),
+        (lambda d: [i.update(width=math.inf) for i in d['images'][:3]],
+         'the images have the width, height {(inf, 240.0)}, expected one size'),
+        (change_first('images', file_name=f'{SUB_FOLDERS[0]}/2.png'),
+         'the images 2.png, 00002.png have no frame number of their own'),
+        (lambda d: [i.update(width=100) for i in d['images'][:3]],
+         '00001.png has 320x240 pixels, expected 100x240'),
+    ],
+)  # fmt: skip
+def test_a_clip_of_another_form_in_a_sub_file(sub_root, tmp_path, change, sentence) -> None:
+    """It is left out, the rest is converted."""
+    write_sub(sub_root, change)
+    lines = problems(convert_jhmdb(sub_root, tmp_path / 'out'))
+    assert f'left out: Sub1_train.json: {SUB_FOLDERS[0]} (' in lines[-1]
+    assert sentence in lines[-1]
+    assert set(table(tmp_path / 'out/split1/clips.csv')) == {CLIPS[1][1]}
+
+
+def test_sub_files_with_values_that_are_not_finite(sub_root, tmp_path) -> None:
+    def change(data: dict) -> None:
+        first, second = data['annotations'][:2]
+        first['keypoints'][:9] = [math.nan, 50.0, 2.0, 50.0, 50.0, math.nan, 50.0, math.inf, 2.0]
+        first['bbox'][2] = math.inf
+        second['bbox'] = None
+
+    write_sub(sub_root, change)
+    report = convert_jhmdb(sub_root, tmp_path / 'out')
+    place = f'Sub1_train.json: {SUB_FOLDERS[0]}'
+    assert problems(report) == [
+        f'1 clips have joints that are not finite, which are absent: {place} (3)',
+        '1 clips have frames without a finite mask or box of any size; the box is by the joints: '
+        f'{place} (2)',
+        '1 clips have labeled frames without a head box, for want of a face, or of both scale and '
+        f'torso: {CLIPS[0][1]} (1)',
+    ]
+    annotations = converted(tmp_path / 'out')['annotations']
+    assert ['bbox_head' in a for a in annotations] == [False, True, True]
+    boxes = [a['bbox'] for a in annotations]
+    assert boxes[2] == [10, 20, 60, 180] and np.isfinite(np.array(boxes, float)).all()
+
+
+def test_a_clip_in_some_of_the_sub_splits(sub_root, tmp_path) -> None:
+    write_sub(sub_root, lambda data: None)
+    (sub_root / 'Sub3_train.json').write_text(json.dumps(sub_file({SUB_FOLDERS[0]: pose(0)})))
+    assert problems(convert_jhmdb(sub_root, tmp_path / 'out')) == [
+        '1 splits lack a file: Sub3_test.json',
+        f'1 clips are in some of the splits only: {"/".join(CLIPS[1])} (1)',
+    ]
 
 
 # Three frames that MMPose ships with its tests (tests/data/jhmdb, Apache-2.0), from JHMDB's own
