@@ -92,13 +92,15 @@ def measure_costs(config: Config, repeats: int, device: str) -> dict[str, dict[s
     return rows
 
 
-def update_costs(file: Path, config: str, repeats: int) -> dict[str, dict]:
+def update_costs(
+    file: Path, config: str, repeats: int, only_recorded: bool = False
+) -> dict[str, dict]:
     """Costs by machine; those of this machine are measured unless the file has all methods."""
     found = json.loads(file.read_text()) if file.exists() else {}
     device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
     machine = costs.machine(device)
     methods = {name.split(', ')[0] for name in EXPERIMENTS[SET]}
-    if not methods <= {*found.get(machine, ())}:
+    if not only_recorded and not methods <= {*found.get(machine, ())}:
         found[machine] = measure_costs(costs.load_config(config, {}), repeats, device)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found, indent=1) + '\n')
@@ -129,7 +131,7 @@ def tables(results: dict[str, dict], measured: dict[str, dict]) -> str:
         for kind, split, measure, _ in GAINS:
             pairs = temporal_pairs(results[kind][variant], split)
             cells.append(Comparison(pairs, measure))
-        of_method = [rows.get(method, {}) for rows in measured.values()]
+        of_method = [rows.get(method, {}) for rows in measured.values()] or [{}]
         cells.append(formatted(of_method[0].get('GMACs'), 2))
         cells += [formatted(row.get('ms'), 1) for row in of_method]
         worth.append([*map(str, cells), formatted(of_method[0].get('parameters'), 2)])
@@ -201,7 +203,9 @@ def main() -> None:
         )[SET]  # fmt: skip
         feet.append(f'{kind.capitalize()}. {results_foot(results[kind])}')
     if args.only in (None, 'costs'):
-        measured = update_costs(args.records / 'leaderboard_costs.json', args.real[0], args.repeats)
+        measured = update_costs(
+            args.records / 'leaderboard_costs.json', args.real[0], args.repeats, args.recorded
+        )
         feet.append(
             'Costs of one clip, float32, one at a time, medians: '
             + '; '.join(f'ms ({number}) {name}' for number, name in enumerate(measured, 1))

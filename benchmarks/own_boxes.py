@@ -32,7 +32,7 @@ from tqdm import tqdm
 from cmpose_mm.apis import PoseTrackWriter, VideoPoseInferencer, open_frames
 from cmpose_mm.apis.followed_boxes import PoseSearch, refined
 from cmpose_mm.apis.person_boxes import whole_frame
-from cmpose_mm.apis.ssdlite import is_installed
+from cmpose_mm.apis.ssdlite import INSTALL, is_installed
 from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.evaluation.report import markdown_table
@@ -131,8 +131,9 @@ def main() -> int:
     parser.add_argument('--labels', default='annotations/clean', metavar='DIR',
                         help='below root (default: annotations/clean)')  # fmt: skip
     parser.add_argument('--every', type=int, default=1, help='take every n-th clip (default: 1)')
-    parser.add_argument('--sources', nargs='+', choices=SOURCES, default=SOURCES, metavar='NAME',
-                        help='rows of the table (default: all)')  # fmt: skip
+    parser.add_argument('--sources', nargs='+', choices=SOURCES, metavar='NAME',
+                        help='rows of the table (default: all, as far as SSDLite is '
+                        'installed)')  # fmt: skip
     parser.add_argument('--config', help='with --checkpoint: another model')
     parser.add_argument('--checkpoint')
     parser.add_argument('--crops', choices=['key_frame', 'track'],
@@ -141,6 +142,9 @@ def main() -> int:
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         metavar='KEY=VALUE')  # fmt: skip
     args = parser.parse_args()
+    asked = [name for name in args.sources or () if name.startswith('ssdlite')]
+    if asked and not is_installed():
+        parser.error(f'--sources {asked[0]!r}: SSDLite is not installed; {INSTALL}')
     labels = args.root / args.labels
     videos = read_videos(labels)[:: args.every]
     model = (args.config, args.checkpoint) if args.config else shipped_model()
@@ -155,7 +159,7 @@ def main() -> int:
         )
         for kind in kinds
     }
-    sources = [s for s in args.sources if is_installed() or not s.startswith('ssdlite')]
+    sources = args.sources or [s for s in SOURCES if is_installed() or s[:3] != 'ssd']
     rows = [measure(name, videos, args.root, labels, inferencers) for name in sources]
     threads = f'{torch.get_num_threads()} threads' if args.device == 'cpu' else args.device
     print(f'{len(videos)} clips of {labels}, {inferencers["whole_frame"].crops} crops, {threads}')

@@ -97,6 +97,9 @@ def test_costs_are_measured_once_a_machine(tmp_path, monkeypatch):
     assert all(row['ms'] > 0 for row in rows.values())
     monkeypatch.setattr(leaderboard, 'measure_costs', None)
     assert leaderboard.update_costs(file, config, repeats=1) == found
+    other = file.with_name('other.json')
+    assert leaderboard.update_costs(other, config, repeats=1, only_recorded=True) == {}
+    assert not other.exists()
 
 
 def test_differences_are_of_the_seeds_that_both_have(results):

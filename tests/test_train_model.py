@@ -19,14 +19,15 @@ from cmpose_mm.weights import checksums, sha256
 ROOT = Path(__file__).parents[1]
 
 
-def train(folder: Path, *arguments: str) -> str:
+def train(folder: Path, *arguments: str, fails: bool = False) -> str:
+    """What it prints, or its one sentence if it `fails`."""
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     done = subprocess.run(
         [quick_python(), str(ROOT / 'tools/train_model.py'), '--quick', *arguments],
         capture_output=True, text=True, cwd=folder, env={**os.environ, 'PYTHONPATH': path},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == fails, done.stdout + done.stderr
+    return done.stderr if fails else done.stdout
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def folder(tmp_path) -> Path:
 )
 @pytest.mark.slow(40)
 def test_all_stages_and_a_resumed_one(folder):
-    printed = train(folder)
+    printed = train(folder, '--epochs', '1', '2', '1')
     work, out = folder / 'work_dirs/small', folder / 'work_dirs/small/weights'
     for name in ('small_rendered', 'small_frames', 'small'):
         file = out / f'{name}.pth'
@@ -67,20 +68,45 @@ def test_all_stages_and_a_resumed_one(folder):
     # Each stage starts from the one before.
     for stage, before in (('jhmdb', 'rendered'), ('video', 'jhmdb')):
         log = (work / stage / 'output.log').read_text()
-        assert re.search(f'Load checkpoint from .*work_dirs/small/{before}/epoch_1.pth', log)
+        epoch = {'rendered': 1, 'jhmdb': 2}[before]
+        assert re.search(f'Load checkpoint from .*work_dirs/small/{before}/epoch_{epoch}.pth', log)
         assert 'unexpected key' not in log
     missing = log.split('missing keys in source state_dict:')[1].split('\n')[0]
     assert all(key.strip().startswith('method.') for key in missing.split(','))
 
     # As after a kill in the second epoch: the stage goes on, and those that are done stay.
     (work / 'jhmdb/finished').unlink()
+    (work / 'jhmdb/epoch_2.pth').unlink()
+    (work / 'jhmdb/last_checkpoint').write_text(str(work / 'jhmdb/epoch_1.pth'))
     before = torch.load(out / 'small_frames.pth', weights_only=True)
+    (work / 'jhmdb/output.log').unlink()
+    (out / 'small_frames.pth').unlink()
     printed = train(folder, '--no-test', '--epochs', '1', '2', '1')
     assert 'rendered: done before' in printed and 'video: done before' in printed
     log = (work / 'jhmdb/output.log').read_text()
     assert 'resumed epoch: 1' in log and 'Epoch(train) [2]' in log
     after = torch.load(out / 'small_frames.pth', weights_only=True)
-    assert not all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys()
+
+    # Films that are held out were trained on in these stages, and two epochs are not one.
+    told = train(folder, '--held-out', '--epochs', '1', '2', '1', fails=True)
+    assert 'work_dirs/small/jhmdb: was begun with fewer options, expected ' in told
+    assert '.ann_file=annotations/train_chosen; take another --work, or delete this folder' in told
+    assert 'train_cfg.max_epochs=2' in train(folder, fails=True)
+    (work / 'video/options.json').unlink()
+    told = train(folder, '--epochs', '1', '2', '1', fails=True)
+    assert 'video: was begun with options that are not told, expected ' in told
+
+
+@pytest.mark.slow
+def test_frames_that_lie_elsewhere(folder):
+    """As those of a release that was converted."""
+    (folder / 'data/jhmdb/images').rename(folder / 'images')
+    told = train(folder, '--frames', 'data', '--no-test', fails=True)
+    assert re.search(r'data/images/train/\S+: not found; expected --frames to be the folder', told)
+    train(folder, '--frames', '.')
+    scores = json.loads((folder / 'work_dirs/small/weights/scores.json').read_text())
+    assert scores.keys() == {'small'}
 
 
 @pytest.mark.slow

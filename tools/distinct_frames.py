@@ -14,7 +14,6 @@ if __name__ == '__main__':
     sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
 
 from cmpose_mm.converters.distinct import SAME_BELOW, write_distinct_set
-from cmpose_mm.posetrack.annotations import AnnotationError
 
 
 def main() -> int:
@@ -52,7 +51,7 @@ def main() -> int:
             image_root=args.image_root,
             threshold=args.threshold,
         )
-    except (AnnotationError, OSError) as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     share = 100 * result.dropped_frames / result.frames

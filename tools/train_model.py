@@ -9,17 +9,19 @@ Stages, each from the one before:
     video      CM-Pose on clips of three frames; what comes out is the model that ships
 Their weights are small_rendered.pth, small_frames.pth (not shipped) and small.pth.
 
---data is a folder as tools/convert_jhmdb.py and docs/real_footage.md have it: annotations/train and
-annotations/test, clips.csv, and images/ or videos/. Two idle cores take about 10 hours, of which 3
-for the first stage; one large GPU with 16 cores takes about 10 minutes. After a kill the same
-command goes on: what is done stays, and a stage continues from its last whole epoch.
+--data is a folder as docs/real_footage.md has it: annotations/train and annotations/test,
+clips.csv, and images/ or videos/. For one that tools/convert_jhmdb.py made, --frames is the folder
+of the release, from which its labels' file names start. Two idle cores take about 10 hours, of
+which 3 for the first stage; one large GPU with 16 cores takes about 10 minutes. After a kill the
+same command goes on: what is done stays, and a stage continues from its last whole epoch.
 
 The weights are written in float16 into --out, with their checksums; then all three are tested on
 JHMDB's test clips (and the labeled frames of --clip), and the table goes to --out as scores.json.
 
 Choices are made without test clips:
     python tools/train_model.py --held-out --out work_dirs/choice --work work_dirs/choice ...
-trains on the films that are not held out, and tests on those that are.
+trains on the films that are not held out, and tests on those that are. A stage that was begun with
+other options is not continued.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from cmpose_mm.converters.clip_lists import write_clip_lists
 from cmpose_mm.converters.extract import extract_frames
 from cmpose_mm.evaluation.evaluate import evaluate_files
 from cmpose_mm.evaluation.report import format_table
-from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
 from cmpose_mm.weights import MODELS, release_weights
 
@@ -111,25 +113,30 @@ def checkpoint_of(stage: Stage, work: Path) -> Path | None:
 def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
     """Trains a stage, or what is left of it; returns its checkpoint."""
     work = args.work / stage.name
-    done = checkpoint_of(stage, args.work)
-    if done is not None:
-        print(f'{stage.name}: done before, {done}')
-        return done
     epochs = args.epochs.get(stage.name) or Config.fromfile(stage.config).train_cfg.max_epochs
     options = [
         f'train_cfg.max_epochs={epochs}',
         f'train_cfg.val_interval={epochs}',
         f'param_scheduler.1.T_max={epochs}',
-        f'train_dataloader.num_workers={args.workers}',
-        f'train_dataloader.persistent_workers={args.workers > 0}',
         *args.cfg_options,
     ]
     roots = {'jhmdb': args.data, 'rendered': args.rendered}
     options += [f'{key}.data_root={roots[name]}' for name, key in stage.sets.items()]
+    if args.frames is not None and 'jhmdb' in stage.sets:
+        options.append(f'{stage.sets["jhmdb"]}.data_prefix.img={args.frames.resolve()}')
     if args.held_out and 'jhmdb' in stage.sets:
         options.append(f'{stage.sets["jhmdb"]}.ann_file=annotations/train_chosen')
     if args.quick:
         options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
+    check_options(work, [stage.config, f'load_from={start}', *options])
+    done = checkpoint_of(stage, args.work)
+    if done is not None:
+        print(f'{stage.name}: done before, {done}')
+        return done
+    options += [
+        f'train_dataloader.num_workers={args.workers}',
+        f'train_dataloader.persistent_workers={args.workers > 0}',
+    ]
     command = ['train', 'mmpose', stage.config, '--work-dir', str(work), '--no-validate']
     if (work / 'last_checkpoint').is_file():
         command.append('--resume')  # with load_from beside it, MMEngine would resume from that
@@ -139,6 +146,28 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
     path = Path((work / 'last_checkpoint').read_text())
     (work / 'finished').write_text(str(path))
     return path
+
+
+def check_options(work: Path, options: list[str]) -> None:
+    """Writes down with which options a stage begins.
+
+    Raises:
+        ValueError: if the stage was begun with others, or without telling them.
+    """
+    file = work / 'options.json'
+    begun = any((work / name).is_file() for name in ('last_checkpoint', 'finished'))
+    if file.is_file() or begun:
+        before = json.loads(file.read_text()) if file.is_file() else ['options that are not told']
+        if before != options:
+            found = [option for option in before if option not in options] or ['fewer options']
+            expected = [option for option in options if option not in before] or ['none of them']
+            raise ValueError(
+                f'{work}: was begun with {", ".join(found)}, expected {", ".join(expected)}; take '
+                'another --work, or delete this folder.'
+            )
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(options, indent=1) + '\n')
 
 
 def test(name: str, config: str, data: Path, labels: str, args: argparse.Namespace) -> Path:
@@ -152,6 +181,8 @@ def test(name: str, config: str, data: Path, labels: str, args: argparse.Namespa
         f'test_dataloader.persistent_workers={args.workers > 0}',
         f'test_evaluator.0.outfile_prefix={work}/predictions/',
     ]
+    if args.frames is not None and data == args.data:
+        options.append(f'test_dataloader.dataset.data_prefix.img={args.frames.resolve()}')
     run_mim([*command, '--work-dir', str(work), '--cfg-options', *options], work / 'output.log')
     return work / 'predictions'
 
@@ -186,8 +217,17 @@ def prepare(args: argparse.Namespace) -> None:
             f'{args.data}/annotations/train: not found; expected labels of JHMDB as '
             'tools/convert_jhmdb.py writes them (docs/real_footage.md)'
         )
-    if not (args.data / 'images').is_dir() or (args.data / 'videos').is_dir():
+    if args.frames is not None:
+        first = read_videos(args.data / 'annotations/train')[0].frames[0].file_name
+        if not (args.frames / first).is_file():
+            raise FileNotFoundError(
+                f'{args.frames / first}: not found; expected --frames to be the folder that the '
+                f'file names in {args.data}/annotations start from'
+            )
+    elif not (args.data / 'images').is_dir() or (args.data / 'videos').is_dir():
         result = extract_frames(args.data / 'videos', args.data / 'images')
+        for sentence in result.warnings:
+            print(sentence, file=sys.stderr)
         if result.errors:
             raise OSError('\n'.join(result.errors))
     write_clip_lists(args.data)
@@ -212,6 +252,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             metavar='DIR',
             help=f'{meaning} (default: {default})',
         )
+    parser.add_argument(
+        '--frames',
+        type=Path,
+        metavar='DIR',
+        help="folder that JHMDB's file names start from (default: that of --data)",
+    )
     parser.add_argument(
         '--clip', type=Path, metavar='DIR', help='PoseTrack data to test on, with annotations/val'
     )

@@ -121,9 +121,13 @@ def write_distinct_set(
         threshold: see `SAME_BELOW`.
 
     Raises:
-        AnnotationError: if there are no labels or frames, labels are wrong, or `out` has labels.
+        AnnotationError: if there are no labels or frames, labels are wrong, `out` has labels, or
+            frames that are not kept, as of a run with another threshold.
+        ValueError: if the threshold is not a number from 0 on.
         OSError: if an image is broken.
     """
+    if not 0 <= threshold < np.inf:
+        raise ValueError(f'threshold is {threshold}, expected a number from 0 on.')
     root, out = Path(root), Path(out)
     sources = [root / name for name in labels] or _find_labels(root)
     if not sources:
@@ -135,7 +139,10 @@ def write_distinct_set(
         if not source.is_relative_to(root):
             raise AnnotationError(f'{source}: is not below {root}, expected labels of this set.')
         if (out / source.relative_to(root)).exists():
-            raise AnnotationError(f'{out / source.relative_to(root)}: is there already.')
+            raise AnnotationError(
+                f'{out / source.relative_to(root)}: is there already, expected a new folder; after '
+                f'a run that was interrupted delete {out}.'
+            )
     videos = {source: read_videos(source, allow_unlabeled=True) for source in sources}
     table = FrameTable(str(root / image_root))
     dropped, result = _compare(videos, table, out, threshold)
@@ -186,6 +193,12 @@ def _compare(
             run = [name for name, run_start in zip(names, runs) if run_start == start]
             kept.add(next((name for name in run if name in labeled[folder]), run[0]))
         for label_folder in as_labeled:
+            strange = {*list_images(str(out / label_folder))} - kept
+            if strange:
+                raise AnnotationError(
+                    f'{out / label_folder}: has {len(strange)} frames such as {min(strange)} that '
+                    'are not kept, expected a new folder.'
+                )
             for name in names:
                 if name in kept:
                     link_frame(os.path.join(folder, name), out / label_folder / name)

@@ -14,6 +14,9 @@ from cmpose_mm.apis.video_io import open_frames
 from cmpose_mm.posetrack.file_names import is_hidden, natural_key
 from cmpose_mm.posetrack.frames import VIDEO_SUFFIXES, list_images
 
+_INCOMPLETE = 'incomplete.txt'
+"""Beside the frames of a video of which not all could be read: the sentences that say so."""
+
 
 @dataclass
 class Extraction:
@@ -23,7 +26,8 @@ class Extraction:
         videos, frames: written now.
         done_before: videos whose folders were there.
         other_files: in the folder, but no videos by their names.
-        warnings: sentences about videos of which not all could be read; what could is written.
+        warnings: sentences about videos of which not all could be read, now or by a run before;
+            what could is written.
         errors: sentences about videos of which nothing is written.
     """
 
@@ -53,9 +57,11 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
 
     Raises:
         FileNotFoundError: if there is no such file or folder, or no video in it.
-        ValueError: if two videos would get one folder.
+        ValueError: if two videos would get one folder, or `out` is a file.
     """
     source, out = Path(source), Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'{out}: is a file, expected a folder.')
     result = Extraction()
     if source.is_file():
         folders = {source: out / source.stem}
@@ -80,6 +86,8 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
     for video, folder in bar:
         if list_images(str(folder)):
             result.done_before += 1
+            if (folder / _INCOMPLETE).is_file():
+                result.warnings += (folder / _INCOMPLETE).read_text('utf-8').splitlines()
             continue
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -88,7 +96,10 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
         except (OSError, ValueError) as error:
             result.errors.append(str(error))
             continue
-        result.warnings += [str(warning.message) for warning in caught]
+        told = [' '.join(str(warning.message).split()) for warning in caught]
+        if told:
+            (folder / _INCOMPLETE).write_text('\n'.join(told) + '\n', 'utf-8')
+        result.warnings += told
         result.videos += 1
         result.frames += count
     return result
@@ -107,6 +118,12 @@ def _check_unique(folders: dict[Path, Path]) -> None:
 
 def _extract(video: Path, folder: Path, quality: int, bar: tqdm) -> int:
     """Writes one video's frames; returns their number."""
+    if folder.is_dir() and any(folder.iterdir()):
+        other = min(path.name for path in folder.iterdir())
+        raise ValueError(
+            f'{folder}: holds {other} and no frames, expected a new or an empty folder for the '
+            f'frames of {video}.'
+        )
     reader = open_frames(str(video))
     partial = folder.with_name(f'{folder.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)

@@ -89,8 +89,34 @@ def test_images_and_labels_go_together(root, tmp_path) -> None:
     assert {image['extra'] for image in data['images']} == {'kept'}
     assert len(data['annotations']) == 3  # one person, then two
     assert len(json.loads((out / 'annotations/val/000003_test.json').read_text())['images']) == 1
-    with pytest.raises(AnnotationError, match='annotations/train: is there already'):
+    with pytest.raises(
+        AnnotationError, match='annotations/train: is there already, expected a new '
+    ):
         write_distinct_set(root, out)
+
+
+def test_frames_of_another_run_do_not_stay(root, tmp_path) -> None:
+    """As after a run that was killed: with the same threshold it goes on, with another it can't."""
+    out = tmp_path / 'out'
+    write_distinct_set(root, out)
+    whole = sorted(path.relative_to(out) for path in out.rglob('*'))
+    for path in (out / 'annotations').rglob('*.json'):
+        path.unlink()
+    shutil.rmtree(out / 'annotations')
+    (out / 'images/val/000001_test/000002.jpg').unlink()
+    write_distinct_set(root, out)
+    assert sorted(path.relative_to(out) for path in out.rglob('*')) == whole
+
+    shutil.rmtree(out / 'annotations')
+    with pytest.raises(AnnotationError, match='000001_test: has 1 frames such as 000002.jpg that'):
+        write_distinct_set(root, out, threshold=100)
+
+
+@pytest.mark.parametrize('threshold', [float('nan'), float('inf'), -1])
+def test_thresholds_that_are_none(root, tmp_path, threshold) -> None:
+    with pytest.raises(ValueError, match=f'threshold is {threshold}, expected a number from 0 on'):
+        write_distinct_set(root, tmp_path / 'out', threshold=threshold)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_labeled_frames_are_kept_before_others(root, tmp_path) -> None:

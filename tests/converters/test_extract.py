@@ -107,6 +107,24 @@ def test_damaged_videos_are_named_and_stop_nothing(tmp_path) -> None:
     assert len(os.listdir(tmp_path / 'out/a')) == 4
     assert 0 < len(os.listdir(tmp_path / 'out/cut')) < 100
     assert sorted(os.listdir(tmp_path / 'out')) == ['a', 'cut']
+    (sentence,) = [line for line in done.stderr.splitlines() if 'cut off' in line]
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 1 and '2 videos were there' in again.stdout
+    assert sentence in again.stderr.splitlines()
+
+
+def test_folders_that_can_not_receive_frames(tmp_path) -> None:
+    write_video(tmp_path / 'videos/a/b.mp4', 2)
+    extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    write_video(tmp_path / 'videos/a.mp4', 2)
+    result = extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    assert result.errors == [
+        f'{tmp_path}/out/a: holds b and no frames, expected a new or an empty folder for the '
+        f'frames of {tmp_path}/videos/a.mp4.'
+    ]
+    assert result.done_before == 1 and os.listdir(tmp_path / 'out') == ['a']
+    with pytest.raises(ValueError, match='a.mp4: is a file, expected a folder.$'):
+        extract_frames(tmp_path / 'videos', tmp_path / 'videos/a.mp4')
 
 
 def test_wrong_sources(tmp_path) -> None:
