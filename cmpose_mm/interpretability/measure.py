@@ -89,10 +89,10 @@ DELETIONS = (
 """The first four delete tokens for all joints at once; the others for one joint, whose movement is
 measured. *Other cells* are random non-causal ones.
 
-Causal tokens are kept unchanged, while the other tokens are merged, so copies of a deleted one
-remain. Deleting any selection therefore moves poses more than deleting as many other cells. Running
-the method with a *random selection* shows by how much; its movements are measured from the poses
-predicted with that selection.
+Causal tokens are kept unchanged, while with ``restoring='replace'`` the other tokens are merged, so
+copies of a deleted one remain. Deleting any selection therefore moves poses more than deleting as
+many other cells. Running the method with a *random selection* shows by how much; its movements are
+measured from the poses predicted with that selection.
 """
 
 

@@ -24,7 +24,7 @@ model = dict(
         ),
         fte=dict(type='CausalTokenFTE', **_base_.readings.fte),
         # The demo's numbers in README and docs have this lambda. On harder videos, 0.1 was better
-        # after 120 steps, and no tasks after 360 (docs/evidence.md).
+        # after 120 steps, and to the paper's letter no tasks after 360 (docs/evidence.md).
         aux=dict(type='AuxReconLoss', mask_ratio=0.45, noise_ratio=0.45, loss_weight=0.001),
     ),
     test_cfg=dict(output_details=True),

@@ -253,7 +253,10 @@ def restore_with_own(tokens, merged, ids, gain):
 
 
 def similarity_loss(log_similarity, heatmaps, weights, grid):
-    """Mean cross-entropy over the labeled joints; heatmaps whose sides the grid's divide."""
+    """Mean cross-entropy over the labeled joints whose peak is in the heatmap.
+
+    The sides of the heatmaps are multiples of the grid's.
+    """
     total, count = 0.0, 0.0
     for b, k in np.ndindex(weights.shape):
         height, width = (side // cells for side, cells in zip(heatmaps.shape[2:], grid))
@@ -262,7 +265,7 @@ def similarity_loss(log_similarity, heatmaps, weights, grid):
             for y in range(grid[0])
             for x in range(grid[1])
         ]
-        if weights[b, k] == 0 or sum(heat) == 0:
+        if weights[b, k] == 0 or heatmaps[b, k].max() < 0.5:
             continue
         nats = sum(-h / sum(heat) * s for h, s in zip(heat, log_similarity[b, k]))
         total += weights[b, k] * nats

@@ -4,6 +4,7 @@ import slow_cmpose
 import slow_information as slow
 import slow_transformer
 import torch
+from mmpose.codecs import UDPHeatmap
 from tiny_models import HALF_PRECISIONS, randomize
 
 from cmpose_mm.models.cmpose import CausalTokenFTE
@@ -202,14 +203,26 @@ def test_grid_too_small(arguments, message):
     'arguments, message',
     [
         (dict(restoring='both'), "restoring is 'both', expected one of .'replace', 'residual'"),
-        (dict(num_layers=-1), 'num_layers is -1, expected at least 0'),
-        (dict(similarity_weight=-0.1), 'similarity_weight is -0.1, expected at least 0'),
-        (dict(similarity_weight=float('nan')), 'similarity_weight is nan, expected at least 0'),
+        (dict(num_layers=-1), 'fte.num_layers is -1, expected a whole number of at least 0'),
+        (
+            dict(similarity_weight=-0.1),
+            'fte.similarity_weight is -0.1, expected a number of at least 0',
+        ),
+        (
+            dict(similarity_weight=float('nan')),
+            'fte.similarity_weight is nan, expected a number of at least 0',
+        ),
         (dict(num_layers=1, num_heads=3), 'num_heads is 3, expected a divisor of the 8'),
         (dict(selection='best'), "selection is 'best', expected one of"),
-        (dict(num_causal=0), 'num_causal is 0, expected at least 1'),
-        (dict(num_clusters=-1), 'num_clusters is -1, expected at least 1'),
-        (dict(num_neighbors=0), 'num_neighbors is 0, expected at least 1'),
+        (
+            dict(similarity_weight='0.1'),
+            "similarity_weight is '0.1', expected a number of at least 0",
+        ),
+        (dict(similarity_weight=float('inf')), 'similarity_weight is inf, expected a number of'),
+        (dict(num_layers=1.5), 'num_layers is 1.5, expected a whole number of at least 0'),
+        (dict(num_causal=0), 'fte.num_causal is 0, expected a whole number of at least 1'),
+        (dict(num_clusters=-1), 'fte.num_clusters is -1, expected a whole number of at least 1'),
+        (dict(num_neighbors=0), 'fte.num_neighbors is 0, expected a whole number of at least 1'),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -284,6 +297,21 @@ def test_similarity_loss_against_loops():
         log_s.numpy(), heatmaps.double().numpy(), weights.double().numpy(), (6, 5)
     )
     assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_joints_outside_of_the_crop_teach_nothing():
+    """MMPose's codec draws the edge of their Gaussian, and gives them weight."""
+    codec = UDPHeatmap(input_size=(192, 256), heatmap_size=(48, 64), sigma=2.0)
+    xs = np.array([[[10.0, 100], [-8, 100], [-20, 100], [-30, 100], [96, 270], [-300, 100]]])
+    encoded = codec.encode(xs, np.ones((1, 6)))
+    heatmaps = torch.from_numpy(encoded['heatmaps'])[None]
+    weights = torch.from_numpy(encoded['keypoint_weights'])
+    assert weights[0, :4].all() and (heatmaps[0, :4].amax((1, 2)) > 0).all()
+    log_s = torch.randn(1, 6, 192, generator=torch.manual_seed(0)).log_softmax(2)
+    inside = torch.tensor([[1.0, 1, 0, 0, 0, 0]])  # two cells outside: 0.61 of the peak
+    found = similarity_loss(log_s, heatmaps, weights, (16, 12))
+    expected = similarity_loss(log_s[:, :2], heatmaps[:, :2], inside[:, :2], (16, 12))
+    torch.testing.assert_close(found, expected)
 
 
 def test_similarity_loss_is_the_entropy_where_s_is_the_label():

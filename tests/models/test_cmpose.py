@@ -383,7 +383,7 @@ READINGS = {
     'neck.feed_forward=separate': dict(neck=dict(NECK, feed_forward='separate')),
     'neck.feed_forward=shared': dict(neck=dict(NECK, feed_forward='shared')),
     'fte.restoring=residual': dict(neck=NECK, fte=dict(FTE, restoring='residual')),
-    'fte.num_layers=2': dict(neck=NECK, fte=dict(FTE, num_layers=2, num_heads=4)),
+    'fte.num_layers=2, fte.num_heads=4': dict(neck=NECK, fte=dict(FTE, num_layers=2, num_heads=4)),
     'neck.position=sine_cosine, fte.restoring=residual': dict(
         neck=dict(NECK, position='sine_cosine'), fte=dict(FTE, restoring='residual')
     ),

@@ -112,7 +112,12 @@ def test_information_crosses_frames_and_cells():
         (dict(position='learned'), "position is 'learned' and grid is None, expected the .h, w."),
         (dict(temporal='all'), "temporal is 'all', expected one of .'neighborhood', 'slot'"),
         (dict(feed_forward=True), 'feed_forward is True, expected one of .None'),
-        (dict(feed_forward_dims=0), 'feed_forward_dims is 0, expected at least 1'),
+        (
+            dict(feed_forward_dims=0),
+            'neck.feed_forward_dims is 0, expected a whole number of at least',
+        ),
+        (dict(position='learned', grid=(16,)), r'grid is \(16,\), expected the \(h, w\) cells'),
+        (dict(position='learned', grid='16x12'), r"grid is '16x12', expected the \(h, w\) cells"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from cmpose_mm.models.layers import (
     SELECTIONS,
     TransformerLayer,
+    check_counts,
+    check_heads,
+    check_not_negative,
     cluster_tokens,
     gather_tokens,
     keypoint_similarity,
@@ -129,20 +132,21 @@ class CausalTokenFTE(nn.Module):
             raise ValueError(
                 f'CausalTokenFTE: selection is {selection!r}, expected one of {sorted(SELECTIONS)}'
             )
-        for name, value in (
-            ('num_causal', num_causal),
-            ('num_neighbors', num_neighbors),
-            ('num_clusters', num_clusters),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(f'CausalTokenFTE: {name} is {value}, expected at least 1')
+        counts = {
+            'fte.num_causal': num_causal,
+            'fte.num_neighbors': num_neighbors,
+            'fte.num_clusters': num_clusters,
+        }
+        given = {name: value for name, value in counts.items() if value is not None}
+        check_counts('CausalTokenFTE', **given)
         if restoring not in RESTORING:
             raise ValueError(
                 f'CausalTokenFTE: restoring is {restoring!r}, expected one of {[*RESTORING]}'
             )
-        for name, value in (('similarity_weight', similarity_weight), ('num_layers', num_layers)):
-            if not value >= 0:
-                raise ValueError(f'CausalTokenFTE: {name} is {value}, expected at least 0')
+        check_not_negative('CausalTokenFTE', **{'fte.similarity_weight': similarity_weight})
+        check_counts('CausalTokenFTE', 0, **{'fte.num_layers': num_layers})
+        if num_layers:
+            check_heads('CausalTokenFTE', num_heads, embed_dims)
         self.num_keypoints = num_keypoints
         self.num_causal = num_causal
         self.num_neighbors = num_neighbors
@@ -215,6 +219,8 @@ class CausalTokenFTE(nn.Module):
             found['restoring'] = self.restoring
         if self.layers:
             found['num_layers'] = str(len(self.layers))
+            if self.layers[0].num_heads != 8:
+                found['num_heads'] = str(self.layers[0].num_heads)
         return found
 
     def gate(self, log_similarity: Tensor, causal_tokens: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from cmpose_mm.models.layers import (
     NeighborhoodAttention,
     SpatialAttention,
     TemporalAttention,
+    check_counts,
     gather_tokens,
     sine_cosine_position,
 )
@@ -227,20 +228,20 @@ class CrissCrossSTNeck(nn.Module):
         ):
             if value not in known:
                 raise ValueError(f'CrissCrossSTNeck: {name} is {value!r}, expected one of {known}')
-        if position == 'learned' and grid is None:
-            raise ValueError(
-                "CrissCrossSTNeck: position is 'learned' and grid is None, expected the (h, w) "
-                'cells of the feature maps, such as (16, 12)'
-            )
+        if position == 'learned' or grid is not None:
+            is_pair = isinstance(grid, Sequence) and len(grid) == 2
+            if not is_pair or not all(isinstance(n, int) and n > 0 for n in grid):
+                raise ValueError(
+                    f'CrissCrossSTNeck: position is {position!r} and grid is {grid!r}, expected '
+                    'the (h, w) cells of the feature maps, such as (16, 12)'
+                )
         if position == 'sine_cosine' and embed_dims % 4:
             raise ValueError(
                 f"CrissCrossSTNeck: position is 'sine_cosine' and embed_dims {embed_dims}, "
                 'expected a multiple of 4'
             )
-        if feed_forward_dims is not None and feed_forward_dims < 1:
-            raise ValueError(
-                f'CrissCrossSTNeck: feed_forward_dims is {feed_forward_dims}, expected at least 1'
-            )
+        if feed_forward_dims is not None:
+            check_counts('CrissCrossSTNeck', **{'neck.feed_forward_dims': feed_forward_dims})
         self.keypoint_tokens = nn.Parameter(torch.empty(num_keypoints, embed_dims))
         self.temporal_embed = nn.Parameter(torch.zeros(num_frames, embed_dims))
         self.blocks = nn.Sequential(
@@ -311,7 +312,7 @@ class CrissCrossSTNeck(nn.Module):
                 ``temporal='neighborhood'``.
 
         Raises:
-            ValueError: if such a neck is not told the grid.
+            ValueError: if such a neck is not told the grid, or it has another number of cells.
         """
         if grid is None and (self.position is not None or self.temporal != 'slot'):
             raise ValueError(
@@ -319,6 +320,11 @@ class CrissCrossSTNeck(nn.Module):
                 'grid, the (h, w) cells of the feature maps'
             )
         num_clips, num_frames, num_tokens, _ = tokens.shape
+        if grid is not None and grid[0] * grid[1] != num_tokens:
+            raise ValueError(
+                f'CrissCrossSTNeck: grid is {tuple(grid)}, expected the (h, w) of {num_tokens} '
+                'feature tokens'
+            )
         num_keypoints = len(self.keypoint_tokens)
         if corrupted:
             tokens = torch.cat([tokens, *(task.tokens for task in corrupted)])

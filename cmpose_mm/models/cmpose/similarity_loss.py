@@ -10,6 +10,11 @@ from torch import Tensor
 
 from cmpose_mm.models.layers import heat_of_cells, num_processes, sum_over_processes
 
+INSIDE = 0.5
+"""A joint whose label heatmap stays below this is outside of the crop: with sigma 2, by more than
+two cells. What is there is the edge of its Gaussian, and scaled to sum to 1 it would say that the
+joint is at the border."""
+
 
 def similarity_loss(
     log_similarity: Tensor, heatmaps: Tensor, weights: Tensor, grid: tuple[int, int]
@@ -26,16 +31,16 @@ def similarity_loss(
 
     Args:
         log_similarity: (B, K, N) log of S.
-        heatmaps: (B, K, H', W') label heatmaps, not negative.
+        heatmaps: (B, K, H', W') label heatmaps, not negative, with peaks of 1.
         weights: (B, K), 0 for joints without a label, between 0 and 1 for doubtful ones. Joints
-            whose heatmap is empty, because they are outside of the crop, have no weight.
+            outside of the crop have no weight, see `INSIDE`.
         grid: (h, w).
 
     Returns:
         Scalar, in nats.
     """
     targets = heat_of_cells(heatmaps, grid)
-    weights = weights.to(targets.dtype) * targets.sum(2)  # whose sums are 1, or 0
+    weights = weights.to(targets.dtype) * (heatmaps.amax((2, 3)) >= INSIDE)
     total = (weights * -(targets * log_similarity).sum(2)).sum()
     count = sum_over_processes(weights.sum().detach())
     return num_processes() * total / count.clamp(min=torch.finfo(count.dtype).tiny)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 
@@ -25,13 +26,13 @@ def check_choices(method: str, **choices: tuple[object, Collection]) -> None:
 
 
 def check_not_negative(method: str, **numbers: float) -> None:
-    """Checks that arguments are numbers of at least 0; ValueError names the first that is not."""
-    _check(method, numbers, lambda v: isinstance(v, Real) and v >= 0, 'a number of at least 0')
+    """Checks that arguments are finite and at least 0; ValueError names the first that is not."""
+    _check(method, numbers, lambda v: _is_number(v) and v >= 0, 'a number of at least 0')
 
 
 def check_positive(method: str, **numbers: float) -> None:
-    """Checks that arguments are numbers above 0; ValueError names the first that is not."""
-    _check(method, numbers, lambda v: isinstance(v, Real) and v > 0, 'a number above 0')
+    """Checks that arguments are finite numbers above 0; ValueError names the first that is not."""
+    _check(method, numbers, lambda v: _is_number(v) and v > 0, 'a number above 0')
 
 
 def check_counts(method: str, least: int = 1, **numbers: int) -> None:
@@ -81,6 +82,10 @@ def _check(method: str, values: dict, fits: Callable[[object], bool], expected: 
     for name, value in values.items():
         if not fits(value):
             raise ValueError(f'{method}: model.method.{name} is {value!r}, expected {expected}')
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _is_count(value: object, least: int) -> bool:
