@@ -13,6 +13,10 @@ from run_tools import run_tool
 from cmpose_mm import ablation
 
 BENCHMARK = Path(__file__).parents[1] / 'benchmarks' / 'causal_tokens.py'
+sys.path.insert(0, str(BENCHMARK.parent))
+
+import causal_tokens  # noqa: E402
+
 QUIET = """
 default_hooks['checkpoint'] = dict(save_best=None)
 val_evaluator['visibility'] = True
@@ -68,6 +72,55 @@ def test_one_command_gives_all_numbers(root, tiny_config, tmp_path, monkeypatch)
     monkeypatch.setattr(ablation.runs, '_run', None)
     again = run_tool(BENCHMARK, *arguments, '--work-dir', tmp_path / 'elsewhere')
     assert again.returncode == 0 and again.stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    'arguments, choose',
+    [
+        (['causal'], True),
+        (['cmpose/causal'], True),
+        (['causal', '--no-choose'], False),
+        (['finalists'], False),
+        (['finalists', '--choose'], True),
+    ],
+)
+def test_what_is_chosen_by_is_not_what_is_reported(arguments, choose, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['causal_tokens.py', *arguments])
+    assert causal_tokens.parse_args().choose is choose
+
+
+def test_table_of_tokens():
+    """Each column by a number of its own, and the control by cells that are as near."""
+    shares = (
+        'causal tokens',
+        'causal tokens of another clip',
+        'ceiling: S = label heatmap',
+        'chance: all cells',
+    )
+    deletions = (
+        "a joint's causal tokens",
+        "a joint's causal tokens, where the next is possible",
+        'as many other cells within a head size of the joint',
+        'as many other cells, anywhere',
+    )
+
+    def measures(add: float) -> dict:
+        return {
+            'clean': dict(
+                shares={name: [n + add] for n, name in enumerate(shares)},
+                deletions={
+                    name: [10 * n + add + i for i in range(6)] for n, name in enumerate(deletions)
+                },
+            )
+        }
+
+    table = causal_tokens.token_table({'letter': {0: measures(0), 1: measures(1)}}, 'clean')
+    row = [cell.strip() for cell in table.split('\n')[-1].strip('|').split('|')]
+    assert row[:2] == ['letter', '2'] and len(row) == 2 + 4 + 3
+    assert [float(cell.split()[0]) for cell in row[2:6]] == [0.5, 1.5, 2.5, 3.5]
+    assert row[6:] == [  # the second, fifth and sixth number of each
+        '1.50 ± 0.71 (4.5 → 5.5)', '11.50 ± 0.71 (14.5 → 15.5)', '21.50 ± 0.71 (24.5 → 25.5)',
+    ]  # fmt: skip
 
 
 def test_unknown_variants_end_in_a_sentence():

@@ -173,6 +173,13 @@ def test_decides_in_float32_under_autocast(dtype):
     assert torch.equal(mixed.similarity, plain.similarity)
     assert torch.equal(mixed.tokens, plain.tokens)
     assert torch.equal(mixed.cluster_ids, plain.cluster_ids)
+    half = tokens.to(dtype)  # as a neck under autocast gives them
+    with torch.autocast('cpu', dtype=dtype):
+        mixed = fte(half, keypoints)
+    plain = fte(half.float(), keypoints)
+    assert torch.equal(mixed.similarity, plain.similarity)
+    assert torch.equal(mixed.cluster_ids, plain.cluster_ids)
+    assert torch.equal(mixed.tokens.float(), plain.tokens.to(dtype).float())
 
 
 @pytest.mark.parametrize('scale', [0, 1e-4, 1e4])
@@ -297,6 +304,10 @@ def test_similarity_loss_against_loops():
         log_s.numpy(), heatmaps.double().numpy(), weights.double().numpy(), (6, 5)
     )
     assert found.item() == pytest.approx(expected, rel=1e-6)
+    doubtful = torch.zeros_like(weights)
+    doubtful[0, 1] = 0.25  # the only label: its weight cancels
+    found = similarity_loss(log_s, heatmaps, doubtful, (6, 5))
+    assert found == similarity_loss(log_s, heatmaps, 4 * doubtful, (6, 5)) > 0
 
 
 def test_joints_outside_of_the_crop_teach_nothing():

@@ -18,6 +18,7 @@ SWITCHES = [
     dict(position='sine_cosine'),
     dict(position='learned', grid=GRID, num_blocks=1),
     dict(temporal='neighborhood', num_blocks=1),
+    dict(temporal='neighborhood', shared_pathways=False, num_blocks=1),
     dict(feed_forward='separate', feed_forward_dims=3),
     dict(feed_forward='shared', num_blocks=1),
     dict(feed_forward='separate', shared_pathways=False, num_blocks=1),
