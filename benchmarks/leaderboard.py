@@ -95,7 +95,10 @@ def measure_costs(config: Config, repeats: int, device: str) -> dict[str, dict[s
 def update_costs(
     file: Path, config: str, repeats: int, only_recorded: bool = False
 ) -> dict[str, dict]:
-    """Costs by machine; those of this machine are measured unless the file has all methods."""
+    """Costs by machine; those of this machine are measured unless the file has all methods.
+
+    With `only_recorded` they are those of the file, and nothing is measured.
+    """
     found = json.loads(file.read_text()) if file.exists() else {}
     device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
     machine = costs.machine(device)
@@ -131,16 +134,29 @@ def tables(results: dict[str, dict], measured: dict[str, dict]) -> str:
         for kind, split, measure, _ in GAINS:
             pairs = temporal_pairs(results[kind][variant], split)
             cells.append(Comparison(pairs, measure))
-        of_method = [rows.get(method, {}) for rows in measured.values()] or [{}]
-        cells.append(formatted(of_method[0].get('GMACs'), 2))
+        of_method = [rows.get(method, {}) for rows in measured.values()]
+        of_any = next((row for row in of_method if row), {})  # they depend on no machine
+        cells.append(formatted(of_any.get('GMACs'), 2))
         cells += [formatted(row.get('ms'), 1) for row in of_method]
-        worth.append([*map(str, cells), formatted(of_method[0].get('parameters'), 2)])
+        worth.append([*map(str, cells), formatted(of_any.get('parameters'), 2)])
     heading = ['method', 'backbone']
     header = [*heading, *(text for *_, name in SCORES for text in (name, f'Δ {name}'))]
     of_scores = markdown_table([*header, 'rendered: recall recoverable'], scores)
     header = [*heading, *(f'gain {name}' for *_, name in GAINS), 'GMACs']
     header += [*(f'ms ({number})' for number in range(1, len(measured) + 1)), 'M params']
     return f'{of_scores}\n\n{markdown_table(header, worth)}'
+
+
+def costs_foot(measured: dict[str, dict]) -> str:
+    """What the costs are, of which machines, and which methods lack those of a machine."""
+    of = 'Costs of one clip, float32, one at a time, medians: '
+    machines = [f'ms ({number}) {name}' for number, name in enumerate(measured, 1)]
+    methods = dict.fromkeys(name.split(', ')[0] for name in EXPERIMENTS[SET])
+    lacking = [m for m in methods if not measured or any(m not in r for r in measured.values())]
+    lines = [f'{of}{"; ".join(machines) or "none are recorded"}.']
+    if lacking:
+        lines.append(f'Without recorded costs (of some machine): {", ".join(lacking)}.')
+    return '\n\n'.join(lines)
 
 
 def difference(results: dict, variant: str, split: str, measure: str) -> Comparison | str:
@@ -206,11 +222,7 @@ def main() -> None:
         measured = update_costs(
             args.records / 'leaderboard_costs.json', args.real[0], args.repeats, args.recorded
         )
-        feet.append(
-            'Costs of one clip, float32, one at a time, medians: '
-            + '; '.join(f'ms ({number}) {name}' for number, name in enumerate(measured, 1))
-            + '.'
-        )
+        feet.append(costs_foot(measured))
     if args.only is not None:
         return
     text = tables(results, measured)

@@ -132,8 +132,7 @@ def main() -> int:
                         help='below root (default: annotations/clean)')  # fmt: skip
     parser.add_argument('--every', type=int, default=1, help='take every n-th clip (default: 1)')
     parser.add_argument('--sources', nargs='+', choices=SOURCES, metavar='NAME',
-                        help='rows of the table (default: all, as far as SSDLite is '
-                        'installed)')  # fmt: skip
+                        help='rows of the table (default: all that are installed)')  # fmt: skip
     parser.add_argument('--config', help='with --checkpoint: another model')
     parser.add_argument('--checkpoint')
     parser.add_argument('--crops', choices=['key_frame', 'track'],
@@ -142,13 +141,15 @@ def main() -> int:
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         metavar='KEY=VALUE')  # fmt: skip
     args = parser.parse_args()
-    asked = [name for name in args.sources or () if name.startswith('ssdlite')]
-    if asked and not is_installed():
-        parser.error(f'--sources {asked[0]!r}: SSDLite is not installed; {INSTALL}')
+    sources = args.sources or SOURCES
+    missing = [] if is_installed() else [name for name in sources if name.startswith('ssdlite')]
+    if missing and args.sources:
+        parser.error(f'--sources {", ".join(missing)}: SSDLite is not installed; {INSTALL}')
+    sources = [name for name in sources if name not in missing]
     labels = args.root / args.labels
     videos = read_videos(labels)[:: args.every]
     model = (args.config, args.checkpoint) if args.config else shipped_model()
-    kinds = ['whole_frame', *(['ssdlite'] if is_installed() else [])]
+    kinds = ['whole_frame', *(['ssdlite'] if any(s.startswith('ssdlite') for s in sources) else [])]
     inferencers = {
         kind: VideoPoseInferencer(
             *model,
@@ -159,11 +160,12 @@ def main() -> int:
         )
         for kind in kinds
     }
-    sources = args.sources or [s for s in SOURCES if is_installed() or s[:3] != 'ssd']
     rows = [measure(name, videos, args.root, labels, inferencers) for name in sources]
     threads = f'{torch.get_num_threads()} threads' if args.device == 'cpu' else args.device
     print(f'{len(videos)} clips of {labels}, {inferencers["whole_frame"].crops} crops, {threads}')
     print(markdown_table(['boxes', 'recall', 'PCK@0.2', 'PCK@0.1', 'ms a frame'], rows))
+    if missing:
+        print(f'Left out: {"; ".join(missing)}. SSDLite is not installed; {INSTALL}')
     return 0
 
 

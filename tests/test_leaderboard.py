@@ -102,6 +102,24 @@ def test_costs_are_measured_once_a_machine(tmp_path, monkeypatch):
     assert not other.exists()
 
 
+def test_methods_without_recorded_costs_are_told(results):
+    methods = list(dict.fromkeys(name.split(', ')[0] for name in EXPERIMENTS['leaderboard']))
+    row = {'GMACs': 1.234, 'ms': 5.67, 'parameters': 8.9}
+    everything = {method: row for method in methods}
+    assert 'Without' not in leaderboard.costs_foot({'a': everything, 'b': everything})
+    some = {method: row for method in methods if method not in ('cmpose', 'hkm')}
+    told = 'Without recorded costs (of some machine): cmpose, hkm.'
+    measured = {'a': some, 'b': {**some, 'cmpose': row}}
+    assert leaderboard.costs_foot(measured).endswith(f'ms (1) a; ms (2) b.\n\n{told}')
+    for found, cells in ((measured, ['1.23', '-', '5.7', '8.90']), ({}, ['-', '-'])):
+        _, _, *lines = leaderboard.tables(results, found).split('\n\n')[1].splitlines()
+        rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+        assert [r[-len(cells) :] for r in rows if r[0] == 'cmpose'] == [cells] * 2
+        assert [r[-len(cells) :] for r in rows if r[0] == 'hkm'] == [['-'] * len(cells)] * 2
+    told = leaderboard.costs_foot({})
+    assert 'medians: none are recorded.' in told and told.endswith(f': {", ".join(methods)}.')
+
+
 def test_differences_are_of_the_seeds_that_both_have(results):
     real = results['real']
     first, second = list(real)[:2]

@@ -6,17 +6,28 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from processes import quick_python
 
+from cmpose_mm import config_path
+from cmpose_mm.apis import VideoWriter
+from cmpose_mm.config_options import parse_options
 from cmpose_mm.synthetic import Settings, write_dataset
-from cmpose_mm.weights import checksums, sha256
+from cmpose_mm.weights import MODELS, checksums, sha256
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / 'tools'))
+
+import train_model  # noqa: E402
 
 
 def train(folder: Path, *arguments: str, fails: bool = False) -> str:
@@ -78,24 +89,145 @@ def test_all_stages_and_a_resumed_one(folder):
     (work / 'jhmdb/finished').unlink()
     (work / 'jhmdb/epoch_2.pth').unlink()
     (work / 'jhmdb/last_checkpoint').write_text(str(work / 'jhmdb/epoch_1.pth'))
-    before = torch.load(out / 'small_frames.pth', weights_only=True)
     (work / 'jhmdb/output.log').unlink()
+    shutil.rmtree(work / 'video')
+    before = torch.load(out / 'small_frames.pth', weights_only=True)
     (out / 'small_frames.pth').unlink()
     printed = train(folder, '--no-test', '--epochs', '1', '2', '1')
-    assert 'rendered: done before' in printed and 'video: done before' in printed
+    assert 'rendered: done before' in printed and 'video: done before' not in printed
     log = (work / 'jhmdb/output.log').read_text()
     assert 'resumed epoch: 1' in log and 'Epoch(train) [2]' in log
     after = torch.load(out / 'small_frames.pth', weights_only=True)
     assert before.keys() == after.keys()
 
-    # Films that are held out were trained on in these stages, and two epochs are not one.
+    # Films that are held out were trained on in these stages.
     told = train(folder, '--held-out', '--epochs', '1', '2', '1', fails=True)
-    assert 'work_dirs/small/jhmdb: was begun with fewer options, expected ' in told
-    assert '.ann_file=annotations/train_chosen; take another --work, or delete this folder' in told
-    assert 'train_cfg.max_epochs=2' in train(folder, fails=True)
-    (work / 'video/options.json').unlink()
-    told = train(folder, '--epochs', '1', '2', '1', fails=True)
-    assert 'video: was begun with options that are not told, expected ' in told
+    assert told == (
+        'work_dirs/small/jhmdb: was trained with train_dataloader.dataset.datasets.0.ann_file not '
+        'given (now annotations/train_chosen), expected the same options as now; take another '
+        '--work, or delete this folder.\n'
+    )
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch) -> Callable[..., dict[str, Config]]:
+    """Trains the stages in `tmp_path` by a stand-in that writes checkpoints; returns the configs
+    that were trained. `interrupted` ends a stage before it is finished.
+    """
+
+    def run(*arguments: str, interrupted: str = '') -> dict[str, Config]:
+        found = {}
+
+        def run_mim(command, log, epochs):
+            work = Path(command[command.index('--work-dir') + 1])
+            config = Config.fromfile(command[2])
+            config.merge_from_dict(parse_options(command[command.index('--cfg-options') + 1 :]))
+            found[work.name] = config
+            path = work / f'epoch_{epochs}.pth'
+            path.write_text(str(config.model))
+            (work / 'last_checkpoint').write_text(str(path))
+            if work.name == interrupted:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(train_model, 'run_mim', run_mim)
+        args = train_model.parse_args(['--work', str(tmp_path / 'work'), *arguments])
+        start = None
+        for stage in train_model.stages(args.video_config):
+            start = train_model.train(stage, start, args)
+        return found
+
+    return run
+
+
+def test_sets_and_frames_of_the_trainings(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ['--data', 'sub/split2', '--rendered', 'r', '--frames', 'release', '--held-out']
+    configs = trained(*options)
+    assert list(configs) == ['rendered', 'jhmdb', 'video']
+    dataset = configs['rendered'].train_dataloader.dataset
+    assert (dataset.data_root, dataset.ann_file) == ('r', 'annotations/train')
+    assert dataset.data_prefix.img == ''
+    for stage in ('jhmdb', 'video'):
+        jhmdb, rendered = configs[stage].train_dataloader.dataset.datasets
+        assert (jhmdb.data_root, jhmdb.ann_file) == ('sub/split2', 'annotations/train_chosen')
+        assert jhmdb.data_prefix.img == str(tmp_path / 'release')
+        assert (rendered.data_root, rendered.ann_file) == ('r', 'annotations/train')
+        assert rendered.data_prefix.img == ''
+    jhmdb = trained('--work', 'all')['jhmdb'].train_dataloader.dataset.datasets[0]
+    assert (jhmdb.ann_file, jhmdb.data_prefix.img) == ('annotations/train', '')
+
+
+JHMDB = 'train_dataloader.dataset.datasets.0'
+
+
+@pytest.mark.parametrize('interrupted', ['', 'jhmdb'])
+@pytest.mark.parametrize(
+    ('changed', 'found'),
+    [
+        (['--held-out'], f'{JHMDB}.ann_file not given (now annotations/train_chosen)'),
+        (['--epochs', '12', '2', '1'], 'train_cfg.max_epochs 9 (now 2)'),
+        (['--cfg-options', 'randomness.seed=1'], 'randomness.seed not given (now 1)'),
+        (['--data', 'other'], f'{JHMDB}.data_root data/jhmdb (now other)'),
+        (['--frames', '/f'], f'{JHMDB}.data_prefix.img not given (now /f)'),
+    ],
+)
+def test_a_stage_is_not_continued_with_other_options(trained, capsys, changed, found, interrupted):
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            trained(interrupted=interrupted)
+    else:
+        trained()
+    with pytest.raises(ValueError, match=f'{re.escape(found)}.*; take another --work, or delete'):
+        trained(*changed)
+    again = trained('--workers', '3')  # which decide nothing
+    assert list(again) == (['jhmdb', 'video'] if interrupted else [])
+
+
+def test_a_stage_from_other_weights_or_of_another_config_is_not_taken(trained, tmp_path):
+    trained()
+    work = tmp_path / 'work'
+    (work / 'rendered/epoch_12.pth').write_text('others, under the same name')
+    sentence = r'jhmdb: was trained with start epoch_12.pth \(SHA-256 \w{12}\) \(now epoch_12.pth'
+    with pytest.raises(ValueError, match=sentence):
+        trained()
+    shutil.rmtree(work)
+    trained()
+    other = tmp_path / 'shipped_cmpose.py'
+    other.write_text(f"_base_ = ['{config_path(MODELS['small'])}']\nmodel = dict(test_cfg=None)\n")
+    sentence = r'video: was trained with config shipped_cmpose.py \(SHA-256 \w{12}\) \(now shipped_'
+    with pytest.raises(ValueError, match=sentence):
+        trained('--video-config', str(other))
+    (work / 'rendered/options.json').unlink()  # as of earlier versions
+    with pytest.raises(ValueError, match=r'rendered: was trained with no record of its options'):
+        trained()
+
+
+def test_videos_that_are_cut_off_are_told_each_time(folder, monkeypatch, capsys):
+    monkeypatch.setattr(train_model, 'write_dataset', lambda *args, **kwargs: None)
+    video = folder / 'data/jhmdb/videos/train/cut.mkv'
+    video.parent.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    with VideoWriter(video, 25) as writer:
+        for _ in range(100):
+            writer.write(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8))
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
+    args = train_model.parse_args(['--data', str(folder / 'data/jhmdb')])
+    for _ in range(2):
+        train_model.prepare(args)
+        (sentence,) = [line for line in capsys.readouterr().err.splitlines() if 'cut off' in line]
+        assert sentence.startswith(f'{video}: ')
+
+
+def test_frames_that_are_nowhere_are_one_sentence(folder, capsys, monkeypatch):
+    monkeypatch.setattr(train_model, 'write_dataset', None)  # 2,700 videos
+    root = folder / 'data/jhmdb'
+    (root / 'images').rename(folder / 'images')
+    assert train_model.main(['--data', str(root), '--rendered', str(folder / 'r')]) == 1
+    assert re.fullmatch(
+        rf'{root}/images/train/\S+: not found; expected --data to be the folder that file names in '
+        rf'{root}/annotations start from; give --frames if it is another\n',
+        capsys.readouterr().err,
+    )
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@
 
 Two frames are the same if their gray levels, at 160x120, differ by less than 0.5 in the mean. The
 first of a run of such frames is kept, or the first that has a label. Labels of the others go. What
-is kept keeps its name; frames are hard links where the file system has them.
+is kept keeps its name; frames are hard links where the file system has them. OUT appears when it is
+complete; after a kill the same command begins anew.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 VIDEOS is a video or a folder of any depth: VIDEOS/a/b.mp4 becomes OUT/a/b/000000.jpg, ... A folder
 appears when it is complete. Run again after a kill: what is there is not done again. Reading videos
-needs PyAV (pip install av). The exit status is 1 if a video could not be read, or not wholly.
+needs PyAV (pip install av). The exit status is 1 if a video could not be read, or not wholly, now
+or by the run that wrote its folder, and if frames of a folder are gone.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def main() -> int:
     for sentence in result.warnings + result.errors:
         print(sentence, file=sys.stderr)
     if result.errors:
-        print(f'{len(result.errors)} videos could not be read.', file=sys.stderr)
+        print(f'{len(result.errors)} videos could not be extracted.', file=sys.stderr)
     return 1 if result.warnings or result.errors else 0
 
 

@@ -21,7 +21,7 @@ JHMDB's test clips (and the labeled frames of --clip), and the table goes to --o
 Choices are made without test clips:
     python tools/train_model.py --held-out --out work_dirs/choice --work work_dirs/choice ...
 trains on the films that are not held out, and tests on those that are. A stage that was begun with
-other options is not continued.
+other options, another config or from other weights is not continued, and not taken as it is.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ import torch
 from mmengine.config import Config
 
 from cmpose_mm import config_path
+from cmpose_mm.ablation.records import config_digest
 from cmpose_mm.apis.mim_runs import run_mim
 from cmpose_mm.converters.clip_lists import write_clip_lists
 from cmpose_mm.converters.extract import extract_frames
 from cmpose_mm.evaluation.evaluate import evaluate_files
 from cmpose_mm.evaluation.report import format_table
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+from cmpose_mm.posetrack.frames import FrameTable
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
-from cmpose_mm.weights import MODELS, release_weights
+from cmpose_mm.weights import MODELS, release_weights, sha256
 
 RENDERED = Settings(
     videos={'train': 2700, 'val': 60},
@@ -113,7 +115,8 @@ def checkpoint_of(stage: Stage, work: Path) -> Path | None:
 def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
     """Trains a stage, or what is left of it; returns its checkpoint."""
     work = args.work / stage.name
-    epochs = args.epochs.get(stage.name) or Config.fromfile(stage.config).train_cfg.max_epochs
+    config = Config.fromfile(stage.config)
+    epochs = args.epochs.get(stage.name) or config.train_cfg.max_epochs
     options = [
         f'train_cfg.max_epochs={epochs}',
         f'train_cfg.val_interval={epochs}',
@@ -128,7 +131,10 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
         options.append(f'{stage.sets["jhmdb"]}.ann_file=annotations/train_chosen')
     if args.quick:
         options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
-    check_options(work, [stage.config, f'load_from={start}', *options])
+    decisive = dict(option.partition('=')[::2] for option in options)
+    decisive['config'] = f'{Path(stage.config).name} ({short(config_digest(config))})'
+    decisive['start'] = 'nothing' if start is None else f'{start.name} ({short(sha256(start))})'
+    check_options(work, decisive)
     done = checkpoint_of(stage, args.work)
     if done is not None:
         print(f'{stage.name}: done before, {done}')
@@ -148,26 +154,36 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
     return path
 
 
-def check_options(work: Path, options: list[str]) -> None:
-    """Writes down with which options a stage begins.
+def short(digest: str) -> str:
+    """The start of a SHA-256, to be read by people."""
+    return f'SHA-256 {digest[:12]}'
+
+
+def check_options(work: Path, options: dict[str, str]) -> None:
+    """Writes down what decides a stage's training when it starts, as ``options.json``.
 
     Raises:
-        ValueError: if the stage was begun with others, or without telling them.
+        ValueError: if the stage has a checkpoint of other options, or of options that are unknown.
     """
     file = work / 'options.json'
-    begun = any((work / name).is_file() for name in ('last_checkpoint', 'finished'))
-    if file.is_file() or begun:
-        before = json.loads(file.read_text()) if file.is_file() else ['options that are not told']
-        if before != options:
-            found = [option for option in before if option not in options] or ['fewer options']
-            expected = [option for option in options if option not in before] or ['none of them']
-            raise ValueError(
-                f'{work}: was begun with {", ".join(found)}, expected {", ".join(expected)}; take '
-                'another --work, or delete this folder.'
-            )
+    if not any((work / name).is_file() for name in ('last_checkpoint', 'finished')):
+        work.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(options, indent=1) + '\n')
         return
-    work.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(options, indent=1) + '\n')
+    if not file.is_file():
+        found = 'no record of its options (options.json)'
+    else:
+        before = json.loads(file.read_text())
+        found = '; '.join(
+            f'{key} {before.get(key, "not given")} (now {options.get(key, "not given")})'
+            for key in sorted({*before, *options})
+            if before.get(key) != options.get(key)
+        )
+    if found:
+        raise ValueError(
+            f'{work}: was trained with {found}, expected the same options as now; take another '
+            '--work, or delete this folder.'
+        )
 
 
 def test(name: str, config: str, data: Path, labels: str, args: argparse.Namespace) -> Path:
@@ -217,19 +233,20 @@ def prepare(args: argparse.Namespace) -> None:
             f'{args.data}/annotations/train: not found; expected labels of JHMDB as '
             'tools/convert_jhmdb.py writes them (docs/real_footage.md)'
         )
-    if args.frames is not None:
-        first = read_videos(args.data / 'annotations/train')[0].frames[0].file_name
-        if not (args.frames / first).is_file():
-            raise FileNotFoundError(
-                f'{args.frames / first}: not found; expected --frames to be the folder that the '
-                f'file names in {args.data}/annotations start from'
-            )
-    elif not (args.data / 'images').is_dir() or (args.data / 'videos').is_dir():
+    if args.frames is None and (args.data / 'videos').is_dir():
         result = extract_frames(args.data / 'videos', args.data / 'images')
         for sentence in result.warnings:
             print(sentence, file=sys.stderr)
         if result.errors:
             raise OSError('\n'.join(result.errors))
+    first = read_videos(args.data / 'annotations/train')[0].frames[0].file_name
+    frames = FrameTable(str(args.frames or args.data))
+    if not frames.exists(first):
+        raise FileNotFoundError(
+            f'{frames.path(first)}: not found; expected {"--frames" if args.frames else "--data"} '
+            f'to be the folder that file names in {args.data}/annotations start from'
+            + ('' if args.frames else '; give --frames if it is another')
+        )
     write_clip_lists(args.data)
     write_dataset(args.rendered, QUICK if args.quick else RENDERED, workers=os.cpu_count())
 
@@ -240,7 +257,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     work = Path('work_dirs/small')
     for name, default, meaning in (
-        ('data', Path('data/jhmdb'), 'JHMDB'),
+        ('data', Path('data/jhmdb'), 'labels of JHMDB, and its frames or videos'),
         ('rendered', Path('data/small_rendered'), 'rendered videos, made if not there'),
         ('work', work, 'checkpoints and logs'),
         ('out', work / 'weights', 'weights, checksums and scores'),
@@ -256,7 +273,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--frames',
         type=Path,
         metavar='DIR',
-        help="folder that JHMDB's file names start from (default: that of --data)",
+        help="folder that the file names in JHMDB's labels start from; nothing is extracted then "
+        '(default: --data, with frames in images/, extracted from videos/ if that is there)',
     )
     parser.add_argument(
         '--clip', type=Path, metavar='DIR', help='PoseTrack data to test on, with annotations/val'
@@ -316,7 +334,7 @@ def main(argv: list[str] | None = None) -> int:
         tested = [] if args.no_test else todo[-1:] if args.quick else todo
         for stage in tested:
             table[stage.model] = scores(stage.model, stage.config, args)
-    except (AnnotationError, OSError, ValueError) as error:
+    except (AnnotationError, ImportError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     if table:

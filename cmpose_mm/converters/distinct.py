@@ -109,7 +109,9 @@ def write_distinct_set(
 
     Of a run of frames that look the same the first is kept, or the first that is labeled in any of
     the label files. Frames keep their names, and frames without label stay in the videos' folders,
-    where they serve as neighbors. Frames on disk are compared; what labels say plays no role.
+    where they serve as neighbors. Frames on disk are compared; what labels say plays no role. The
+    copy has its name only when it is complete; what a killed run had begun (``OUT.partial``) is
+    begun anew.
 
     Args:
         root: of the data set.
@@ -121,8 +123,8 @@ def write_distinct_set(
         threshold: see `SAME_BELOW`.
 
     Raises:
-        AnnotationError: if there are no labels or frames, labels are wrong, `out` has labels, or
-            frames that are not kept, as of a run with another threshold.
+        AnnotationError: if there are no labels or frames, labels are wrong, or `out` holds
+            anything.
         ValueError: if the threshold is not a number from 0 on.
         OSError: if an image is broken.
     """
@@ -138,20 +140,28 @@ def write_distinct_set(
     for source in sources:
         if not source.is_relative_to(root):
             raise AnnotationError(f'{source}: is not below {root}, expected labels of this set.')
-        if (out / source.relative_to(root)).exists():
-            raise AnnotationError(
-                f'{out / source.relative_to(root)}: is there already, expected a new folder; after '
-                f'a run that was interrupted delete {out}.'
-            )
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        found = 'is a file' if out.is_file() else 'is not empty'
+        raise AnnotationError(f'{out}: {found}, expected a new or an empty folder.')
     videos = {source: read_videos(source, allow_unlabeled=True) for source in sources}
     table = FrameTable(str(root / image_root))
-    dropped, result = _compare(videos, table, out, threshold)
-    for source in sources:
-        for file in sorted({Path(video.source) for video in videos[source]}):
-            place = out / file.relative_to(root).with_suffix('.json')
-            result.dropped_labels += _write_without(file, place, dropped)
-    if (root / 'clips.csv').is_file():
-        _write_clips(root, out, videos, dropped)
+    out = out.resolve()
+    partial = out.with_name(f'{out.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed run
+    try:
+        dropped, result = _compare(videos, table, partial, threshold)
+        for source in sources:
+            for file in sorted({Path(video.source) for video in videos[source]}):
+                place = partial / file.relative_to(root).with_suffix('.json')
+                result.dropped_labels += _write_without(file, place, dropped)
+        if (root / 'clips.csv').is_file():
+            _write_clips(root, partial, videos, dropped)
+        if out.is_dir():
+            out.rmdir()  # an empty one
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     return result
 
 
@@ -193,12 +203,6 @@ def _compare(
             run = [name for name, run_start in zip(names, runs) if run_start == start]
             kept.add(next((name for name in run if name in labeled[folder]), run[0]))
         for label_folder in as_labeled:
-            strange = {*list_images(str(out / label_folder))} - kept
-            if strange:
-                raise AnnotationError(
-                    f'{out / label_folder}: has {len(strange)} frames such as {min(strange)} that '
-                    'are not kept, expected a new folder.'
-                )
             for name in names:
                 if name in kept:
                     link_frame(os.path.join(folder, name), out / label_folder / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from cmpose_mm.apis.video_io import open_frames
 from cmpose_mm.posetrack.file_names import is_hidden, natural_key
 from cmpose_mm.posetrack.frames import VIDEO_SUFFIXES, list_images
 
-_INCOMPLETE = 'incomplete.txt'
-"""Beside the frames of a video of which not all could be read: the sentences that say so."""
+_RECORD = '.extraction.json'
+"""Beside a video's frames: their number, and the sentences about what could not be read."""
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Extraction:
         other_files: in the folder, but no videos by their names.
         warnings: sentences about videos of which not all could be read, now or by a run before;
             what could is written.
-        errors: sentences about videos of which nothing is written.
+        errors: sentences about videos of which nothing is written, and about folders of which
+            frames are gone.
     """
 
     videos: int = 0
@@ -57,11 +59,11 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
 
     Raises:
         FileNotFoundError: if there is no such file or folder, or no video in it.
-        ValueError: if two videos would get one folder, or `out` is a file.
+        NotADirectoryError: if `out`, or a folder that it is in, is a file.
+        ValueError: if two videos would get one folder.
     """
     source, out = Path(source), Path(out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'{out}: is a file, expected a folder.')
+    _check_is_no_file(out)
     result = Extraction()
     if source.is_file():
         folders = {source: out / source.stem}
@@ -84,25 +86,26 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
     _check_unique(folders)
     bar = tqdm(folders.items(), 'extracting', unit='video', disable=None)
     for video, folder in bar:
-        if list_images(str(folder)):
-            result.done_before += 1
-            if (folder / _INCOMPLETE).is_file():
-                result.warnings += (folder / _INCOMPLETE).read_text('utf-8').splitlines()
-            continue
+        found = len(list_images(str(folder)))
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter('always')
-                count = _extract(video, folder, quality, bar)
+            if found:
+                result.warnings += _warnings_of(video, folder, found)
+                result.done_before += 1
+                continue
+            count, told = _extract(video, folder, quality, bar)
         except (OSError, ValueError) as error:
             result.errors.append(str(error))
             continue
-        told = [' '.join(str(warning.message).split()) for warning in caught]
-        if told:
-            (folder / _INCOMPLETE).write_text('\n'.join(told) + '\n', 'utf-8')
         result.warnings += told
         result.videos += 1
         result.frames += count
     return result
+
+
+def _check_is_no_file(folder: Path) -> None:
+    for place in (folder, *folder.parents):
+        if place.is_file():
+            raise NotADirectoryError(f'{place}: is a file, expected a folder.')
 
 
 def _check_unique(folders: dict[Path, Path]) -> None:
@@ -116,34 +119,63 @@ def _check_unique(folders: dict[Path, Path]) -> None:
             )
 
 
-def _extract(video: Path, folder: Path, quality: int, bar: tqdm) -> int:
-    """Writes one video's frames; returns their number."""
+def _warnings_of(video: Path, folder: Path, found: int) -> list[str]:
+    """What its extraction could not read of a video whose frames are there.
+
+    Nothing is known of folders without a record, those of another tool.
+
+    Raises:
+        ValueError: if fewer are there than were extracted.
+    """
+    record = folder / _RECORD
+    if not record.is_file():
+        return []
+    content = json.loads(record.read_text('utf-8'))
+    if found < content['frames']:
+        raise ValueError(
+            f'{folder}: has {found} frames, expected {content["frames"]}, those of {video}; delete '
+            'the folder to have them written again.'
+        )
+    return content['warnings']
+
+
+def _extract(video: Path, folder: Path, quality: int, bar: tqdm) -> tuple[int, list[str]]:
+    """Writes one video's folder; returns the number of frames, and what could not be read."""
+    _check_is_no_file(folder)
     if folder.is_dir() and any(folder.iterdir()):
         other = min(path.name for path in folder.iterdir())
         raise ValueError(
             f'{folder}: holds {other} and no frames, expected a new or an empty folder for the '
             f'frames of {video}.'
         )
-    reader = open_frames(str(video))
     partial = folder.with_name(f'{folder.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    count = 0
     try:
-        for frame in reader:
-            is_encoded, content = cv2.imencode(
-                '.jpg', frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality]
-            )
-            if not is_encoded:
-                raise ValueError(f'{video}: frame {frame.number} can not be written as JPEG.')
-            (partial / f'{frame.number:06d}.jpg').write_bytes(content.tobytes())
-            count += 1
-            if count % 100 == 0:
-                bar.set_postfix_str(f'{video.name}: {count} of {reader.num_frames or "?"} frames')
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            count = _write_frames(video, partial, quality, bar)
+        told = [' '.join(str(warning.message).split()) for warning in caught]
+        (partial / _RECORD).write_text(json.dumps({'frames': count, 'warnings': told}), 'utf-8')
+        if folder.is_dir():
+            folder.rmdir()  # an empty one: a folder with frames was left alone
+        partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    if folder.is_dir():
-        folder.rmdir()  # an empty one: a folder with frames was left alone
-    partial.rename(folder)
+    return count, told
+
+
+def _write_frames(video: Path, folder: Path, quality: int, bar: tqdm) -> int:
+    """Writes one video's frames; returns their number."""
+    reader = open_frames(str(video))
+    folder.mkdir(parents=True)
+    count = 0
+    for frame in reader:
+        is_encoded, content = cv2.imencode('.jpg', frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if not is_encoded:
+            raise ValueError(f'{video}: frame {frame.number} can not be written as JPEG.')
+        (folder / f'{frame.number:06d}.jpg').write_bytes(content.tobytes())
+        count += 1
+        if count % 100 == 0:
+            bar.set_postfix_str(f'{video.name}: {count} of {reader.num_frames or "?"} frames')
     return count

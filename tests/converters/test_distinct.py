@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from label_files import annolist, coco, merged, person, write
 
+from cmpose_mm.converters import distinct
 from cmpose_mm.converters.distinct import runs_of_same_frames, write_distinct_set
 from cmpose_mm.converters.extract import extract_frames
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
@@ -90,26 +91,60 @@ def test_images_and_labels_go_together(root, tmp_path) -> None:
     assert len(data['annotations']) == 3  # one person, then two
     assert len(json.loads((out / 'annotations/val/000003_test.json').read_text())['images']) == 1
     with pytest.raises(
-        AnnotationError, match='annotations/train: is there already, expected a new '
+        AnnotationError, match='out: is not empty, expected a new or an empty folder'
     ):
         write_distinct_set(root, out)
 
 
-def test_frames_of_another_run_do_not_stay(root, tmp_path) -> None:
-    """As after a run that was killed: with the same threshold it goes on, with another it can't."""
-    out = tmp_path / 'out'
-    write_distinct_set(root, out)
-    whole = sorted(path.relative_to(out) for path in out.rglob('*'))
-    for path in (out / 'annotations').rglob('*.json'):
-        path.unlink()
-    shutil.rmtree(out / 'annotations')
-    (out / 'images/val/000001_test/000002.jpg').unlink()
-    write_distinct_set(root, out)
-    assert sorted(path.relative_to(out) for path in out.rglob('*')) == whole
+def content(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
-    shutil.rmtree(out / 'annotations')
-    with pytest.raises(AnnotationError, match='000001_test: has 1 frames such as 000002.jpg that'):
-        write_distinct_set(root, out, threshold=100)
+
+@pytest.mark.parametrize('killed_in', ['link_frame', '_write_without', '_write_clips'])
+def test_after_a_kill_the_same_command_writes_the_same(
+    root, tmp_path, monkeypatch, killed_in
+) -> None:
+    """Even if the threshold was another: nothing of the killed run stays."""
+    (root / 'clips.csv').write_text(
+        'sequence,split,frames,labelled_frames\n000001_test,train,4,4\n'
+    )
+    write_distinct_set(root, tmp_path / 'whole')
+    out, partial = tmp_path / 'out', tmp_path / 'out.partial'
+    out.mkdir()
+    calls, function = [], getattr(distinct, killed_in)
+
+    def third_call_kills(*args):
+        calls.append(args)
+        if len(calls) == 1 + 2 * (killed_in != '_write_clips'):
+            os.rename(partial, tmp_path / 'kept')  # a kill cleans up nothing
+            raise KeyboardInterrupt
+        return function(*args)
+
+    monkeypatch.setattr(distinct, killed_in, third_call_kills)
+    with pytest.raises(KeyboardInterrupt):
+        write_distinct_set(root, out, threshold=0)
+    monkeypatch.undo()
+    assert content(out) == {} and content(tmp_path / 'kept')
+    os.rename(tmp_path / 'kept', partial)
+    write_distinct_set(root, out)
+    assert content(out) == content(tmp_path / 'whole') and not partial.exists()
+
+
+def test_nothing_is_left_of_a_run_that_fails(root, tmp_path) -> None:
+    (root / 'images/val/000003_test/000002.jpg').write_bytes(b'')
+    with pytest.raises(OSError, match='000003_test/000002.jpg'):
+        write_distinct_set(root, tmp_path / 'out')
+    assert sorted(os.listdir(tmp_path)) == ['set']
+
+
+@pytest.mark.parametrize('stranger', ['out/images/val/000001_test/000001.jpg', 'out'])
+def test_strangers_are_refused(root, tmp_path, stranger) -> None:
+    (tmp_path / stranger).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / stranger).write_text('')
+    found = 'is a file' if stranger == 'out' else 'is not empty'
+    with pytest.raises(AnnotationError, match=f'out: {found}, expected a new or an empty folder'):
+        write_distinct_set(root, tmp_path / 'out')
 
 
 @pytest.mark.parametrize('threshold', [float('nan'), float('inf'), -1])

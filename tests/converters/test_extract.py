@@ -16,6 +16,7 @@ import pytest
 
 from cmpose_mm.apis import VideoWriter, open_frames
 from cmpose_mm.converters.extract import extract_frames
+from cmpose_mm.posetrack.frames import list_images
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'extract_frames.py'
 
@@ -32,7 +33,7 @@ def write_video(path: Path, count: int, size: tuple[int, int] = (64, 48), noise:
 
 
 def levels(folder: Path) -> dict[str, float]:
-    return {p.name: float(cv2.imread(str(p)).mean()) for p in sorted(folder.iterdir())}
+    return {p.name: float(cv2.imread(str(p)).mean()) for p in sorted(folder.glob('*.jpg'))}
 
 
 def test_frames_are_numbered_as_decoded(tmp_path) -> None:
@@ -70,7 +71,7 @@ def test_what_is_done_is_not_done_again(tmp_path) -> None:
     assert (result.videos, result.frames, result.done_before) == (2, 8, 1)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / 'out/a').iterdir()} == before
     assert sorted(os.listdir(tmp_path / 'out')) == ['a', 'b', 'c']
-    assert len(os.listdir(tmp_path / 'out/b')) == len(os.listdir(tmp_path / 'out/c')) == 4
+    assert len(levels(tmp_path / 'out/b')) == len(levels(tmp_path / 'out/c')) == 4
 
 
 @pytest.mark.slow
@@ -84,11 +85,11 @@ def test_a_killed_run_leaves_no_half_folder(tmp_path) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, 'it was over before it was killed'
-    assert not (tmp_path / 'out/b').exists() and len(os.listdir(tmp_path / 'out/a')) == 2
+    assert not (tmp_path / 'out/b').exists() and len(levels(tmp_path / 'out/a')) == 2
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert '1 videos, 300 frames' in done.stdout and '1 videos were there' in done.stdout
-    assert len(os.listdir(tmp_path / 'out/b')) == 300 and not partial.exists()
+    assert len(levels(tmp_path / 'out/b')) == 300 and not partial.exists()
 
 
 @pytest.mark.slow
@@ -103,9 +104,9 @@ def test_damaged_videos_are_named_and_stop_nothing(tmp_path) -> None:
     assert done.returncode == 1
     assert f'{tmp_path}/videos/empty.avi: is empty, expected a video.' in done.stderr
     assert 'cut.mkv: ' in done.stderr and 'cut off' in done.stderr
-    assert '1 videos could not be read.' in done.stderr
-    assert len(os.listdir(tmp_path / 'out/a')) == 4
-    assert 0 < len(os.listdir(tmp_path / 'out/cut')) < 100
+    assert '1 videos could not be extracted.' in done.stderr
+    assert len(levels(tmp_path / 'out/a')) == 4
+    assert 0 < len(levels(tmp_path / 'out/cut')) < 100
     assert sorted(os.listdir(tmp_path / 'out')) == ['a', 'cut']
     (sentence,) = [line for line in done.stderr.splitlines() if 'cut off' in line]
     again = subprocess.run(command, capture_output=True, text=True)
@@ -123,8 +124,31 @@ def test_folders_that_can_not_receive_frames(tmp_path) -> None:
         f'frames of {tmp_path}/videos/a.mp4.'
     ]
     assert result.done_before == 1 and os.listdir(tmp_path / 'out') == ['a']
-    with pytest.raises(ValueError, match='a.mp4: is a file, expected a folder.$'):
-        extract_frames(tmp_path / 'videos', tmp_path / 'videos/a.mp4')
+    for out in ('videos/a.mp4', 'videos/a.mp4/frames'):
+        with pytest.raises(NotADirectoryError, match='a.mp4: is a file, expected a folder.$'):
+            extract_frames(tmp_path / 'videos', tmp_path / out)
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other/b').write_text('no folder')
+    result = extract_frames(tmp_path / 'videos/a/b.mp4', tmp_path / 'other')
+    assert result.errors == [f'{tmp_path}/other/b: is a file, expected a folder.']
+    assert os.listdir(tmp_path / 'other') == ['b']
+
+
+def test_folders_that_lost_frames_are_named(tmp_path) -> None:
+    write_video(tmp_path / 'videos/a.mp4', 4)
+    write_video(tmp_path / 'videos/b.mp4', 3)
+    extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    (tmp_path / 'out/a/000002.jpg').unlink()
+    result = extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    assert result.errors == [
+        f'{tmp_path}/out/a: has 3 frames, expected 4, those of {tmp_path}/videos/a.mp4; delete the '
+        'folder to have them written again.'
+    ]
+    assert (result.done_before, result.videos, len(levels(tmp_path / 'out/a'))) == (1, 0, 3)
+    for record in (tmp_path / 'out').glob('*/.extraction.json'):  # as of another tool
+        record.unlink()
+    result = extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    assert (result.errors, result.done_before) == ([], 2)
 
 
 def test_wrong_sources(tmp_path) -> None:
@@ -145,4 +169,4 @@ def test_frame_counts_of_real_clips(real_data, tmp_path) -> None:
         extract_frames(path, tmp_path)
         data = json.loads((root / f'annotations/test/{path.stem}.json').read_text())
         names = [image['file_name'].split('/')[-1] for image in data['images']]
-        assert sorted(os.listdir(tmp_path / path.stem)) == names
+        assert list_images(str(tmp_path / path.stem)) == names
