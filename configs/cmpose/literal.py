@@ -3,8 +3,6 @@
 literal = dict(
     neck=dict(position=None, grid=None, temporal='slot', feed_forward=None, feed_forward_dims=None),
     fte=dict(
-        num_causal=4,
-        num_neighbors=5,
         num_clusters=33,
         similarity_weight=0.0,
         straight_through=False,

@@ -38,8 +38,6 @@ LETTER: Overrides = {
     'model.method.neck.temporal': 'slot',
     'model.method.neck.feed_forward': None,
     'model.method.neck.feed_forward_dims': None,
-    'model.method.fte.num_causal': 4,
-    'model.method.fte.num_neighbors': 5,
     'model.method.fte.num_clusters': 33,
     'model.method.fte.similarity_weight': 0.0,
     'model.method.fte.straight_through': False,
