@@ -141,7 +141,8 @@ class OnnxModule(nn.Module):
         return tuple(torch.from_numpy(values) for values in outputs)
 
     def _without_session(self, why: str) -> tuple[None, bool]:
-        kind = type(getattr(self.module, 'head', self.module)).__name__
+        module = self.module.head if isinstance(self.module, _OfMaps) else self.module
+        kind = type(module).__name__
         print_log(f"engine='onnx': {kind} stays with torch: {why}", 'current', logging.WARNING)
         return None, True
 

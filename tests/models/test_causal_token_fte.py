@@ -220,6 +220,7 @@ def test_grid_too_small(arguments, message):
             'fte.similarity_weight is nan, expected a number of at least 0',
         ),
         (dict(num_layers=1, num_heads=3), 'num_heads is 3, expected a divisor of the 8'),
+        (dict(num_layers=1, num_heads='x'), "num_heads is 'x', expected a divisor of the 8"),
         (dict(selection='best'), "selection is 'best', expected one of"),
         (
             dict(similarity_weight='0.1'),

@@ -140,8 +140,11 @@ def test_learned_positions_fit_one_grid():
 
 @pytest.mark.parametrize('switch', [dict(position='sine_cosine'), dict(temporal='neighborhood')])
 def test_a_neck_that_knows_places_needs_the_grid(switch):
+    neck = tiny_neck(**switch)
     with pytest.raises(ValueError, match='need to know where tokens are; expected grid'):
-        tiny_neck(**switch)(torch.randn(1, 3, 6, 8))
+        neck(torch.randn(1, 3, 6, 8))
+    with pytest.raises(ValueError, match=r'grid is \(2, 2\), expected the \(h, w\) of 6 feature'):
+        neck(torch.randn(1, 3, 6, 8), grid=(2, 2))
 
 
 @pytest.mark.parametrize(

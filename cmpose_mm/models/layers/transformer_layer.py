@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import check_heads
 from .feed_forward import FeedForward
 
 
@@ -30,11 +31,7 @@ class TransformerLayer(FeedForward):
     """
 
     def __init__(self, embed_dims: int, num_heads: int = 8):
-        if num_heads < 1 or embed_dims % num_heads:
-            raise ValueError(
-                f'TransformerLayer: num_heads is {num_heads}, expected a divisor of the '
-                f'{embed_dims} channels'
-            )
+        check_heads('TransformerLayer', num_heads, embed_dims)
         super().__init__(embed_dims, 4 * embed_dims)
         self.num_heads = num_heads
         self.norm_attention = nn.LayerNorm(embed_dims)
