@@ -229,6 +229,8 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
     model.method.fte.num_causal = 2  # 30 of the 48 cells: only 18 others can be deleted
     model.method.fte.restoring, model.method.fte.layers = 'replace', torch.nn.ModuleList()
     monkeypatch.setattr('cmpose_mm.interpretability.measure.draw_cells', first_cells)
+    for frame in (frame for video in labels for frame in video.frames):
+        frame.head_boxes[:, 2:] *= 3  # as large as some cells, of which some are free
     evidence = measure_tokens(model, data, labels, draws=1)
     head_sizes = annotated_head_sizes(labels)
     expected = {name: [] for name in DELETIONS}
@@ -284,6 +286,7 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
                     expected[name].append(movement(deleted, k))
     for name, values in expected.items():
         np.testing.assert_allclose(evidence.effects[name].movement, values, rtol=1e-3, atol=1e-3)
+        assert max(values) > 1, name
     assert 0 < len(expected[DELETIONS[-1]]) < len(expected[DELETIONS[0]])
 
     half = len(selections) // 2
