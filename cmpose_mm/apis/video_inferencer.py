@@ -581,7 +581,10 @@ class VideoPoseInferencer:
         for name in ('input_center', 'input_scale'):
             values = [result.get(name) for result in results]
             pred.set_field(np.array(values, np.float32).reshape(-1, 2), name)
-        return PoseDataSample(metainfo=metainfo, pred_instances=pred)
+        sample = PoseDataSample(pred_instances=pred)
+        for name, value in metainfo.items():  # which `metainfo=` would copy one by one
+            sample.set_field(value, name, field_type='metainfo')
+        return sample
 
     def _metainfo(self, frame: VideoFrame) -> dict:
         shape = frame.image.shape[:2]
@@ -792,7 +795,8 @@ def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, l
         reaches beyond the ends, the first or last item stands in. Of the stream no more is held, or
         read ahead, than the clip needs.
     """
-    past, future = -int(min(offsets)), int(max(offsets))
+    offsets = [int(offset) for offset in offsets]
+    past, future = -min(offsets), max(offsets)
     held: deque = deque()
     newest, key = -1, 0  # positions in the stream
 
@@ -800,10 +804,10 @@ def sliding_clips(items: Iterable, offsets: np.ndarray) -> Iterator[tuple[Any, l
         while newest - len(held) + 1 < key - past:
             held.popleft()
         oldest = newest - len(held) + 1
-        wanted = key + np.asarray(offsets)
-        positions = np.clip(wanted, 0, newest)
-        items = [held[position - oldest] for position in positions]
-        return held[key - oldest], items, positions == wanted
+        wanted = [key + offset for offset in offsets]
+        items = [held[min(max(position, 0), newest) - oldest] for position in wanted]
+        exists = np.array([0 <= position <= newest for position in wanted])
+        return held[key - oldest], items, exists
 
     for item in items:
         held.append(item)

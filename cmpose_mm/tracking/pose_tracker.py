@@ -147,9 +147,8 @@ class PoseTracker:
         box_scores = finite_array('box_scores', box_scores, (count,))
 
         # Sorted by value, so that neither ties nor new ids depend on the order in the frame.
-        values = np.column_stack(
-            [boxes, box_scores, keypoints.reshape(count, 2 * num_joints), keypoint_scores]
-        )
+        flat = keypoints.reshape(count, 2 * num_joints)
+        values = np.concatenate([boxes, box_scores[:, None], flat, keypoint_scores], axis=1)
         order = np.lexsort(values.T[::-1])
         persons = order[box_scores[order] >= self.min_score]
         joint_seen = keypoint_scores > self.min_joint_score
@@ -207,12 +206,13 @@ class PoseTracker:
         self, shifts: np.ndarray, joints: np.ndarray, joint_seen: np.ndarray, boxes: np.ndarray
     ) -> np.ndarray:
         """(M, P) similarity of all tracks, moved by `shifts` (M, 2), to the persons."""
-        track_boxes = np.stack([t.box for t in self._tracks]) + np.tile(shifts, 2)
+        corners = np.array([track.box for track in self._tracks]).reshape(-1, 2, 2)
+        track_boxes = (corners + shifts[:, None]).reshape(-1, 4)
         iou = box_iou(track_boxes, boxes)
         oks = object_keypoint_similarity(
-            np.stack([track.joints for track in self._tracks]) + shifts[:, None],
+            np.array([track.joints for track in self._tracks]) + shifts[:, None],
             joints,
-            np.stack([track.joint_seen for track in self._tracks]),
+            np.array([track.joint_seen for track in self._tracks]),
             joint_seen,
             box_area(track_boxes),
             box_area(boxes),

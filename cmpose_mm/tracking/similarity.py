@@ -24,13 +24,14 @@ def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    sides = np.maximum(high - low, 0)
+    shared = sides[..., 0] * sides[..., 1]
     return shared / (box_area(first)[:, None] + box_area(second) - shared)
 
 
 def box_area(boxes: np.ndarray) -> np.ndarray:
     """(A,) areas in square pixels of boxes (A, 4) x1, y1, x2, y2."""
-    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def object_keypoint_similarity(
