@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmpose.registry import DATASETS
+from mmpose.registry import DATASETS, KEYPOINT_CODECS
 from processes import quick_python
 
 from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability import measure
 from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
+from cmpose_mm.interpretability.spread_data import spread_test_data
 from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
 from cmpose_mm.models.layers.token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from cmpose_mm.posetrack.annotations import read_videos
@@ -195,6 +197,20 @@ def cells_by_labels(model, joints, labeled):
     return chosen
 
 
+@pytest.mark.parametrize('codec', ['UDPHeatmap', 'MSRAHeatmap'])
+def test_labels_select_by_the_heatmaps_of_the_head_s_codec(codec):
+    codec = dict(type=codec, input_size=(96, 128), heatmap_size=(24, 32), sigma=2)
+    model = SimpleNamespace(head=SimpleNamespace(decoder=KEYPOINT_CODECS.build(codec)))
+    rng = np.random.default_rng(0)
+    truth = [(rng.uniform(0, [95, 127], (15, 2)), rng.random(15) < 0.8, None) for _ in range(9)]
+    found = measure._selected_by_labels(model, truth, (8, 6), 1)
+    for cells, (joints, labeled, _) in zip(found, truth):
+        expected = cells_by_labels(model, joints, labeled)
+        assert {k: cells[k, 0] for k in np.flatnonzero(labeled)} == {
+            k: expected[k] for k in np.flatnonzero(labeled)
+        }
+
+
 def joints_of_the_crop(dataset, index):
     """(15, 2) labels in pixels of the input, as MMPose's transforms have them."""
     sample = dataset.get_data_info(index)
@@ -352,6 +368,15 @@ def test_no_head_sizes_without_an_id_of_its_own_for_each_person(synthetic_root, 
     first, last = labels[0].frames[0], labels[0].frames[-1]
     last.ids[0] = first.ids[0] if annotation_id == 'repeated' else -1
     assert annotated_head_sizes(labels) == {}
+
+
+def test_measured_clips_are_spread_over_the_test_data(tiny_config, synthetic_root):
+    config = Config.fromfile(tiny_config(synthetic_root))
+    config.test_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
+    for wanted, places in ((1, [0]), (2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])):
+        data = spread_test_data(config, wanted)
+        samples = [sample for batch in data for sample in batch['data_samples']]
+        assert [sample.frame_number for sample in samples] == places
 
 
 @pytest.mark.slow

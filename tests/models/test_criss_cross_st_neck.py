@@ -46,6 +46,18 @@ def test_output_matches_loops(switches, num_frames):
         torch.testing.assert_close(out.keypoint_tokens[b], expected[:, 6:], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(('dims', 'width'), [(None, 8), (3, 3)])
+@pytest.mark.parametrize(('kind', 'count'), [('separate', 4), ('shared', 2)])
+def test_the_feed_forward_is_as_wide_as_asked_for(kind, count, dims, width):
+    neck = tiny_neck(feed_forward=kind, feed_forward_dims=dims)
+    weights = [
+        tuple(values.shape)
+        for name, values in neck.named_parameters()
+        if 'feed_forward' in name and values.ndim == 2
+    ]
+    assert sorted(weights) == sorted([(width, 8), (8, width)] * count)
+
+
 @pytest.mark.parametrize('switches', SWITCHES, ids=str)
 def test_tasks_in_one_batch_equal_tasks_one_by_one(switches):
     """Values and gradients: what the last fusion leaves out is needed by nobody."""
