@@ -5,7 +5,7 @@
 
 Sources, each with the model that ships (or --config and --checkpoint):
     labeled           the labeled boxes
-    ssdlite           SSDLite in every frame: boxes from score 0.3, else the best from 0.1
+    ssdlite           SSDLite in every frame
     ssdlite, followed what `VideoPoseInferencer(detector='ssdlite')` does
     whole frame xN    the whole frame; N times replaced by the box of its pose
     searched          the whole frame or an upright part of it, see `PoseSearch`, in every frame
@@ -32,7 +32,7 @@ from tqdm import tqdm
 from cmpose_mm.apis import PoseTrackWriter, VideoPoseInferencer, open_frames
 from cmpose_mm.apis.followed_boxes import PoseSearch, refined
 from cmpose_mm.apis.person_boxes import whole_frame
-from cmpose_mm.apis.ssdlite import INSTALL, is_installed
+from cmpose_mm.apis.ssdlite import INSTALL, SSDLiteDetector, is_installed
 from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.evaluation.report import markdown_table
@@ -79,7 +79,7 @@ def source_for(
     if name == 'labeled':
         return inferencer, labeled_boxes(video)
     if name == 'ssdlite':
-        return inferencers['ssdlite'], inferencers['ssdlite'].ssdlite
+        return inferencers['ssdlite'], SSDLiteDetector()
     if name == 'searched':
         return inferencer, PoseSearch(inferencer.estimate)
     return inferencer, refined_frame(inferencer, int(name[-1]))

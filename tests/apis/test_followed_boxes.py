@@ -114,6 +114,25 @@ def test_search_ends_at_the_persons_box():
     assert scores.shape == (1,)
 
 
+def test_search_looks_into_the_boxes_of_a_detector():
+    world = World([[(60, 100)]])
+
+    def estimate(frame, boxes):
+        """Sees nobody in windows as high as the frame."""
+        keypoints, scores = world.estimate(frame, boxes)
+        return keypoints, np.where((boxes[:, 3] - boxes[:, 1] < HEIGHT)[:, None], scores, 0.01)
+
+    def nearly(frame):
+        boxes, scores = world.detect(frame)
+        return np.concatenate([boxes + 150, boxes + 5]).astype(np.float32), np.array([0.2, 0.1])
+
+    assert len(PoseSearch(estimate, least=0.4)(world.frame(0))[0]) == 0
+    boxes, scores = PoseSearch(estimate, 0.4, nearly)(world.frame(0))
+    np.testing.assert_allclose(boxes, [box_of((60, 100))], atol=1e-4)
+    assert scores == pytest.approx(0.9)
+    assert world.searched[-2:] == [len(search_windows(WIDTH, HEIGHT)) + 2, 1]
+
+
 def test_search_gives_some_box_where_nobody_is():
     world = World([[]])
     boxes, scores = PoseSearch(world.estimate)(world.frame(0))
@@ -186,6 +205,17 @@ def test_a_detectors_boxes_become_those_of_the_poses():
     np.testing.assert_allclose(boxes, [box_of((100, 120)), box_of((200, 120))], atol=1e-4)
     np.testing.assert_array_equal(scores, world.detect(world.frame(0))[1])
     assert len(PoseRefined(World([[]]).detect, world.estimate)(world.frame(0))[0]) == 0
+
+
+def test_unsure_boxes_of_a_detector_are_left_out():
+    world = World([[(60, 120), (120, 120), (200, 120)]])
+
+    def detect(frame):
+        return world.detect(frame)[0], np.array([0.3, 0.1, 0.29], np.float32)
+
+    boxes, scores = PoseRefined(detect, world.estimate, least=0.3)(world.frame(0))
+    np.testing.assert_allclose(boxes, [box_of((60, 120))], atol=1e-4)
+    assert scores.tolist() == [np.float32(0.3)]
 
 
 def test_of_single_persons_the_surer_one_stays():
