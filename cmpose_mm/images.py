@@ -1,4 +1,4 @@
-"""How an image file becomes an array."""
+"""How an image file becomes an array, and a picture a file."""
 
 from __future__ import annotations
 
@@ -54,3 +54,15 @@ def read_image(
     if image is None:
         raise OSError(f'{where}: image can not be decoded')
     return image
+
+
+def write_image(path: str | Path, image: np.ndarray, quality: int = 85) -> None:
+    """Writes a picture (H, W, 3) uint8 BGR; `quality` is of JPEG.
+
+    Raises:
+        OSError: if the name has no ending of a picture, or the file can't be written.
+    """
+    if not cv2.haveImageWriter(str(path)):
+        raise OSError(f'{path}: is no name of a picture, expected one like picture.jpg.')
+    if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, quality]):
+        raise OSError(f'{path}: could not be written.')

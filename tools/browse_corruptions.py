@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-import cv2
-
 from cmpose_mm.corruptions import IMAGE_CORRUPTIONS
+from cmpose_mm.images import write_image
 from cmpose_mm.visualization.corruption_sheet import corruption_sheet
 
 
@@ -30,11 +29,9 @@ def main() -> int:
     args = parser.parse_args()
     try:
         sheet = corruption_sheet(args.image, args.corruptions, args.seed, args.height)
+        write_image(args.out, sheet, quality=80)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
-        return 1
-    if not cv2.imwrite(args.out, sheet, [cv2.IMWRITE_JPEG_QUALITY, 80]):
-        print(f'{args.out}: can not be written', file=sys.stderr)
         return 1
     return 0
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-import cv2
-
+from cmpose_mm.images import write_image
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 from cmpose_mm.visualization.propagation_strip import first_gap, propagation_strip
 
@@ -36,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--min-score', type=float, default=0.0,
                         help='leave out propagated joints below (default: 0)')  # fmt: skip
     args = parser.parse_args(argv)
+    for name in ('frames', 'per_row', 'height'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} {getattr(args, name)}: expected at least 1.')
     try:
         videos = {video.name: video for video in read_videos(args.labels)}
         name = args.video or next(iter(videos))
@@ -52,8 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             per_row=args.per_row,
             min_score=args.min_score,
         )
-        if not cv2.imwrite(args.out, strip, [cv2.IMWRITE_JPEG_QUALITY, 85]):
-            raise OSError(f'{args.out}: could not be written.')
+        write_image(args.out, strip)
     except (AnnotationError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

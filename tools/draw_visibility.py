@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-import cv2
-
+from cmpose_mm.images import write_image
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.visualization.visibility_sheet import visibility_sheet
 
@@ -31,10 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--height', type=int, default=180,
                         help='height of a frame in pixels (default: 180)')  # fmt: skip
     args = parser.parse_args(argv)
+    for name in ('frames', 'height'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name} {getattr(args, name)}: expected at least 1.')
     try:
         sheet = visibility_sheet(args.root, args.splits, args.video, args.frames, args.height)
-        if not cv2.imwrite(args.out, sheet, [cv2.IMWRITE_JPEG_QUALITY, 80]):
-            raise OSError(f'{args.out}: could not be written.')
+        write_image(args.out, sheet, quality=80)
     except (AnnotationError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -75,6 +75,14 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--every {args.every}: expected at least 2, so that labels are hidden.')
     if args.protocol == 'posewarper' and args.propagator == 'linear':
         parser.error('--propagator linear: needs two labels, and protocol posewarper gives one.')
+    if args.protocol == 'posewarper' and args.propagator == 'copy' and args.images:
+        parser.error('--images: protocol posewarper scores all frames; expected it with a model.')
+    if args.protocol == 'hidden' and args.neck == 'shoulders':
+        parser.error('--neck shoulders: is of --protocol posewarper.')
+    if args.out and not Path(args.out).parent.is_dir():
+        parser.error(f'--out {args.out}: there is no folder {Path(args.out).parent}.')
+    if args.out and Path(args.out).is_dir():
+        parser.error(f'--out {args.out}: is a folder, expected a file.')
     return args
 
 
@@ -83,15 +91,14 @@ def main() -> int:
     progress = partial(tqdm, unit=' videos', delay=1, leave=False)
     try:
         propagators = {name: build_propagator(name) for name in BASELINES[args.protocol]}
-        if args.propagator not in propagators:
-            propagators[args.propagator] = build_propagator(
-                args.propagator,
-                args.config,
-                args.checkpoint,
-                image_root=args.images,
-                device=args.device,
-                batch_size=args.batch_size,
-            )
+        propagators[args.propagator] = build_propagator(
+            args.propagator,
+            args.config,
+            args.checkpoint,
+            image_root=args.images,
+            device=args.device,
+            batch_size=args.batch_size,
+        )
         videos = read_videos(args.gt, progress=partial(tqdm, desc='reading', delay=1, leave=False))
         videos = chosen_videos(videos, args.videos)
         scores = {}
@@ -106,12 +113,16 @@ def main() -> int:
     except (AnnotationError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    print(format_scores(scores))
     if args.out:
         content = {name: each.to_dict() for name, each in scores.items()}
         settings = {key: value for key, value in vars(args).items() if key != 'out'}
         content = {'settings': settings, 'scores': content}
-        Path(args.out).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    print(format_scores(scores))
+        try:
+            Path(args.out).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        except OSError as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 

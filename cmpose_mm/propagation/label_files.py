@@ -7,7 +7,7 @@ happens is copied, byte for byte. PoseTrack17's .mat files are otherwise written
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +60,13 @@ class LabelFile:
     Attributes:
         source: the file.
         target: of the edited copy, always JSON.
+        copied: of a copy to which nothing was done; JSON if `target` was named by the user.
         videos: in the file, as `read_videos` gives them.
     """
 
     source: Path
     target: Path
+    copied: Path
     videos: list[Video]
 
     def content(self) -> dict:
@@ -75,7 +77,13 @@ class LabelFile:
 
     def copy(self) -> None:
         """Writes the file as it is."""
-        self._write(self.target.with_suffix(self.source.suffix), self.source.read_bytes())
+        self._write(self.copied, self.as_it_is())
+
+    def as_it_is(self) -> bytes:
+        """What `copy` writes: the file's bytes, or a .mat file's content as JSON."""
+        if self.copied.suffix.lower() == self.source.suffix.lower():
+            return self.source.read_bytes()
+        return orjson.dumps(self.content())
 
     def write(self, content: dict) -> None:
         """Writes edited content."""
@@ -83,14 +91,11 @@ class LabelFile:
 
     def written(self) -> Path | None:
         """The copy, edited or not, if it is there."""
-        return next((path for path in self._places() if path.is_file()), None)
-
-    def _places(self) -> list[Path]:
-        return [self.target, self.target.with_suffix(self.source.suffix)]
+        return next((path for path in (self.target, self.copied) if path.is_file()), None)
 
     def _write(self, place: Path, content: bytes) -> None:
         write_whole(place, content)
-        for other in self._places():
+        for other in (self.target, self.copied):
             if other != place:  # an edited copy of a .mat file in place of a copy, or vice versa
                 other.unlink(missing_ok=True)
 
@@ -100,12 +105,13 @@ def label_files(labels: str | Path, out: str | Path, **read) -> list[LabelFile]:
 
     Args:
         labels: folder of label files, or one file, see `read_videos`.
-        out: a folder if `labels` is one, otherwise a file.
+        out: a folder if `labels` is one, otherwise a JSON file.
         read: further arguments of `read_videos`.
 
     Raises:
-        AnnotationError: if labels are wrong, `out` is `labels`, or is a folder in which there are
-            other files than copies of these: they would count as labels, too.
+        AnnotationError: if labels are wrong or hold pseudo-labels, `out` is `labels`, two files
+            would get one place, or `out` is a folder in which there are other files than copies of
+            these: they would count as labels, too.
     """
     labels, out = Path(labels), Path(out)
     if out.resolve() == labels.resolve():
@@ -113,14 +119,25 @@ def label_files(labels: str | Path, out: str | Path, **read) -> list[LabelFile]:
     by_file: dict[Path, list[Video]] = defaultdict(list)
     for video in read_videos(labels, **read):
         by_file[Path(video.source)].append(video)
-    files = []
-    for source in sorted(by_file):
-        target = out / source.name if labels.is_dir() else out
-        files.append(LabelFile(source, target.with_suffix('.json'), by_file[source]))
+    _check_people([video for videos in by_file.values() for video in videos])
     if out.is_dir() and not labels.is_dir():
         raise AnnotationError(f'{out}: is a folder, expected a file, as {labels} is.')
     if out.is_file() and labels.is_dir():
         raise AnnotationError(f'{out}: is a file, expected a folder, as {labels} is.')
+    if not labels.is_dir() and out.suffix != '.json':
+        raise AnnotationError(f'{out}: is no name of a label file, expected one in .json.')
+    files: list[LabelFile] = []
+    for source in sorted(by_file):
+        target = copied = out
+        if labels.is_dir():
+            target, copied = (out / source.name).with_suffix('.json'), out / source.name
+        same = [file.source for file in files if file.target == target]
+        if same:
+            raise AnnotationError(
+                f'{labels}: {same[0].name} and {source.name} would both become {target.name}, '
+                'expected one of them.'
+            )
+        files.append(LabelFile(source, target, copied, by_file[source]))
     known = {file.target.name for file in files} | {file.source.name for file in files}
     strange = [p.name for p in out.glob('[!.]*') if p.name not in known] if labels.is_dir() else []
     if strange:
@@ -131,10 +148,22 @@ def label_files(labels: str | Path, out: str | Path, **read) -> list[LabelFile]:
     return files
 
 
+def _check_people(videos: list[Video]) -> None:
+    problems = [
+        f'{video.source}: {video.num_pseudo} persons of video {video.name!r} are pseudo-labels '
+        'already, expected labels by people to start from.'
+        for video in videos
+        if video.num_pseudo
+    ]
+    if problems:
+        raise AnnotationError(problems)
+
+
 def without_labels(content: dict, frames: Iterable[Frame]) -> dict:
     """The content of a label file without the persons of some frames, which count as unlabeled."""
     if 'annolist' in content:
         names = {_plain(frame.file_name) for frame in frames}
+        _check_listed_once(content, names)
         entries = [
             dict(entry, annorect=[], is_labeled=[0]) if _entry_name(entry) in names else entry
             for entry in _entries(content)
@@ -225,6 +254,7 @@ def _with_rects(content: dict, poses: list[PseudoLabel]) -> Iterator[dict]:
             x, y, width, height = pose.head_box.round(3).tolist()
             rect.update(x1=[x], y1=[y], x2=[x + width], y2=[y + height])
         by_name[_plain(pose.frame.file_name)].append(rect)
+    _check_listed_once(content, by_name)
     for entry in _entries(content):
         added = by_name.get(_entry_name(entry))
         if added:
@@ -237,6 +267,16 @@ def _with_rects(content: dict, poses: list[PseudoLabel]) -> Iterator[dict]:
 def _entries(content: dict) -> list[dict]:
     entries = content['annolist']
     return entries if isinstance(entries, list) else [entries]
+
+
+def _check_listed_once(content: dict, names: Iterable[str]) -> None:
+    """Raises AnnotationError if an image to be edited has several entries."""
+    counts = Counter(map(_entry_name, _entries(content)))
+    twice = sorted(name for name in names if counts[name] > 1)
+    if twice:
+        raise AnnotationError(
+            f'The annolist has {counts[twice[0]]} entries of the image {twice[0]}, expected one.'
+        )
 
 
 def _entry_name(entry: dict) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame
+from cmpose_mm.posetrack.file_names import split_name
 from cmpose_mm.posetrack.frames import FrameTable
 from cmpose_mm.posetrack.json_files import read_json
 
@@ -100,7 +101,6 @@ def propagate_labels(
     rules = rules or Filter()
     files = label_files(labels, out)
     videos = [video for file in files for video in file.videos]
-    _check(videos)
     result = Propagation(common_spacing(videos) if every is None else every, files=len(files))
     table = None if image_root is None else FrameTable(image_root)
     if table is not None:
@@ -128,19 +128,25 @@ def _propagate_file(
     result: Propagation,
 ) -> FilterCounts:
     """Writes one file, unless it is there."""
-    source, written = file.source.read_bytes(), file.written()
-    made = {**settings, 'labels_sha256': hashlib.sha256(source).hexdigest(), 'counts': None}
+    written = file.written()
+    asked = [f'{query.frame.file_name} {query.track_id}' for query in plan.queries]
+    made = {
+        **settings,
+        'labels_sha256': _sha256(file.source.read_bytes()),
+        'asked_sha256': _sha256('\n'.join(asked).encode()),  # depends on the frames on disk
+        'counts': None,
+    }
     if written is not None:
         found = None
         if not plan.queries:
-            found = made if written.read_bytes() == source else None
+            found = made if written.read_bytes() == file.as_it_is() else None
         elif written.suffix == '.json':
             content = read_json(written)
             found = content.get(PROVENANCE) if isinstance(content, dict) else None
         if not isinstance(found, dict) or {**found, 'counts': None} != made:
             raise AnnotationError(
-                f'{written}: is there and was made in another way or from other labels (its field '
-                f'"{PROVENANCE}" tells how); delete it or choose another place.'
+                f'{written}: is there and was made in another way, from other labels or for other '
+                f'frames (its field "{PROVENANCE}" tells how); delete it or choose another place.'
             )
         result.files_done_before += 1
         return FilterCounts(**found['counts'] or {})
@@ -152,15 +158,8 @@ def _propagate_file(
     return counts
 
 
-def _check(videos) -> None:
-    problems = [
-        f'{video.source}: {video.num_pseudo} persons of video {video.name!r} are pseudo-labels '
-        'already, expected labels by people to start from.'
-        for video in videos
-        if video.num_pseudo
-    ]
-    if problems:
-        raise AnnotationError(problems)
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _exists(table: FrameTable) -> Callable[[Frame], bool]:
@@ -173,7 +172,7 @@ def _check_images(videos, table: FrameTable) -> int:
     for video in videos:
         for frame in video.frames:
             folder = table.folder(frame.file_name)
-            listed.setdefault(folder, set()).add(Path(frame.file_name).name)
+            listed.setdefault(folder, set()).add(split_name(frame.file_name)[1])
     if not any(table.frames(video.frames[0].file_name) for video in videos):
         frame = videos[0].frames[0]
         raise AnnotationError(

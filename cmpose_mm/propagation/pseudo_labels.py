@@ -27,11 +27,20 @@ class Filter:
         agreement: if given, the two labels are also used one by one, and a joint that both answers
             have goes if they are more than this many head sizes apart.
         min_joints: persons with fewer joints go.
+
+    Raises:
+        ValueError: if `min_score` or `agreement` is no number from 0.
     """
 
     min_score: float = 0.2
     agreement: float | None = None
     min_joints: int = MIN_JOINTS
+
+    def __post_init__(self) -> None:
+        for name in ('min_score', 'agreement'):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float('inf'):
+                raise ValueError(f'{name} is {value}, expected a number from 0.')
 
 
 @dataclass
@@ -71,7 +80,7 @@ def answer(
     if not queries:
         return [], counts
     keypoints, scores = propagator(queries)
-    asked = scores > 0
+    asked = scores != 0  # a model's may be negative
     kept = asked & (scores > rules.min_score) & (keypoints > 0).all(axis=-1)
     counts.joints_below_score = int((asked & ~kept).sum())
     if rules.agreement is not None:

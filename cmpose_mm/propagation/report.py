@@ -39,6 +39,15 @@ def format_scores(scores: dict[str, PropagationScores]) -> str:
         f'Scored: {counts["videos"]} videos, {counts["frames"]} frames, {counts["persons"]} '
         f'persons, {counts["joints"]} joints. Persons without a pose: {persons}.'
     )
+    if first.persons_without_size:
+        parts.append(
+            f'{first.persons_without_size} of the persons have no {_SIZES[first.norm]}: only AP '
+            'counts them.'
+        )
+    if plan.frames_not_on_disk:
+        parts.append(
+            f'{plan.frames_not_on_disk} frames are not on disk: their persons have no pose.'
+        )
     if plan.entering_or_leaving or plan.without_track or plan.shared_track or plan.frames_in_gaps:
         parts.append(
             f'Not asked for: {plan.entering_or_leaving} times a person enters or leaves between '
@@ -48,6 +57,7 @@ def format_scores(scores: dict[str, PropagationScores]) -> str:
     return '\n\n'.join(parts)
 
 
+_SIZES = {'box': 'box', 'head': 'head box'}
 _TITLES = {
     'distance': 'frames to the nearest label',
     'displacement': 'displacement from the nearest label, in head sizes',

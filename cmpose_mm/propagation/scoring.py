@@ -83,6 +83,7 @@ class PropagationScores:
         ap_by_distance: frames to the nearest label -> AP over these frames.
         plan: what was asked for.
         persons: scored, and those among them without a pose.
+        persons_without_size: those among them that PCK leaves out, as they lack its norm.
     """
 
     result: dict
@@ -91,6 +92,7 @@ class PropagationScores:
     ap_by_distance: dict[int, float] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     persons: tuple[int, int] = (0, 0)
+    persons_without_size: int = 0
 
     @property
     def measures(self) -> list[str]:
@@ -113,7 +115,11 @@ class PropagationScores:
             },
             'ap_by_distance': {str(key): value for key, value in self.ap_by_distance.items()},
             'asked': counts,
-            'persons': {'scored': self.persons[0], 'without_pose': self.persons[1]},
+            'persons': {
+                'scored': self.persons[0],
+                'without_pose': self.persons[1],
+                'without_size': self.persons_without_size,
+            },
         }
 
 
@@ -425,4 +431,6 @@ def _scores(scored: ScoredSet, rules: Rules) -> PropagationScores:
         joints = int(pck.num_joints.sum())
         result[name] = 100 * values / joints if joints else float('nan')
     persons = pck.num_persons, pck.num_without_prediction
-    return PropagationScores(result, norm, persons=persons)
+    return PropagationScores(
+        result, norm, persons=persons, persons_without_size=pck.num_without_norm
+    )

@@ -299,6 +299,47 @@ def test_joints_below_the_score_and_persons_of_two_joints_go(tmp_path):
     assert [np.flatnonzero(p.present).tolist() for p in poses] == [[0, 1, 2, 3], [0, 2, 3]]
 
 
+def test_negative_scores_of_a_model_are_counted(tmp_path):
+    queries = queries_of(tmp_path, keep(walk(3), [0, 2]))
+    keypoints, scores = np.full((1, 15, 2), 5.0), np.full((1, 15), 0.5)
+    scores[0, :4] = -0.1, 0.0, -0.2, 0.1
+    poses, counts = answer(Fixed(keypoints, scores), queries, Filter(min_score=0.0))
+    assert (counts.joints, counts.joints_below_score) == (12, 2)  # 0: the label lacks it
+    assert poses[0].present.sum() == 12
+
+
+@pytest.mark.parametrize('name', ['min_score', 'agreement'])
+@pytest.mark.parametrize('value', [-0.1, float('nan'), float('inf')])
+def test_thresholds_are_numbers_from_0(name, value):
+    with pytest.raises(ValueError, match=f'{name} is {value}, expected a number from 0'):
+        Filter(**{name: value})
+
+
+def test_disagreement_needs_the_joint_in_both_answers_and_the_mean_of_the_heads(tmp_path):
+    first, last = walker(0), walker(24)
+    last['bbox_head'] = [54, 20, 60, 80]  # twice as large: the mean is 45
+    first['keypoints'][3 * JOINT_NAMES_17.index('left_wrist') + 2] = 0
+    for axis in (0, 1):
+        first['keypoints'][3 * JOINT_NAMES_17.index('left_wrist') + axis] = 0
+    queries = queries_of(tmp_path, coco([[first], [], [last]]))
+    expected = np.full((1, 15), 24 / 45)
+    expected[0, WRIST] = 0
+    np.testing.assert_allclose(disagreement(Copy(), queries), expected)
+    for agreement, dropped in ((24 / 45, 0), (np.nextafter(24 / 45, 0), 14)):
+        assert answer(Linear(), queries, Filter(agreement=agreement))[1].joints_disagreeing == (
+            dropped
+        )
+
+
+def test_each_added_person_has_an_id_of_its_own(tmp_path):
+    data = keep(coco([[walker(0), walker(90, track=1)]] * 3), [0, 2])
+    data['annotations'][0]['id'] = 100 * data['images'][1]['id']  # which the first one would get
+    write(tmp_path / 'in' / 'a.json', data)
+    propagate_labels(tmp_path / 'in', tmp_path / 'out', Copy())
+    ids = [a['id'] for a in json.loads((tmp_path / 'out' / 'a.json').read_text())['annotations']]
+    assert len(ids) == len(set(ids)) == 6
+
+
 def test_disagreement_is_measured_in_head_sizes(tmp_path):
     """Both labels have heads of 30 pixels; the wrists are 12 apart, then 18."""
     first, last = walker(0), walker(0)
@@ -341,6 +382,22 @@ def test_images_are_looked_for_if_a_folder_is_given(tmp_path):
     assert '1 frames are not on disk: none' in done.stdout
     assert '2 images are not listed in the labels: none' in done.stdout
     assert [len(pose) for pose in poses_of(tmp_path / 'out')] == [1, 1, 0, 1, 1, 1]
+    # What is there was made for other frames than those that are on disk now.
+    write_image(tmp_path / 'images/val/000001_test/000002.jpg')
+    done = run_tool(TOOL, labels, '--out', tmp_path / 'out', '--images', tmp_path)
+    assert done.returncode == 1 and 'other labels or for other frames' in done.stderr
+    with pytest.raises(AnnotationError, match='for other frames'):  # before the first label, too
+        propagate_labels(labels, tmp_path / 'out', Linear())
+
+
+def test_images_are_listed_by_names_with_either_slash(tmp_path):
+    data = keep(walk(3), [0, 2])
+    for image in data['images']:
+        write_image(tmp_path / image['file_name'])
+        image['file_name'] = image['file_name'].replace('/', '\\')
+    labels = write(tmp_path / 'in' / 'a.json', data).parent
+    result = propagate_labels(labels, tmp_path / 'out', Copy(), image_root=str(tmp_path))
+    assert (result.kept.poses, result.unlisted_frames) == (1, 0)
 
 
 def test_all_that_is_left_out_is_told(tmp_path):

@@ -222,3 +222,9 @@ def test_strip_from_the_command_line(root):
                           (['--video', 'b'], "has no video 'b', expected one like")):  # fmt: skip
         done = run_tool(TOOLS / 'draw_propagation.py', *arguments, *more)
         assert done.returncode == 1 and message in done.stderr
+    for name in ('--frames', '--per-row', '--height'):
+        done = run_tool(TOOLS / 'draw_propagation.py', *arguments, name, 0)
+        assert done.returncode == 2 and f'{name} 0: expected at least 1.' in done.stderr
+    arguments[1] = root / 'strip.foo'
+    done = run_tool(TOOLS / 'draw_propagation.py', *arguments)
+    assert done.returncode == 1 and 'strip.foo: is no name of a picture' in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from label_files import coco, write
+from posetrack_samples import write_image
 from run_tools import run_tool
 from walks import annolist_file, keep, walk, walker
 
@@ -320,10 +321,29 @@ def test_the_tool_says_what_is_wrong_in_a_sentence(tmp_path):
         (['--videos', 'b'], "Video 'b' is not among the 1 of the labels"),
         (['--every', 1], '--every 1: expected at least 2'),
         (['--protocol', 'posewarper', '--propagator', 'linear'], 'needs two labels'),
+        (['--protocol', 'posewarper', '--images', '.'], '--images: protocol posewarper scores all'),
+        (['--neck', 'shoulders'], '--neck shoulders: is of --protocol posewarper'),
+        (['--config', 'x.py'], "Propagator 'copy' has no model"),
+        (['--out', tmp_path / 'no' / 'x.json'], 'there is no folder'),
+        (['--out', tmp_path], 'is a folder, expected a file'),
     ):
         done = run_tool(TOOL, tmp_path / 'gt', *arguments)
         assert done.returncode in (1, 2)
         assert expected in done.stderr.splitlines()[-1]
+
+
+def test_the_tool_says_who_has_no_pose_and_who_is_left_out(tmp_path):
+    data = walk(5)
+    for annotation in data['annotations'][1::2]:
+        del annotation['bbox']
+    write(tmp_path / 'gt' / 'a.json', data)
+    for number in (0, 1, 3, 4):
+        write_image(tmp_path / f'images/val/000001_test/{number:06d}.jpg')
+    done = run_tool(TOOL, tmp_path / 'gt', '--images', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '2 of the persons have no box: only AP counts them.' in done.stdout
+    assert '1 frames are not on disk: their persons have no pose.' in done.stdout
+    assert 'Persons without a pose: copy: 1; linear: 1' in done.stdout
 
 
 def test_copy_and_linear_on_a_real_video(real_data, tmp_path):

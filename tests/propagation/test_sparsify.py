@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_files import coco, merged, write
+from label_files import annolist, coco, merged, write
 from posetrack_samples import person as sample_person
 from posetrack_samples import write_mat_video
 from run_tools import run_tool
 from walks import annolist_file, keep, walk, walker
 
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
-from cmpose_mm.propagation import sparsify_labels
+from cmpose_mm.propagation import Linear, propagate_labels, sparsify_labels
 from cmpose_mm.propagation.sparsify import kept_positions, labeled_positions
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'sparsify_posetrack.py'
@@ -139,6 +139,48 @@ def test_wrong_places_and_numbers(tmp_path):
     done = run_tool(TOOL, tmp_path / 'nothing', tmp_path / 'new')
     assert done.returncode == 1 and done.stderr.count('\n') == 1
     assert 'nothing: not found; expected a folder or a file of labels.' in done.stderr
+
+
+def test_the_labels_themselves_are_never_touched(tmp_path):
+    """Not by names without an ending, and not as what a copy takes the place of."""
+    labels = write(tmp_path / 'annotations' / 'train' / 'lab.json', walk(9)).parent
+    write_mat_video(tmp_path, 'train', 'a', [[sample_person(number)] for number in range(3)])
+    before = {path: path.read_bytes() for path in labels.iterdir()}
+    assert {path.name for path in before} == {'lab.json', 'a.mat'}
+    for name in ('lab', 'lab.mat', 'sparse.v1'):
+        with pytest.raises(AnnotationError, match=f'{name}: is no name of a label file, expected'):
+            sparsify_labels(labels / 'lab.json', labels / name, 4)
+    with pytest.raises(AnnotationError, match='is the folder of the labels'):
+        sparsify_labels(labels / 'lab.json', labels / '..' / 'train' / 'lab.json', 4)
+    for every, frames in ((2, [True, False, True]), (1, [True] * 3)):
+        sparsify_labels(labels / 'a.mat', labels / 'a.json', every)
+        (video,) = read_videos(labels / 'a.json')
+        assert [len(frame.keypoints) > 0 for frame in video.frames] == frames
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path.name for path in labels.iterdir()} == {'lab.json', 'a.mat', 'a.json'}
+
+
+def test_two_files_for_one_place(tmp_path):
+    write_mat_video(tmp_path, 'train', 'a', [[sample_person(number)] for number in range(3)])
+    data = merged(walk(5, name='one'), coco([[walker(0)]] * 3, 'two', first_id=900))
+    folder = write(tmp_path / 'annotations' / 'train' / 'a.json', data).parent
+    with pytest.raises(AnnotationError, match='a.json and a.mat would both become a.json'):
+        sparsify_labels(folder, tmp_path / 'out', 2)
+
+
+def test_pseudo_labels_are_no_labels(tmp_path):
+    write(tmp_path / 'in' / 'a.json', keep(walk(5), [0, 4]))
+    propagate_labels(tmp_path / 'in', tmp_path / 'dense', Linear())
+    with pytest.raises(AnnotationError, match='3 persons of video .a. are pseudo-labels already'):
+        sparsify_labels(tmp_path / 'dense', tmp_path / 'out', 2)
+
+
+def test_an_image_that_an_annolist_has_twice(tmp_path):
+    data = annolist(walk(3))
+    data['annolist'].append(data['annolist'][1])
+    write(tmp_path / 'in' / 'a.json', data)
+    with pytest.raises(AnnotationError, match='has 2 entries of the image .*1.jpg, expected one'):
+        sparsify_labels(tmp_path / 'in', tmp_path / 'out', 2)
 
 
 @pytest.mark.parametrize('every', [2, 3, 4, 8])
