@@ -62,6 +62,16 @@ def test_labels_of_the_neighbors_are_given_and_the_own_is_not(root):
     assert numbers(last) == [11, 12, 12] and last['frame_valid'].tolist() == [True, True, False]
 
 
+def test_of_several_labels_nearby_the_furthest_is_given(root):
+    """k = 3, labels at 0, 1, 2, 3 and 5."""
+    people = {n: [person(n)] for n in (0, 1, 2, 3, 5)}
+    write_coco_video(root, 'train', '000002_b', [people.get(n, []) for n in range(6)])
+    samples = [s for s in dataset(root, test_mode=True) if '000002_b' in s['frame_paths'][1]]
+    assert [numbers(sample) for sample in samples] == [
+        [0, 0, 3], [0, 1, 3], [0, 2, 5], [0, 3, 5], [2, 5, 5],
+    ]  # fmt: skip
+
+
 def test_half_of_the_samples_get_labels_and_the_other_half_frames_between(root):
     made = dataset(root)
     given, shown, dropped = Counter(), Counter(), []

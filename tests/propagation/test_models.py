@@ -18,6 +18,7 @@ from run_tools import run_tool
 from cmpose_mm import config_path
 from cmpose_mm.engine.clip_layout_hook import build_dataset
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+from cmpose_mm.posetrack.persons import clip_box
 from cmpose_mm.propagation import (
     Copy,
     Filter,
@@ -161,6 +162,31 @@ def test_a_person_outside_of_the_image_gets_no_joints(saved, synthetic_root, vid
     label = Label(frame, 0, 0)
     found, scores = estimate([Query(video, frame, 0, label, None)])
     assert scores.max() == 0 and found.shape == (1, 15, 2)
+
+
+def test_a_box_that_reaches_out_of_the_image_is_cut(saved, synthetic_root, video):
+    estimate = build_propagator('estimate', *saved('baselines/key_frame_only_tiny.py'),
+                                image_root=synthetic_root)  # fmt: skip
+    frame = video.frames[0]
+    width, height = estimate.table.size_of(frame)
+    frame.boxes[0] = [-20, -30, width + 90, height + 50]
+    box = estimate._box(Query(video, frame, 0, Label(frame, 0, 0), None))
+    np.testing.assert_array_equal(box, clip_box(np.array([-20, -30, 9999, 9999]), width, height))
+    assert (box[:2] == 0).all() and box[2] <= width and box[3] <= height
+
+
+def test_joints_that_a_label_lacks_are_not_given(saved, synthetic_root, video):
+    warp = build_propagator('warp', *saved('heatmap_warp/heatmap_warp_tiny.py'),
+                            image_root=synthetic_root)  # fmt: skip
+    query = plan_queries(sparsify_video(video, 4), 4).queries[0]
+    label = query.nearest
+    label.frame.keypoints[label.index, [2, 7]] = 0
+    place = 0 if label is query.before else 2
+    visible = warp.clip(query)['neighbor_visible']
+    expected = np.zeros(visible.shape)
+    expected[place, warp.places] = (label.keypoints != 0).any(axis=1)
+    np.testing.assert_array_equal(visible, expected)
+    assert visible[place].sum() <= len(warp.joints) - 2
 
 
 def test_models_that_do_not_fit(saved, synthetic_root):

@@ -11,7 +11,7 @@ import pytest
 from label_files import coco, write
 from posetrack_samples import write_image
 from run_tools import run_tool
-from walks import annolist_file, keep, walk, walker
+from walks import SHAPE, annolist_file, keep, walk, walker
 
 from cmpose_mm.evaluation import average_precision, select_scored
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
@@ -131,6 +131,12 @@ def test_the_neck_between_the_shoulders(videos_of):
     assert moved['left_shoulder'] == 100
 
 
+def test_no_neck_without_both_shoulders(videos_of):
+    videos = videos_of(walk(2, speed=0, joints=[n for n in SHAPE if n != 'left_shoulder']))
+    without = score_posewarper(videos, Copy(), neck='shoulders').result['per_joint']
+    assert without['head_bottom'] == 0 and without['right_shoulder'] == 100
+
+
 # ---- hidden labels -----------------------------------------------------------------------------
 
 
@@ -195,6 +201,17 @@ def test_breakdown_by_displacement_and_visibility(videos_of):
     assert seen.found == {'visible': 29, 'occluded': 1}
     joints = scores.breakdowns['joint']
     assert set(joints.found.values()) == {2} and set(joints.joints.values()) == {3}
+
+
+def test_classes_of_displacement(videos_of):
+    """Head size 30, and the nearest label at 0: 0.2, 0.4, 0.9, 1.9, 2.1 and 3.5 head sizes."""
+    frames = [[walker(30 * moved)] for moved in (0, 0.2, 0.4, 0.9, 1.9, 2.1, 3.5)]
+    nearest_first = [*frames, *([[]] * 7)]
+    moved = score_hidden(videos_of(coco(nearest_first)), Copy(), 99).breakdowns['displacement']
+    assert moved.joints == {
+        'below 0.25': 15, '0.25 to 0.5': 15, '0.5 to 1': 15, '1 to 2': 15, '2 or more': 30,
+        'not in the nearest label': 0,
+    }  # fmt: skip
 
 
 def test_joints_that_the_label_lacks_and_persons_who_enter(videos_of):

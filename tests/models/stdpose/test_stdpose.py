@@ -353,6 +353,22 @@ def test_given_heatmaps_replace_the_frame_head_s_joint_by_joint():
     assert 2 <= replaced <= 6
 
 
+def test_a_label_far_outside_of_the_crop_leaves_the_frame_head_s_heatmap():
+    """It has no heat in the crop: all of its map would be zero."""
+    model = method(labels=CODEC)
+    poses = torch.zeros(2, 3, JOINTS, 3).double()
+    poses[:, 0] = torch.tensor([900.0, 7.0, 1.0])
+    given = clip(model, poses=poses)
+    assert torch.equal(model.labeled_heatmaps(given), given.heatmaps)
+
+
+def test_defaults_of_the_masks():
+    model = method()
+    heatmaps = clip(model).heatmaps
+    expected = [slow_masks(each.numpy(), 1, SCALE, k=30.0, theta=0.15) for each in heatmaps]
+    np.testing.assert_allclose(model.double().masks(heatmaps), expected, rtol=0, atol=1e-9)
+
+
 def test_the_key_frame_s_own_label_never_changes_the_output():
     model = drawn(method(labels=CODEC, dam_normalize=True))
     poses = labels(model)
