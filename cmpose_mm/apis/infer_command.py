@@ -179,6 +179,11 @@ def plan(args: argparse.Namespace) -> list[Job]:
     for job in jobs:
         if job.is_file:
             taken[_place(job.source)] = None
+        elif args.resume:
+            raise ValueError(
+                f'{job}: cannot be resumed, since a stream cannot be read again; expected no '
+                '--resume'
+            )
     for job in jobs:
         for file in job.outputs.values():
             other = taken.get(_place(file), file)
@@ -286,9 +291,10 @@ def open_job(job: Job, args: argparse.Namespace) -> FrameReader:
 
 
 def is_complete(job: Job) -> bool:
-    """Whether all outputs of a video are there, from a run that came to its end."""
-    files = list(job.outputs.values())
-    return all(map(os.path.isfile, files)) and not journal_path(files[0]).exists()
+    """Whether all outputs of a video are there, each from a run that came to its end."""
+    return all(
+        os.path.isfile(file) and not journal_path(file).exists() for file in job.outputs.values()
+    )
 
 
 def make_inferencer(args: argparse.Namespace) -> VideoPoseInferencer:
@@ -333,14 +339,14 @@ def make_inferencer(args: argparse.Namespace) -> VideoPoseInferencer:
 def open_journal(
     job: Job, inferencer: VideoPoseInferencer, args: argparse.Namespace
 ) -> Journal | None:
-    """The journal of a job that can be resumed; None of others.
+    """The journal of all files that a job writes; None if it can not be resumed.
 
     Not in its settings is what changes no pose (which files are written, smoothing, which is done
     anew) or only its last digits (device, engine and batch size).
     """
-    first = next(iter(job.outputs.values()))
-    is_pipe = os.path.exists(first) and not os.path.isfile(first)
-    if not job.is_file or args.causal_tokens or is_pipe:
+    pipes = [f for f in job.outputs.values() if os.path.exists(f) and not os.path.isfile(f)]
+    files = [file for file in job.outputs.values() if file not in pipes]
+    if not job.is_file or not files:
         return None
     names = (
         'config', 'model', 'checkpoint', 'boxes', 'detector', 'box_source', 'score_thr',
@@ -354,10 +360,16 @@ def open_journal(
     settings['frame_rate'] = args.frame_rate if args.start or args.end else None
     settings['version'] = __version__
     settings['source of boxes'] = str(args.boxes or inferencer.box_source)
-    files = dict(video=job.source, boxes=args.boxes, checkpoint=args.checkpoint, config=args.config)
-    for name, file in files.items():
+    inputs = dict(
+        video=job.source, boxes=args.boxes, checkpoint=args.checkpoint, config=args.config
+    )
+    for name, file in inputs.items():
         settings[f'file of {name}'] = file and fingerprint(file)
-    journal = Journal(journal_path(first), settings, args.resume)
+    path, *others = map(journal_path, files)
+    try:
+        journal = Journal(path, settings, args.resume, others)
+    except OSError as error:  # the hidden file is none that the user named
+        raise OSError(f'{", ".join(files)}: can not be written ({error.strerror})') from error
     if journal.num_stored:
         tqdm.write(f'{job}: goes on after {journal.num_stored} frames', file=sys.stderr)
     return journal
@@ -393,10 +405,12 @@ def infer(
     num_frames = num_persons = 0
     opened: list[str] = []
     try:
-        results = inferencer(frames, args.boxes, journal=journal)
+        # details are not stored: the journal then only says that the files are not complete
+        stored = None if args.causal_tokens else journal
+        results = poses = inferencer(frames, args.boxes, journal=stored)
         frame_rate = args.frame_rate or frames.frame_rate or 25
         if args.smooth:
-            results = smooth_live(results, frame_rate)
+            results = smooth_live(poses, frame_rate)
         with ExitStack() as files:
             writers = []
 
@@ -409,8 +423,8 @@ def infer(
                 writer, overlay = enter(outputs['video'], video), overlay_of(args, joints)
                 writers.append(Overlay(writer, args.joint_thr, overlay, frame_rate))
             if 'json' in outputs:
-                poses = PoseTrackWriter(outputs['json'], frames.name, joints)
-                writers.append(enter(outputs['json'], poses))
+                predictions = PoseTrackWriter(outputs['json'], frames.name, joints)
+                writers.append(enter(outputs['json'], predictions))
             if 'csv' in outputs:
                 writers.append(enter(outputs['csv'], CsvWriter(outputs['csv'], joints)))
             if 'tokens' in outputs:
@@ -427,6 +441,7 @@ def infer(
 
             # Drawing and writing take place beside the computation, and end before the files do.
             thread = files.enter_context(ThreadPoolExecutor(1, thread_name_prefix='writing'))
+            files.enter_context(closing(poses))
             files.enter_context(closing(results))
             jobs: deque[Future] = deque()
             for result in tqdm(results, frames.name, frames.num_frames, unit=' frames'):
@@ -437,8 +452,9 @@ def infer(
                     break
             for written_frame in jobs:
                 written_frame.result()
-    except ValueError:
-        if not num_persons:  # such as boxes of which none fits: no file looks like a result
+    except BaseException as error:
+        # no file looks like a result: of no frame, or of boxes of which none fits
+        if not num_frames or (isinstance(error, ValueError) and not num_persons):
             for file in opened:
                 Path(file).unlink(missing_ok=True)
             if journal is not None and not journal.num_stored:
@@ -456,9 +472,9 @@ def infer(
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
     elif job.plots:
         written += draw_plots(job, args.joint_thr, frame_rate)
-    if journal is not None and stop.made:
+    if stored is not None and stop.made:
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
-    elif journal is not None:
+    if journal is not None and not stop.made:
         journal.remove()
     return written
 

@@ -7,6 +7,9 @@ kill cut off does not count. Arrays are stored bit by bit.
 from __future__ import annotations
 
 import base64
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ _VERSION = 1
 
 
 def journal_path(output: str | Path) -> Path:
-    """Where the journal of a job is: a hidden file beside its first output."""
+    """Where the journal of an output is that is not complete: a hidden file beside it."""
     path = Path(output)
     return path.with_name(f'.{path.name}.journal')
 
@@ -33,34 +36,48 @@ class Journal:
     Args:
         path: of the file.
         settings: all that the results depend on, as JSON has it.
-        resume: go on with the file that is there, if one is.
+        resume: go on with the file that is there, if one is, be it under one of the other names.
+        other_names: of the same file. Each output of a job has one, so that a later job which
+            writes only some of them finds it.
 
     Attributes:
         num_stored: frames of the earlier run; they are the first of the job.
 
     Raises:
+        OSError: if the file can not be written.
         ValueError: if the file to go on with is of a job with other settings, or is no journal.
     """
 
-    def __init__(self, path: str | Path, settings: dict[str, Any], resume: bool = False) -> None:
-        self.path = Path(path)
-        self.num_stored = self.num_added = self._num_read = 0
+    def __init__(
+        self,
+        path: str | Path,
+        settings: dict[str, Any],
+        resume: bool = False,
+        other_names: Iterable[str | Path] = (),
+    ) -> None:
+        self.path, self.other_names = Path(path), [Path(name) for name in other_names]
+        self.num_stored = self._num_read = 0
         self._stored: dict[int, dict] = {}
         header = orjson.dumps(dict(version=_VERSION, settings=settings)) + b'\n'
-        goes_on = resume and self.path.exists()
-        if goes_on:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        found = [name for name in (self.path, *self.other_names) if resume and name.exists()]
+        if found:
+            if found[0] != self.path:
+                _link(found[0], self.path)
             self._old = open(self.path, 'rb')
             end = self._check(orjson.loads(header))
             self._new = open(self.path, 'r+b')
             self._new.truncate(end)
             self._new.seek(end)
         else:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)  # it may be that of another output, too
             self._new = open(self.path, 'wb')
             self._new.write(header)
             self._new.flush()
             self._old = open(self.path, 'rb')
             self._old.seek(len(header))
+        for name in self.other_names:
+            _link(self.path, name)
 
     def _check(self, expected: dict) -> int:
         """Where the last whole line ends; the file is then read on from its second line."""
@@ -107,19 +124,27 @@ class Journal:
         """Stores a batch: all of it, or, after a kill, nothing."""
         self._new.write(orjson.dumps(records) + b'\n')
         self._new.flush()
-        self.num_added += len(records)
 
     def close(self) -> None:
-        """Closes the file, and removes it if no frame is in it."""
+        """Closes the file."""
         self._old.close()
         self._new.close()
-        if not self.num_stored + self.num_added:
-            self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Closes and removes the file: the job is done."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        for name in (self.path, *self.other_names):
+            name.unlink(missing_ok=True)
+
+
+def _link(path: Path, name: Path) -> None:
+    """Gives a file a second name."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except OSError:  # another or a simple file system: what is stored so far must do
+        shutil.copyfile(path, name)
 
 
 def to_record(number: int, sample: PoseDataSample, notes: dict) -> dict:

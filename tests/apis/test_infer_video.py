@@ -337,6 +337,19 @@ def test_what_fails_at_once_leaves_no_journal(tiny_model, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if 'x.csv' in path.name] == []
 
 
+def test_an_output_that_cannot_be_written_is_named(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', noise_frames(2))
+    (tmp_path / 'file').touch()
+    model = ['--config', config, '--checkpoint', checkpoint]
+    result = run_tool(TOOL, 'v.mp4', *model, '--out-csv', 'file/x.csv', cwd=tmp_path)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert (
+        last.startswith('infer_video: file/x.csv: can not be written (') and '.journal' not in last
+    )
+
+
 def test_a_journal_with_frames_survives_what_fails_at_once(tiny_model, tmp_path, monkeypatch):
     """Hours of work are not lost because the next try could not begin."""
     config, checkpoint = tiny_model()

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,9 +23,11 @@ from sample_videos import noise_frames as moving_frames
 from servers import MediaServer
 from test_video_inferencer import assert_same_poses, moving_boxes, noise_frames
 
-from cmpose_mm.apis import VideoPoseInferencer, open_frames
+from cmpose_cli import parse_command
+from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, open_frames
 from cmpose_mm.apis.followed_boxes import FollowedPersons
 from cmpose_mm.apis.frame_reader import FrameReader, NewestFrames
+from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.journal import Journal
 from cmpose_mm.pose_formats import long_table, read_pose_video, write_mot, write_openpose
 from cmpose_mm.posetrack.annotations import read_videos
@@ -194,7 +198,8 @@ def test_a_live_stream_by_the_command(tiny_model, tmp_path):
         assert len(numbers) + int(dropped[1] if dropped else 0) == 40
         assert [float(row['time']) for row in rows] == pytest.approx(np.array(numbers) / 10)
         result = run_tool(TOOL, url, *model, '--every-frame', '--resume', cwd=tmp_path)
-        assert 'is done already' in result.stderr
+        assert result.returncode == 1
+        assert 'walk.ts: cannot be resumed, since a stream cannot be read again' in result.stderr
         result = run_tool(TOOL, url, *model, '--every-frame', cwd=tmp_path)
         with open(tmp_path / 'walk_poses.csv', newline='') as file:
             assert [int(row['frame']) for row in csv.DictReader(file)] == list(range(40))
@@ -297,8 +302,107 @@ def test_only_a_journal_of_the_same_job_goes_on(build, tmp_path):
     with pytest.raises(ValueError, match=r'journal: cannot be resumed, it is no journal; del'):
         Journal(path, dict(a=1), resume=True)
     journal = Journal(path, dict(a=1))
-    journal.close()
-    assert not path.exists()  # without a frame
+    journal.remove()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('has_links', [True, False])
+def test_a_journal_with_several_names(tmp_path, monkeypatch, has_links):
+    if not has_links:  # as on FAT
+
+        def fails(*args):
+            raise PermissionError(1, 'Operation not permitted')
+
+        monkeypatch.setattr(os, 'link', fails)
+    names = [tmp_path / name for name in 'abc']
+    first = Journal(names[0], SETTINGS, other_names=[names[1]])
+    first.add([dict(number=0)])
+    first.close()
+    again = Journal(names[2], SETTINGS, True, names[:1])
+    assert again.num_stored == 1
+    again.remove()
+    assert files_of(tmp_path) == ['b']  # is not complete
+    last = Journal(names[1], SETTINGS, resume=True)
+    assert last.num_stored == (1 if has_links else 0)
+    last.remove()
+
+
+def stopped_run(arguments, monkeypatch, count=2):
+    """Runs the command, and breaks it off, as an error does, in frame `count`."""
+
+    class Stopping(CsvWriter):
+        def write(self, result):
+            if result.frame.number == count:
+                raise OSError('no room')
+            super().write(result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr('cmpose_mm.apis.infer_command.CsvWriter', Stopping)
+        with pytest.raises(OSError, match='no room'):
+            run(parse_command('infer', arguments), SimpleNamespace(made=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'before, after, left',
+    [
+        (['--out-dir', 'o', '--formats', 'json', 'csv'], ['--out-dir', 'o', '--formats', 'csv'],
+         ['.v_poses.json.journal']),
+        (['--out-dir', 'o', '--formats', 'json', 'csv'],
+         ['--out-dir', 'o', '--formats', 'csv', 'json'], []),
+        (['--out-json', 'a.json', '--out-csv', 'b/b.csv'], ['--out-csv', 'b/b.csv'],
+         ['.a.json.journal']),
+        (['--out-csv', 'b.csv', '--causal-tokens', 't.mp4', '--joint', 'nose'],
+         ['--out-csv', 'b.csv'], ['.t.mp4.journal']),
+    ],
+)  # fmt: skip
+def test_other_outputs_than_before_are_no_finished_job(
+    tiny_model, tmp_path, monkeypatch, before, after, left
+):
+    """Each output that a run left incomplete stays so until a run has written it to the end."""
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / 'v.mp4', moving_frames(6, 64, 96))
+    model = ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--crops', 'key_frame']
+    model += ['--batch-size', '1']
+    stopped_run([*model, *before], monkeypatch)
+    args = parse_command('infer', [*model, *after, '--resume'])
+    stop = SimpleNamespace(made=False)
+    assert run(args, stop).num_done == 1
+    (table,) = tmp_path.rglob('*.csv')
+    assert table.read_text().splitlines()[-1].startswith('5,')
+    assert [path.name for path in tmp_path.rglob('*.journal')] == left
+    assert len(run(args, stop).skipped) == 1
+
+
+def test_a_run_without_a_frame_leaves_nothing(tiny_model, tmp_path, monkeypatch):
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'images').mkdir()
+    for number, image in enumerate(moving_frames(2)):
+        cv2.imwrite(str(tmp_path / 'images' / f'{number}.png'), image)
+    first = tmp_path / 'images' / '0.png'
+    whole = first.read_bytes()
+    first.write_bytes(whole[:100])
+    model = ['images', '--config', config, '--checkpoint', checkpoint, '--formats', 'json', 'csv']
+    args, stop = parse_command('infer', [*model, '--out-dir', 'o']), SimpleNamespace(made=False)
+    with pytest.raises(OSError, match='truncated'):
+        run(args, stop)
+    assert files_of(tmp_path / 'o') == []
+    first.write_bytes(whole)
+    args.resume = True
+    assert run(args, stop).num_done == 1
+    assert files_of(tmp_path / 'o') == ['images_poses.csv', 'images_poses.json']
+    assert len(run(args, stop).skipped) == 1
+
+
+@pytest.mark.parametrize('source', ['0', 'http://127.0.0.1:1/a.ts'])
+def test_streams_cannot_be_resumed(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'p.csv').write_text('made before')
+    args = parse_command('infer', [source, '--out-csv', 'p.csv', '--resume'])
+    with pytest.raises(ValueError, match=r'(camera 0|/a.ts): cannot be resumed, since a stream'):
+        run(args, SimpleNamespace(made=False))
 
 
 def files_of(folder):
