@@ -427,6 +427,7 @@ def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, Non
         # Threads for whole frames hold some back, and mark a broken one only sometimes.
         stream.thread_type = 'SLICE'
         start = start_time(container)
+        stamps = _Stamps(container)
         try:
             for packet in _read_packets(container, stream, tally):
                 try:
@@ -434,12 +435,13 @@ def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, Non
                 except av.error.FFmpegError:
                     tally.num_broken += 1
                     continue
+                stamps.add(packet)
                 for frame in frames:
+                    pts = stamps.of_next(frame)
                     if frame.is_corrupt:  # parts of it are missing, and were made up
                         tally.num_broken += 1
                         continue
                     tally.num_frames += 1
-                    pts = frame.pts
                     time = None if pts is None else float(pts * stream.time_base) - start
                     yield partial(_upright, frame), time, None
         finally:
@@ -458,6 +460,33 @@ def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, Non
         raise ValueError(f'{name}: none of its frames can be decoded, expected at least one.')
     if problem:
         warnings.warn(f'{name}: {problem}', stacklevel=2)
+
+
+class _Stamps:
+    """Time stamps of pictures, in the order in which they are shown.
+
+    AVI and ASF have none: a packet's time is its place in the file, and FFmpeg guesses those of
+    pictures, wrongly where B-frames are stored in another order than they are shown in. So there
+    the picture that is shown first gets the first place, and so on.
+    """
+
+    def __init__(self, container) -> None:
+        self._is_guessed = container.format.name in ('avi', 'asf')
+        self._places: deque[int | None] = deque()  # of packets whose pictures were not shown yet
+
+    def add(self, packet) -> None:
+        """Takes a packet that was decoded; None at the end."""
+        if self._is_guessed and packet is not None:
+            self._places.append(packet.dts)
+
+    def of_next(self, frame) -> int | None:
+        """The time stamp of the picture that the decoder gives now; None if it has none."""
+        if not self._is_guessed:
+            return frame.pts
+        if self._places.maxlen is None:
+            # the decoder holds back as many all the time: more are packets without a picture
+            self._places = deque(self._places, maxlen=len(self._places))
+        return self._places.popleft() if self._places else None
 
 
 def _read_packets(container, stream, tally: _Tally) -> Iterator:

@@ -75,6 +75,36 @@ def test_variable_frame_rate_is_kept(tmp_path):
     assert decode(str(tmp_path / 'out.mp4'))[1] == pytest.approx(times, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    'suffix, codec', [('avi', 'libx264'), ('avi', 'mpeg4'), ('wmv', 'libx264'), ('mkv', 'libx264')]
+)
+def test_times_of_pictures_that_are_stored_in_another_order(tmp_path, suffix, codec):
+    images = noise_frames(20)
+    path = make_video(tmp_path / f'b.{suffix}', images, codec, rate=25, options={'bf': '2'})
+    frames = list(open_frames(path))
+    assert [f.time for f in frames] == pytest.approx(np.arange(20) / 25, abs=2e-3)
+    assert [f.number for f in open_frames(path).cut(None, '0.2')] == [0, 1, 2, 3, 4]
+    for frame in frames:
+        errors = [np.abs(frame.image.astype(int) - image).mean() for image in images]
+        assert np.argmin(errors) == frame.number
+
+
+def test_times_in_an_avi_that_is_damaged(tmp_path):
+    """A packet that cannot be decoded takes its time with it."""
+    path = make_video(tmp_path / 'b.avi', noise_frames(20), rate=25, options={'bf': '2'})
+    whole = {round(f.time * 25): f.image for f in open_frames(path)}
+    with av.open(path) as container:
+        packet = bytes([p for p in container.demux() if p.size][9])
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content.replace(packet, b'\xff' * len(packet)))
+    with pytest.warns(UserWarning, match='frames could be read'):
+        frames = list(open_frames(path))
+    times = [f.time for f in frames]
+    assert times == sorted(set(times)) and len(times) < 20
+    np.testing.assert_array_equal(frames[0].image, whole[0])
+    assert (times[0], times[-1]) == (0, pytest.approx(19 / 25))
+
+
 def test_times_count_from_the_start_of_the_file(tmp_path):
     path = make_video(
         tmp_path / 'broadcast.ts', noise_frames(5), container_options={'output_ts_offset': '1.4'}

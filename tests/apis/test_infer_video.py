@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -128,6 +129,24 @@ def test_plots_and_overlay_options(tiny_model, clip_folder, clip_labels, tmp_pat
     )  # fmt: skip
     assert result.returncode == 1 and not (tmp_path / 'p.mp4').exists()
     assert 'trail joints: found tail, expected some of nose, ' in result.stderr
+
+
+def test_an_error_while_smoothing_ends_the_reading(tiny_model, tmp_path, monkeypatch):
+    """A thread that still reads when Python ends prints a traceback after the sentence."""
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', noise_frames(30))
+
+    def fails(results, frame_rate):
+        yield next(results)
+        raise ValueError('time goes back')
+
+    monkeypatch.setattr('cmpose_mm.apis.infer_command.smooth_live', fails)
+    arguments = [str(tmp_path / 'v.mp4'), '--config', config, '--checkpoint', checkpoint]
+    arguments += ['--smooth', '--out-csv', str(tmp_path / 'x.csv')]
+    with pytest.raises(ValueError, match='time goes back') as error:
+        run(parse_command('infer', arguments), SimpleNamespace(made=False))
+    assert error  # what it holds is not freed, and so not closed by that
+    assert not [t for t in threading.enumerate() if t.name.startswith('read_ahead')]
 
 
 def test_smoothed(tiny_model, clip_folder, clip_labels, tmp_path):
