@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 
 from .grammar import argument_type, parse_moment, parse_persons
@@ -119,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument('--smooth', action='store_true',
                          help='smooth the joints as they come (One-Euro); `cmpose smooth` '
                          'smooths a file, and better')  # fmt: skip
-    outputs.add_argument('--frame-rate', type=float, metavar='F',
+    outputs.add_argument('--frame-rate', type=argument_type(parse_frame_rate), metavar='F',
                          help="frames a second, where the input doesn't say (default: "
                          '25)')  # fmt: skip
     add_overlay_arguments(parser)
@@ -143,6 +144,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                        help='overrides of the config')  # fmt: skip
     model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
+
+
+def parse_frame_rate(text: str) -> float:
+    """Frames a second; ValueError if it is no number above 0."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise ValueError(f'expected a number above 0, found {text!r}')
+    return rate
 
 
 def prepare(arguments: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +42,11 @@ from .video_io import FrameReader, VideoWriter, open_frames
 INTERRUPTED = 128 + signal.SIGINT
 WRITTEN_BEHIND = 2
 """Frames whose results may wait to be drawn and written."""
+_OF_VIDEO = dict(
+    color_by='person', draw_boxes=False, trails=0, trail_joints=[], legend=False, no_names=False
+)
+_OF_TOKENS = dict(person=None, joint='right_wrist')
+"""Options that only say how these outputs look, and their defaults."""
 EXPECTED = (OSError, ValueError, KeyError, ImportError, NotImplementedError)
 """Errors whose sentence is for the user."""
 
@@ -74,6 +79,8 @@ class CausalTokens:
 
     def __init__(self, writer: VideoWriter, person: int | None, joint: str) -> None:
         self.writer, self.person, self.joint = writer, person, joint
+        self.ids: set[int] = set()
+        """All that were met."""
 
     def write(self, result: FramePoses) -> None:
         ids = result.data_sample.pred_instances.track_ids
@@ -84,6 +91,7 @@ class CausalTokens:
             )
         if self.person is None and (ids >= 0).any():
             self.person = int(ids[ids >= 0].min())
+        self.ids.update(ids[ids >= 0].tolist())
         picture = explanation_frame(
             result.frame.image,
             result.data_sample,
@@ -144,7 +152,8 @@ def plan(args: argparse.Namespace) -> list[Job]:
 
     Raises:
         ValueError: if an output is also an input, or that of two videos; if an argument of one
-            video is given for several; see also `listed_sources`.
+            video is given for several; if an option would have no effect; see also
+            `listed_sources`.
     """
     sources, seen = [], set()
     for source in listed_sources(args.videos):
@@ -170,6 +179,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
             f'--boxes {args.boxes}: are those of one video, but there are {len(sources)}'
         )
     jobs = [_job(source, files, args, several) for source in sources]
+    _check_effects(jobs[0], args)
     if several:
         jobs = _without_outputs_of_others(jobs)
     taken: dict[str, object] = {}
@@ -216,6 +226,20 @@ def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, sev
         plots = os.path.join(plots, name) if several else plots
         outputs.setdefault('csv', os.path.join(plots, f'{name}.csv'))
     return Job(source, outputs, plots)
+
+
+def _check_effects(job: Job, args: argparse.Namespace) -> None:
+    """Raises ValueError for an option about an output that is not written."""
+    for kind, output, options in (
+        ('video', '--out-video', _OF_VIDEO),
+        ('tokens', '--causal-tokens', _OF_TOKENS),
+    ):
+        for name, default in options.items():
+            if kind not in job.outputs and getattr(args, name) != default:
+                raise ValueError(
+                    f'--{name.replace("_", "-")}: has no effect on '
+                    f'{", ".join(job.outputs.values())}, expected {output}, too'
+                )
 
 
 def _without_outputs_of_others(jobs: list[Job]) -> list[Job]:
@@ -430,10 +454,15 @@ def infer(
             if 'tokens' in outputs:
                 video = VideoWriter(outputs['tokens'], frame_rate, None, is_part)
                 tokens = enter(outputs['tokens'], video)
-                writers.append(CausalTokens(tokens, args.person, args.joint))
+                tokens = CausalTokens(tokens, args.person, args.joint)
+                writers.append(tokens)
 
             def write(result: FramePoses) -> None:
                 nonlocal num_frames, num_persons
+                frame = result.frame
+                if frame.time is None and args.frame_rate:
+                    frame = replace(frame, time=frame.number / args.frame_rate)
+                    result = replace(result, frame=frame)
                 for writer in writers:
                     writer.write(result)
                 num_frames += 1
@@ -476,6 +505,13 @@ def infer(
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
     if journal is not None and not stop.made:
         journal.remove()
+    if 'tokens' in outputs and not stop.made and args.person not in (None, *tokens.ids):
+        Path(outputs['tokens']).unlink(missing_ok=True)
+        found = ', '.join(map(str, sorted(tokens.ids))) or 'none'
+        raise ValueError(
+            f'--person: nobody has the track id {args.person}, found {found}; '
+            f'{outputs["tokens"]} is not written'
+        )
     return written
 
 

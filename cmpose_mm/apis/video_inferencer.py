@@ -162,7 +162,7 @@ class VideoPoseInferencer:
         joints: of the results. ``'model'``: those of the model. ``'posetrack'``: PoseTrack's 15,
             taken from the model's by their names. ``'derived'``: the same, but head_bottom and
             head_top are computed where the model lacks them, see `ToPoseTrack`.
-        score_thr: the detector's boxes that score less are dropped.
+        score_thr: from 0 to 1; the detector's boxes that score less are dropped.
         persons: which persons are wanted; None is all. ``'largest'``, ``'largest:2'``: by the area
             of their boxes. ``'center'``, ``'center:2'``: nearest to the center of the image.
             ``'640,360'``, ``'640,360:2'``: nearest to that point. These choose each frame's boxes
@@ -224,6 +224,8 @@ class VideoPoseInferencer:
         for name, number in dict(batch_size=batch_size, detect_every=detect_every).items():
             if number is not None and number < 1:
                 raise ValueError(f'{name} is {number}, expected at least 1')
+        if not 0 <= score_thr <= 1:
+            raise ValueError(f'score_thr is {score_thr}, expected a number from 0 to 1')
         if config is None:
             if checkpoint is not None:
                 raise ValueError(

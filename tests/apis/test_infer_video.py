@@ -21,7 +21,7 @@ from run_tools import run_tool
 from sample_videos import decode, flat_frames, join, make_video, noise_frames
 
 from cmpose_cli import parse_command
-from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, VideoWriter, open_frames
+from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, VideoWriter, infer_command, open_frames
 from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
@@ -467,6 +467,74 @@ def test_options_that_would_do_nothing(tiny_model, clip_folder, tmp_path, option
 def test_detectors_by_name_and_by_config(given, expected):
     args = parse_command('infer', given)
     assert (args.videos, args.detector) == (['street.mp4'], expected)
+
+
+@pytest.mark.parametrize('rate', ['0', '-1', 'nan', 'inf', 'x'])
+def test_frame_rates_that_are_none(capsys, rate):
+    with pytest.raises(SystemExit):
+        parse_command('infer', ['v.mp4', f'--frame-rate={rate}'])
+    said = f"--frame-rate: expected a number above 0, found '{rate}'"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+
+
+def test_the_frame_rate_gives_images_their_times(tiny_model, clip_folder, tmp_path):
+    config, checkpoint = tiny_model()
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--frame-rate', '10',
+        '--start', '2f', '--out-csv', 'x.csv', '--out-json', 'x.json', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / 'x.csv', newline='') as file:
+        assert [row['time'] for row in csv.DictReader(file)] == ['0.200000', '0.300000', '0.400000']
+    images = json.loads((tmp_path / 'x.json').read_text())['images']
+    assert [image['time'] for image in images] == pytest.approx([0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize('value', ['nan', '7', '-0.1'])
+def test_score_thresholds_that_are_none(clip_folder, value):
+    args = parse_command('infer', [clip_folder, f'--score-thr={value}', '--out-csv', 'x.csv'])
+    with pytest.raises(ValueError, match=r'score_thr is .*, expected a number from 0 to 1'):
+        run(args, SimpleNamespace(made=False))
+
+
+@pytest.mark.parametrize(
+    'option, needed',
+    [
+        (['--person', '0'], 'causal-tokens'),
+        (['--joint', 'nose'], 'causal-tokens'),
+        (['--legend'], 'out-video'),
+        (['--draw-boxes'], 'out-video'),
+        (['--trails', '1'], 'out-video'),
+        (['--trail-joints', 'nose'], 'out-video'),
+        (['--no-names'], 'out-video'),
+        (['--color-by', 'side'], 'out-video'),
+    ],
+)
+def test_options_of_an_output_that_is_not_written(clip_folder, option, needed):
+    arguments = [clip_folder, *option, '--out-csv', 'x.csv']
+    message = rf'^{option[0]}: has no effect on x.csv, expected --{needed}, too$'
+    with pytest.raises(ValueError, match=message):
+        run(parse_command('infer', arguments), None)
+
+
+def test_defaults_of_options_of_outputs():
+    args = parse_command('infer', ['v.mp4'])
+    for name, default in {**infer_command._OF_VIDEO, **infer_command._OF_TOKENS}.items():
+        assert getattr(args, name) == default
+
+
+def test_causal_tokens_of_a_person_who_is_not_there(tiny_model, clip_folder, tmp_path):
+    config, checkpoint = tiny_model()
+    result = run_tool(
+        TOOL, clip_folder, '--config', config, '--checkpoint', checkpoint, '--causal-tokens',
+        't.mp4', '--joint', 'nose', '--person', '99', '--out-csv', 'x.csv', cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith('infer_video: --person: nobody has the track id 99, found ')
+    assert last.endswith('; t.mp4 is not written')
+    found = {path.name for path in tmp_path.iterdir() if path.stem.strip('.')[0] in 'tx'}
+    assert found - {'tiny.py', 'tiny.pth'} == {'x.csv'}
 
 
 def test_a_joint_that_the_model_does_not_have(tiny_model, clip_folder, tmp_path):
