@@ -46,7 +46,9 @@ def read_image(
     except Exception as error:  # each kind of storage has its own
         raise OSError(f'{where}: image can not be read: {error}') from error
     if is_truncated(content):
-        raise OSError(f'{where}: image is truncated or broken ({len(content)} bytes)')
+        is_tiff = content.startswith((b'II*\0', b'MM\0*'))
+        other = ', or a TIFF of a kind that is not read, such as floats' if is_tiff else ''
+        raise OSError(f'{where}: image is truncated or broken{other} ({len(content)} bytes)')
     try:
         image = decode(content)
     except cv2.error:  # for example more pixels than OpenCV takes

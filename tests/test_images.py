@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,6 +63,13 @@ def test_whole_images_only(tmp_path, suffix, keep):
     else:
         with pytest.raises(OSError, match=rf'0\.{suffix}: image is truncated or broken'):
             read_image(path)
+
+
+def test_a_tiff_of_floats_is_not_called_broken_alone(tmp_path):
+    path = str(tmp_path / 'a.tif')
+    cv2.imwrite(path, np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(OSError, match=r'a\.tif: .* or a TIFF of a kind that is not read'):
+        read_image(path)
 
 
 def test_messages_say_what_and_where(tmp_path):

@@ -131,6 +131,19 @@ class FileBoxes:
         return np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
 
 
+def boxes_by_frame(boxes: dict[int, tuple[np.ndarray, np.ndarray]]) -> FileBoxes:
+    """A box source of what the caller gives; ValueError if it has another structure."""
+    for frame, persons in boxes.items():
+        if not isinstance(frame, (int, np.integer)):
+            raise ValueError(f'boxes has the key {frame!r}, expected the number of a frame')
+        if not isinstance(persons, (tuple, list)) or len(persons) != 2:
+            raise ValueError(
+                f'boxes[{frame}] is a {type(persons).__name__}, expected a pair of boxes (P, 4) '
+                'and scores (P,)'
+            )
+    return FileBoxes(boxes)
+
+
 def read_boxes(path: str | Path, frames: FrameReader) -> FileBoxes:
     """Boxes of a video's persons from a file.
 
@@ -206,21 +219,28 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     for row in reader:
         if row['frame'] and not any(row[name] for name in CSV_COLUMNS[1:]):
             continue  # a frame without persons, as `CsvWriter` writes it
-        try:
-            number = as_int(float(row['frame']))
-            values = [float(row[name]) for name in CSV_COLUMNS[1:]]
-            values.append(float(row.get('score') or 1))
-            valid = number is not None and bool(np.isfinite(values).all())
-        except (TypeError, ValueError):
-            valid = False
-        if not valid or number < 0:
+        texts = {name: row[name] for name in CSV_COLUMNS}
+        texts['score'] = row.get('score') or '1'
+        numbers = {name: _number(text) for name, text in texts.items()}
+        frame = as_int(numbers['frame'])
+        wrong = [name for name, number in numbers.items() if not np.isfinite(number)]
+        if wrong or frame is None or frame < 0:
+            name = wrong[0] if wrong else 'frame'
+            expected = 'a whole number from 0' if name == 'frame' else 'a finite number'
             raise ValueError(
-                f'{path}: line {reader.line_num}: expected a frame from 0 and four finite '
-                f'numbers, found {", ".join(str(row[name]) for name in CSV_COLUMNS)}'
+                f'{path}: line {reader.line_num}: {name}: expected {expected}, found {texts[name]}'
             )
-        rows.setdefault(number, []).append(values)
+        rows.setdefault(frame, []).append([*numbers.values()][1:])
     arrays = {number: np.array(values) for number, values in rows.items()}
     return {number: (array[:, :4], array[:, 4]) for number, array in arrays.items()}
+
+
+def _number(text: str | None) -> float:
+    """The number that a cell of a table holds; nan if it holds none."""
+    try:
+        return float(text or 'nan')
+    except ValueError:
+        return np.nan
 
 
 def _read_posetrack(

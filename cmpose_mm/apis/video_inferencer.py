@@ -40,7 +40,7 @@ from .engines import use_engine
 from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
 from .journal import Journal, from_record, record_boxes, to_record
 from .loading import CONFIG_SUFFIXES, load_pose_model
-from .person_boxes import FileBoxes, PersonDetector, read_boxes, whole_frame
+from .person_boxes import FileBoxes, PersonDetector, boxes_by_frame, read_boxes, whole_frame
 from .read_ahead import read_ahead
 from .ssdlite import INSTALL, SSDLiteDetector, is_installed
 from .track_crops import Crop, LinkedFrame, TrackCrops
@@ -336,7 +336,7 @@ class VideoPoseInferencer:
         elif callable(boxes):
             source = boxes
         else:
-            source = FileBoxes(boxes) if isinstance(boxes, dict) else read_boxes(boxes, frames)
+            source = boxes_by_frame(boxes) if isinstance(boxes, dict) else read_boxes(boxes, frames)
         return self._infer(frames, source, journal)
 
     @property
@@ -732,6 +732,8 @@ class _Persons:
             why = f'the first is of frame {min(given)}'
             if self.dropped:
                 why = f'the first was dropped for {self.dropped[0]}'
+            elif any(self.first <= number <= self.last for number in given):
+                why += f', which is not asked for (detect_every is {self.every})'
             raise ValueError(f'{video}: none of the given boxes fits, {why}; {there}')
         if beyond and not is_part:
             print_log(

@@ -204,12 +204,20 @@ def test_csv_as_other_programs_write_it(tmp_path, encoding):
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('frame,x1,y1,x2,y2\n0.5,1,2,3,4\n', 'line 2: expected a frame .* found 0.5, 1'),
+        (
+            'frame,x1,y1,x2,y2\n0.5,1,2,3,4\n',
+            'frame: expected a whole number from 0, found 0.5$',
+        ),
         ('frame,x1,y1,x2,y2\ninf,1,2,3,4\n', 'line 2'),
         ('frame,x,y,w,h\n0,1,2,3,4\n', 'columns frame, x1, y1, x2, y2, found frame, x, y, w, h'),
         ('', 'found an empty file'),
-        ('frame,x1,y1,x2,y2\n0,1,2,3,4\na,1,2,3,4\n', 'line 3: expected a frame .* found a, 1'),
-        ('frame,x1,y1,x2,y2\n0,1,2,nan,4\n', 'line 2: .*finite'),
+        (
+            'frame,x1,y1,x2,y2\n0,1,2,3,4\na,1,2,3,4\n',
+            'line 3: frame: expected a whole .* found a$',
+        ),
+        ('frame,x1,y1,x2,y2\n0,1,2,nan,4\n', 'line 2: x2: expected a finite number, found nan$'),
+        ('frame,x1,y1,x2,y2,score\n0,1,2,3,4,sure\n', 'line 2: score: expected a finite .* sure$'),
+        ('frame,x1,y1,x2,y2,score\n0,1,2,3,4,inf\n', 'line 2: score: expected a finite .* inf$'),
         ('frame,x1,y1,x2,y2\n-1,1,2,3,4\n', 'line 2'),
         ('frame,x1,y1,x2,y2\n0,1,2\n', 'line 2'),
     ],

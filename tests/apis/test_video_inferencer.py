@@ -420,6 +420,26 @@ def test_a_box_source_that_gives_no_boxes_and_scores(tiny_model, persons, found)
         list(inferencer(noise_frames(1)))
 
 
+@pytest.mark.parametrize(
+    'boxes, message',
+    [
+        ({0: np.zeros((1, 4))}, r'boxes\[0\] is a ndarray, expected a pair of boxes \(P, 4\) and'),
+        ({0: 1}, r'boxes\[0\] is a int, expected a pair of boxes \(P, 4\) and scores \(P,\)'),
+        ({'0': 1}, "boxes has the key '0', expected the number of a frame"),
+    ],
+)
+def test_boxes_of_another_structure(tiny_model, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        VideoPoseInferencer(*tiny_model())(noise_frames(1), boxes)
+
+
+def test_boxes_of_frames_that_are_not_asked_for(tiny_model):
+    inferencer = VideoPoseInferencer(*tiny_model(), detect_every=2)
+    message = r'fits, the first is of frame 1, which is not asked for \(detect_every is 2\); the v'
+    with pytest.raises(ValueError, match=message):
+        list(inferencer(noise_frames(2), {1: one_box(2)[1]}))
+
+
 @pytest.mark.parametrize('crops', ['key_frame', 'track'])
 def test_frames_of_several_sizes(tiny_model, crops):
     frames = [*noise_frames(2), *noise_frames(1, height=60)]
