@@ -15,6 +15,8 @@ _TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose time stamps may start ane
 _JUMP_BACK, _JUMP_AHEAD = 0.1, 10.0  # seconds; FFmpeg's own limits for a new start
 TIMEOUT = 10
 """Seconds that an address may take to open, and to send the next data."""
+STAMPED_BY_PLACE = ('avi', 'asf')
+"""Formats whose packets have a time stamp for their place in the file alone, and pictures none."""
 _OVERLAP = 1.0  # seconds by which one stream of a joined part may end after another
 
 
@@ -124,6 +126,7 @@ class Packets:
     def __init__(self, container) -> None:
         self._container = container
         self._is_joined = may_be_joined(container)
+        self._is_by_place = container.format.name in STAMPED_BY_PLACE
         self._shifts = [0.0]  # in seconds, of each part of the file
         self._part: dict[int, int] = defaultdict(int)  # where a stream is: not all enter at once
         self._last: dict[int, float] = {}  # time of a stream's last packet
@@ -135,6 +138,8 @@ class Packets:
 
     def __iter__(self) -> Iterator:
         for packet in self._container.demux():
+            if self._is_by_place and packet.size > 0 and packet.stream.type == 'video':
+                packet.pts = packet.dts  # FFmpeg's guess is late by a picture where it has B-frames
             pts, dts = packet.pts, packet.dts
             is_timed = packet.size > 0 and (pts, dts) != (None, None)
             if self._is_joined and is_timed and packet.stream.type in ('audio', 'video'):

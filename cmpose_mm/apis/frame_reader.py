@@ -28,6 +28,7 @@ from cmpose_mm.images import read_image
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES, list_images
 
 from .av_files import (
+    STAMPED_BY_PLACE,
     Packets,
     import_av,
     is_url,
@@ -471,7 +472,7 @@ class _Stamps:
     """
 
     def __init__(self, container) -> None:
-        self._is_guessed = container.format.name in ('avi', 'asf')
+        self._is_guessed = container.format.name in STAMPED_BY_PLACE
         self._places: deque[int | None] = deque()  # of packets whose pictures were not shown yet
 
     def add(self, packet) -> None:

@@ -83,8 +83,12 @@ def test_a_source_without_sound(tmp_path):
     assert len(decode(str(tmp_path / 'out.mp4'))[0]) == 3
 
 
-def test_sound_goes_on_after_the_last_frame_as_in_the_source(tmp_path):
-    path = make_video(tmp_path / 'a.mp4', noise_frames(10), audio_codec='aac', audio_seconds=3)
+@pytest.mark.parametrize('source, audio_codec', [('a.mp4', 'aac'), ('a.avi', 'libmp3lame')])
+def test_sound_goes_on_after_the_last_frame_as_in_the_source(tmp_path, source, audio_codec):
+    path = make_video(
+        tmp_path / source, noise_frames(10), options={'bf': '2'}, audio_codec=audio_codec,
+        audio_seconds=3,
+    )  # fmt: skip
     with VideoWriter(tmp_path / 'out.mp4', 10, audio_from=path) as writer:
         for frame in open_frames(path):
             writer.write(frame.image, frame.time)
