@@ -1,7 +1,7 @@
 """Frames of a video, a folder of images, a stream, a camera or arrays, one at a time.
 
-Images are (H, W, 3) uint8 BGR, and times are seconds from the start of a file by its own time
-stamps, so that a variable frame rate is kept.
+Images are (H, W, 3) uint8 BGR, and times are seconds from the start of a file, be it of its picture
+or its sound, by its own time stamps, so that a variable frame rate is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread, local
@@ -81,6 +82,7 @@ class FrameReader:
         frame_rate: frames a second, on average; None if unknown.
         paths: of the image files, in order; None if the source is not a folder of images.
         is_live: frames come at their own pace, and without an end.
+        pixel_aspect: width of a pixel by its height, where a video names it; else None.
 
     Attributes:
         start, end: the part to read, see `cut`; None for all.
@@ -94,12 +96,14 @@ class FrameReader:
         frame_rate: float | None = None,
         paths: list[str] | None = None,
         is_live: bool = False,
+        pixel_aspect: Fraction | None = None,
     ) -> None:
         self.name = name
         self.paths = paths
         self.num_frames = num_frames
         self.frame_rate = frame_rate
         self.is_live = is_live
+        self.pixel_aspect = pixel_aspect
         self.start: Moment | None = None
         self.end: Moment | None = None
         self._frames = frames
@@ -232,7 +236,10 @@ class NewestFrames(FrameReader):
     """
 
     def __init__(self, source: FrameReader) -> None:
-        super().__init__(source.name, source._frames, None, source.frame_rate, is_live=True)
+        super().__init__(
+            source.name, source._frames, None, source.frame_rate, is_live=True,
+            pixel_aspect=source.pixel_aspect,
+        )  # fmt: skip
         self.num_dropped = self.num_read = 0
 
     def _numbered(self) -> Iterator[tuple[int, Image, float | None, str | None]]:
@@ -369,6 +376,7 @@ def _open_video(path: str) -> FrameReader:
         rate = float(stream.average_rate) if stream.average_rate else None
         length = _length(container, stream)
         num_frames = _num_shown_frames(container, stream)
+        aspect = stream.sample_aspect_ratio
     except BaseException:
         container.close()
         raise
@@ -385,7 +393,9 @@ def _open_video(path: str) -> FrameReader:
         container = opened.pop() if opened else open_container(path)
         return _of_one_size(_read_video(path, container), shown_path(path))
 
-    return FrameReader(source_name(path), frames, num_frames or None, rate, is_live=is_live)
+    return FrameReader(
+        source_name(path), frames, num_frames or None, rate, is_live=is_live, pixel_aspect=aspect
+    )
 
 
 def _length(container, stream) -> float:

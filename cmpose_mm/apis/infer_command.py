@@ -443,7 +443,9 @@ def infer(
                 return files.enter_context(writer)
 
             if 'video' in outputs:
-                video = VideoWriter(outputs['video'], frame_rate, audio_from, is_part)
+                video = VideoWriter(
+                    outputs['video'], frame_rate, audio_from, is_part, frames.pixel_aspect
+                )
                 writer, overlay = enter(outputs['video'], video), overlay_of(args, joints)
                 writers.append(Overlay(writer, args.joint_thr, overlay, frame_rate))
             if 'json' in outputs:

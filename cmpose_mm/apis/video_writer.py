@@ -55,6 +55,7 @@ class VideoWriter:
         audio_from: video or sound file; its start is time 0. None for no sound.
         is_part: the frames are a part of a longer video: the time of the first is where the file,
             and the sound, start.
+        pixel_aspect: width of a pixel by its height, `FrameReader.pixel_aspect`; None for squares.
 
     Raises:
         ValueError: if `path` has another ending, or is `audio_from`; if `frame_rate` is not above
@@ -69,6 +70,7 @@ class VideoWriter:
         frame_rate: float,
         audio_from: str | Path | None = None,
         is_part: bool = False,
+        pixel_aspect: Fraction | None = None,
     ) -> None:
         self.path = os.fspath(path)
         if Path(self.path).suffix.lower() not in _WRITTEN_SUFFIXES:
@@ -87,7 +89,7 @@ class VideoWriter:
         self.frame_rate = float(frame_rate)
         self.audio_from = audio_from
         self._size: tuple[int, int] | None = None  # (H, W) of the images
-        self.is_part = is_part
+        self.is_part, self.pixel_aspect = is_part, pixel_aspect
         self._start: float | None = None  # of a part, the first frame's time in seconds
         self._last = -1  # time stamp of the last frame in ticks
         self._told_order = False
@@ -191,6 +193,8 @@ class VideoWriter:
         stream.options = _OPTIONS[codec]
         context = stream.codec_context
         context.time_base = Fraction(1, _TICKS)
+        if self.pixel_aspect:
+            context.sample_aspect_ratio = self.pixel_aspect
         context.gop_size = max(round(2 * self.frame_rate), 1)
         # BT.709, and the file says so
         context.colorspace = context.color_primaries = context.color_trc = 1

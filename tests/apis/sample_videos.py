@@ -34,19 +34,26 @@ def make_video(
     audio_codec: str | None = None,
     audio_seconds: float | None = None,
     metadata: dict | None = None,
+    pixel_aspect: Fraction | None = None,
+    start: float = 0.0,
 ) -> str:
-    """Writes a video; `times` in seconds make its frame rate variable. Returns the path."""
+    """Writes a video, whose picture begins at `start` seconds; returns the path.
+
+    `times` in seconds make its frame rate variable.
+    """
     with av.open(str(path), 'w', options=container_options or {}) as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.options = pix_fmt, options or {}
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         audio = None if audio_codec is None else container.add_stream(audio_codec, rate=48000)
         for number, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format='bgr24').reformat(format=pix_fmt)
-            frame.pts, frame.time_base = number, Fraction(1, rate)
+            frame.pts, frame.time_base = number + round(start * rate), Fraction(1, rate)
             if times is not None:
                 frame.pts, frame.time_base = round(times[number] * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))

@@ -113,6 +113,11 @@ def test_times_count_from_the_start_of_the_file(tmp_path):
     assert [f.time for f in open_frames(path)] == pytest.approx(np.arange(5) / 10)
 
 
+def test_times_count_from_the_start_of_the_sound_if_it_is_earlier(tmp_path):
+    path = make_video(tmp_path / 'a.mp4', noise_frames(5), start=0.5, audio_codec='aac')
+    assert [f.time for f in open_frames(path)] == pytest.approx(0.5 + np.arange(5) / 10)
+
+
 @pytest.mark.parametrize(
     'suffix, codec',
     [('mkv', 'libx264'), ('webm', 'libvpx'), ('wmv', 'wmv2'), ('nut', 'libx264'),

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import threading
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,6 +148,15 @@ def test_an_error_while_smoothing_ends_the_reading(tiny_model, tmp_path, monkeyp
         run(parse_command('infer', arguments), SimpleNamespace(made=False))
     assert error  # what it holds is not freed, and so not closed by that
     assert not [t for t in threading.enumerate() if t.name.startswith('read_ahead')]
+
+
+def test_the_overlay_keeps_the_shape_of_pixels(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    make_video(tmp_path / 'v.mp4', noise_frames(2), pixel_aspect=Fraction(4, 3))
+    model = ['--config', config, '--checkpoint', checkpoint]
+    result = run_tool(TOOL, 'v.mp4', *model, '--out-video', 'o.mp4', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert open_frames(tmp_path / 'o.mp4').pixel_aspect == Fraction(4, 3)
 
 
 def test_smoothed(tiny_model, clip_folder, clip_labels, tmp_path):

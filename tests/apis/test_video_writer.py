@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ import pytest
 from sample_videos import audio_packets, decode, flat_frames, make_video, noise_frames
 
 from cmpose_mm.apis import video_writer
+from cmpose_mm.apis.frame_reader import NewestFrames
 from cmpose_mm.apis.video_io import VideoWriter, open_frames
 
 pytestmark = pytest.mark.filterwarnings('error')  # no warning but those that a test expects
@@ -230,3 +232,15 @@ def test_an_exception_leaves_a_file_that_plays(tmp_path):
                 writer.write(image)
             raise RuntimeError('mine')
     assert len(decode(str(tmp_path / 'a.mp4'))[0]) == 5
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
+def test_the_shape_of_pixels_is_kept(tmp_path, suffix):
+    path = make_video(tmp_path / 'a.mp4', noise_frames(3), pixel_aspect=Fraction(4, 3))
+    frames = open_frames(path).cut('1f')
+    assert frames.pixel_aspect == NewestFrames(frames).pixel_aspect == Fraction(4, 3)
+    out = tmp_path / f'b.{suffix}'
+    with VideoWriter(out, 10, pixel_aspect=frames.pixel_aspect) as writer:
+        for frame in frames:
+            writer.write(frame.image, frame.time)
+    assert open_frames(out).pixel_aspect == Fraction(4, 3)
