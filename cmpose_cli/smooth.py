@@ -22,13 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('predictions', metavar='PREDICTIONS')
     parser.add_argument('out', metavar='OUT', help='file or folder to write')
     parser.add_argument('--window', type=float, default=0.25, metavar='S',
-                        help='seconds that a polynomial covers (default: %(default)s)')  # fmt: skip
+                        help='seconds that a polynomial covers, at least --order + 2 '
+                        'frames; 0 smooths nothing (default: %(default)s)')  # fmt: skip
     parser.add_argument('--order', type=int, default=2, help='of it (default: %(default)s)')
     parser.add_argument('--max-gap', type=float, default=0.2, metavar='S',
                         help='longest gap to fill, in seconds; 0 fills none (default: '
                         '%(default)s)')  # fmt: skip
     parser.add_argument('--frame-rate', type=float, metavar='F',
-                        help='frames a second (default: from the times in the file)')  # fmt: skip
+                        help='frames a second (default: the times in the file count)')  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,9 +52,5 @@ def run(args: argparse.Namespace) -> int:
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(
-        f'{args.out}: {done.tracks} tracks, {done.joints_filled} joints filled, '
-        f'{done.persons_added} persons added, {done.persons_without_track} persons without a '
-        'track id'
-    )
+    print(f'{args.out}: {done}')
     return 0

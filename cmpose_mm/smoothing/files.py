@@ -5,18 +5,19 @@ from __future__ import annotations
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import orjson
 
-from cmpose_mm.pose_formats.pose_video import check_predictions, median_frame_rate
+from cmpose_mm.pose_formats.pose_video import check_predictions
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.whole_files import write_whole
 
-from .series import fill_gaps, smooth_series, window_in_frames
+from .series import fill_gaps, fitting_window, pieces, smooth_series, window_in_frames
 
 
 @dataclass
@@ -28,12 +29,39 @@ class Smoothed:
         joints_filled: joints that were interpolated, in persons that are there or were added.
         persons_added: persons in frames in which their track was not seen.
         persons_without_track: who have no track id, or a negative one, and stay as they are.
+        tracks_kept: that stay as they are but for filled gaps, since no joint of theirs is there
+            for long enough without a gap.
+        windows: odd numbers of frames that polynomials were fitted to, one or more a file; 1 is
+            no smoothing.
     """
 
     tracks: int = 0
     joints_filled: int = 0
     persons_added: int = 0
     persons_without_track: int = 0
+    tracks_kept: int = 0
+    windows: set[int] = field(default_factory=set)
+
+    def add(self, other: Smoothed) -> None:
+        """Adds what was done elsewhere."""
+        for name, value in vars(other).items():
+            mine = getattr(self, name)
+            setattr(self, name, mine | value if name == 'windows' else mine + value)
+
+    def __str__(self) -> str:
+        windows = ' or '.join(map(str, sorted(self.windows - {1})))
+        parts = [f'{self.tracks} tracks']
+        parts += [f'window of {windows} frames'] if windows else []
+        if self.tracks == self.tracks_kept:
+            parts.append('nothing smoothed')
+        if self.tracks_kept and windows:
+            parts.append(f'{self.tracks_kept} tracks too short to be smoothed')
+        parts += [
+            f'{self.joints_filled} joints filled',
+            f'{self.persons_added} persons added',
+            f'{self.persons_without_track} persons without a track id',
+        ]
+        return ', '.join(parts)
 
 
 def smooth_files(
@@ -61,6 +89,10 @@ def smooth_files(
     predictions, out = Path(predictions), Path(out)
     if not predictions.exists():
         raise AnnotationError(f'{predictions}: not found; expected predictions to smooth.')
+    if predictions.suffix.lower() == '.csv':
+        raise AnnotationError(
+            f'{predictions}: is a table; expected JSON (`cmpose infer --out-json`).'
+        )
     if predictions.resolve() == out.resolve():
         raise AnnotationError(f'{out}: holds the predictions; expected another place to write to.')
     is_folder = predictions.is_dir()
@@ -74,8 +106,7 @@ def smooth_files(
             smoothed, of_file = smooth_predictions(content, **options)
         except ValueError as error:
             raise AnnotationError(f'{file}: {error}') from error
-        for name, number in asdict(of_file).items():
-            setattr(done, name, getattr(done, name) + number)
+        done.add(of_file)
         target = out / file.name if is_folder else out
         write_whole(target, orjson.dumps(smoothed))
     return done
@@ -91,16 +122,19 @@ def smooth_predictions(
 ) -> tuple[dict, Smoothed]:
     """Fills short gaps in tracks and smooths their joints, see `series`.
 
-    Each image that a video lists is one step in time, in the order of the file; images of one
-    folder are a video. A joint is absent from a frame if x = y = v = 0, or if its person is. What
-    is filled in lies on a straight line between both sides, coordinates, scores and box alike; a
-    person that is added has ``"filled": true``. Boxes and scores of other persons stay.
+    Images of one folder are a video, in the order of the file. A joint is absent from a frame if
+    x = y = v = 0, or if its person is. A gap is the time by which two frames with a joint are
+    further apart than frames usually are (the median), whether the file lists images between them
+    or not. Nothing is smoothed across gaps that are too long to fill. What is filled in lies on a
+    straight line between both sides, coordinates, scores and box alike; a person that is added has
+    ``"filled": true``. Boxes and scores of other persons stay.
 
     Args:
         content: of a file: ``images``, and ``annotations`` with ``keypoints`` (x, y, v of any
             number of joints) and ``track_id``, and perhaps ``scores``, ``score`` and ``bbox``.
-        frame_rate: frames a second, by default from ``time`` of the images.
-        window: of the polynomials in seconds.
+        frame_rate: frames a second; given, ``time`` of the images does not count, and each image is
+            one step in time.
+        window: of the polynomials in seconds; 0 smooths nothing. See `window_in_frames`.
         order: of the polynomials.
         max_gap: longest gap to fill, in seconds; 0 fills none.
 
@@ -108,9 +142,14 @@ def smooth_predictions(
         Another content and what was done. What is given stays as it is.
 
     Raises:
-        ValueError: one sentence about an entry that is missing or wrong, or if the frame rate is
-            neither given nor told by the images.
+        ValueError: one sentence about an option or entry that is missing or wrong, or if the frame
+            rate is neither given nor told by the images.
     """
+    for name, value in (('window', window), ('max_gap', max_gap), ('order', order)):
+        if not 0 <= value < inf:
+            raise ValueError(f'{name} is {value}, expected 0 or more.')
+    if frame_rate is not None and not 0 < frame_rate < inf:
+        raise ValueError(f'frame_rate is {frame_rate}, expected a number above 0.')
     check_predictions(content)
     places: dict[int, tuple[str, int]] = {}
     videos: dict[str, list[dict]] = defaultdict(list)
@@ -134,11 +173,12 @@ def smooth_predictions(
     next_id = max((a['id'] for a in annotations if isinstance(a.get('id'), int)), default=-1) + 1
     for (video, _), members in tracks.items():
         images = videos[video]
-        rate = frame_rate or _frame_rate(images)
+        times, rate = _times(images, frame_rate)
         added = _smooth_track(
-            [images[place]['id'] for place in range(len(images))],
+            [image['id'] for image in images],
+            times,
             {place: annotations[index] for place, index in members.items()},
-            window_in_frames(window, rate),
+            window_in_frames(window, rate, order),
             order,
             round(max_gap * rate),
             done,
@@ -151,18 +191,29 @@ def smooth_predictions(
     return {**content, 'annotations': annotations}, done
 
 
-def _frame_rate(images: list[dict]) -> float:
-    """Frames a second, by the images' times."""
-    if len(images) == 1:
-        return 1.0  # nothing depends on it
-    rate = median_frame_rate([image.get('time') for image in images])
-    if rate is None:
-        raise ValueError('the images have no "time" in seconds; expected a frame rate to be given.')
-    return rate
+def _times(images: list[dict], frame_rate: float | None) -> tuple[np.ndarray, float]:
+    """Times of a video's images, counted in frames (see `series`), and frames a second."""
+    if frame_rate is not None or len(images) == 1:
+        return np.arange(len(images), dtype=np.float64), frame_rate or 1.0
+    times = np.array([image.get('time') for image in images], np.float64)
+    without = int(np.isnan(times).sum())
+    if without:
+        which = 'the images have' if without == len(times) else f'{without} images have'
+        raise ValueError(f'{which} no "time" in seconds; expected a frame rate to be given.')
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        late = int(np.argmax(steps <= 0)) + 1
+        raise ValueError(
+            f'image {late}: "time" is {times[late]:g} s after {times[late - 1]:g} s of the image '
+            'before, expected rising times, or a frame rate to be given.'
+        )
+    rate = float(1 / np.median(steps))
+    return (times - times[0]) * rate, rate
 
 
 def _smooth_track(
     image_ids: list[int],
+    times: np.ndarray,
     members: dict[int, dict],
     window: int,
     order: int,
@@ -188,13 +239,19 @@ def _smooth_track(
         values[place - first, :, 2] = member.get('scores', 0)
         boxes[place - first] = [*member.get('bbox', [0] * 4), member.get('score', 0)]
         seen[place - first] = (keypoints != 0).any(axis=1)
-    known = seen.copy()
+    known, times, fits = seen.copy(), times[first : last + 1], False
     for joint in range(joints):
-        filled, known[:, joint] = fill_gaps(values[:, joint], seen[:, joint], max_gap)
-        smoothed = smooth_series(filled[:, :2], known[:, joint], window, order)
+        filled, known[:, joint] = fill_gaps(values[:, joint], seen[:, joint], max_gap, times)
+        smoothed = smooth_series(filled[:, :2], known[:, joint], window, order, times, max_gap)
         values[:, joint] = np.concatenate([smoothed, filled[:, 2:]], axis=1)
+        fits |= any(
+            fitting_window(stop - start, window, order)
+            for start, stop in pieces(known[:, joint], times, max_gap)
+        )
+    done.windows.add(window)
+    done.tracks_kept += not fits
     there = np.isin(np.arange(length), [place - first for place in members])
-    boxes, _ = fill_gaps(boxes, there, max_gap)
+    boxes, _ = fill_gaps(boxes, there, max_gap, times)
     added = []
     for place in range(length):
         if not known[place].any():

@@ -56,12 +56,53 @@ def test_gaps_are_filled_by_straight_lines():
     assert np.array_equal(fill_gaps(values, seen, 0)[1], seen)
 
 
-def test_window_is_the_nearest_odd_number_of_frames():
-    rates = (1, 8, 12, 24, 25, 30, 60, 120)
-    frames = [window_in_frames(0.25, rate) for rate in rates]
-    assert all(n % 2 == 1 for n in frames)
-    assert all(abs(n - max(0.25 * rate, 1)) <= 1 for n, rate in zip(frames, rates))
-    assert frames[0] == 1 and frames[-1] in (29, 31)
+def test_window_is_the_nearest_odd_number_of_frames_that_smooths():
+    rates = (1, 8, 12, 15, 24, 25, 30, 60, 120)
+    for order in (0, 1, 2, 3):
+        frames = [window_in_frames(0.25, rate, order) for rate in rates]
+        least = order + 2 if order % 2 else order + 3 if order else 3
+        assert all(n % 2 == 1 for n in frames)
+        assert all(abs(n - max(0.25 * rate, least)) <= 1 for n, rate in zip(frames, rates))
+        assert frames[0] == least and frames[-1] in (29, 31)
+        assert window_in_frames(0, 25, order) == 1
+        noise = np.random.default_rng(0).normal(size=(9, 1))
+        assert (smooth_series(noise, np.ones(9, bool), least, order) != noise).all()
+
+
+def test_steady_motion_stays_at_uneven_times():
+    """A polynomial of the order over time, at a variable frame rate with dropped frames."""
+    rng = np.random.default_rng(2)
+    times = np.cumsum(rng.uniform(0.3, 3, 60))
+    values = np.stack([7 * times - 4, 90 - times], axis=1)
+    known = np.ones(60, bool)
+    found = smooth_series(values, known, 7, 2, times, max_gap=5)
+    np.testing.assert_allclose(found, values, atol=1e-9)
+    seen = known.copy()
+    seen[[5, 20, 21, 40]] = False
+    filled, now = fill_gaps(np.where(seen[:, None], values, 0), seen, 9, times)
+    assert now.all()
+    np.testing.assert_allclose(filled, values, atol=1e-9)
+
+
+def test_noise_falls_at_uneven_times_too():
+    rng = np.random.default_rng(3)
+    times = np.arange(200) + rng.uniform(-0.3, 0.3, 200)
+    noise = rng.normal(size=(200, 1))
+    even = smooth_series(noise, np.ones(200, bool), 7)
+    uneven = smooth_series(noise, np.ones(200, bool), 7, 2, times, 2)
+    assert even.std() < 0.7 * noise.std() and uneven.std() < 0.75 * noise.std()
+
+
+def test_a_pause_is_a_gap():
+    times = np.array([0, 1, 2, 3, 4, 30, 31, 32, 33, 34.0])
+    values = np.repeat([[0.0], [200]], 5, axis=0)
+    known = np.ones(10, bool)
+    found = smooth_series(values, known, 5, 2, times, max_gap=6)
+    np.testing.assert_allclose(found, values, atol=1e-9)
+    seen = known.copy()
+    seen[[4, 5]] = False
+    assert np.array_equal(fill_gaps(values, seen, 6, times)[1], seen)
+    assert fill_gaps(values, seen, 28, times)[1].all()
 
 
 def test_wrong_window():

@@ -69,7 +69,7 @@ def test_short_gaps_are_filled_and_long_ones_stay():
     content = predictions(gone)
     # One joint is missing in a person who is there.
     content['annotations'][2]['keypoints'][3:6] = [0, 0, 0]
-    smoothed, done = smooth_predictions(content, window=0.05, max_gap=0.1)
+    smoothed, done = smooth_predictions(content, window=0, max_gap=0.1)
     assert (done.persons_added, done.joints_filled) == (2, 2 * JOINTS + 1)
     raw, found = points(content), points(smoothed)
     assert sorted(found) == sorted([*raw, 105, 106])
@@ -86,13 +86,68 @@ def test_short_gaps_are_filled_and_long_ones_stay():
     assert len(set(ids)) == len(ids)
 
 
-def test_windows_are_of_the_same_time_at_all_frame_rates():
+def test_windows_are_of_the_same_time_but_smooth_at_any_frame_rate():
     content = predictions(time=False)
-    at = {rate: smooth_predictions(content, frame_rate=rate)[0] for rate in (20, 4)}
-    raw, found = points(content), points(at[20])
-    assert all((found[image][:, :2] != raw[image][:, :2]).any() for image in raw)
-    np.testing.assert_array_equal(list(points(at[4]).values()), list(raw.values()))
+    raw = points(content)
+    for rate, window in ((60, 15), (20, 5), (15, 5), (4, 5)):
+        smoothed, done = smooth_predictions(content, frame_rate=rate)
+        found = points(smoothed)
+        assert all((found[image][:, :2] != raw[image][:, :2]).all() for image in raw)
+        assert done.windows == {window} and done.tracks_kept == 0
+        assert f'1 tracks, window of {window} frames, 0 joints filled' in str(done)
     with pytest.raises(ValueError, match='no "time" in seconds; expected a frame rate'):
+        smooth_predictions(content)
+
+
+def test_what_cannot_be_smoothed_is_said():
+    content = predictions(gone=range(4, FRAMES))
+    smoothed, done = smooth_predictions(content)
+    assert smoothed == content
+    assert 'nothing smoothed' in str(done) and '1 tracks too short to be smoothed' in str(done)
+
+
+def test_a_pause_in_the_times_is_a_gap():
+    """Resting at one place, then at another, with no image for 2.7 s between."""
+    content = predictions()
+    for n, (image, person) in enumerate(zip(content['images'], content['annotations'])):
+        image['time'] = n / 20 + (2.7 if n > 9 else 0)
+        person['keypoints'] = [50.0 + 200 * (n > 9), 60, 1] * JOINTS
+    smoothed, done = smooth_predictions(content)
+    found, raw = points(smoothed), points(content)
+    for image in raw:
+        np.testing.assert_allclose(found[image], raw[image], atol=1e-9)
+    del content['annotations'][9:11]
+    assert smooth_predictions(content)[1].persons_added == 0
+
+
+def test_steady_motion_stays_at_a_variable_frame_rate():
+    content, rng = predictions(), np.random.default_rng(0)
+    times = np.cumsum(rng.choice([1 / 60, 1 / 30, 1 / 10], FRAMES))
+    for time, image, person in zip(times, content['images'], content['annotations']):
+        image['time'] = time
+        person['keypoints'] = [300 * time + 5, 60, 1] * JOINTS
+    found, raw = points(smooth_predictions(content)[0]), points(content)
+    for image in raw:
+        np.testing.assert_allclose(found[image], raw[image], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        (dict(window=-1), 'window is -1, expected 0 or more'),
+        (dict(max_gap=-1), 'max_gap is -1, expected 0 or more'),
+        (dict(frame_rate=0), 'frame_rate is 0, expected a number above 0'),
+    ],
+)
+def test_wrong_options_are_one_sentence(options, said):
+    with pytest.raises(ValueError, match=said):
+        smooth_predictions(predictions(), **options)
+
+
+def test_times_that_fall_are_said():
+    content = predictions()
+    content['images'][7]['time'] = 0.1
+    with pytest.raises(ValueError, match='image 7: "time" is 0.1 s after 0.3 s of the image befor'):
         smooth_predictions(content)
 
 
@@ -148,13 +203,22 @@ def test_wrong_files_are_one_sentence(change, said, tmp_path):
     assert not (tmp_path / 'out.json').exists()
 
 
+def test_a_table_is_refused(tmp_path):
+    (tmp_path / 'a.csv').write_text('frame,nose_x,nose_y\n')
+    with pytest.raises(AnnotationError, match=r'a\.csv: is a table; expected JSON'):
+        smooth_files(tmp_path / 'a.csv', tmp_path / 'out.json')
+
+
 def test_command(tmp_path):
     folder = tmp_path / 'in'
     folder.mkdir()
     (folder / 'v.json').write_text(json.dumps(predictions([7])))
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', folder, tmp_path / 'out')
     assert done.returncode == 0, done.stderr
-    assert '1 tracks, 6 joints filled, 1 persons added, 0 persons without a track id' in done.stdout
+    assert done.stdout == (
+        f'{tmp_path / "out"}: 1 tracks, window of 5 frames, 6 joints filled, 1 persons added, '
+        '0 persons without a track id\n'
+    )
     assert len(json.loads((tmp_path / 'out/v.json').read_text())['annotations']) == FRAMES
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', folder, folder)
     assert done.returncode == 1 and 'expected another place to write to' in done.stderr
