@@ -69,9 +69,9 @@ def angle_scores(scores: np.ndarray, joints: Sequence[str], angle: str) -> np.nd
 def write_angles(video: PoseVideo, times: np.ndarray, path: str | Path) -> int:
     """Writes a CSV with a row for each person and frame.
 
-    Columns: ``frame`` (position, from 0), ``time`` (seconds), ``track_id`` (-1: none) and for each
-    angle ``<joint>_angle`` (degrees, to a hundredth) and ``<joint>_angle_score`` (the least score
-    of its joints). What is not known is empty.
+    Columns: ``frame`` (number in the video, from 0), ``time`` (seconds), ``track_id`` (-1: none)
+    and for each angle ``<joint>_angle`` (degrees, to a hundredth) and ``<joint>_angle_score`` (the
+    least score of its joints). What is not known is empty.
 
     Args:
         video: the poses.
@@ -88,7 +88,7 @@ def write_angles(video: PoseVideo, times: np.ndarray, path: str | Path) -> int:
         columns += [f'{angle}_angle', f'{angle}_angle_score']
         values.append(joint_angles(video.keypoints, video.joints, angle))
         values.append(angle_scores(video.keypoint_scores, video.joints, angle))
-    text = io.StringIO()
+    text, numbers = io.StringIO(), video.frame_numbers().tolist()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(columns)
     for person, (frame, track_id) in enumerate(zip(video.frames.tolist(), video.track_ids)):
@@ -96,6 +96,6 @@ def write_angles(video: PoseVideo, times: np.ndarray, path: str | Path) -> int:
             '' if np.isnan(value[person]) else f'{value[person]:.{5 if number % 2 else 2}f}'
             for number, value in enumerate(values)
         ]
-        writer.writerow([frame, f'{times[frame]:.6f}', track_id, *cells])
+        writer.writerow([numbers[frame], f'{times[frame]:.6f}', track_id, *cells])
     write_whole(path, text.getvalue().encode())
     return len(video.frames)

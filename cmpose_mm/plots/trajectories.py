@@ -68,34 +68,8 @@ def need_matplotlib() -> None:
 
 
 def seconds_of_frames(video: PoseVideo, frame_rate: float | None = None) -> np.ndarray:
-    """(F,) time of each frame of a video.
-
-    Args:
-        video: frames without a time (such as those whose rows were deleted from a table) lie evenly
-            between their neighbors with one; before the first and after the last of these, frames
-            follow each other at the median distance.
-        frame_rate: frames a second; given, the times of the file do not count.
-
-    Raises:
-        AnnotationError: if it is not given and less than two frames have a time.
-    """
-    frames = np.arange(len(video.times))
-    if frame_rate:
-        return frames / frame_rate
-    known = np.flatnonzero(np.isfinite(video.times))
-    if len(frames) == 1 and len(known) == 1:
-        return video.times.copy()
-    if len(known) < 2:
-        raise AnnotationError(
-            f'{video.name}: {len(known)} frames have a time in seconds; expected a frame rate.'
-        )
-    times = video.times[known]
-    step = np.median(np.diff(times) / np.diff(known))
-    seconds = np.interp(frames, known, times)
-    before, after = frames < known[0], frames > known[-1]
-    seconds[before] = times[0] - (known[0] - frames[before]) * step
-    seconds[after] = times[-1] + (frames[after] - known[-1]) * step
-    return seconds
+    """(F,) time of each frame of a video, see `PoseVideo.seconds`."""
+    return video.seconds(video.frame_numbers(), frame_rate)
 
 
 def write_plots(
@@ -116,7 +90,7 @@ def write_plots(
             ankles if the poses have one of them, otherwise all.
         persons: track ids; by default all.
         joint_thr: joints that score less are faint.
-        frame_rate: see `seconds_of_frames`.
+        frame_rate: frames a second, see `PoseVideo.seconds`.
         progress: wraps the track ids, for example `tqdm.tqdm`.
 
     Returns:
@@ -176,9 +150,10 @@ def draw_person(
 
     Left joints are solid lines, right ones dashed in the same color, as are those of neither side
     in theirs. Y points down in images and so does its axis: what is above in the image is above
-    here. A line is interrupted where its joint or person is absent. Where a joint scores less
-    than ``joint_thr``, or one of an angle's three joints does, the line is faint; joints without
-    scores count as sure. Angles are those of `JOINT_ANGLES` whose joints the poses have.
+    here. A line is interrupted where its joint, its person or the frame is absent. Where a joint
+    scores less than ``joint_thr``, or one of an angle's three joints does, the line is faint;
+    joints without scores count as sure. Angles are those of `JOINT_ANGLES` whose joints the poses
+    have.
 
     Args:
         video: the poses.
@@ -193,8 +168,9 @@ def draw_person(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    chosen = np.flatnonzero(video.track_ids == track_id)
-    frames = video.frames[chosen]
+    chosen, numbers = np.flatnonzero(video.track_ids == track_id), video.frame_numbers()
+    chosen = chosen[np.argsort(numbers[video.frames[chosen]], kind='stable')]
+    frames = numbers[video.frames[chosen]]
     repeated = frames[1:][np.diff(frames) == 0]
     if len(repeated):
         raise AnnotationError(
@@ -207,7 +183,8 @@ def draw_person(
     keypoints[frames - first], scores[frames - first] = (
         video.keypoints[chosen], video.keypoint_scores[chosen]
     )  # fmt: skip
-    seconds = times[first : last + 1]
+    order = np.argsort(numbers)
+    seconds = np.interp(np.arange(first, last + 1), numbers[order], times[order])
 
     angles = angles_of_joints(video.joints)
     figure = Figure(figsize=(11, 9 if angles else 6), layout='constrained')

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.whole_files import write_whole
 
 from .pose_video import DECIMALS, PoseVideo
@@ -55,11 +56,20 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
 
     Returns:
         The number of persons written.
+
+    Raises:
+        AnnotationError: if the poses have no joint of `BODY_25`.
     """
+    sources = [[video.place(joint) for joint in np.atleast_1d(source)]
+               for source in BODY_25.values()]  # fmt: skip
+    if all(None in places for places in sources):
+        raise AnnotationError(
+            f'{video.name}: found the joints {", ".join(video.joints)}, expected some of '
+            'BODY_25, such as nose or left_wrist.'
+        )
     points = np.zeros((len(video.frames), len(BODY_25), 3))
     scores = np.nan_to_num(video.keypoint_scores, nan=1.0)
-    for column, sources in enumerate(BODY_25.values()):
-        places = [video.place(joint) for joint in np.atleast_1d(sources)]
+    for column, places in enumerate(sources):
         if None in places:
             continue
         points[:, column, :2] = video.keypoints[:, places].mean(axis=1).round(DECIMALS)

@@ -9,10 +9,12 @@ import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
 
-from .pose_video import PoseVideo, read_pose_video
+from .pose_video import MAX_COORDINATE, PoseVideo, read_pose_video
 
 _PERSON = ('frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2')
 _PARTS = ('x', 'y', 'score')
+_NO_PIXELS = ('frame', 'time', 'track_id', 'score')
+_MAX_FRAMES = 10**7  # four days of 30 frames a second
 
 
 def read_poses(path: str | Path) -> PoseVideo:
@@ -26,8 +28,8 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
 
     Needed are the columns ``frame`` (from 0) and, for each joint, ``<joint>_x`` and ``<joint>_y``;
     a joint whose cells are empty is absent, and a row without a joint says only that there is such
-    a frame. ``time``, ``track_id``, ``score``, ``x1`` to ``y2`` and ``<joint>_score`` may be left
-    out or empty. Other columns are ignored.
+    a frame. Frames without a row are not of the poses. ``time``, ``track_id``, ``score``, ``x1`` to
+    ``y2`` and ``<joint>_score`` may be left out or empty. Other columns are ignored.
 
     Raises:
         AnnotationError: one sentence about what is missing or wrong, with the line.
@@ -51,6 +53,17 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
             f'{path}: found the columns {", ".join(columns) or "of an empty file"}; expected '
             'frame, and <joint>_x and <joint>_y of each joint.'
         )
+    for joint in sorted({name[:-2] for name in columns if name.endswith(('_x', '_y'))}):
+        if joint not in joints:
+            found, lacking = (f'{joint}_{xy}' for xy in ('xy' if f'{joint}_x' in columns else 'yx'))
+            raise AnnotationError(f'{path}: has the column {found}, but no {lacking}.')
+    for line, row in rows:
+        if None in row.values() or any(row.get(None, ())):
+            count = len([cell for cell in row.values() if cell is not None])
+            raise AnnotationError(
+                f'{path}: line {line} has '
+                f'{"more" if None in row else count} cells, expected {len(columns)}.'
+            )
 
     def number(line: int, row: dict, column: str) -> float:
         cell = row.get(column)
@@ -67,14 +80,29 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
         for line, row in rows
     ]
     table = np.array(numbers, np.float64).reshape(len(rows), len(_PERSON) + 3 * len(joints))
-    for (line, _), frame in zip(rows, table[:, 0]):
-        if not frame >= 0 or frame != int(frame):
+    is_known = np.isfinite(table)
+    places = [*_PERSON, *(f'{joint}_{part}' for joint in joints for part in _PARTS)]
+    pixels = np.array([name not in _NO_PIXELS and not name.endswith('_score') for name in places])
+    for (line, _), values, known in zip(rows, table, is_known):
+        frame, track_id = values[0], values[2]
+        if not 0 <= frame < _MAX_FRAMES or frame != int(frame):
             raise AnnotationError(
-                f'{path}: line {line}: frame is {frame:g}, expected a whole number from 0.'
+                f'{path}: line {line}: frame is {frame:g}, expected a whole number from 0, below '
+                f'{_MAX_FRAMES:,}.'
             )
-    frames = table[:, 0].astype(np.int64)
-    times = np.full(frames.max(initial=-1) + 1, np.nan)
-    times[frames] = table[:, 1]
+        bad = np.flatnonzero(np.isinf(values) | (pixels & (np.abs(values) >= MAX_COORDINATE)))
+        if len(bad):
+            raise AnnotationError(
+                f'{path}: line {line}: {places[bad[0]]} is {values[bad[0]]:g}, expected '
+                + (f'pixels below {MAX_COORDINATE:,.0f}.' if pixels[bad[0]] else 'a finite number.')
+            )
+        if known[2] and (track_id != int(track_id) or abs(track_id) >= 2**53):
+            raise AnnotationError(
+                f'{path}: line {line}: track_id is {track_id:g}, expected a whole number.'
+            )
+    listed, frames = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
+    times = np.full(len(listed), np.nan)
+    times[frames[is_known[:, 1]]] = table[is_known[:, 1], 1]
     points = table[:, len(_PERSON) :].reshape(len(rows), len(joints), 3)
     points[np.isnan(points[..., :2]).any(axis=-1)] = np.nan
     persons = np.flatnonzero(~np.isnan(points[..., 0]).all(axis=1))
@@ -85,8 +113,8 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     return PoseVideo(
         name=path.stem,
         joints=joints,
-        image_ids=np.arange(len(times)),
-        file_names=[''] * len(times),
+        image_ids=listed,
+        file_names=[''] * len(listed),
         times=times,
         frames=frames[persons],
         track_ids=np.maximum(track_ids, -1),
@@ -94,4 +122,5 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
         keypoint_scores=points[persons, :, 2],
         boxes=boxes,
         scores=table[persons, 3],
+        numbers=listed,
     )

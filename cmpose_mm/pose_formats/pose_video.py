@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,9 +11,12 @@ import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.values import as_floats, as_int, show
 
 DECIMALS = 2
 """Coordinates are written to a hundredth of a pixel."""
+MAX_COORDINATE = 1e6
+"""Pixels; what is further from (0, 0) is no place in an image, and can't be drawn."""
 
 
 @dataclass
@@ -35,6 +37,8 @@ class PoseVideo:
         scores: (P,) of the persons, NaN where the file has none.
         limbs: pairs of joints that the file says to draw a line between.
         image_size: (width, height) of the first image, None where the file does not say.
+        numbers: (F,) of the frames in their video, from 0; None where the file does not say.
+        joint_set: name of the data set that defines the joints, '' where the file does not say.
     """
 
     name: str
@@ -50,27 +54,88 @@ class PoseVideo:
     scores: np.ndarray
     limbs: tuple[tuple[str, str], ...] = ()
     image_size: tuple[int, int] | None = None
+    numbers: np.ndarray | None = None
+    joint_set: str = ''
 
     def frame_rate(self) -> float:
-        """Frames a second, from the median distance of the times.
+        """Frames a second, from the median distance of the times that the file has.
 
         Raises:
-            AnnotationError: if the file has no times.
+            AnnotationError: if less than two frames have a time, or times fall.
         """
-        rate = median_frame_rate(self.times)
-        if rate is None:
+        numbers, times = self._known_times()
+        if len(times) == 0:
             raise AnnotationError(
                 f'{self.name}: the images have no "time" in seconds; expected a frame rate.'
             )
-        return rate
+        if len(times) == 1 or times[-1] == times[0]:
+            raise AnnotationError(
+                f'{self.name}: all times are {times[0]:g} s; expected a frame rate.'
+            )
+        return float(1 / np.median(np.diff(times) / np.diff(numbers)))
+
+    def seconds(self, numbers: np.ndarray, frame_rate: float | None = None) -> np.ndarray:
+        """Times of frames, whether the file lists them or not.
+
+        Args:
+            numbers: (N,) of the frames in their video, see `frame_numbers`.
+            frame_rate: frames a second; given, the times of the file do not count.
+
+        Returns:
+            (N,) seconds. Frames without a time lie evenly between their neighbors with one; before
+            the first and after the last of these, they follow each other at the median distance.
+
+        Raises:
+            AnnotationError: if it is not given and less than two frames have a time, or times fall.
+        """
+        numbers = np.asarray(numbers)
+        if frame_rate:
+            return numbers / frame_rate
+        known, times = self._known_times()
+        if len(known) == 1 and (numbers == known).all():
+            return np.repeat(times, len(numbers))
+        if len(known) < 2:
+            raise AnnotationError(
+                f'{self.name}: {len(known)} frames have a time in seconds; expected a frame rate.'
+            )
+        step = np.median(np.diff(times) / np.diff(known))
+        outside = np.minimum(numbers - known[0], 0) + np.maximum(numbers - known[-1], 0)
+        return np.interp(numbers, known, times) + outside * step
+
+    def check_tracks(self) -> None:
+        """Raises AnnotationError if a track is twice in a frame."""
+        seen: set[tuple[int, int]] = set()
+        for frame, track in zip(self.frames.tolist(), self.track_ids.tolist()):
+            if track >= 0 and (frame, track) in seen:
+                raise AnnotationError(
+                    f'{self.name}: track {track} is there twice in frame '
+                    f'{self.frame_numbers()[frame]}, expected once.'
+                )
+            seen.add((frame, track))
+
+    def _known_times(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the frames that have a time, rising, and these times."""
+        numbers, there = self.frame_numbers(), np.isfinite(self.times)
+        numbers, places = np.unique(numbers[there], return_index=True)
+        times = self.times[there][places]
+        falls = np.flatnonzero(np.diff(times) < 0)
+        if len(falls):
+            before, after = falls[0], falls[0] + 1
+            raise AnnotationError(
+                f'{self.name}: frame {numbers[after]} has the time {times[after]:g} s after '
+                f'{times[before]:g} s of frame {numbers[before]}, expected rising times.'
+            )
+        return numbers, times
 
     def frame_numbers(self) -> np.ndarray:
         """(F,) the number of each frame in its video, from 0.
 
-        The file may be of a part of a video, or lack frames that were dropped: where the images
-        have times and are named by numbers, as `PoseTrackWriter` names those of a video, the names
-        tell. Elsewhere it is the position.
+        The file may be of a part of a video, or lack frames that were dropped: a table has the
+        numbers. Where images have times and are named by numbers, as `PoseTrackWriter` names those
+        of a video, the names tell. Elsewhere it is the position.
         """
+        if self.numbers is not None:
+            return self.numbers
         stems = [posixpath.splitext(posixpath.basename(name))[0] for name in self.file_names]
         if stems and np.isfinite(self.times).all() and all(stem.isdecimal() for stem in stems):
             return np.array([int(stem) for stem in stems])
@@ -103,14 +168,6 @@ def read_pose_video(path: str | Path) -> PoseVideo:
         raise AnnotationError(f'{path}: {error}') from error
 
 
-def median_frame_rate(times: Sequence[float | None]) -> float | None:
-    """Frames a second from the median distance of times in seconds, None if they do not tell."""
-    steps = np.diff(np.array(times, np.float64))
-    if not len(steps) or not np.isfinite(steps).all() or np.median(steps) <= 0:
-        return None
-    return float(1 / np.median(steps))
-
-
 def check_predictions(content: dict, *lists: str) -> None:
     """Checks what a file in PoseTrack18's form holds, as far as all readers here need it.
 
@@ -119,24 +176,67 @@ def check_predictions(content: dict, *lists: str) -> None:
         *lists: its lists that are needed besides ``images`` and ``annotations``.
 
     Raises:
-        ValueError: one sentence about a list that is missing, or a person without an image of the
-            file or without ``keypoints``.
+        ValueError: one sentence about a list that is missing, an entry that is no object, or a
+            field of an image or a person that is missing or no number.
     """
     for key in ('images', 'annotations', *lists):
-        if not isinstance(content.get(key) if isinstance(content, dict) else None, list):
+        entries = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
             raise ValueError(f'has no list "{key}", expected predictions in PoseTrack18\'s form.')
-    ids = {image.get('id') for image in content['images']}
+        for index, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise ValueError(f'{key}[{index}] is {show(entry)}, expected an object.')
+    ids: set[int] = set()
+    for index, image in enumerate(content['images']):
+        place = f'images[{index}]'
+        if as_int(image.get('id')) is None:
+            raise ValueError(f'{place}: "id" is {show(image.get("id"))}, expected a whole number.')
+        if image['id'] in ids:
+            raise ValueError(f'{place}: "id" {image["id"]} is there twice, expected it once.')
+        ids.add(image['id'])
+        _check_number(place, image, 'time')
     for index, annotation in enumerate(content['annotations']):
-        if annotation.get('image_id') not in ids:
+        _check_person(f'annotation {index}', annotation, ids)
+
+
+def _check_person(place: str, annotation: dict, image_ids: set[int]) -> None:
+    image_id = annotation.get('image_id')
+    if as_int(image_id) is None or image_id not in image_ids:
+        raise ValueError(
+            f'{place}: "image_id" is {image_id}, expected the id of one of the images.'
+        )
+    track_id = annotation.get('track_id')
+    if track_id is not None and as_int(track_id) is None:
+        raise ValueError(f'{place}: "track_id" is {show(track_id)}, expected a whole number.')
+    _check_number(place, annotation, 'score')
+    joints = annotation.get('keypoints')
+    if not isinstance(joints, list):
+        raise ValueError(f'{place}: has no list "keypoints", expected x, y and v.')
+    scores = annotation.get('scores') or []  # labels have none
+    box = annotation.get('bbox') or []
+    for key, values in (('keypoints', joints), ('scores', scores), ('bbox', box)):
+        if not isinstance(values, list):
+            raise ValueError(f'{place}: "{key}" is {show(values)}, expected a list of numbers.')
+        if any(isinstance(value, float) and not isfinite(value) for value in values):
+            raise ValueError(f'{place}: "{key}" has a number that is not finite.')
+        if as_floats(values, (len(values),)) is None:
+            raise ValueError(f'{place}: "{key}" is {show(values)}, expected numbers.')
+    if len(box) not in (0, 4):
+        raise ValueError(
+            f'{place}: "bbox" has {len(box)} numbers, expected x, y, width and height.'
+        )
+    for key, values in (('keypoints', joints), ('bbox', box)):
+        if max(map(abs, values), default=0) >= MAX_COORDINATE:
             raise ValueError(
-                f'annotation {index}: "image_id" is {annotation.get("image_id")}, expected the id '
-                'of one of the images.'
+                f'{place}: "{key}" has the number {max(values, key=abs):g}, expected pixels below '
+                f'{MAX_COORDINATE:,.0f}.'
             )
-        joints = annotation.get('keypoints')
-        if not isinstance(joints, list):
-            raise ValueError(f'annotation {index}: has no list "keypoints", expected x, y and v.')
-        if any(isinstance(value, float) and not isfinite(value) for value in joints):
-            raise ValueError(f'annotation {index}: "keypoints" has a number that is not finite.')
+
+
+def _check_number(place: str, entry: dict, key: str) -> None:
+    value = entry.get(key)
+    if value is not None and as_floats(value, ()) is None:
+        raise ValueError(f'{place}: "{key}" is {show(value)}, expected a number.')
 
 
 def _video(content: dict, name: str) -> PoseVideo:
@@ -144,7 +244,7 @@ def _video(content: dict, name: str) -> PoseVideo:
     images, annotations = content['images'], content['annotations']
     category = content['categories'][0] if content['categories'] else {}
     joints = category.get('keypoints')
-    if not isinstance(joints, list) or len(set(joints)) < len(joints):
+    if not isinstance(joints, list) or len(set(map(str, joints))) < len(joints):
         raise ValueError('"categories" has no list of different names "keypoints".')
     folders = sorted({posixpath.dirname(str(image.get('file_name', ''))) for image in images})
     if len(folders) > 1:
@@ -154,15 +254,23 @@ def _video(content: dict, name: str) -> PoseVideo:
     places = {image['id']: place for place, image in enumerate(images)}
     for index, annotation in enumerate(annotations):
         for key, size in (('keypoints', 3), ('scores', 1)):
-            values = annotation.get(key)
-            if key == 'scores' and values in (None, []):  # labels have none
-                continue
-            if not isinstance(values, list) or len(values) != size * len(joints):
+            found = len(annotation.get(key) or [])
+            if found != size * len(joints) and (found or key == 'keypoints'):
                 raise ValueError(
-                    f'annotation {index}: "{key}" has '
-                    f'{len(values) if isinstance(values, list) else "no"} numbers, expected '
+                    f'annotation {index}: "{key}" has {found} numbers, expected '
                     f'{size * len(joints)} for {len(joints)} joints.'
                 )
+    limbs = category.get('skeleton') or []
+    ends = range(1, len(joints) + 1)
+    for limb in limbs if isinstance(limbs, list) else [limbs]:
+        if (
+            not isinstance(limb, list)
+            or len(limb) != 2
+            or not all(as_int(end) in ends for end in limb)
+        ):
+            raise ValueError(
+                f'"skeleton" has {show(limb)}, expected pairs of numbers from 1 to {len(joints)}.'
+            )
     annotations = sorted(annotations, key=lambda annotation: places[annotation['image_id']])
     count, nan = len(annotations), float('nan')
     keypoints = np.array([a['keypoints'] for a in annotations], np.float64)
@@ -181,13 +289,13 @@ def _video(content: dict, name: str) -> PoseVideo:
         track_ids=np.array([_or_none(a.get('track_id')) for a in annotations], np.int64),
         keypoints=np.where(absent[..., None], nan, keypoints[..., :2]),
         keypoint_scores=scores.reshape(count, len(joints)),
-        boxes=np.array([a.get('bbox', [nan] * 4) for a in annotations]).reshape(count, 4),
+        boxes=np.array([a.get('bbox') or [nan] * 4 for a in annotations]).reshape(count, 4),
         scores=np.array([_or_nan(a.get('score')) for a in annotations], np.float64),
         limbs=tuple(
-            (str(joints[start - 1]), str(joints[end - 1]))
-            for start, end in category.get('skeleton') or ()
+            (str(joints[int(start) - 1]), str(joints[int(end) - 1])) for start, end in limbs
         ),
         image_size=size if all(size) else None,
+        joint_set=str(category.get('joint_set', '')),
     )
 
 

@@ -25,20 +25,22 @@ def write_trc(
 
     TRC holds lengths, so a scale is needed. The image is the plane of movement: X to the right, Y
     up from the image's upper edge (so below 0), Z = 0, in meters. All frames from the track's first
-    to its last are there; cells of absent joints are empty.
+    to its last are there, at their own times (see `PoseVideo.seconds`); cells of absent joints are
+    empty.
 
     Args:
         video: the poses.
         folder: to write to.
         pixels_per_meter: scale, at the distance of the persons.
-        frame_rate: frames a second, by default from the times in the file.
+        frame_rate: frames a second; given, the times of the file do not count. Times are then
+            the frame's number divided by it.
 
     Returns:
         The number of persons written; those without a track id are not.
 
     Raises:
-        AnnotationError: if the scale or the frame rate is not above 0, or the latter neither given
-            nor known.
+        AnnotationError: if the scale or the frame rate is not above 0, the latter is neither given
+            nor known, or a track is twice in a frame.
     """
     rate = video.frame_rate() if frame_rate is None else frame_rate
     if not pixels_per_meter > 0 or not rate > 0:
@@ -46,6 +48,7 @@ def write_trc(
             f'{video.name}: pixels_per_meter is {pixels_per_meter} and the frame rate {rate}, '
             'expected numbers above 0.'
         )
+    video.check_tracks()
     there = np.flatnonzero(~np.isnan(video.keypoints).all(axis=(0, 2)))
     markers = [video.joints[joint] for joint in there]
     written = 0
@@ -53,27 +56,22 @@ def write_trc(
         persons = np.flatnonzero(video.track_ids == track)
         written += len(persons)
         frames = video.frame_numbers()[video.frames[persons]]
-        if len(np.unique(frames)) < len(frames):
-            raise AnnotationError(
-                f'{video.name}: track {track} is there twice in a frame, expected once.'
-            )
         first, last = int(frames.min()), int(frames.max())
-        points = np.full((last - first + 1, len(markers), 3), np.nan)
-        points[frames - first, :, :2] = (
-            video.keypoints[persons][:, there] * (1, -1) / pixels_per_meter
-        )
-        points[..., 2] = 0
+        points = video.keypoints[persons][:, there] * (1, -1) / pixels_per_meter
+        place = {frame: row for row, frame in enumerate(frames.tolist())}
         name = f'{video.name}_person{track}.trc'
-        lines = [_header(name, rate, len(points), first, markers)]
-        for place, frame_points in enumerate(points):
-            empty = np.isnan(frame_points).any(axis=1)
-            cells = [
-                '\t\t' if gone else '\t'.join(f'{value:.{METER_DECIMALS}f}' for value in marker)
-                for marker, gone in zip(frame_points, empty)
-            ]
-            lines.append(
-                '\t'.join([f'{place + 1}', f'{(first + place) / rate:.6f}', *cells]) + '\n'
-            )
+        lines = [_header(name, rate, last + 1 - first, first, markers)]
+        times = video.seconds(np.arange(first, last + 1), frame_rate)
+        for number, (frame, time) in enumerate(zip(range(first, last + 1), times), start=1):
+            cells = ['\t\t'] * len(markers)
+            if frame in place:
+                cells = [
+                    '\t\t'
+                    if np.isnan(xy).any()
+                    else '\t'.join(f'{value:.{METER_DECIMALS}f}' for value in (*xy, 0))
+                    for xy in points[place[frame]]
+                ]
+            lines.append('\t'.join([f'{number}', f'{time:.6f}', *cells]) + '\n')
         write_whole(Path(folder) / name, ''.join(lines).encode())
     return written
 

@@ -230,14 +230,20 @@ def _smooth_track(
         )
     length = last - first + 1
     joints = len(next(iter(members.values()))['keypoints']) // 3
+    for member in members.values():
+        if len(member.get('scores') or []) not in (0, joints):
+            raise ValueError(
+                f'track {member["track_id"]}: a person has {len(member["scores"])} "scores", '
+                f'expected {joints}, one for each joint.'
+            )
     values = np.zeros((length, joints, 3))  # x, y, score
     boxes = np.zeros((length, 5))  # and the person's score
     seen = np.zeros((length, joints), bool)
     for place, member in members.items():
         keypoints = np.asarray(member['keypoints'], np.float64).reshape(joints, 3)
         values[place - first, :, :2] = keypoints[:, :2]
-        values[place - first, :, 2] = member.get('scores', 0)
-        boxes[place - first] = [*member.get('bbox', [0] * 4), member.get('score', 0)]
+        values[place - first, :, 2] = member.get('scores') or 0
+        boxes[place - first] = [*(member.get('bbox') or [0] * 4), member.get('score') or 0]
         seen[place - first] = (keypoints != 0).any(axis=1)
     known, times, fits = seen.copy(), times[first : last + 1], False
     for joint in range(joints):
@@ -262,11 +268,11 @@ def _smooth_track(
         else:
             member = {**before, 'image_id': image_ids[place + first], 'filled': True}
             member['keypoints'] = [0.0] * (3 * joints)
-            if 'scores' in member:
+            if member.get('scores'):
                 member['scores'] = [0.0] * joints
-            if 'bbox' in member:
+            if member.get('bbox'):
                 member['bbox'] = boxes[place, :4].tolist()
-            if 'score' in member:
+            if member.get('score') is not None:
                 member['score'] = float(boxes[place, 4])
             added.append(member)
         keypoints = np.array(member['keypoints'], np.float64).reshape(joints, 3)
@@ -274,7 +280,7 @@ def _smooth_track(
         keypoints[now, :2] = values[place, now, :2]
         keypoints[new, 2] = 1
         member['keypoints'] = keypoints.ravel().tolist()
-        if 'scores' in member:
+        if member.get('scores'):
             scores = np.array(member['scores'], np.float64)
             scores[new] = values[place, new, 2]
             member['scores'] = scores.tolist()

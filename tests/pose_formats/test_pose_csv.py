@@ -41,6 +41,16 @@ def test_header_alone(tmp_path):
         ('frame,paw_x\n0,1\n', 'found the columns frame, paw_x; expected frame'),
         ('frame,paw_x,paw_y\n0,1,2\n1.5,1,2\n', 'line 3: frame is 1.5, expected a whole number'),
         ('frame,paw_x,paw_y\n,1,2\n', 'line 2: frame is nan, expected a whole number'),
+        ('frame,paw_x,paw_y\ninf,1,2\n', 'line 2: frame is inf, expected a whole number'),
+        ('frame,paw_x,paw_y\n1e12,1,2\n', r'line 2: frame is 1e\+12, expected a whole number'),
+        ('frame,paw_x,paw_y\n0,1,-1e12\n', r'line 2: paw_y is -1e\+12, expected pixels below'),
+        ('frame,paw_x,paw_y\n0,inf,2\n', 'line 2: paw_x is inf, expected pixels below'),
+        ('frame,time,paw_x,paw_y\n0,inf,1,2\n', 'line 2: time is inf, expected a finite'),
+        ('frame,track_id,paw_x,paw_y\n0,1.5,1,2\n', 'line 2: track_id is 1.5, expected a whole'),
+        ('frame,paw_x,paw_y,ear_x\n0,1,2,3\n', 'has the column ear_x, but no ear_y'),
+        ('frame,paw_x,paw_y,ear_y\n0,1,2,3\n', 'has the column ear_y, but no ear_x'),
+        ('frame,paw_x,paw_y\n0,1,2\n1,1\n', 'line 3 has 2 cells, expected 3'),
+        ('frame,paw_x,paw_y\n0,1,5,2,5\n', 'line 2 has more cells, expected 3'),
         ('frame,paw_x,paw_y\n0,1,left\n', "line 2: paw_y is 'left', expected a number"),
     ],
 )
@@ -50,3 +60,21 @@ def test_wrong_tables_are_one_sentence(text, said, tmp_path):
         read_pose_csv(tmp_path / 'a.csv')
     with pytest.raises(AnnotationError, match='b.csv: expected a table'):
         read_pose_csv(tmp_path / 'b.csv')
+
+
+def test_a_part_of_a_video_with_deleted_rows(tmp_path):
+    """Frames 5 to 13 without 8; only they are listed, at their own times."""
+    rows = [f'{n},{n / 20:.3f},1,{n},{n}' for n in range(5, 14) if n != 8]
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,track_id,nose_x,nose_y', *rows]))
+    video = read_pose_csv(tmp_path / 'a.csv')
+    numbers = [5, 6, 7, 9, 10, 11, 12, 13]
+    assert video.frame_numbers().tolist() == video.image_ids.tolist() == numbers
+    assert video.frames.tolist() == list(range(8))
+    assert video.frame_rate() == pytest.approx(20)
+    np.testing.assert_allclose(video.seconds(np.arange(4, 16)), np.arange(4, 16) / 20)
+
+
+def test_frame_rate_where_every_other_row_is_deleted(tmp_path):
+    rows = [f'{n},{n / 30},1,1' for n in range(0, 20, 2)]
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,nose_x,nose_y', *rows]))
+    assert read_pose_csv(tmp_path / 'a.csv').frame_rate() == pytest.approx(30)

@@ -132,8 +132,7 @@ def test_mot_by_motmetrics(file, tmp_path):
     assert len(table) == len(expected)
     for frame, annotation, _ in expected:
         row = table.loc[(frame + 1, annotation['track_id'] + 1)]
-        # The library takes pixels to count from 1, as MATLAB does.
-        corner = np.array([row['X'], row['Y']]) + 1
+        corner = np.array([row['X'], row['Y']])
         np.testing.assert_allclose(corner, annotation['bbox'][:2], atol=0.00501)
         np.testing.assert_allclose(
             [row['Width'], row['Height']], annotation['bbox'][2:], atol=0.00501
@@ -240,6 +239,70 @@ def test_trc_by_its_documented_layout(file, tmp_path):
         np.testing.assert_allclose(values, expected, atol=5.1e-6)
 
 
+def test_trc_has_the_times_of_a_variable_frame_rate(file, tmp_path):
+    data = json.loads(file.read_text())
+    times = [0.1, 0.15, 0.2, 0.4, 0.45]
+    for image, time in zip(data['images'], times):
+        image['time'] = time
+    file.write_text(json.dumps(data))
+    write_trc(read_pose_video(file), tmp_path / 'own', 50)
+    assert read_trc(tmp_path / 'own/walk_person0.trc')[1] == pytest.approx(times)
+    write_trc(read_pose_video(file), tmp_path / 'given', 50, frame_rate=20)
+    assert read_trc(tmp_path / 'given/walk_person0.trc')[1] == pytest.approx(
+        [n / 20 for n in range(FRAMES)]
+    )
+
+
+def test_times_that_fall_are_said(file, tmp_path):
+    data = json.loads(file.read_text())
+    data['images'][3]['time'] = 0.01
+    file.write_text(json.dumps(data))
+    with pytest.raises(
+        AnnotationError, match='walk: frame 3 has the time 0.01 s after 0.1 s of fr'
+    ):
+        write_trc(read_pose_video(file), tmp_path / 't', 10)
+
+
+def test_a_track_twice_in_a_frame(file, tmp_path):
+    data = json.loads(file.read_text())
+    for annotation in data['annotations']:
+        annotation['track_id'] = 7
+    file.write_text(json.dumps(data))
+    video = read_pose_video(file)
+    with pytest.raises(
+        AnnotationError, match='walk: track 7 is there twice in frame 0, expected o'
+    ):
+        write_mot(video, tmp_path / 'm.txt')
+    with pytest.raises(
+        AnnotationError, match='walk: track 7 is there twice in frame 0, expected o'
+    ):
+        write_trc(video, tmp_path / 't', 10)
+
+
+def test_openpose_needs_one_of_its_joints(file, tmp_path):
+    data = json.loads(file.read_text())
+    data['categories'][0]['keypoints'] = ['L_Eye', 'R_Eye', 'Neck', 'tail', 'L_Hip', 'R_Hip']
+    file.write_text(json.dumps(data))
+    with pytest.raises(
+        AnnotationError, match='walk: found the joints L_Eye, .* expected some of B'
+    ):
+        write_openpose(read_pose_video(file), tmp_path / 'o')
+    assert not (tmp_path / 'o').exists()
+
+
+def test_a_table_of_a_part_has_no_other_frames(tmp_path):
+    rows = [f'{n},{n / 20},1,{n},{n}' for n in range(5, 9)]
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,track_id,nose_x,nose_y', *rows]))
+    video = read_poses(tmp_path / 'a.csv')
+    assert long_table(video)['frame'].tolist() == [5, 6, 7, 8]
+    write_openpose(video, tmp_path / 'o')
+    assert [f.name[2:14] for f in sorted((tmp_path / 'o').iterdir())] == [
+        f'{n:012d}' for n in range(5, 9)
+    ]
+    assert write_trc(video, tmp_path / 't', 10) == 4
+    assert read_trc(tmp_path / 't/a_person1.trc')[1] == pytest.approx([0.25, 0.3, 0.35, 0.4])
+
+
 def test_an_empty_video(tmp_path):
     data = content(np.random.default_rng(0))
     data['annotations'] = []
@@ -268,6 +331,34 @@ def test_an_empty_video(tmp_path):
         (lambda d: d['annotations'][3].update(scores=[1]), 'annotation 3: "scores" has 1 numbers'),
         (lambda d: d['annotations'][3].update(image_id=5), 'annotation 3: "image_id" is 5'),
         (lambda d: d['images'][0].update(file_name='w/0.jpg'), 'holds 2 videos'),
+        (
+            lambda d: d['annotations'][3].update(track_id='7'),
+            'annotation 3: "track_id" is \'7\', expected a whole number',
+        ),
+        (lambda d: d['annotations'].insert(1, None), r'annotations\[1\] is missing, expected an'),
+        (lambda d: d['images'].append(5), r'images\[5\] is 5, expected an object'),
+        (lambda d: d['categories'].insert(0, 'a'), r"categories\[0\] is 'a', expected an object"),
+        (lambda d: d['images'][1].pop('id'), r'images\[1\]: "id" is missing, expected a whole'),
+        (lambda d: d['images'][1].update(id=1000), r'images\[1\]: "id" 1000 is there twice'),
+        (lambda d: d['images'][1].update(time='1'), r'images\[1\]: "time" is \'1\', expected a n'),
+        (
+            lambda d: d['annotations'][3].update(bbox=[1, 2, 3]),
+            'annotation 3: "bbox" has 3 numbers, expected x, y, width and height',
+        ),
+        (lambda d: d['annotations'][3].update(bbox=7), 'annotation 3: "bbox" is 7, expected'),
+        (lambda d: d['annotations'][3].update(score=[]), r'annotation 3: "score" is \[\], exp'),
+        (
+            lambda d: d['annotations'][3].update(keypoints=[None] * 18),
+            'annotation 3: "keypoints" is a list of 18 with None, expected numbers',
+        ),
+        (
+            lambda d: d['annotations'][3]['keypoints'].__setitem__(0, 1e12),
+            r'annotation 3: "keypoints" has the number 1e\+12, expected pixels below 1,000,000',
+        ),
+        (
+            lambda d: d['categories'][0].update(skeleton=[[1, 7]]),
+            r'"skeleton" has \[1, 7\], expected pairs of numbers from 1 to 6',
+        ),
     ],
 )
 def test_wrong_files_are_one_sentence(change, said, file):
