@@ -12,9 +12,10 @@ EPILOG = """example:
   %(prog)s work_dirs/predictions work_dirs/tracked
   python tools/eval_posetrack.py data/posetrack18/annotations/val work_dirs/tracked --mota
 
-PREDICTIONS is a folder with one file per video (PoseTrack18/21 JSON, PoseTrack17 annolist as JSON
-or .mat), or one file that holds all videos. One PoseTrack18 JSON file per video is written to OUT.
-Ids in PREDICTIONS are replaced; persons with too low a score are kept, with id -1."""
+PREDICTIONS is a folder with one file per video (PoseTrack18/21 JSON with any joints, PoseTrack17
+annolist as JSON or .mat), or one file that holds all videos. One PoseTrack18 JSON file per video is
+written to OUT. Of JSON with "images" everything stays but the ids, which are replaced; persons with
+too low a score are kept, with id -1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,21 +49,22 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
-    from cmpose_mm.posetrack.predictions import write_predictions
-    from cmpose_mm.tracking import assign_track_ids
+    from cmpose_mm.tracking import assign_track_ids, write_tracked
 
     progress = partial(tqdm, delay=1, leave=False)
     try:
         videos = assign_track_ids(
             read_videos(
-                args.predictions, progress=partial(progress, desc='reading', unit=' files')
+                args.predictions,
+                other_joints=True,
+                progress=partial(progress, desc='reading', unit=' files'),
             ),
             progress=partial(progress, desc='tracking', unit=' videos'),
             min_score=args.min_score,
             min_joint_score=args.min_joint_score,
             memory=args.memory,
         )
-        write_predictions(videos, args.out)
+        write_tracked(videos, args.out)
     except (AnnotationError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,6 +14,7 @@ from __future__ import annotations
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from .annolist_files import read_annolist
@@ -67,8 +68,8 @@ def read_videos(
             appended here. By default it is an error.
         allow_unlabeled: take a file without the field "annotations" for one in which nobody is
             labeled, as PoseTrack18's test videos come. By default it is an error.
-        other_joints: take a file with "images" that lacks joints of PoseTrack, for its boxes. Its
-            persons have all joints of the file, in its order. By default it is an error.
+        other_joints: take a file with "images" that lacks joints of PoseTrack. Its persons have all
+            joints of the file, in its order (`Video.joints`). By default it is an error.
         progress: wraps the files while they are read, for example `tqdm.tqdm`.
 
     Returns:
@@ -161,8 +162,9 @@ def _read_file(
         frames = read_annolist(data['annolist'], file, dropped)
         return _split_into_videos(frames, file, has_image_ids=False)
     if 'images' in data:
-        frames = read_coco(data, file, dropped, allow_unlabeled, other_joints)
-        return _split_into_videos(frames, file, has_image_ids=True)
+        frames, joints = read_coco(data, file, dropped, allow_unlabeled, other_joints)
+        videos = _split_into_videos(frames, file, has_image_ids=True)
+        return [replace(video, joints=joints) for video in videos]
     raise AnnotationError(
         f'{file}: expected "images" (PoseTrack18 and 21) or "annolist" (PoseTrack17), found '
         f'{list_names(data)}.'

@@ -21,7 +21,7 @@ def read_coco(
     dropped: list[str],
     allow_unlabeled: bool = False,
     other_joints: bool = False,
-) -> list[tuple[str, Frame]]:
+) -> tuple[list[tuple[str, Frame]], tuple[str, ...]]:
     """Reads the content of a PoseTrack18 or 21 file.
 
     Args:
@@ -33,7 +33,8 @@ def read_coco(
             the file has, in its order, in place of the 15.
 
     Returns:
-        (folder of the image, frame) pairs. A frame's number is its "frame_id", None if it has none.
+        (folder of the image, frame) pairs, and the names of the joints that persons have. A frame's
+        number is its "frame_id", None if it has none.
 
     Raises:
         AnnotationError: for anything else that is wrong.
@@ -44,7 +45,8 @@ def read_coco(
         if not isinstance(data.get(field), list):
             found = show(data[field]) if field in data else 'no such field'
             raise AnnotationError(f'{file}: expected "{field}" to be a list, found {found}.')
-    places, num_keypoints, category_id = _read_category(data['categories'], file, other_joints)
+    places, names, category_id = _read_category(data['categories'], file, other_joints)
+    num_keypoints = len(names)
     frames = _read_images(data['images'], file)
     position = {frame.image_id: index for index, (_, frame) in enumerate(frames)}
 
@@ -97,11 +99,13 @@ def read_coco(
         frame.pseudo = pseudo[persons]
         if frame.is_labeled is None:
             frame.is_labeled = len(frame.keypoints) > 0
-    return frames
+    return frames, tuple(names[place] for place in places)
 
 
-def _read_category(categories: list, file: Path, other_joints: bool) -> tuple[list[int], int, int]:
-    """The places of the 15 joints in the file's keypoints, their number, and the category's id."""
+def _read_category(
+    categories: list, file: Path, other_joints: bool
+) -> tuple[list[int], list[str], int]:
+    """The places of the 15 joints in the file's keypoints, their names, and the category's id."""
     found = [c for c in categories if isinstance(c, dict) and isinstance(c.get('keypoints'), list)]
     if len(found) != 1:
         raise AnnotationError(
@@ -122,7 +126,7 @@ def _read_category(categories: list, file: Path, other_joints: bool) -> tuple[li
             f'{file}: the "id" of the category is {show(found[0]["id"])}, expected an integer.'
         )
     joints = range(len(names)) if problems else map(names.index, JOINT_NAMES)
-    return list(joints), len(names), category_id
+    return list(joints), names, category_id
 
 
 def _read_images(images: list, file: Path) -> list[tuple[str, Frame]]:

@@ -87,12 +87,14 @@ class Video:
         frames: all frames, labeled or not.
         source: path of the file it came from.
         has_image_ids: False for annolist files, whose image ids are made up.
+        joints: names of the joints that persons have.
     """
 
     name: str
     frames: list[Frame]
     source: str
     has_image_ids: bool = True
+    joints: tuple[str, ...] = JOINT_NAMES
 
     @property
     def num_pseudo(self) -> int:

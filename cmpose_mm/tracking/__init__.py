@@ -6,7 +6,7 @@ Needs only NumPy and SciPy.
 from .box_smoother import BoxSmoother
 from .pose_tracker import PoseTracker, TrackBoxes
 from .similarity import box_area, box_iou, object_keypoint_similarity
-from .videos import assign_track_ids
+from .videos import assign_track_ids, write_tracked
 
 __all__ = [
     'BoxSmoother',
@@ -16,4 +16,5 @@ __all__ = [
     'box_area',
     'box_iou',
     'object_keypoint_similarity',
+    'write_tracked',
 ]

@@ -1,14 +1,22 @@
-"""Track ids for whole videos in PoseTrack's format."""
+"""Track ids for whole videos in PoseTrack's formats."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import orjson
 
+from cmpose_mm.joint_sets import DEFAULT_SIGMA
 from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError, Frame, Video
+from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
+from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.persons import person_boxes
+from cmpose_mm.posetrack.predictions import write_predictions
+from cmpose_mm.whole_files import write_whole
 
 from .pose_tracker import PoseTracker
 
@@ -23,10 +31,11 @@ def assign_track_ids(
 
     The score of a person is the mean score of the joints. A joint without a score counts as 1, and
     absent joints are left out. A person without a box gets the extent of the joints that count,
-    enlarged by 1.3. Each frame that a video lists is one step in time.
+    enlarged by 1.3. Each frame that a video lists is one step in time. Joints with the names of
+    PoseTrack's have its OKS sigmas, others `DEFAULT_SIGMA`.
 
     Args:
-        videos: from `read_videos`.
+        videos: from `read_videos`, with any joints.
         progress: wraps the videos while they are tracked, for example `tqdm.tqdm`.
         **options: of `PoseTracker`.
 
@@ -37,7 +46,57 @@ def assign_track_ids(
     Raises:
         AnnotationError: one sentence about a box without area.
     """
-    return [_track(video, PoseTracker(**options)) for video in progress(videos)]
+    sigmas = dict(zip(JOINT_NAMES, JOINT_SIGMAS))
+    return [
+        _track(
+            video,
+            PoseTracker(
+                **{
+                    'sigmas': [sigmas.get(joint, DEFAULT_SIGMA) for joint in video.joints],
+                    **options,
+                }
+            ),
+        )
+        for video in progress(videos)
+    ]
+
+
+def write_tracked(videos: list[Video], folder: str | Path) -> None:
+    """Writes ``folder/<name of the video>.json`` for each video; the folder is made if need be.
+
+    Of files with ``images`` (PoseTrack18 and 21) everything stays but the track ids, also what is
+    not PoseTrack's: times of the images, scores of persons, other joints. Annolist files are
+    written as `write_predictions` does.
+
+    Args:
+        videos: from `assign_track_ids`; ``source`` is still the file that they were read from.
+        folder: an existing file of the same name in it is replaced.
+    """
+    by_source: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        by_source[video.source].append(video)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for source, of_file in by_source.items():
+        if not of_file[0].has_image_ids:
+            write_predictions(of_file, folder)
+            continue
+        content = read_json(source)
+        images = {image['id']: image for image in content['images']}
+        persons: dict[int, list[dict]] = defaultdict(list)
+        for annotation in content['annotations']:
+            persons[annotation['image_id']].append(annotation)
+        for video in of_file:
+            annotations = [
+                {**annotation, 'track_id': track_id}
+                for frame in video.frames
+                for annotation, track_id in zip(persons[frame.image_id], frame.track_ids.tolist())
+            ]
+            part = dict(
+                images=[images[frame.image_id] for frame in video.frames], annotations=annotations
+            )
+            # a name with a folder in it tells apart videos of one name in a merged file
+            file = Path(folder) / f'{video.name.replace("/", "_")}.json'
+            write_whole(file, orjson.dumps({**content, **part}))
 
 
 def _track(video: Video, tracker: PoseTracker) -> Video:

@@ -17,7 +17,7 @@ from cmpose_mm.evaluation import select_scored, tracking_accuracy
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
 from cmpose_mm.posetrack.predictions import write_predictions
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
-from cmpose_mm.tracking import PoseTracker, assign_track_ids
+from cmpose_mm.tracking import PoseTracker, assign_track_ids, write_tracked
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'track_posetrack.py'
 
@@ -160,6 +160,48 @@ def test_command_writes_what_the_function_gives(synthetic_root, tmp_path) -> Non
                 np.testing.assert_array_equal(getattr(frame, name), getattr(wanted, name))
     tracks = sum(len({i for f in video.frames for i in f.track_ids.tolist()}) for video in expected)
     assert f'{persons} persons in 2 videos, {tracks} tracks, 0 persons without id' in result.stdout
+
+
+def test_everything_but_the_ids_stays(tmp_path) -> None:
+    """Of a file of another joint set, of frames 5 to 8 of a video: times, scores, sizes, names."""
+    joints = ['L_Eye', 'Nose', 'paw']
+    images = [
+        dict(id=n, file_name=f'zoo/{n:06d}.jpg', time=n / 20, width=640, height=480)
+        for n in range(5, 9)
+    ]
+    annotations = [
+        dict(
+            id=2 * n + k, image_id=n, category_id=1, track_id=9 - k, score=0.328, note='a',
+            keypoints=[x + n, 50, 1, x + 40 + n, 90, 1, x + n, 130, 1], scores=[0.9, 0.8, 0.7],
+            bbox=[x, 40, 60, 100],
+        )
+        for n in (5, 6, 8)
+        for k, x in enumerate((10, 300))
+    ]  # fmt: skip
+    category = dict(id=1, name='animal', keypoints=joints, joint_set='ap10k', skeleton=[[1, 2]])
+    content = dict(images=images, annotations=annotations, categories=[category], info={'by': 'me'})
+    write(tmp_path / 'zoo.json', content)
+    result = run_tool(TOOL, tmp_path / 'zoo.json', tmp_path / 'out')
+    assert result.returncode == 0, result.stderr
+    assert '6 persons in 1 videos, 2 tracks, 0 persons without id' in result.stdout
+    found = json.loads((tmp_path / 'out' / 'zoo.json').read_text())
+    ids = [annotation.pop('track_id') for annotation in found['annotations']]
+    assert ids == [0, 1] * 3
+    for annotation in annotations:
+        del annotation['track_id']
+    assert found == content
+
+
+def test_videos_of_one_file_are_written_apart(tmp_path) -> None:
+    data = coco([[standing(0)], [standing(0)]], '000001_test', 100)
+    other = coco([[standing(0), standing(300)]], '000002_test', 200)
+    write(tmp_path / 'a.json', {key: data[key] + other[key] for key in ('images', 'annotations')}
+          | {'categories': data['categories']})  # fmt: skip
+    write_tracked(assign_track_ids(read_videos(tmp_path / 'a.json')), tmp_path / 'out')
+    for name, source in (('000001_test', data), ('000002_test', other)):
+        found = json.loads((tmp_path / 'out' / f'{name}.json').read_text())
+        assert found['images'] == source['images']
+        assert [a['id'] for a in found['annotations']] == [a['id'] for a in source['annotations']]
 
 
 def test_options_of_the_command(tmp_path) -> None:
