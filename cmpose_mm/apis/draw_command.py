@@ -16,19 +16,23 @@ from cmpose_mm.pose_formats import PoseVideo, read_poses
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.visualization.overlay import overlay_of
 
+from .known_joints import known_joint_set
 from .video_io import FrameReader, VideoWriter, open_frames
 
 
 def drawn_joints(video: PoseVideo) -> JointSet:
-    """How to draw the joints of a file: its limbs, or those of PoseTrack that it has the ends of.
+    """How to draw the joints of a file.
 
-    Sides have PoseTrack's colors.
+    They have the limbs and colors of their data set, see `known_joint_set`. If it is not known, or
+    the file names none but has limbs, it is the file's limbs, or else those of PoseTrack that it
+    has the ends of; sides then have PoseTrack's colors.
     """
-    if tuple(video.joints) == POSETRACK.joints:
-        return POSETRACK
+    known = known_joint_set(video.joints, video.joint_set)
+    if known is not None and (known is POSETRACK or video.joint_set or not video.limbs):
+        return known
     limbs = video.limbs or tuple(limb for limb in POSETRACK.limbs if set(limb) <= set(video.joints))
     return JointSet(
-        video.name,
+        video.joint_set or video.name,
         tuple(video.joints),
         (DEFAULT_SIGMA,) * len(video.joints),
         limbs,
@@ -113,5 +117,10 @@ def main(args: argparse.Namespace) -> int:
     print(
         f'{Path(args.out)}: {drawn} persons in {count} frames'
         + (f'; {left_out} persons are of frames that the video does not have' if left_out else '')
+        + (
+            ''
+            if joints.limbs or len(joints) == 1
+            else '; no limbs, since they are not known for these joints'
+        )
     )
     return 0

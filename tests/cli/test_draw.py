@@ -15,8 +15,8 @@ from run_tools import run_tool
 
 from cmpose_mm.apis import open_frames
 from cmpose_mm.apis.draw_command import drawn_joints
-from cmpose_mm.joint_sets import POSETRACK
-from cmpose_mm.pose_formats import read_pose_video
+from cmpose_mm.joint_sets import POSETRACK, JointSet
+from cmpose_mm.pose_formats import read_pose_video, read_poses
 from cmpose_mm.visualization import draw_poses
 
 pytest.importorskip('av')
@@ -120,7 +120,7 @@ def test_an_edited_table(folder):
     (folder / 'p.csv').write_text('\n'.join(lines) + '\n')
     done = draw('v', 'p.csv', 'o.mkv', '--draw-boxes', '--no-names', '--trails', 9, cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == 'o.mkv: 5 persons in 4 frames\n'
+    assert done.stdout.startswith('o.mkv: 5 persons in 4 frames; no limbs')
     drawn = [frame.image for frame in open_frames(str(folder / 'o.mkv'))]
 
     def is_drawn(image, x, y, track_id):
@@ -181,6 +181,41 @@ def test_limbs_of_other_joints(folder):
         assert limb in joints.limbs or limb[::-1] in joints.limbs
         assert len(joints.limbs) == (1 if skeleton else len(joints.limbs))
     assert drawn_joints(read_pose_video(folder / 'p.json')) is POSETRACK
+
+
+@pytest.mark.parametrize('name', ['coco', 'ap10k'])
+def test_joints_of_a_data_set_have_its_limbs_and_colors(folder, name):
+    """Of a table, which has the joints' names alone, and of JSON, which names the data set."""
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    source = f'configs/_base_/datasets/{name}.py'
+    expected = JointSet.from_meta(parse_pose_metainfo(dict(from_file=source)))
+    cells = ','.join(f'{joint}_x,{joint}_y' for joint in expected.joints)
+    (folder / 'p.csv').write_text(f'frame,{cells}\n0{",30,40" * len(expected)}\n')
+    assert drawn_joints(read_poses(folder / 'p.csv')) == expected
+    content = json.loads((folder / 'p.json').read_text())
+    content['annotations'] = []
+    category = content['categories'][0]
+    category.update(keypoints=expected.joints, skeleton=[[1, 2]], joint_set=name)
+    (folder / 'q.json').write_text(json.dumps(content))
+    assert drawn_joints(read_poses(folder / 'q.json')) == expected
+    category.update(keypoints=expected.joints[::-2])  # a model that gives some of the joints
+    (folder / 'q.json').write_text(json.dumps(content))
+    some = drawn_joints(read_poses(folder / 'q.json'))
+    assert some.joints == expected.joints[::-2] and set(some.limbs) <= set(expected.limbs)
+    assert some.joint_colors == expected.joint_colors[::-2]
+    category.update(joint_set='zoo')  # its limbs are those of the file
+    (folder / 'q.json').write_text(json.dumps(content))
+    assert drawn_joints(read_poses(folder / 'q.json')).limbs == (some.joints[:2],)
+
+
+def test_limbs_that_are_not_known_are_said(folder):
+    (folder / 'p.csv').write_text('frame,beak_x,beak_y,claw_x,claw_y\n0,40,40,50,60\n')
+    done = draw('v', 'p.csv', 'o.mp4', cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        'o.mp4: 1 persons in 4 frames; no limbs, since they are not known for these joints\n'
+    )
 
 
 def test_wrong_input_is_one_sentence(folder):
