@@ -86,10 +86,15 @@ class PoseVideo:
             the first and after the last of these, they follow each other at the median distance.
 
         Raises:
-            AnnotationError: if it is not given and less than two frames have a time, or times fall.
+            AnnotationError: if it is not above 0, or not given and less than two frames have a
+                time, or times fall.
         """
         numbers = np.asarray(numbers)
-        if frame_rate:
+        if frame_rate is not None:
+            if not frame_rate > 0:
+                raise AnnotationError(
+                    f'{self.name}: the frame rate is {frame_rate:g}, expected a number above 0.'
+                )
             return numbers / frame_rate
         known, times = self._known_times()
         if len(known) == 1 and (numbers == known).all():

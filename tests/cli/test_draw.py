@@ -221,6 +221,7 @@ def test_limbs_that_are_not_known_are_said(folder):
 def test_wrong_input_is_one_sentence(folder):
     for arguments, said in (
         (('v', 'p.json', 'p.json'), 'p.json: is an input, expected a file of its own.'),
+        (('v', 'p.json', 'o.mp4', '--frame-rate', '0'), '--frame-rate: found 0, expected above 0'),
         (('v', 'no.json', 'o.mp4'), 'no.json: not found; expected predictions.'),
         (('no', 'p.json', 'o.mp4'), 'no'),
     ):
