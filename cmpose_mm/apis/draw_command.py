@@ -95,7 +95,9 @@ def main(args: argparse.Namespace) -> int:
         frame_rate = args.frame_rate or frames.frame_rate or 25
         audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
         drawn = count = 0
-        with VideoWriter(args.out, frame_rate, audio_from) as writer:
+        with VideoWriter(
+            args.out, frame_rate, audio_from, pixel_aspect=frames.pixel_aspect
+        ) as writer:
             for frame, chosen in zip(
                 tqdm(frames, total=frames.num_frames, unit=' frames'), persons
             ):

@@ -34,6 +34,7 @@ from cmpose_mm.visualization import PoseOverlay
 
 pytestmark = pytest.mark.slow  # processes
 
+COMMAND = Path(__file__).parents[2] / 'cmpose_cli' / '__main__.py'
 TOOL = str(Path(__file__).parents[2] / 'tools' / 'infer_video.py')
 
 
@@ -154,9 +155,13 @@ def test_the_overlay_keeps_the_shape_of_pixels(tiny_model, tmp_path):
     config, checkpoint = tiny_model()
     make_video(tmp_path / 'v.mp4', noise_frames(2), pixel_aspect=Fraction(4, 3))
     model = ['--config', config, '--checkpoint', checkpoint]
-    result = run_tool(TOOL, 'v.mp4', *model, '--out-video', 'o.mp4', cwd=tmp_path)
+    outputs = ['--out-video', 'o.mp4', '--out-json', 'o.json']
+    result = run_tool(TOOL, 'v.mp4', *model, *outputs, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert open_frames(tmp_path / 'o.mp4').pixel_aspect == Fraction(4, 3)
+    result = run_tool(COMMAND, 'draw', 'v.mp4', 'o.json', 'd.mp4', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name in ('o.mp4', 'd.mp4'):
+        assert open_frames(tmp_path / name).pixel_aspect == Fraction(4, 3)
 
 
 def test_smoothed(tiny_model, clip_folder, clip_labels, tmp_path):
