@@ -486,8 +486,8 @@ def infer(
     except BaseException as error:
         # no file looks like a result: of no frame, or of boxes of which none fits
         if not num_frames or (isinstance(error, ValueError) and not num_persons):
-            for file in opened:
-                Path(file).unlink(missing_ok=True)
+            for file in filter(os.path.isfile, opened):  # no pipe
+                Path(file).unlink()
             if journal is not None and not journal.num_stored:
                 journal.remove()
         raise
@@ -508,7 +508,8 @@ def infer(
     if journal is not None and not stop.made:
         journal.remove()
     if 'tokens' in outputs and not stop.made and args.person not in (None, *tokens.ids):
-        Path(outputs['tokens']).unlink(missing_ok=True)
+        if os.path.isfile(outputs['tokens']):
+            Path(outputs['tokens']).unlink()
         found = ', '.join(map(str, sorted(tokens.ids))) or 'none'
         raise ValueError(
             f'--person: nobody has the track id {args.person}, found {found}; '

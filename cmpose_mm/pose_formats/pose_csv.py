@@ -28,8 +28,9 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
 
     Needed are the columns ``frame`` (from 0) and, for each joint, ``<joint>_x`` and ``<joint>_y``;
     a joint whose cells are empty is absent, and a row without a joint says only that there is such
-    a frame. Frames without a row are not of the poses. ``time``, ``track_id``, ``score``, ``x1`` to
-    ``y2`` and ``<joint>_score`` may be left out or empty. Other columns are ignored.
+    a frame. Frames without a row are not of the poses. The columns ``time``, ``track_id``,
+    ``score``, ``x1`` to ``y2`` and ``<joint>_score`` may be left out or empty. Other columns are
+    ignored, but for those that end in ``_x`` or ``_y``: they need each other.
 
     Raises:
         AnnotationError: one sentence about what is missing or wrong, with the line.

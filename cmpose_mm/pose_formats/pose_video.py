@@ -72,7 +72,12 @@ class PoseVideo:
             raise AnnotationError(
                 f'{self.name}: all times are {times[0]:g} s; expected a frame rate.'
             )
-        return float(1 / np.median(np.diff(times) / np.diff(numbers)))
+        step = float(np.median(np.diff(times) / np.diff(numbers)))
+        if not step > 0:
+            raise AnnotationError(
+                f'{self.name}: most frames have the time of the one before; expected a frame rate.'
+            )
+        return 1 / step
 
     def seconds(self, numbers: np.ndarray, frame_rate: float | None = None) -> np.ndarray:
         """Times of frames, whether the file lists them or not.
@@ -136,8 +141,8 @@ class PoseVideo:
         """(F,) the number of each frame in its video, from 0.
 
         The file may be of a part of a video, or lack frames that were dropped: a table has the
-        numbers. Where images have times and are named by numbers, as `PoseTrackWriter` names those
-        of a video, the names tell. Elsewhere it is the position.
+        numbers, and JSON has ``frame_number`` or, of a video, names images by numbers and gives
+        their times, as `PoseTrackWriter` does. Elsewhere it is the position.
         """
         if self.numbers is not None:
             return self.numbers
@@ -200,6 +205,11 @@ def check_predictions(content: dict, *lists: str) -> None:
             raise ValueError(f'{place}: "id" {image["id"]} is there twice, expected it once.')
         ids.add(image['id'])
         _check_number(place, image, 'time')
+        number = image.get('frame_number')
+        if number is not None and not (as_int(number) is not None and number >= 0):
+            raise ValueError(
+                f'{place}: "frame_number" is {show(number)}, expected a whole number from 0.'
+            )
     for index, annotation in enumerate(content['annotations']):
         _check_person(f'annotation {index}', annotation, ids)
 
@@ -284,6 +294,7 @@ def _video(content: dict, name: str) -> PoseVideo:
     no_scores = [nan] * len(joints)
     size = tuple(images[0].get(name) or 0 for name in ('width', 'height')) if images else (0, 0)
     scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
+    numbers = [image.get('frame_number') for image in images]
     return PoseVideo(
         name=name,
         joints=[str(joint) for joint in joints],
@@ -300,6 +311,7 @@ def _video(content: dict, name: str) -> PoseVideo:
             (str(joints[int(start) - 1]), str(joints[int(end) - 1])) for start, end in limbs
         ),
         image_size=size if all(size) else None,
+        numbers=None if None in numbers or not numbers else np.array(numbers, np.int64),
         joint_set=str(category.get('joint_set', '')),
     )
 

@@ -17,7 +17,7 @@ from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.whole_files import write_whole
 
-from .series import fill_gaps, fitting_window, pieces, smooth_series, window_in_frames
+from .series import even_points, fill_gaps, fitting_window, pieces, smooth_series, window_in_frames
 
 
 @dataclass
@@ -252,7 +252,7 @@ def _smooth_track(
         smoothed = smooth_series(filled[:, :2], known[:, joint], window, order, times, max_gap)
         values[:, joint] = np.concatenate([smoothed, filled[:, 2:]], axis=1)
         fits |= any(
-            fitting_window(stop - start, window, order)
+            fitting_window(even_points(times[start:stop]), window, order)
             for start, stop in pieces(known[:, joint], times, max_gap)
         )
     done.windows.add(window)

@@ -73,7 +73,7 @@ def smooth_series(
     times = np.arange(len(smoothed)) if times is None else times
     for start, stop in pieces(known, times, max_gap):
         at = times[start:stop]
-        points = round(at[-1] - at[0]) + 1
+        points = even_points(at)
         frames = fitting_window(points, window, order)
         if not frames:
             continue
@@ -97,6 +97,11 @@ def pieces(known: np.ndarray, times: np.ndarray, max_gap: int) -> list[tuple[int
     is_end = (np.diff(places) > 1) | (_lacking(np.diff(times[places])) > max_gap)
     runs = np.split(places, np.flatnonzero(is_end) + 1)
     return [(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+
+
+def even_points(times: np.ndarray) -> int:
+    """Points of the even grid in time that a run of frames is filtered on."""
+    return round(times[-1] - times[0]) + 1
 
 
 def fitting_window(points: int, window: int, order: int) -> int:

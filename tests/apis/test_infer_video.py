@@ -503,6 +503,10 @@ def test_the_frame_rate_gives_images_their_times(tiny_model, clip_folder, tmp_pa
         assert [row['time'] for row in csv.DictReader(file)] == ['0.200000', '0.300000', '0.400000']
     images = json.loads((tmp_path / 'x.json').read_text())['images']
     assert [image['time'] for image in images] == pytest.approx([0.2, 0.3, 0.4])
+    # numbers are those of the table, whatever the images are called
+    assert [image['frame_number'] for image in images] == [2, 3, 4]
+    for name in ('x.json', 'x.csv'):
+        assert read_poses(tmp_path / name).frame_numbers().tolist() == [2, 3, 4]
 
 
 @pytest.mark.parametrize('value', ['nan', '7', '-0.1'])

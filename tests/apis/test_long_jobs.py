@@ -396,6 +396,23 @@ def test_a_run_without_a_frame_leaves_nothing(tiny_model, tmp_path, monkeypatch)
     assert len(run(args, stop).skipped) == 1
 
 
+def test_a_pipe_is_never_removed(tiny_model, tmp_path, monkeypatch):
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'images').mkdir()
+    cv2.imwrite('images/0.png', moving_frames(1)[0])
+    Path('images/0.png').write_bytes(Path('images/0.png').read_bytes()[:100])
+    os.mkfifo('pipe')
+    reader = os.open('pipe', os.O_RDONLY | os.O_NONBLOCK)
+    model = ['images', '--config', config, '--checkpoint', checkpoint, '--out-csv', 'pipe']
+    try:
+        with pytest.raises(OSError, match='truncated'):
+            run(parse_command('infer', model), SimpleNamespace(made=False))
+    finally:
+        os.close(reader)
+    assert Path('pipe').is_fifo()
+
+
 @pytest.mark.parametrize('source', ['0', 'http://127.0.0.1:1/a.ts'])
 def test_streams_cannot_be_resumed(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)

@@ -290,6 +290,30 @@ def test_openpose_needs_one_of_its_joints(file, tmp_path):
     assert not (tmp_path / 'o').exists()
 
 
+def test_images_named_from_1_have_the_numbers_that_the_file_says(tmp_path):
+    data = content(np.random.default_rng(0))
+    for number, image in enumerate(data['images']):
+        image['file_name'], image['frame_number'] = f'walk/{number + 1:06d}.jpg', number
+    file = tmp_path / 'walk.json'
+    file.write_text(json.dumps(data))
+    numbers = read_pose_video(file).frame_numbers().tolist()
+    assert numbers == list(range(len(data['images'])))
+    data['images'][1]['frame_number'] = -1
+    file.write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match='"frame_number" is -1, expected a whole number'):
+        read_pose_video(file)
+
+
+def test_times_in_whole_seconds_give_no_frame_rate(tmp_path):
+    data = content(np.random.default_rng(0))
+    for number, image in enumerate(data['images']):
+        image['time'] = int(number == len(data['images']) - 1)
+    file = tmp_path / 'walk.json'
+    file.write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match='most frames have the time of the one before'):
+        read_pose_video(file).frame_rate()
+
+
 def test_a_table_of_a_part_has_no_other_frames(tmp_path):
     rows = [f'{n},{n / 20},1,{n},{n}' for n in range(5, 9)]
     (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,track_id,nose_x,nose_y', *rows]))

@@ -264,7 +264,7 @@ def test_stdpose_learns_from_labels_on_both_sides_and_propagates(synthetic_root,
     done = run_tool(
         TOOLS / 'propagate_poses.py', tmp_path / 'sparse', '--out', tmp_path / 'dense',
         '--images', synthetic_root, '--propagator', 'stdpose', '--config', tmp_path / 'stdpose.py',
-        '--checkpoint', tmp_path / 'work' / 'epoch_1.pth', '--min-score', -1,
+        '--checkpoint', tmp_path / 'work' / 'epoch_1.pth', '--min-score', 0,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert all(video.num_pseudo for video in read_videos(tmp_path / 'dense'))

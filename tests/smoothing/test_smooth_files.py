@@ -106,6 +106,16 @@ def test_what_cannot_be_smoothed_is_said():
     assert 'nothing smoothed' in str(done) and '1 tracks too short to be smoothed' in str(done)
 
 
+def test_few_frames_over_a_long_time_are_smoothed_and_said_to_be():
+    content = predictions(gone=range(4, FRAMES))
+    steps = [0, 1, 3, 5, *range(6, FRAMES + 2)]
+    for image, step in zip(content['images'], steps):
+        image['time'] = step / 25
+    smoothed, done = smooth_predictions(content)
+    assert (points(smoothed)[102] != points(content)[102]).any()
+    assert done.tracks_kept == 0 and 'nothing smoothed' not in str(done)
+
+
 def test_a_pause_in_the_times_is_a_gap():
     """Resting at one place, then at another, with no image for 2.7 s between."""
     content = predictions()
