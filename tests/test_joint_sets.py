@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
+from cmpose_mm.apis.known_joints import known_joint_set
 from cmpose_mm.apis.model_zoo import package_folder
 from cmpose_mm.datasets import posetrack_metainfo
 from cmpose_mm.joint_sets import DEFAULT_SIGMA, DERIVED, POSETRACK, JointSet, ToPoseTrack
@@ -37,6 +38,7 @@ def test_every_joint_set_of_mmpose(file: Path):
     limbs = {tuple(link['link']): tuple(link['color'][::-1]) for link in
              info['skeleton_info'].values()}  # fmt: skip
     assert dict(zip(joints.limbs, joints.limb_colors)) == limbs
+    assert known_joint_set(joints.joints, joints.name) == joints
 
 
 def test_posetracks_own():

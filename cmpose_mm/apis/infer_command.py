@@ -21,6 +21,7 @@ import torch
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
+from cmpose_cli import parse_command
 from cmpose_mm.config_options import parse_options
 from cmpose_mm.plots import need_matplotlib, write_plots
 from cmpose_mm.pose_formats import read_pose_csv
@@ -42,11 +43,9 @@ from .video_io import FrameReader, VideoWriter, open_frames
 INTERRUPTED = 128 + signal.SIGINT
 WRITTEN_BEHIND = 2
 """Frames whose results may wait to be drawn and written."""
-_OF_VIDEO = dict(
-    color_by='person', draw_boxes=False, trails=0, trail_joints=[], legend=False, no_names=False
-)
-_OF_TOKENS = dict(person=None, joint='right_wrist')
-"""Options that only say how these outputs look, and their defaults."""
+_OF_VIDEO = 'color_by', 'draw_boxes', 'trails', 'trail_joints', 'legend', 'no_names'
+_OF_TOKENS = 'person', 'joint'
+"""Options that only say how these outputs look."""
 EXPECTED = (OSError, ValueError, KeyError, ImportError, NotImplementedError)
 """Errors whose sentence is for the user."""
 
@@ -230,12 +229,13 @@ def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, sev
 
 def _check_effects(job: Job, args: argparse.Namespace) -> None:
     """Raises ValueError for an option about an output that is not written."""
+    defaults = parse_command('infer', ['a video'])
     for kind, output, options in (
         ('video', '--out-video', _OF_VIDEO),
         ('tokens', '--causal-tokens', _OF_TOKENS),
     ):
-        for name, default in options.items():
-            if kind not in job.outputs and getattr(args, name) != default:
+        for name in options:
+            if kind not in job.outputs and getattr(args, name) != getattr(defaults, name):
                 raise ValueError(
                     f'--{name.replace("_", "-")}: has no effect on '
                     f'{", ".join(job.outputs.values())}, expected {output}, too'

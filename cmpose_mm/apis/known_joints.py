@@ -1,4 +1,8 @@
-"""The joint sets of MMPose's data sets, found by the names of their joints."""
+"""The joint sets of MMPose's data sets, found by the names of their joints.
+
+They are read from MMPose's files alone: `cmpose draw` runs without MMPose, whose import takes
+seconds. So ``parse_pose_metainfo`` is not at hand; tests compare with it.
+"""
 
 from __future__ import annotations
 
