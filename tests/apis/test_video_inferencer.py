@@ -13,7 +13,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from cmpose_mm.apis import VideoPoseInferencer, followed_boxes
+from cmpose_mm.apis import VideoPoseInferencer, followed_boxes, video_inferencer
+from cmpose_mm.apis.person_boxes import whole_frame
 from cmpose_mm.apis.video_inferencer import READ_AHEAD, sliding_clips
 from cmpose_mm.apis.video_io import VideoFrame
 from cmpose_mm.tracking import BoxSmoother
@@ -688,3 +689,23 @@ def test_single_frame_model(tiny_model, synthetic_root, clip_folder, clip_labels
 def test_options_out_of_range(tiny_model, option, message):
     with pytest.raises(ValueError, match=message):
         VideoPoseInferencer(*tiny_model(), **option)
+
+
+@pytest.mark.parametrize('score_thr, asked', [(0.3, 0.1), (0.05, 0.05)])
+def test_ssdlite_finds_persons_by_sure_boxes_and_places_to_look_by_the_others(
+    tiny_model, monkeypatch, score_thr, asked
+):
+    """Who follows, and by which thresholds, with a detector that is not installed everywhere."""
+    made = []
+
+    def detector(score_thr):
+        made.append(score_thr)
+        return whole_frame
+
+    monkeypatch.setattr(video_inferencer, 'SSDLiteDetector', detector)
+    inferencer = VideoPoseInferencer(*tiny_model(), detector='ssdlite', score_thr=score_thr)
+    persons = inferencer._followed_persons()
+    assert made == [asked]
+    assert (persons.find.detect, persons.find.least) == (whole_frame, score_thr)
+    assert (persons.fallback.detect, persons.fallback.least) == (whole_frame, 0.4)
+    assert not persons.single
