@@ -22,7 +22,7 @@ from run_tools import run_tool
 from sample_videos import decode, flat_frames, join, make_video, noise_frames
 
 from cmpose_cli import parse_command
-from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, VideoWriter, infer_command, open_frames
+from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, VideoWriter, open_frames
 from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.ssdlite import is_installed
 from cmpose_mm.evaluation import evaluate_files
@@ -534,12 +534,6 @@ def test_options_of_an_output_that_is_not_written(clip_folder, option, needed):
     message = rf'^{option[0]}: has no effect on x.csv, expected --{needed}, too$'
     with pytest.raises(ValueError, match=message):
         run(parse_command('infer', arguments), None)
-
-
-def test_defaults_of_options_of_outputs():
-    args = parse_command('infer', ['v.mp4'])
-    for name, default in {**infer_command._OF_VIDEO, **infer_command._OF_TOKENS}.items():
-        assert getattr(args, name) == default
 
 
 def test_causal_tokens_of_a_person_who_is_not_there(tiny_model, clip_folder, tmp_path):
