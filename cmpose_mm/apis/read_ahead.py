@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar('Item')
 
 
 def read_ahead(items: Generator[Item, None, None], count: int) -> Iterator[Item]:
-    """The same items, of which a thread gets up to `count` before they are asked for.
+    """The same items, of which a thread gets the next `count` while the caller uses those before.
 
-    What the generator raises is raised where its next item was expected. The generator is closed
-    when the caller has enough.
+    Several at a time, since two threads in turn for each item cost 0.1 ms (measured). What the
+    generator raises is raised where its next item was expected. The generator is closed when the
+    caller has enough.
 
     Args:
         items: is used by the thread alone.
-        count: how many to hold, at least 1.
+        count: how many to get at a time, at least 1; twice as many are held.
     """
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix='read_ahead') as thread:
+
+    def get() -> tuple[list[Item], Exception | None]:
+        found: list[Item] = []
         try:
-            jobs = deque(thread.submit(next, items, end) for _ in range(count))
-            while (item := jobs.popleft().result()) is not end:
-                jobs.append(thread.submit(next, items, end))
-                yield item
+            for item in islice(items, count):
+                found.append(item)
+        except Exception as error:
+            return found, error
+        return found, None
+
+    with ThreadPoolExecutor(1, thread_name_prefix='read_ahead') as thread:
+        job = thread.submit(get)
+        try:
+            more = True
+            while more:
+                found, error = job.result()
+                more = error is None and len(found) == count
+                if more:
+                    job = thread.submit(get)
+                yield from found
+                if error is not None:
+                    raise error
         finally:
-            for job in jobs:
-                job.cancel()
+            job.cancel()
             thread.submit(items.close).result()

@@ -51,7 +51,7 @@ OWN_DETECTORS = ('ssdlite', 'whole_frame')
 LOOK_EVERY = 10
 """Frames after which they look for new persons, or for a surer pose."""
 READ_AHEAD = 4
-"""Frames that are decoded while the model computes."""
+"""Frames that are decoded while the model computes on as many."""
 UNSURE_BOX, SURE_POSE = 0.1, 0.4
 """Where no box of SSDLite is sure, the pose model looks into those that score `UNSURE_BOX`, too; a
 pose must score `SURE_POSE` in the mean to be a person."""
