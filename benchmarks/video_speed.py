@@ -18,6 +18,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import tempfile
 import time
@@ -254,6 +255,8 @@ def main() -> None:
             answer_from_memory(contender.model.backbone)
             answer_from_memory(contender.model.head)
 
+        gc.collect()
+        gc.freeze()  # or each pays for the objects of all whenever Python looks for garbage
         print(machine(args.device))
         print(f'{args.model}, {len(images)} frames, {args.rounds} rounds\n')
         rows, beside = [], []
