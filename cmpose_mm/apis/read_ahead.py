@@ -11,21 +11,22 @@ Item = TypeVar('Item')
 
 
 def read_ahead(items: Generator[Item, None, None], count: int) -> Iterator[Item]:
-    """The same items, of which a thread gets the next `count` while the caller uses those before.
+    """The same items, of which a thread gets up to `count` before they are asked for.
 
-    Several at a time, since two threads in turn for each item cost 0.1 ms (measured). What the
-    generator raises is raised where its next item was expected. The generator is closed when the
-    caller has enough.
+    It gets half of them at a time, since two threads in turn for each item cost 0.1 ms (measured).
+    What the generator raises is raised where its next item was expected. The generator is closed
+    when the caller has enough.
 
     Args:
         items: is used by the thread alone.
-        count: how many to get at a time, at least 1; twice as many are held.
+        count: how many to hold, at least 1.
     """
+    size = (count + 1) // 2
 
     def get() -> tuple[list[Item], Exception | None]:
         found: list[Item] = []
         try:
-            for item in islice(items, count):
+            for item in islice(items, size):
                 found.append(item)
         except Exception as error:
             return found, error
@@ -37,7 +38,7 @@ def read_ahead(items: Generator[Item, None, None], count: int) -> Iterator[Item]
             more = True
             while more:
                 found, error = job.result()
-                more = error is None and len(found) == count
+                more = error is None and len(found) == size
                 if more:
                     job = thread.submit(get)
                 yield from found

@@ -50,8 +50,8 @@ OWN_DETECTORS = ('ssdlite', 'whole_frame')
 """Box sources that need no model of the user's."""
 LOOK_EVERY = 10
 """Frames after which they look for new persons, or for a surer pose."""
-READ_AHEAD = 4
-"""Frames that are decoded while the model computes on as many."""
+READ_AHEAD = 8
+"""Frames that are decoded before their turn; half of them while the model computes."""
 UNSURE_BOX, SURE_POSE = 0.1, 0.4
 """Where no box of SSDLite is sure, the pose model looks into those that score `UNSURE_BOX`, too; a
 pose must score `SURE_POSE` in the mean to be a person."""
