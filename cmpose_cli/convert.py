@@ -7,6 +7,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from .grammar import number
+
 NEEDS_MMPOSE = False
 FORMATS = {
     'coco': 'results that pycocotools reads, a JSON file',
@@ -36,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('poses', metavar='POSES')
     parser.add_argument('format', metavar='FORMAT', choices=FORMATS, help=', '.join(FORMATS))
     parser.add_argument('out', metavar='OUT', help='file or folder to write')
-    parser.add_argument('--pixels-per-meter', type=float, metavar='S',
+    parser.add_argument('--pixels-per-meter', type=number, metavar='S',
                         help='scale for trc, at the distance of the persons')  # fmt: skip
-    parser.add_argument('--frame-rate', type=float, metavar='F',
+    parser.add_argument('--frame-rate', type=number, metavar='F',
                         help='frames a second for trc (default: from the times in the '
                         'file)')  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .grammar import number
 from .overlay_arguments import add_overlay_arguments
 
 NEEDS_MMPOSE = True
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('video', metavar='VIDEO', help='file, or folder of images')
     parser.add_argument('poses', metavar='POSES', help='JSON or CSV')
     parser.add_argument('out', metavar='OUT', help='video file to write')
-    parser.add_argument('--frame-rate', type=float, metavar='F',
+    parser.add_argument('--frame-rate', type=number, metavar='F',
                         help="frames a second, where the video doesn't say (default: "
                         '25)')  # fmt: skip
     add_overlay_arguments(parser)

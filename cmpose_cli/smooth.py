@@ -6,6 +6,8 @@ import argparse
 import sys
 from functools import partial
 
+from .grammar import number
+
 NEEDS_MMPOSE = False
 EPILOG = """examples:
   cmpose infer dance.mp4 --out-json dance.json
@@ -21,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds those of the command."""
     parser.add_argument('predictions', metavar='PREDICTIONS')
     parser.add_argument('out', metavar='OUT', help='file or folder to write')
-    parser.add_argument('--window', type=float, default=0.25, metavar='S',
+    parser.add_argument('--window', type=number, default=0.25, metavar='S',
                         help='seconds that a polynomial covers, at least --order + 2 '
                         'frames; 0 smooths nothing (default: %(default)s)')  # fmt: skip
     parser.add_argument('--order', type=int, default=2, help='of it (default: %(default)s)')
-    parser.add_argument('--max-gap', type=float, default=0.2, metavar='S',
+    parser.add_argument('--max-gap', type=number, default=0.2, metavar='S',
                         help='longest gap to fill, in seconds; 0 fills none (default: '
                         '%(default)s)')  # fmt: skip
-    parser.add_argument('--frame-rate', type=float, metavar='F',
+    parser.add_argument('--frame-rate', type=number, metavar='F',
                         help='frames a second (default: the times in the file count)')  # fmt: skip
 
 

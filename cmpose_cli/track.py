@@ -7,6 +7,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from .grammar import number
+
 NEEDS_MMPOSE = False
 EPILOG = """example:
   %(prog)s work_dirs/predictions work_dirs/tracked
@@ -24,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('out', metavar='OUT', type=Path, help='folder to write to')
     parser.add_argument(
         '--min-score',
-        type=float,
+        type=number,
         default=0.3,
         help='persons with a lower mean joint score are not tracked (default: %(default)s)',
     )
     parser.add_argument(
         '--min-joint-score',
-        type=float,
+        type=number,
         default=0.3,
         help='joints with this score or less are not compared (default: %(default)s)',
     )

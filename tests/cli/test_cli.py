@@ -73,6 +73,12 @@ def test_list_of_commands():
         (['track'], 'the following arguments are required: PREDICTIONS, OUT'),
         (['eval', 'a', 'b', '--mta'], 'unrecognized arguments: --mta'),
         (['check', 'no_such_folder'], 'no_such_folder: no such folder'),
+        (
+            ['draw', 'a', 'b', 'c', '--joint-thr', 'nan'],
+            "--joint-thr: expected a number, found 'nan'",
+        ),
+        (['infer', 'a', '--score-thr', 'nan'], "--score-thr: expected a number, found 'nan'"),
+        (['smooth', 'a', 'b', '--window', 'x'], "--window: expected a number, found 'x'"),
     ],
 )
 def test_typos_are_one_sentence(arguments, said):
