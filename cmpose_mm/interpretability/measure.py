@@ -20,7 +20,7 @@ from cmpose_mm.posetrack.persons import repeated_ids
 from cmpose_mm.visualization.causal_tokens import crop_points
 
 from .ceiling import label_selection
-from .token_deletion import delete_tokens, draw_cells, selected_cells
+from .token_deletion import delete_tokens, draw_cells, match_cells, selected_cells
 from .token_shares import (
     TokenRegions,
     TokenShares,
@@ -85,9 +85,13 @@ DELETIONS = (
     'as many other cells, anywhere',
     "a joint's causal tokens, where the next is possible",
     'as many other cells within a head size of the joint',
+    "those of a joint's causal tokens that the next can replace",
+    'as many other cells, none of them farther from the joint',
 )
 """The first four delete tokens for all joints at once; the others for one joint, whose movement is
-measured. *Other cells* are random non-causal ones.
+measured. *Other cells* are non-causal ones, in the last row as `match_cells` pairs them with the
+joint's own, else random. Cells within a head size are not equally near: a joint that chose the
+nearest leaves farther ones. Only the last two rows compare cells of like distance.
 
 Causal tokens are kept unchanged, while with ``restoring='replace'`` the other tokens are merged, so
 copies of a deleted one remain. Deleting any selection therefore moves poses more than deleting as
@@ -260,7 +264,7 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
 
     own = selected_cells(_selected_cells(model, out), features[0, 0].numel())
     causal = own.any(1)
-    its_own, of_others, anywhere, its_own_where_possible, nearby = DELETIONS[4:]
+    its_own, of_others, anywhere, its_own_where_possible, nearby, *matched = DELETIONS[4:]
     near = torch.from_numpy(np.stack([region.near for region in regions])).to(own.device)
     number = own.sum(2)
     rest = (~causal).unsqueeze(1).expand_as(own)
@@ -285,6 +289,15 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
     moved = _predict_one_by_one(model, features, own)
     add(its_own, moved, labeled, predicted)
     add(its_own_where_possible, moved, possible, predicted)
+    pairs = [
+        match_cells(cells, free, distances)
+        for region, *masks in zip(regions, own.cpu().numpy(), rest.cpu().numpy())
+        for cells, free, distances in zip(*masks, region.distances)
+    ]
+    for name, cells in zip(matched, np.stack(pairs, axis=1)):
+        counted = cells.any(1).reshape(labeled.shape) & labeled
+        deleted = torch.from_numpy(cells).reshape(own.shape).to(own.device)
+        add(name, _predict_one_by_one(model, features, deleted), counted, predicted)
 
 
 def _predict(model, features: Tensor) -> np.ndarray:

@@ -6,6 +6,7 @@ per joint.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,33 @@ def draw_cells(allowed: Tensor, numbers: Tensor, generator: torch.Generator) -> 
     chances = torch.rand(allowed.shape, generator=generator).to(allowed.device)
     order = chances.masked_fill(~allowed, 2).argsort(dim=-1)
     return (order.argsort(dim=-1) < numbers.unsqueeze(-1)) & allowed
+
+
+def match_cells(
+    own: np.ndarray, others: np.ndarray, distances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs a joint's cells with others that are no farther from it.
+
+    The nearest own cell comes first. Each takes the farthest of the others that is left and at most
+    as far as itself, so that distances differ little, and never in the favor of the own cells. A
+    cell without such a partner is left out. No other way makes more pairs.
+
+    Args:
+        own: (N,) bool.
+        others: (N,) bool, none of them own.
+        distances: (N,) from the joint.
+
+    Returns:
+        (N,) bool each: the own cells of the pairs, and their partners.
+    """
+    paired, partners, left = np.zeros_like(own), np.zeros_like(own), others.copy()
+    order = np.argsort(distances, kind='stable')
+    for cell in order[own[order]]:
+        free = order[left[order] & (distances[order] <= distances[cell])]
+        if len(free):
+            paired[cell] = partners[free[-1]] = True
+            left[free[-1]] = False
+    return paired, partners
 
 
 def selected_cells(causal_tokens: Tensor, num_cells: int) -> Tensor:

@@ -30,12 +30,14 @@ class TokenRegions:
     Attributes:
         near: (K, N) bool, whether the cell's center is at most a head size from the joint; all
             False if the joint is not labeled.
+        distances: (K, N) of the cells' centers from the joint, in head sizes.
         body: (N,) bool, whether the cell's center is at most half a head size from a bone between
             two labeled joints (`BONES`); it replaces a mask of the body, which labels lack.
         labeled: (K,) bool.
     """
 
     near: np.ndarray
+    distances: np.ndarray
     body: np.ndarray
     labeled: np.ndarray
 
@@ -64,7 +66,7 @@ def token_regions(
     start, end = joints[bones[:, 0]], joints[bones[:, 1]]
     to_bones = distances_to_segments(centers, start, end)
     body = (to_bones <= BONE_RADIUS).any(axis=0)
-    return TokenRegions(near, body, labeled)
+    return TokenRegions(near, distances, body, labeled)
 
 
 def cell_centers(grid: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:

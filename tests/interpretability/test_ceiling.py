@@ -27,7 +27,7 @@ def test_a_case_by_hand():
     near = np.zeros((4, 12), bool)
     near[0, [5, 6, 1]] = near[1, [5, 6, 1]] = True
     near[3, 11] = True
-    region = TokenRegions(near, np.zeros(12, bool), labeled[0].numpy())
+    region = TokenRegions(near, 1.0 - near, np.zeros(12, bool), labeled[0].numpy())
     # Of the six cells of labeled joints 5, 6, 1 and 11 are near their own.
     assert token_shares([cells[0].numpy()], [region]).own_joint == 100 * 4 / 6
 

@@ -3,6 +3,7 @@
 import math
 import re
 import subprocess
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,12 @@ from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability import measure
 from cmpose_mm.interpretability.measure import DELETIONS, annotated_head_sizes, measure_tokens
 from cmpose_mm.interpretability.spread_data import spread_test_data
-from cmpose_mm.interpretability.token_deletion import delete_tokens, draw_cells, selected_cells
+from cmpose_mm.interpretability.token_deletion import (
+    delete_tokens,
+    draw_cells,
+    match_cells,
+    selected_cells,
+)
 from cmpose_mm.models.layers.token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from cmpose_mm.posetrack.annotations import read_videos
 
@@ -179,7 +185,7 @@ def test_measures_against_a_loop(model_and_data):
     # Two draws of every random deletion.
     for name in (*DELETIONS[:4], *DELETIONS[5:7]):
         assert len(evidence.effects[name].movement) == 2 * len(movement)
-    nearby, own = (len(evidence.effects[name].movement) for name in DELETIONS[:-3:-1])
+    own, nearby = (len(evidence.effects[name].movement) for name in DELETIONS[7:9])
     assert nearby == 2 * own
 
 
@@ -237,6 +243,43 @@ def randomly_selected(fte, tokens, keypoint_tokens, generator):
     return restored.transpose(1, 2).reshape(len(tokens), -1, 8, 6), cells.tolist()
 
 
+def most_pairs(own, others, distances):
+    """Pairs (own cell, other cell that is no farther), of all ways the one with most pairs.
+
+    Of those, the one whose partners are farthest from the joint, the nearest own cell's first.
+    """
+    near_first = sorted(own, key=lambda cell: distances[cell])
+    choices = [
+        [None, *(other for other in others if distances[other] <= distances[cell])]
+        for cell in near_first
+    ]
+    ways = [
+        partners
+        for partners in product(*choices)
+        if len({p for p in partners if p is not None}) == sum(p is not None for p in partners)
+    ]
+    best = max(
+        ways,
+        key=lambda partners: (
+            sum(p is not None for p in partners),
+            [-1.0 if p is None else distances[p] for p in partners],
+        ),
+    )
+    return [(cell, other) for cell, other in zip(near_first, best) if other is not None]
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_matched_cells_are_as_many_and_as_far_as_can_be(seed):
+    rng = np.random.default_rng(seed)
+    distances, order = rng.random(9), rng.permutation(9)
+    own, others = (np.isin(np.arange(9), cells) for cells in (order[:3], order[3 : 3 + seed % 7]))
+    found = match_cells(own, others, distances)
+    pairs = most_pairs(order[:3], order[3 : 3 + seed % 7], distances)
+    assert [set(np.flatnonzero(cells)) for cells in found] == [
+        {p[i] for p in pairs} for i in (0, 1)
+    ]
+
+
 @needs_equal_rounding
 @pytest.mark.slow
 def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, monkeypatch):
@@ -277,15 +320,14 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
             selections.append(own)
             near_cells.append({})
             for k in np.flatnonzero(sample.gt_instances.keypoints_visible[0]):
-                near = near_cells[-1][k] = {
-                    cell
-                    for cell in range(48)
-                    if math.hypot(
+                distances = [
+                    math.hypot(
                         (cell % 6 * 16 + 7.5 - joints[k, 0]) / head_size[0],
                         (cell // 6 * 16 + 7.5 - joints[k, 1]) / head_size[1],
                     )
-                    <= 1
-                }
+                    for cell in range(48)
+                ]
+                near = near_cells[-1][k] = {cell for cell in range(48) if distances[cell] <= 1}
                 close = [cell for cell in others if cell in near]
                 for name, deleted in zip(DELETIONS[2:4], (kept[:18], outside)):
                     expected[name].append(movement(deleted, k, control[b]))
@@ -300,10 +342,15 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
                     cells += [own[k], close[:2]]
                 for name, deleted in zip(DELETIONS[:2] + DELETIONS[4:], cells):
                     expected[name].append(movement(deleted, k))
+                pairs = most_pairs(own[k], others, distances)
+                if pairs:
+                    for name, deleted in zip(DELETIONS[9:], zip(*pairs)):
+                        expected[name].append(movement(deleted, k))
     for name, values in expected.items():
         np.testing.assert_allclose(evidence.effects[name].movement, values, rtol=1e-3, atol=1e-3)
-        assert max(values) > 1, name
-    assert 0 < len(expected[DELETIONS[-1]]) < len(expected[DELETIONS[0]])
+        assert max(values) > (0.5 if name in DELETIONS[9:] else 1), name  # pairs are fewer cells
+    for name in DELETIONS[8:]:
+        assert 0 < len(expected[name]) < len(expected[DELETIONS[0]])
 
     half = len(selections) // 2
     hits = [

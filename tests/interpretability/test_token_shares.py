@@ -127,7 +127,7 @@ def test_random_selections_have_the_shares_of_chance():
 def test_perfect_selection():
     near = np.zeros((15, 48), bool)
     near[np.arange(15), np.arange(15)] = True
-    region = TokenRegions(near, near.any(0), np.ones(15, bool))
+    region = TokenRegions(near, 1.0 - near, near.any(0), np.ones(15, bool))
     perfect = token_shares([np.arange(15)[:, None]], [region])
     assert (perfect.own_joint, perfect.any_joint, perfect.body) == (100, 100, 100)
     shifted = token_shares([(np.arange(15)[:, None] + 1) % 15], [region])
