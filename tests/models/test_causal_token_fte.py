@@ -193,6 +193,22 @@ def test_finite_for_tokens_of_any_size(scale):
     assert all(p.grad.isfinite().all() for p in fte.parameters())
 
 
+@pytest.mark.parametrize('seed', range(5))
+def test_the_best_cells_where_s_is_too_small_for_float32(seed):
+    fte = tiny_fte()
+    torch.manual_seed(seed)
+    tokens, keypoints = torch.randn(2, 30, 8) * 100, torch.randn(2, 4, 8) * 10
+    out = fte(tokens, keypoints)
+    assert (out.similarity == 0).float().mean() > 0.5
+    scores = fte.double().log_similarity(tokens.double(), keypoints.double())
+    for clip, cells in zip(scores.tolist(), out.causal_tokens.tolist()):
+        left = set(range(30))
+        for joint, found in zip(clip, cells):
+            expected = sorted(left, key=lambda cell: -joint[cell])[: len(found)]
+            assert found == expected
+            left -= set(found)
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

@@ -378,10 +378,13 @@ def test_supervision_where_there_are_no_labels():
 
 READINGS = {
     'neck.position=sine_cosine': dict(neck=dict(NECK, position='sine_cosine')),
-    'neck.position=learned': dict(neck=dict(NECK, position='learned', grid=(6, 4))),
+    'neck.position=learned, neck.grid=6x4': dict(neck=dict(NECK, position='learned', grid=(6, 4))),
     'neck.temporal=neighborhood': dict(neck=dict(NECK, temporal='neighborhood')),
     'neck.feed_forward=separate': dict(neck=dict(NECK, feed_forward='separate')),
     'neck.feed_forward=shared': dict(neck=dict(NECK, feed_forward='shared')),
+    'neck.feed_forward=separate, neck.feed_forward_dims=8': dict(
+        neck=dict(NECK, feed_forward='separate', feed_forward_dims=8)
+    ),
     'fte.restoring=residual': dict(neck=NECK, fte=dict(FTE, restoring='residual')),
     'fte.num_layers=2, fte.num_heads=4': dict(neck=NECK, fte=dict(FTE, num_layers=2, num_heads=4)),
     'neck.position=sine_cosine, fte.restoring=residual': dict(
@@ -420,6 +423,23 @@ def test_weights_of_another_reading_are_refused(reading, load):
     randomize(other)
     load(wrapped, {f'method.{name}': value for name, value in state.items()}, strict=True)
     assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    'one, other',
+    [
+        (dict(position='learned', grid=(6, 4)), dict(position='learned', grid=(4, 6))),
+        (
+            dict(feed_forward='separate', feed_forward_dims=8),
+            dict(feed_forward='separate', feed_forward_dims=12),
+        ),
+    ],
+)
+def test_weights_of_other_sizes_of_a_reading_are_refused(one, other):
+    """The first fit in number, the second MMEngine would leave as they were begun."""
+    one, other = (tiny_cmpose(neck=dict(NECK, **changes)) for changes in (one, other))
+    with pytest.raises(ValueError, match='expected the same reading'):
+        load_state_dict(other, one.state_dict(), strict=False)
 
 
 def test_what_matters_only_in_training_is_no_other_reading():

@@ -129,6 +129,12 @@ def test_information_crosses_frames_and_cells():
             dict(feed_forward_dims=0),
             'neck.feed_forward_dims is 0, expected a whole number of at least',
         ),
+        (dict(grid=(16, 12)), r'grid is \(16, 12\) and position None, expected a grid with'),
+        (
+            dict(position='sine_cosine', grid=(16, 12)),
+            r"grid is \(16, 12\) and position 'sine_cosine', expected a grid with",
+        ),
+        (dict(feed_forward_dims=8), 'feed_forward_dims is 8, but feed_forward is None; expected'),
         (dict(position='learned', grid=(16,)), r'grid is \(16,\), expected the \(h, w\) cells'),
         (dict(position='learned', grid='16x12'), r"grid is '16x12', expected the \(h, w\) cells"),
     ],

@@ -183,7 +183,8 @@ class CausalTokenFTE(nn.Module):
         with torch.autocast(tokens.device.type, enabled=False):
             log_similarity = self.log_similarity(tokens, keypoint_tokens)
             similarity = log_similarity.detach().exp()
-            causal_tokens = self.select(similarity, num_causal)
+            # by its logarithm, which stays apart where S is too small for float32
+            causal_tokens = self.select(log_similarity.detach(), num_causal)
             causal = torch.zeros_like(similarity[:, 0], dtype=torch.bool)
             # 1, not True: ONNX export does not support boolean scalars.
             causal = causal.scatter(1, causal_tokens.flatten(1), 1)

@@ -228,12 +228,17 @@ class CrissCrossSTNeck(nn.Module):
         ):
             if value not in known:
                 raise ValueError(f'CrissCrossSTNeck: {name} is {value!r}, expected one of {known}')
-        if position == 'learned' or grid is not None:
+        if grid is not None and position != 'learned':
+            raise ValueError(
+                f'CrissCrossSTNeck: grid is {grid!r} and position {position!r}, expected a grid '
+                "with position='learned' alone"
+            )
+        if position == 'learned':
             is_pair = isinstance(grid, Sequence) and len(grid) == 2
             if not is_pair or not all(isinstance(n, int) and n > 0 for n in grid):
                 raise ValueError(
-                    f'CrissCrossSTNeck: position is {position!r} and grid is {grid!r}, expected '
-                    'the (h, w) cells of the feature maps, such as (16, 12)'
+                    f"CrissCrossSTNeck: position is 'learned' and grid is {grid!r}, expected the "
+                    '(h, w) cells of the feature maps, such as (16, 12)'
                 )
         if position == 'sine_cosine' and embed_dims % 4:
             raise ValueError(
@@ -242,6 +247,11 @@ class CrissCrossSTNeck(nn.Module):
             )
         if feed_forward_dims is not None:
             check_counts('CrissCrossSTNeck', **{'neck.feed_forward_dims': feed_forward_dims})
+            if feed_forward is None:
+                raise ValueError(
+                    f'CrissCrossSTNeck: feed_forward_dims is {feed_forward_dims}, but feed_forward '
+                    f'is None; expected one of {[*FEED_FORWARDS[1:]]}'
+                )
         self.keypoint_tokens = nn.Parameter(torch.empty(num_keypoints, embed_dims))
         self.temporal_embed = nn.Parameter(torch.zeros(num_frames, embed_dims))
         self.blocks = nn.Sequential(
@@ -261,6 +271,7 @@ class CrissCrossSTNeck(nn.Module):
         )
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
         self.position, self.temporal, self.feed_forward = position, temporal, feed_forward
+        self.feed_forward_dims = feed_forward_dims or embed_dims
         self.grid = None if grid is None else tuple(grid)
         if position == 'learned':
             self.position_embed = nn.Parameter(torch.empty(self.grid[0] * self.grid[1], embed_dims))
@@ -271,7 +282,12 @@ class CrissCrossSTNeck(nn.Module):
         """Switches that differ from the paper's letter and change what the neck computes."""
         letter = dict(position=None, temporal='slot', feed_forward=None)
         found = {name: getattr(self, name) for name in letter}
-        return {name: value for name, value in found.items() if value != letter[name]}
+        found = {name: value for name, value in found.items() if value != letter[name]}
+        if self.grid:  # cells in another order fit as well
+            found['grid'] = 'x'.join(map(str, self.grid))
+        if self.feed_forward and self.feed_forward_dims != self.temporal_embed.shape[1]:
+            found['feed_forward_dims'] = str(self.feed_forward_dims)
+        return found
 
     def positions(self, grid: tuple[int, int], tokens: Tensor) -> Tensor | None:
         """(N + K, D) vectors for queries and keys of D_S, with the dtype of the tokens.

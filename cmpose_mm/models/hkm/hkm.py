@@ -321,7 +321,7 @@ class HKM(VideoMethod):
             [queries.shape[1], keypoints.shape[1]], dim=1
         )
         log_similarity = self.log_similarity(x, keypoints)
-        chosen = self.select(log_similarity.detach().exp(), self.joint_cells)
+        chosen = self.select(log_similarity.detach(), self.joint_cells)
         log_scores = log_similarity.logsumexp(dim=1) - math.log(keypoints.shape[1])
         indices = chosen.flatten(1)
         of_joints = self.gated(gather_tokens(x.unsqueeze(1), indices), log_scores, indices)

@@ -221,6 +221,18 @@ def test_ties_go_to_the_lower_cell():
     assert np.flatnonzero(out.details['human_mask'][0] == -1).tolist() == list(range(15))
 
 
+def test_cells_are_told_apart_where_similarities_are_too_small_for_floats(monkeypatch):
+    model, seen = drawn(method()), []
+    model.query.weight.data *= 1e5
+    select = model.select
+    monkeypatch.setattr(model, 'select', lambda scores, n: select(seen.append(scores) or scores, n))
+    with torch.no_grad():
+        model(clip(model))
+    (scores,) = seen
+    assert (scores.exp() == 0).any()
+    assert (scores.sort(dim=2).values.diff(dim=2) > 0).all()
+
+
 @pytest.mark.parametrize('background', ['keep', 'zero'])
 def test_masked_cells(background):
     model = drawn(method(background=background))
