@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from cmpose_mm.compat import import_mmdet
+from cmpose_mm.pose_formats.pose_video import number_of_video_frame
 from cmpose_mm.posetrack.annotations import Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.json_files import read_json
@@ -193,7 +194,7 @@ def _read_json(path: Path, frames: FrameReader, problems: list[str]) -> FileBoxe
             f'{", ".join(CSV_COLUMNS)}, or PoseTrack JSON or detections (docs/inference.md).'
         ) from None
     if isinstance(content, dict) and ('images' in content or 'annolist' in content):
-        return FileBoxes(_read_posetrack(path, frames, problems), inside=True)
+        return FileBoxes(_read_posetrack(path, content, frames, problems), inside=True)
     video = _numbered_frames(content, frames)
     found = read_detections(str(path), [video], problems=problems)
     numbers = {frame.image_id: frame.number for frame in video.frames}
@@ -207,7 +208,21 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         text = content.decode(json.detect_encoding(content))
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: expected text in UTF-8 or UTF-16 ({error})') from None
-    reader = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True)
+    # strict: else a quote that is never closed takes the rest of the file into its cell
+    reader = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
+    try:
+        rows = _rows_by_frame(path, reader)
+    except csv.Error as error:
+        raise ValueError(
+            f'{path}: line {reader.line_num}: expected cells between commas, and every quote '
+            f'closed ({error})'
+        ) from None
+    arrays = {number: np.array(values) for number, values in rows.items()}
+    return {number: (array[:, :4], array[:, 4]) for number, array in arrays.items()}
+
+
+def _rows_by_frame(path: Path, reader: csv.DictReader) -> dict[int, list[list[float]]]:
+    """x1, y1, x2, y2 and score of the rows of each frame."""
     columns = reader.fieldnames or []
     missing = [name for name in CSV_COLUMNS if name not in columns]
     if missing:
@@ -231,8 +246,7 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
                 f'{path}: line {reader.line_num}: {name}: expected {expected}, found {texts[name]}'
             )
         rows.setdefault(frame, []).append([*numbers.values()][1:])
-    arrays = {number: np.array(values) for number, values in rows.items()}
-    return {number: (array[:, :4], array[:, 4]) for number, array in arrays.items()}
+    return rows
 
 
 def _number(text: str | None) -> float:
@@ -244,9 +258,13 @@ def _number(text: str | None) -> float:
 
 
 def _read_posetrack(
-    path: Path, frames: FrameReader, problems: list[str]
+    path: Path, content: dict, frames: FrameReader, problems: list[str]
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Boxes and scores by frame, of PoseTrack labels or predictions."""
+    """Boxes and scores by frame, of PoseTrack labels or predictions.
+
+    Images of a folder are found by their names, frames of a video by their numbers; predictions
+    made from the one may be used with the other.
+    """
     videos = read_videos(path, other_joints=True)
     if len(videos) > 1:
         videos = [v for v in videos if frames.name in (v.name, _folder(v))]
@@ -255,11 +273,18 @@ def _read_posetrack(
     (video,) = videos
     numbers = _numbers_by_file(frames)
     first = 0 if video.has_image_ids else 1  # PoseTrack17 counts from 1
+    images = {image['id']: image for image in content.get('images', ())}
     found = {}
     strangers: list[str] = []
     num_without_box = 0
     for frame in video.frames:
-        number = frame.number - first if numbers is None else numbers.get(_file(frame.file_name))
+        image = images.get(frame.image_id, {})
+        number = number_of_video_frame(image)
+        if number is None and numbers is not None:
+            number = numbers.get(_file(frame.file_name))
+        elif number is None:
+            position = as_int(image.get('frame_number'))
+            number = frame.number - first if position is None else position
         boxes = person_boxes(frame.boxes, frame.keypoints)
         if len(boxes) and number is None:
             strangers.append(frame.file_name)
@@ -291,7 +316,7 @@ def _numbered_frames(content: object, frames: FrameReader) -> Video:
     if names is None:
         names = _numbers_in_detections(content, frames.name)
     blank = empty_frame('', -1, 0)
-    first_id = _first_id(frames.name)
+    first_id = _first_id(frames.name, content)
     numbered = []
     for name, number in names.items():
         in_name = _number_in(name)
@@ -308,7 +333,9 @@ def _numbers_in_detections(content: object, video: str) -> dict[str, int]:
     if isinstance(content, dict):  # by video, then by the frame's place from 1
         places = [n for frames in content.values() if isinstance(frames, dict) for n in frames]
         numbers.update(range(max((int(n) for n in places if n.isdecimal()), default=0)))
-    first_id, num_ids = _first_id(video) or 0, 10**4 if _first_id(video) else 10**10
+    first_id, num_ids = _first_id(video, content), 10**4
+    if first_id is None:
+        first_id, num_ids = 0, 10**10
     for record in content if isinstance(content, list) else ():
         if not isinstance(record, dict):
             continue
@@ -326,10 +353,21 @@ def _number_in(name: str) -> int | None:
     return int(digits[1]) if digits else None
 
 
-def _first_id(video: str) -> int | None:
-    """PoseTrack18's image id of a video's frame 0; None for a video that is not named like them."""
+def _first_id(video: str, content: object) -> int | None:
+    """PoseTrack18's image id of a video's frame 0.
+
+    None for a video that is not named like them, or if `content`, a file of detections, has ids,
+    but none of that video: they are numbers of frames then.
+    """
     folder = re.match(r'\d{6}(?!\d)', video)
-    return 10**10 + int(folder.group()) * 10**4 if folder else None
+    if folder is None:
+        return None
+    first = 10**10 + int(folder.group()) * 10**4
+    records = content if isinstance(content, list) else ()
+    ids = [as_int(record.get('image_id')) for record in records if isinstance(record, dict)]
+    ids = [image_id for image_id in ids if image_id is not None]
+    is_of_video = any(first <= image_id < first + 10**4 for image_id in ids)
+    return first if is_of_video or not ids else None
 
 
 def _numbers_by_file(frames: FrameReader) -> dict[str, int] | None:

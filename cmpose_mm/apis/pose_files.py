@@ -110,8 +110,8 @@ class PoseTrackWriter:
     number in four digits, which is that of an image's name (`000012.jpg`) or the frame's position
     in a video file. So the poses of a folder of PoseTrack's frames can be scored as they are.
     In other videos the id is the frame's position. `file_name` is the video's name, a slash, and
-    that of the image, or the position in six digits with `.jpg`. Images, whose names tell something
-    else, have their position as `frame_number`.
+    that of the image, or the position in six digits with `.jpg`; `of_video` says that the name is
+    such a one, which no image has. `frame_number` is the position.
 
     **Memory** is that of one frame: `annotations` go to the file as they come, `images`, which
     follow them there, to a temporary file of about 100 bytes a frame, which is appended in the end.
@@ -162,8 +162,9 @@ class PoseTrackWriter:
         frame.track_ids = persons.track_ids
         image = {'id': frame.image_id, 'file_name': frame.file_name}
         image['height'], image['width'] = video_frame.image.shape[:2]
-        if video_frame.path is not None:
-            image['frame_number'] = video_frame.number
+        image['frame_number'] = video_frame.number
+        if video_frame.path is None:
+            image['of_video'] = True
         if video_frame.time is not None:
             image['time'] = video_frame.time
 

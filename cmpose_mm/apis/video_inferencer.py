@@ -389,7 +389,8 @@ class VideoPoseInferencer:
     def _infer(
         self, frames: FrameReader, source: Callable | FollowedPersons, journal: Journal | None
     ) -> Iterator[FramePoses]:
-        tracker = PoseTracker(sigmas=self.joints.sigmas)
+        # whom the box source gives is a person, whatever the score
+        tracker = PoseTracker(min_score=0.0, sigmas=self.joints.sigmas)
         persons = _Persons(source, self.detect_every or 1, tracker, self.choice, journal)
         try:
             yield from self._results(frames, persons)

@@ -27,7 +27,7 @@ class PoseVideo:
         name: stem of the file.
         joints: K names.
         image_ids: (F,) as the file has them.
-        file_names: F names of images.
+        file_names: F names of images, empty for the frames of a video file.
         times: (F,) seconds, NaN where the file does not say.
         frames: (P,) position of each person's frame.
         track_ids: (P,) int64, -1 where a person has none.
@@ -140,20 +140,27 @@ class PoseVideo:
     def frame_numbers(self) -> np.ndarray:
         """(F,) the number of each frame in its video, from 0.
 
-        The file may be of a part of a video, or lack frames that were dropped: a table has the
-        numbers, and JSON has ``frame_number`` or, of a video, names images by numbers and gives
-        their times, as `PoseTrackWriter` does. Elsewhere it is the position.
+        The file may be of a part of a video, or lack frames that were dropped: tables and JSON have
+        the numbers, see `number_of_video_frame`. Elsewhere it is the position.
         """
-        if self.numbers is not None:
-            return self.numbers
-        stems = [posixpath.splitext(posixpath.basename(name))[0] for name in self.file_names]
-        if stems and np.isfinite(self.times).all() and all(stem.isdecimal() for stem in stems):
-            return np.array([int(stem) for stem in stems])
-        return np.arange(len(self.image_ids))
+        return np.arange(len(self.image_ids)) if self.numbers is None else self.numbers
 
     def place(self, joint: str) -> int | None:
         """Position of a joint, None if the poses do not have it."""
         return self.joints.index(joint) if joint in self.joints else None
+
+
+def number_of_video_frame(image: dict) -> int | None:
+    """The number of an entry of ``images`` that is a frame of a video file, from 0; else None.
+
+    Its file name is made up, see `PoseTrackWriter`, and says nothing about images that the frames
+    were extracted to. In earlier versions it had a time, and image files a ``frame_number``.
+    """
+    if image.get('of_video'):
+        return as_int(image.get('frame_number'))
+    stem = posixpath.splitext(posixpath.basename(str(image.get('file_name', ''))))[0]
+    is_old = image.get('frame_number') is None and image.get('time') is not None
+    return int(stem) if is_old and stem.isdecimal() else None
 
 
 def read_pose_video(path: str | Path) -> PoseVideo:
@@ -294,12 +301,17 @@ def _video(content: dict, name: str) -> PoseVideo:
     no_scores = [nan] * len(joints)
     size = tuple(images[0].get(name) or 0 for name in ('width', 'height')) if images else (0, 0)
     scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
-    numbers = [image.get('frame_number') for image in images]
+    names = [str(image.get('file_name', '')) for image in images]
+    numbers = [number_of_video_frame(image) for image in images]
+    if None in numbers:
+        numbers = [image.get('frame_number') for image in images]
+    else:
+        names = [''] * len(images)
     return PoseVideo(
         name=name,
         joints=[str(joint) for joint in joints],
         image_ids=np.array([image['id'] for image in images], np.int64),
-        file_names=[str(image.get('file_name', '')) for image in images],
+        file_names=names,
         times=np.array([_or_nan(image.get('time')) for image in images], np.float64),
         frames=np.array([places[a['image_id']] for a in annotations], np.int64),
         track_ids=np.array([_or_none(a.get('track_id')) for a in annotations], np.int64),

@@ -220,6 +220,10 @@ def test_csv_as_other_programs_write_it(tmp_path, encoding):
         ('frame,x1,y1,x2,y2,score\n0,1,2,3,4,inf\n', 'line 2: score: expected a finite .* inf$'),
         ('frame,x1,y1,x2,y2\n-1,1,2,3,4\n', 'line 2'),
         ('frame,x1,y1,x2,y2\n0,1,2\n', 'line 2'),
+        ('frame,x1,y1,x2,y2\n0,"1,2,3,4\n', 'line 2: expected cells .*, and every quote closed'),
+        pytest.param(
+            'frame,x1,y1,x2,y2\n0,"1,2,3,4\n' + '1,1,2,3,4\n' * 20_000, 'every quote', id='long'
+        ),
     ],
 )
 def test_wrong_csv(tmp_path, text, message):
@@ -285,6 +289,30 @@ def test_persons_of_labels_that_are_left_out_are_told(tmp_path, logged):
         '(first: walk/000007.jpg)',
         f'walk: {file}: 1 persons are left out, who have no box and no joint',
     ]
+
+
+def test_poses_of_a_video_and_of_its_images_are_for_the_same_frames(tmp_path):
+    """Predictions of the one as boxes of the other; the images are named from 1, as FFmpeg does."""
+    folder = tmp_path / 'walk'
+    folder.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(folder / f'{number + 1:06d}.jpg'), FRAME.image)
+    boxes = [dict(bbox=[number, 2, 10, 20]) for number in range(4)]
+    of_video, of_earlier, of_images = (
+        posetrack_labels([f'{number + first:06d}.jpg' for number in range(4)], boxes)
+        for first in (0, 0, 1)
+    )
+    for number in range(4):
+        of_video['images'][number].update(frame_number=number, of_video=True)
+        of_earlier['images'][number].update(time=number / 25)
+        of_images['images'][number].update(frame_number=number)
+    file = tmp_path / 'poses.json'
+    video = FrameReader('walk', lambda: iter([]), 4)
+    expected = {number: [[[number, 2, number + 10, 22]], [1]] for number in range(4)}
+    for content in (of_video, of_earlier, of_images):
+        file.write_text(json.dumps(content))
+        for frames in (video, open_frames(folder)):
+            assert as_lists(read_boxes(file, frames), range(4)) == expected
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
@@ -389,6 +417,13 @@ def test_detections_of_a_video_with_a_name_of_posetrack(tmp_path):
     reader = FrameReader('000342_mpii_test', lambda: iter([]), 9)
     source = read_boxes(file, reader)
     assert sorted(source.boxes) == [0, 7]
+
+
+@pytest.mark.parametrize('name', ['000123', '240115_dance'])
+def test_detections_by_number_of_a_video_whose_name_begins_with_six_digits(tmp_path, name):
+    file = tmp_path / 'boxes.json'
+    file.write_text(json.dumps([dict(RECORD, image_id=image_id) for image_id in (0, 2)]))
+    assert sorted(read_boxes(file, FrameReader(name, lambda: iter([]), 9)).boxes) == [0, 2]
 
 
 def test_published_detections(real_data, tmp_path):

@@ -88,6 +88,8 @@ def test_json_reads_as_what_was_written(tmp_path):
 
     content = orjson.loads((tmp_path / 'new' / 'walk.json').read_bytes())
     assert [image['time'] for image in content['images']] == [0.0, 0.25, 0.5, 0.75]
+    assert [image['frame_number'] for image in content['images']] == [0, 1, 2, 3]
+    assert all(image['of_video'] for image in content['images'])
     assert content['categories'] == orjson.loads(orjson.dumps([PERSON_CATEGORY]))
     scores = np.concatenate([r.data_sample.pred_instances.bbox_scores for r in results])
     np.testing.assert_allclose([a['score'] for a in content['annotations']], scores)

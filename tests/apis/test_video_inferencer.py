@@ -369,6 +369,14 @@ def test_a_person_leaves_and_returns(tiny_model):
         assert ids == [[0]] * 3 + [[], []] + [[0]] * 3
 
 
+def test_boxes_of_low_scores_are_persons_all_the_same(tiny_model):
+    """A file's boxes are all taken, and a detector has a threshold of its own."""
+    boxes = {number: (box, scores * 0.1) for number, (box, scores) in one_box(4).items()}
+    results = VideoPoseInferencer(*tiny_model(), detect_every=2)(noise_frames(4), boxes)
+    preds = [result.data_sample.pred_instances for result in results]
+    assert [pred.track_ids.tolist() for pred in preds] == [[0]] * 4
+
+
 def test_a_new_video_starts_with_new_ids(tiny_model):
     inferencer = VideoPoseInferencer(*tiny_model())
     for _ in range(2):

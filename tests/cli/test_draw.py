@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import pytest
 from run_tools import run_tool
 
 from cmpose_mm.apis import open_frames
-from cmpose_mm.apis.draw_command import drawn_joints
+from cmpose_mm.apis.draw_command import drawn_joints, persons_of_frames
 from cmpose_mm.joint_sets import POSETRACK, JointSet
 from cmpose_mm.pose_formats import read_pose_video, read_poses
 from cmpose_mm.visualization import draw_poses
@@ -101,6 +102,18 @@ def test_images_are_found_by_their_names_and_tables_by_position(folder):
     for image, (x, y) in zip(images, ((40, 40), (50, 50))):
         assert np.abs(image[y, x] - 90).max() > 60
     assert np.abs(images[2] - 90).max() < 30
+
+
+def test_poses_of_a_video_are_drawn_on_its_images_by_number(folder):
+    """Whose names, here from 1, are none of the made-up ones."""
+    for number in reversed(range(FRAMES)):
+        (folder / f'v/{number:03d}.png').rename(folder / f'v/{number + 1:03d}.png')
+    content = json.loads((folder / 'p.json').read_text())
+    for number, image in enumerate(content['images']):
+        image.update(file_name=f'v/{number:03d}.png', frame_number=number, of_video=True)
+    (folder / 'p.json').write_text(json.dumps(content))
+    persons = persons_of_frames(read_pose_video(folder / 'p.json'), open_frames(folder / 'v'))
+    assert [chosen.tolist() for chosen in islice(persons, FRAMES)] == [[0], [1], [], [2]]
 
 
 def test_an_edited_table(folder):

@@ -304,6 +304,18 @@ def test_images_named_from_1_have_the_numbers_that_the_file_says(tmp_path):
         read_pose_video(file)
 
 
+def test_frames_of_a_part_of_a_video_without_times_keep_their_numbers(tmp_path):
+    data = content(np.random.default_rng(0))
+    for number, image in enumerate(data['images'], 4):
+        image.pop('time', None)
+        image.update(file_name=f'walk/{number:06d}.jpg', frame_number=number, of_video=True)
+    file = tmp_path / 'walk.json'
+    file.write_text(json.dumps(data))
+    video = read_pose_video(file)
+    assert video.frame_numbers().tolist() == list(range(4, 4 + len(data['images'])))
+    assert not any(video.file_names)
+
+
 def test_times_in_whole_seconds_give_no_frame_rate(tmp_path):
     data = content(np.random.default_rng(0))
     for number, image in enumerate(data['images']):
