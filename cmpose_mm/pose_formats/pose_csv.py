@@ -36,11 +36,21 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
         AnnotationError: one sentence about what is missing or wrong, with the line.
     """
     path = Path(path)
+    columns, rows, last_line = [], [], 0
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file)
+            # strict: else a quote that is never closed takes the rest of the file into its cell
+            reader = csv.DictReader(file, strict=True)
             columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+            last_line = reader.line_num
+            for row in reader:
+                last_line = reader.line_num
+                rows.append((last_line, row))
+    except csv.Error as error:
+        raise AnnotationError(
+            f'{path}: line {last_line + 1}: the row that starts there is no row of a table '
+            f'({error}), expected cells between commas, and every quote closed.'
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f'{path}: expected a table in UTF-8 ({error}).') from error
     joints = [name[:-2] for name in columns if name.endswith('_x') and f'{name[:-2]}_y' in columns]

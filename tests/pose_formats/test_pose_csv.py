@@ -62,6 +62,32 @@ def test_wrong_tables_are_one_sentence(text, said, tmp_path):
         read_pose_csv(tmp_path / 'b.csv')
 
 
+@pytest.mark.parametrize(
+    'note, num_rows',
+    [('"seen', 3), ('"seen', 20_000), ('"seen" twice', 3)],
+    ids=['to the end', 'longer than a cell may be', 'closed early'],
+)
+def test_a_stray_quote_is_one_sentence_with_its_line(note, num_rows, tmp_path):
+    rows = [f'{n},1,2,' for n in range(num_rows)]
+    rows[1] += note
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,paw_x,paw_y,note', *rows]))
+    with pytest.raises(AnnotationError, match=r'a.csv: line 3: .*, and every quote closed\.$'):
+        read_pose_csv(tmp_path / 'a.csv')
+
+
+def test_a_stray_quote_among_the_columns(tmp_path):
+    (tmp_path / 'a.csv').write_text('frame,paw_x,"paw_y\n0,1,2\n')
+    with pytest.raises(AnnotationError, match=r'a.csv: line 1: .*, and every quote closed\.$'):
+        read_pose_csv(tmp_path / 'a.csv')
+
+
+def test_quoted_cells(tmp_path):
+    rows = ['0,"1","2","seen, ""well"""', '1,3,4,"two\nlines"']
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,"paw_x",paw_y,note', *rows]))
+    video = read_pose_csv(tmp_path / 'a.csv')
+    np.testing.assert_array_equal(video.keypoints, [[[1, 2]], [[3, 4]]])
+
+
 def test_a_part_of_a_video_with_deleted_rows(tmp_path):
     """Frames 5 to 13 without 8; only they are listed, at their own times."""
     rows = [f'{n},{n / 20:.3f},1,{n},{n}' for n in range(5, 14) if n != 8]
