@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +289,66 @@ def test_openpose_needs_one_of_its_joints(file, tmp_path):
     ):
         write_openpose(read_pose_video(file), tmp_path / 'o')
     assert not (tmp_path / 'o').exists()
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def shorter(file: Path, num_frames: int, tracks=(0, 7)):
+    """The poses of the file's first frames and of these tracks."""
+    data = json.loads(file.read_text())
+    data['images'] = data['images'][:num_frames]
+    ids = [image['id'] for image in data['images']]
+    data['annotations'] = [
+        a for a in data['annotations'] if a['image_id'] in ids and a['track_id'] in tracks
+    ]
+    (file.parent / 'shorter').mkdir()
+    (file.parent / 'shorter' / file.name).write_text(json.dumps(data))
+    return read_pose_video(file.parent / 'shorter' / file.name)
+
+
+OTHERS = (
+    'walk_b_{:012d}_keypoints.json', 'a_walk_{:012d}_keypoints.json', 'walk_{:011d}_keypoints.json',
+    'walk_{:012d}_keypoints.json.bak', 'walk_{:012d}_keypointsXjson', 'walk.{:012d}_keypoints.json',
+    'walk_b_person{}.trc', 'a_walk_person{}.trc', 'walk_person0{}.trc', 'walk_person{}.trc.bak',
+    'walk_person{}Xtrc', 'walk_person-{}.trc', 'walk.txt',
+)  # fmt: skip
+"""Names of files that are not walk's, for a number."""
+
+
+def test_openpose_of_an_earlier_run_is_removed_and_nothing_else(file, tmp_path):
+    out = tmp_path / 'o'
+    write_openpose(read_pose_video(file), out)
+    others = {name.format(9) for name in OTHERS}
+    for name in others:
+        (out / name).write_text('other')
+    (out / f'walk_{9:012d}_keypoints.json').mkdir()  # no file that a writer wrote
+    video = shorter(file, 2)
+    with pytest.warns(UserWarning) as said:
+        assert write_openpose(video, out) == 3
+    assert [str(warning.message) for warning in said] == [
+        f'{out}: removed 3 files of an earlier run, such as walk_{2:012d}_keypoints.json.'
+    ]
+    assert said[0].filename == __file__
+    mine = {f'walk_{n:012d}_keypoints.json' for n in (0, 1, 9)}
+    assert set(files_of(out)) == mine | others
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        write_openpose(video, out)
+
+
+def test_nothing_is_removed_before_all_is_written(file, tmp_path, monkeypatch):
+    out = tmp_path / 'o'
+    write_openpose(read_pose_video(file), out)
+
+    def full(path, content):
+        raise OSError('no space left')
+
+    monkeypatch.setattr('cmpose_mm.pose_formats.openpose_json.write_whole', full)
+    with pytest.raises(OSError, match='no space'):
+        write_openpose(shorter(file, 2), out)
+    assert len(files_of(out)) == FRAMES
 
 
 def test_images_named_from_1_have_the_numbers_that_the_file_says(tmp_path):
