@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -338,17 +339,36 @@ def test_openpose_of_an_earlier_run_is_removed_and_nothing_else(file, tmp_path):
         write_openpose(video, out)
 
 
-def test_nothing_is_removed_before_all_is_written(file, tmp_path, monkeypatch):
+def test_trc_of_an_earlier_run_is_removed_and_nothing_else(file, tmp_path):
+    out = tmp_path / 't'
+    write_trc(read_pose_video(file), out, 50)
+    others = {name.format(9) for name in OTHERS}
+    for name in others:
+        (out / name).write_text('other')
+    with pytest.warns(UserWarning) as said:
+        assert write_trc(shorter(file, 4, tracks=[7]), out, 50) == 2
+    assert [str(warning.message) for warning in said] == [
+        f'{out}: removed 1 files of an earlier run, such as walk_person0.trc.'
+    ]
+    assert set(files_of(out)) == {'walk_person7.trc'} | others
+
+
+@pytest.mark.parametrize(
+    'module, write',
+    [('openpose_json', write_openpose), ('trc', partial(write_trc, pixels_per_meter=50))],
+)
+def test_nothing_is_removed_before_all_is_written(module, write, file, tmp_path, monkeypatch):
     out = tmp_path / 'o'
-    write_openpose(read_pose_video(file), out)
+    write(read_pose_video(file), out)
+    before = files_of(out)
 
     def full(path, content):
         raise OSError('no space left')
 
-    monkeypatch.setattr('cmpose_mm.pose_formats.openpose_json.write_whole', full)
+    monkeypatch.setattr(f'cmpose_mm.pose_formats.{module}.write_whole', full)
     with pytest.raises(OSError, match='no space'):
-        write_openpose(shorter(file, 2), out)
-    assert len(files_of(out)) == FRAMES
+        write(shorter(file, 2, tracks=[7]), out)
+    assert files_of(out) == before
 
 
 def test_images_named_from_1_have_the_numbers_that_the_file_says(tmp_path):
