@@ -75,6 +75,8 @@ class Settings:
                 )
         if self.frames < 1:
             raise ValueError(f'Videos have {self.frames} frames; expected at least 1.')
+        if self.seed < 0:
+            raise ValueError(f'The seed is {self.seed}; expected at least 0.')
         if min(self.height, self.width) < 32:
             raise ValueError(
                 f'Images are {self.width}x{self.height} pixels; expected at least 32x32.'
