@@ -116,13 +116,13 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
         ``root``.
 
     Raises:
-        FileExistsError: if the folder holds something else.
+        FileExistsError: if the folder holds something else, or settings that can't be read.
     """
     root = Path(root)
     manifest = root / MANIFEST
     wanted = json.loads(json.dumps(dict(version=VERSION, **asdict(settings))))
     if manifest.exists():
-        found = _with_later_settings(json.loads(manifest.read_text()))
+        found = _with_later_settings(_read_manifest(manifest))
         finished = found.pop('finished', False)
         if found != wanted:
             changed = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
@@ -152,6 +152,19 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
                 pass
     manifest.write_text(json.dumps(dict(**wanted, finished=True), indent=1))
     return root
+
+
+def _read_manifest(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get('difficulty', {}), dict):
+        raise FileExistsError(
+            f'{path}: found no settings of a dataset, expected them in JSON; delete the folder or '
+            'choose another.'
+        )
+    return content
 
 
 def _with_later_settings(manifest: dict) -> dict:

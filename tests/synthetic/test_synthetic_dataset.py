@@ -161,6 +161,14 @@ def test_other_settings_or_foreign_files_are_refused(tmp_path):
         write_dataset(tmp_path / 'foreign', settings)
 
 
+@pytest.mark.parametrize('content', ['', '{"version": 4', '[]', '{"difficulty": 3}'])
+def test_settings_that_cannot_be_read_are_refused(content, tmp_path):
+    (tmp_path / 'synthetic.json').write_text(content)
+    with pytest.raises(FileExistsError, match='synthetic.json: found no settings of a dataset, ex'):
+        write_dataset(tmp_path, SMALL)
+    assert (tmp_path / 'synthetic.json').read_text() == content
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
