@@ -18,6 +18,7 @@ from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 import cmpose_mm  # noqa: F401  registers dataset and transforms
+from cmpose_mm.apis.loading import find_config
 from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.visualization.clip_sheets import draw_sheets, labeled_dataset
 
@@ -41,19 +42,41 @@ def main() -> None:
         help='changes to the config, e.g. train_dataloader.dataset.data_root=/data/posetrack18',
     )
     args = parser.parse_args()
-
-    config = Config.fromfile(args.config)
+    for name in ('num_clips', 'clips_per_sheet'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} {getattr(args, name)}: expected at least 1.')
+    if args.epoch < 0:
+        parser.error(f'--epoch {args.epoch}: expected at least 0.')
     try:
-        merge_options(config, args.cfg_options)
-    except ValueError as error:
+        browse_clips(args)
+    except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
+
+
+def browse_clips(args: argparse.Namespace) -> None:
+    """Writes the sheets.
+
+    Raises:
+        ValueError: one sentence about the config, its labels, or indices that it does not have.
+        OSError: if the config or a frame is not there, or a sheet can not be written.
+    """
+    config = Config.fromfile(find_config(args.config))
+    merge_options(config, args.cfg_options)
     init_default_scope(config.get('default_scope', 'mmpose'))
+    if 'dataset' not in (config.get(f'{args.split}_dataloader') or {}):
+        raise ValueError(f'{args.config}: has no {args.split}_dataloader.dataset, expected one.')
     dataset = labeled_dataset(config, args.split)
     dataset.set_epoch(args.epoch, args.seed)
     indices = args.indices
     if indices is None:
         count = min(args.num_clips, len(dataset))
         indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    strange = [index for index in indices if not 0 <= index < len(dataset)]
+    if strange:
+        raise ValueError(
+            f'--indices {strange[0]}: the dataset has {len(dataset)} samples, expected 0 to '
+            f'{len(dataset) - 1}.'
+        )
 
     os.makedirs(args.out, exist_ok=True)
     total = -(-len(indices) // args.clips_per_sheet)
@@ -61,7 +84,7 @@ def main() -> None:
     for number, sheet in enumerate(tqdm(sheets, total=total, unit='sheet', disable=None)):
         path = os.path.join(args.out, f'sheet_{number:03d}.png')
         if not cv2.imwrite(path, sheet):
-            raise SystemExit(f'{path}: can not be written')
+            raise OSError(f'{path}: can not be written.')
     print(f'{total} sheets with {len(indices)} of {len(dataset)} clips in {args.out}')
 
 

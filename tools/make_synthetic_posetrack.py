@@ -59,10 +59,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         name, _, value = dial.partition('=')
         try:
             args.difficulty[name] = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, TypeError, ValueError):
             parser.error(f'--set {dial}: expected NAME=VALUE with a number or (low, high).')
         if name not in names.split(', '):
             parser.error(f'--set {dial}: unknown dial; expected one of {names}.')
+        try:
+            Difficulty(**{name: args.difficulty[name]})
+        except ValueError as error:
+            parser.error(f'--set {dial}: {error}')
+    settings = {
+        '--train': dict(videos={'train': args.train}),
+        '--val': dict(videos={'val': args.val}),
+        '--frames': dict(frames=args.frames),
+        '--size': dict(width=args.size[0], height=args.size[1]),
+        '--seed': dict(seed=args.seed),
+    }
+    for option, setting in settings.items():
+        try:
+            Settings(**setting)
+        except ValueError as error:
+            parser.error(f'{option}: {error}')
     return args
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmpose_mm.pose_formats import PoseVideo
+from cmpose_mm.pose_formats.openpose_json import remove_old
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.whole_files import write_whole
 
@@ -40,12 +41,14 @@ class Plotted:
         angles: the file of angles, None if the poses have none.
         num_without_id: persons without a track id, who are in no figure.
         num_low_scores: joints of the figures that are faint since they score too low.
+        num_removed: figures of an earlier run whose persons are not in the poses, removed.
     """
 
     figures: list[Path]
     angles: Path | None
     num_without_id: int
     num_low_scores: int
+    num_removed: int = 0
 
     def __str__(self) -> str:
         parts = [f'figures of {len(self.figures)} persons']
@@ -54,6 +57,11 @@ class Plotted:
             parts.append(f'{self.num_low_scores} joints are faint since they score too low')
         if self.num_without_id:
             parts.append(f'{self.num_without_id} persons without a track id are in no figure')
+        if self.num_removed:
+            parts.append(
+                f'removed {self.num_removed} figures of an earlier run, whose persons are not in '
+                'the poses'
+            )
         return '; '.join(parts)
 
 
@@ -82,6 +90,8 @@ def write_plots(
     progress: Callable[[list[int]], Iterable[int]] = iter,
 ) -> Plotted:
     """Writes ``NAME_id3.png`` and so on, see `draw_person`, and ``NAME_angles.csv``.
+
+    Such figures of NAME whose track ids the poses do not have, of an earlier run, are removed.
 
     Args:
         video: its name is NAME.
@@ -136,7 +146,9 @@ def write_plots(
     if angles_of_joints(video.joints):
         angles = folder / f'{video.name}_angles.csv'
         write_angles(video, times, angles)
-    return Plotted(figures, angles, int((video.track_ids < 0).sum()), num_low)
+    names = {f'{video.name}_id{track_id}.png' for track_id in ids}
+    removed = remove_old(folder, re.escape(video.name) + r'_id(0|[1-9][0-9]*)\.png', names)
+    return Plotted(figures, angles, int((video.track_ids < 0).sum()), num_low, len(removed))
 
 
 def draw_person(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +51,8 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
 
     ``pose_keypoints_2d`` has x, y and score of the joints of `BODY_25`, by name; zeros where the
     poses do not have one. The score of a middle is the lower of both, and 1 where there is none.
-    ``person_id`` is the track id, -1 without one.
+    ``person_id`` is the track id, -1 without one. Such files of NAME's other frames, of an earlier
+    run, are removed with a warning: readers take all of NAME's files for one video.
 
     Args:
         video: the poses.
@@ -80,6 +84,7 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
          'pose_keypoints_3d', 'face_keypoints_3d', 'hand_left_keypoints_3d',
          'hand_right_keypoints_3d'), [],
     )  # fmt: skip
+    written = set()
     for frame, number in enumerate(video.frame_numbers().tolist()):
         people = [
             dict(
@@ -90,5 +95,40 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
             for person in np.flatnonzero(video.frames == frame)
         ]
         content = orjson.dumps(dict(version=1.3, people=people))
-        write_whole(Path(folder) / f'{video.name}_{number:012d}_keypoints.json', content)
+        file = f'{video.name}_{number:012d}_keypoints.json'
+        write_whole(Path(folder) / file, content)
+        written.add(file)
+    old = re.escape(video.name) + r'_[0-9]{12}_keypoints\.json'
+    warn_of_removed(folder, remove_old(folder, old, written))
     return len(video.frames)
+
+
+def remove_old(folder: str | Path, pattern: str, kept: Collection[str]) -> list[str]:
+    """Removes a writer's files that an earlier run left in its folder.
+
+    Args:
+        folder: that was written to; it may not exist.
+        pattern: regular expression of the whole names of the writer's files.
+        kept: names of those that stay, such as those just written.
+
+    Returns:
+        Names of the removed files, sorted. Folders are not removed.
+    """
+    folder = Path(folder)
+    old = sorted(
+        file.name
+        for file in (folder.iterdir() if folder.is_dir() else ())
+        if re.fullmatch(pattern, file.name) and file.name not in kept and not file.is_dir()
+    )
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
+    return old
+
+
+def warn_of_removed(folder: str | Path, removed: list[str]) -> None:
+    """Warns of what `remove_old` removed, if it did."""
+    if removed:
+        warnings.warn(
+            f'{folder}: removed {len(removed)} files of an earlier run, such as {removed[0]}.',
+            stacklevel=3,
+        )

@@ -30,20 +30,32 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     a joint whose cells are empty is absent, and a row without a joint says only that there is such
     a frame. Frames without a row are not of the poses. The columns ``time``, ``track_id``,
     ``score``, ``x1`` to ``y2`` and ``<joint>_score`` may be left out or empty. Other columns are
-    ignored, but for those that end in ``_x`` or ``_y``: they need each other.
+    ignored, but for those that end in ``_x`` or ``_y``: they need each other. Columns that are read
+    are there once.
 
     Raises:
         AnnotationError: one sentence about what is missing or wrong, with the line.
     """
     path = Path(path)
+    columns, rows, last_line = [], [], 0
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file)
+            # strict: else a quote that is never closed takes the rest of the file into its cell
+            reader = csv.DictReader(file, strict=True)
             columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+            last_line = reader.line_num
+            for row in reader:
+                last_line = reader.line_num
+                rows.append((last_line, row))
+    except csv.Error as error:
+        raise AnnotationError(
+            f'{path}: line {last_line + 1}: the row that starts there is no row of a table '
+            f'({error}), expected cells between commas, and every quote closed.'
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f'{path}: expected a table in UTF-8 ({error}).') from error
     joints = [name[:-2] for name in columns if name.endswith('_x') and f'{name[:-2]}_y' in columns]
+    places = [*_PERSON, *(f'{joint}_{part}' for joint in joints for part in _PARTS)]
     if len(columns) == 1 and ';' in columns[0]:
         raise AnnotationError(
             f'{path}: the columns are separated by semicolons, expected commas, and points in '
@@ -58,6 +70,12 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
         if joint not in joints:
             found, lacking = (f'{joint}_{xy}' for xy in ('xy' if f'{joint}_x' in columns else 'yx'))
             raise AnnotationError(f'{path}: has the column {found}, but no {lacking}.')
+    repeated = [name for name in dict.fromkeys(places) if columns.count(name) > 1]
+    if repeated:
+        raise AnnotationError(
+            f'{path}: has the column {repeated[0]} {columns.count(repeated[0])} times, expected it '
+            'once.'
+        )
     for line, row in rows:
         if None in row.values() or any(row.get(None, ())):
             count = len([cell for cell in row.values() if cell is not None])
@@ -75,14 +93,9 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
                 f'{path}: line {line}: {column} is {cell!r}, expected a number.'
             ) from error
 
-    numbers = [
-        [number(line, row, column) for column in _PERSON]
-        + [number(line, row, f'{joint}_{part}') for joint in joints for part in _PARTS]
-        for line, row in rows
-    ]
-    table = np.array(numbers, np.float64).reshape(len(rows), len(_PERSON) + 3 * len(joints))
+    numbers = [[number(line, row, column) for column in places] for line, row in rows]
+    table = np.array(numbers, np.float64).reshape(len(rows), len(places))
     is_known = np.isfinite(table)
-    places = [*_PERSON, *(f'{joint}_{part}' for joint in joints for part in _PARTS)]
     pixels = np.array([name not in _NO_PIXELS and not name.endswith('_score') for name in places])
     for (line, _), values, known in zip(rows, table, is_known):
         frame, track_id = values[0], values[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.whole_files import write_whole
 
+from .openpose_json import remove_old, warn_of_removed
 from .pose_video import PoseVideo
 
 METER_DECIMALS = 5
@@ -26,7 +28,7 @@ def write_trc(
     TRC holds lengths, so a scale is needed. The image is the plane of movement: X to the right, Y
     up from the image's upper edge (so below 0), Z = 0, in meters. All frames from the track's first
     to its last are there, at their own times (see `PoseVideo.seconds`); cells of absent joints are
-    empty.
+    empty. Such files of NAME's other tracks, of an earlier run, are removed with a warning.
 
     Args:
         video: the poses.
@@ -51,7 +53,7 @@ def write_trc(
     video.check_tracks()
     there = np.flatnonzero(~np.isnan(video.keypoints).all(axis=(0, 2)))
     markers = [video.joints[joint] for joint in there]
-    written = 0
+    written, names = 0, set()
     for track in np.unique(video.track_ids[video.track_ids >= 0]).tolist():
         persons = np.flatnonzero(video.track_ids == track)
         written += len(persons)
@@ -73,6 +75,9 @@ def write_trc(
                 ]
             lines.append('\t'.join([f'{number}', f'{time:.6f}', *cells]) + '\n')
         write_whole(Path(folder) / name, ''.join(lines).encode())
+        names.add(name)
+    old = re.escape(video.name) + r'_person(0|[1-9][0-9]*)\.trc'
+    warn_of_removed(folder, remove_old(folder, old, names))
     return written
 
 

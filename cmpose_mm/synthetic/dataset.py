@@ -75,6 +75,8 @@ class Settings:
                 )
         if self.frames < 1:
             raise ValueError(f'Videos have {self.frames} frames; expected at least 1.')
+        if self.seed < 0:
+            raise ValueError(f'The seed is {self.seed}; expected at least 0.')
         if min(self.height, self.width) < 32:
             raise ValueError(
                 f'Images are {self.width}x{self.height} pixels; expected at least 32x32.'
@@ -114,13 +116,13 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
         ``root``.
 
     Raises:
-        FileExistsError: if the folder holds something else.
+        FileExistsError: if the folder holds something else, or settings that can't be read.
     """
     root = Path(root)
     manifest = root / MANIFEST
     wanted = json.loads(json.dumps(dict(version=VERSION, **asdict(settings))))
     if manifest.exists():
-        found = _with_later_settings(json.loads(manifest.read_text()))
+        found = _with_later_settings(_read_manifest(manifest))
         finished = found.pop('finished', False)
         if found != wanted:
             changed = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
@@ -150,6 +152,19 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
                 pass
     manifest.write_text(json.dumps(dict(**wanted, finished=True), indent=1))
     return root
+
+
+def _read_manifest(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get('difficulty', {}), dict):
+        raise FileExistsError(
+            f'{path}: found no settings of a dataset, expected them in JSON; delete the folder or '
+            'choose another.'
+        )
+    return content
 
 
 def _with_later_settings(manifest: dict) -> dict:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 
 import cv2
 import numpy as np
@@ -67,6 +68,16 @@ class Difficulty:
     zoom: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
+        for dial in fields(self):
+            value, is_pair = getattr(self, dial.name), isinstance(dial.default, tuple)
+            kind, word = (Integral, 'whole numbers') if dial.name == 'people' else (Real, 'numbers')
+            values = value if is_pair and isinstance(value, (tuple, list)) else [value]
+            if len(values) != 1 + is_pair or not all(
+                isinstance(v, kind) and not isinstance(v, bool) and -np.inf < v < np.inf
+                for v in values
+            ):
+                expected = f'two {word} (low, high)' if is_pair else 'a number'
+                raise ValueError(f'Difficulty.{dial.name} is {value!r}; expected {expected}.')
         low, high = self.people
         if not 1 <= low <= high:
             raise ValueError(f'Difficulty.people is {self.people}; expected 1 <= low <= high.')

@@ -97,6 +97,23 @@ def test_files(tmp_path):
     ]  # fmt: skip
 
 
+def test_figures_of_persons_of_an_earlier_run_are_removed_and_nothing_else(tmp_path):
+    mine = [f'v_id{track_id}.png' for track_id in (1, 2, 30)]
+    others = [
+        'a_v_id1.png', 'v_b_id1.png', 'v_id01.png', 'v_id-1.png', 'v_id1.png.bak', 'v_id1Xpng',
+        'v_id1.jpg', 'v_id.png', 'v.csv',
+    ]  # fmt: skip
+    for name in [*mine, *others]:
+        (tmp_path / name).write_text('old')
+    video = video_of([0, 0], [2, 4], joints=('beak',))
+    done = write_plots(video, tmp_path, persons=[4])
+    assert done.num_removed == 2  # 2 is in the poses, only not asked for
+    assert '; removed 2 figures of an earlier run, whose persons are not in the po' in str(done)
+    assert sorted(f.name for f in tmp_path.iterdir()) == sorted([*others, 'v_id2.png', 'v_id4.png'])
+    assert (tmp_path / 'v_id2.png').read_text() == 'old'
+    assert 'removed' not in str(write_plots(video, tmp_path, persons=[4]))
+
+
 def test_joints_without_angles(tmp_path):
     video = video_of([0, 1], [0, 0], joints=('beak', 'L_Wing', 'R_Wing'))
     done = write_plots(video, tmp_path)

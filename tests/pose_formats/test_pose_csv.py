@@ -49,6 +49,9 @@ def test_header_alone(tmp_path):
         ('frame,track_id,paw_x,paw_y\n0,1.5,1,2\n', 'line 2: track_id is 1.5, expected a whole'),
         ('frame,paw_x,paw_y,ear_x\n0,1,2,3\n', 'has the column ear_x, but no ear_y'),
         ('frame,paw_x,paw_y,ear_y\n0,1,2,3\n', 'has the column ear_y, but no ear_x'),
+        ('frame,paw_x,paw_y,paw_x,paw_y\n0,1,2,3,4\n', 'has the column paw_x 2 times, expected'),
+        ('frame,paw_x,paw_y,paw_y\n0,1,2,3\n', 'has the column paw_y 2 times, expected it once'),
+        ('frame,frame,paw_x,paw_y,frame\n0,0,1,2,0\n', 'has the column frame 3 times, expected'),
         ('frame,paw_x,paw_y\n0,1,2\n1,1\n', 'line 3 has 2 cells, expected 3'),
         ('frame,paw_x,paw_y\n0,1,5,2,5\n', 'line 2 has more cells, expected 3'),
         ('frame,paw_x,paw_y\n0,1,left\n', "line 2: paw_y is 'left', expected a number"),
@@ -60,6 +63,37 @@ def test_wrong_tables_are_one_sentence(text, said, tmp_path):
         read_pose_csv(tmp_path / 'a.csv')
     with pytest.raises(AnnotationError, match='b.csv: expected a table'):
         read_pose_csv(tmp_path / 'b.csv')
+
+
+@pytest.mark.parametrize(
+    'note, num_rows',
+    [('"seen', 3), ('"seen', 20_000), ('"seen" twice', 3)],
+    ids=['to the end', 'longer than a cell may be', 'closed early'],
+)
+def test_a_stray_quote_is_one_sentence_with_its_line(note, num_rows, tmp_path):
+    rows = [f'{n},1,2,' for n in range(num_rows)]
+    rows[1] += note
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,paw_x,paw_y,note', *rows]))
+    with pytest.raises(AnnotationError, match=r'a.csv: line 3: .*, and every quote closed\.$'):
+        read_pose_csv(tmp_path / 'a.csv')
+
+
+def test_a_stray_quote_among_the_columns(tmp_path):
+    (tmp_path / 'a.csv').write_text('frame,paw_x,"paw_y\n0,1,2\n')
+    with pytest.raises(AnnotationError, match=r'a.csv: line 1: .*, and every quote closed\.$'):
+        read_pose_csv(tmp_path / 'a.csv')
+
+
+def test_columns_that_are_ignored_may_be_there_twice(tmp_path):
+    (tmp_path / 'a.csv').write_text('frame,paw_x,paw_y,note,note,,\n0,1,2,a,b,,\n')
+    np.testing.assert_array_equal(read_pose_csv(tmp_path / 'a.csv').keypoints, [[[1, 2]]])
+
+
+def test_quoted_cells(tmp_path):
+    rows = ['0,"1","2","seen, ""well"""', '1,3,4,"two\nlines"']
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,"paw_x",paw_y,note', *rows]))
+    video = read_pose_csv(tmp_path / 'a.csv')
+    np.testing.assert_array_equal(video.keypoints, [[[1, 2]], [[3, 4]]])
 
 
 def test_a_part_of_a_video_with_deleted_rows(tmp_path):

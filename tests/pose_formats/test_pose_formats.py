@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +290,85 @@ def test_openpose_needs_one_of_its_joints(file, tmp_path):
     ):
         write_openpose(read_pose_video(file), tmp_path / 'o')
     assert not (tmp_path / 'o').exists()
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def shorter(file: Path, num_frames: int, tracks=(0, 7)):
+    """The poses of the file's first frames and of these tracks."""
+    data = json.loads(file.read_text())
+    data['images'] = data['images'][:num_frames]
+    ids = [image['id'] for image in data['images']]
+    data['annotations'] = [
+        a for a in data['annotations'] if a['image_id'] in ids and a['track_id'] in tracks
+    ]
+    (file.parent / 'shorter').mkdir()
+    (file.parent / 'shorter' / file.name).write_text(json.dumps(data))
+    return read_pose_video(file.parent / 'shorter' / file.name)
+
+
+OTHERS = (
+    'walk_b_{:012d}_keypoints.json', 'a_walk_{:012d}_keypoints.json', 'walk_{:011d}_keypoints.json',
+    'walk_{:012d}_keypoints.json.bak', 'walk_{:012d}_keypointsXjson', 'walk.{:012d}_keypoints.json',
+    'walk_b_person{}.trc', 'a_walk_person{}.trc', 'walk_person0{}.trc', 'walk_person{}.trc.bak',
+    'walk_person{}Xtrc', 'walk_person-{}.trc', 'walk.txt',
+)  # fmt: skip
+"""Names of files that are not walk's, for a number."""
+
+
+def test_openpose_of_an_earlier_run_is_removed_and_nothing_else(file, tmp_path):
+    out = tmp_path / 'o'
+    write_openpose(read_pose_video(file), out)
+    others = {name.format(9) for name in OTHERS}
+    for name in others:
+        (out / name).write_text('other')
+    (out / f'walk_{9:012d}_keypoints.json').mkdir()  # no file that a writer wrote
+    video = shorter(file, 2)
+    with pytest.warns(UserWarning) as said:
+        assert write_openpose(video, out) == 3
+    assert [str(warning.message) for warning in said] == [
+        f'{out}: removed 3 files of an earlier run, such as walk_{2:012d}_keypoints.json.'
+    ]
+    assert said[0].filename == __file__
+    mine = {f'walk_{n:012d}_keypoints.json' for n in (0, 1, 9)}
+    assert set(files_of(out)) == mine | others
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        write_openpose(video, out)
+
+
+def test_trc_of_an_earlier_run_is_removed_and_nothing_else(file, tmp_path):
+    out = tmp_path / 't'
+    write_trc(read_pose_video(file), out, 50)
+    others = {name.format(9) for name in OTHERS}
+    for name in others:
+        (out / name).write_text('other')
+    with pytest.warns(UserWarning) as said:
+        assert write_trc(shorter(file, 4, tracks=[7]), out, 50) == 2
+    assert [str(warning.message) for warning in said] == [
+        f'{out}: removed 1 files of an earlier run, such as walk_person0.trc.'
+    ]
+    assert set(files_of(out)) == {'walk_person7.trc'} | others
+
+
+@pytest.mark.parametrize(
+    'module, write',
+    [('openpose_json', write_openpose), ('trc', partial(write_trc, pixels_per_meter=50))],
+)
+def test_nothing_is_removed_before_all_is_written(module, write, file, tmp_path, monkeypatch):
+    out = tmp_path / 'o'
+    write(read_pose_video(file), out)
+    before = files_of(out)
+
+    def full(path, content):
+        raise OSError('no space left')
+
+    monkeypatch.setattr(f'cmpose_mm.pose_formats.{module}.write_whole', full)
+    with pytest.raises(OSError, match='no space'):
+        write(shorter(file, 2, tracks=[7]), out)
+    assert files_of(out) == before
 
 
 def test_images_named_from_1_have_the_numbers_that_the_file_says(tmp_path):

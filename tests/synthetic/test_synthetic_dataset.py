@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from run_tools import run_tool
 
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
@@ -160,12 +161,21 @@ def test_other_settings_or_foreign_files_are_refused(tmp_path):
         write_dataset(tmp_path / 'foreign', settings)
 
 
+@pytest.mark.parametrize('content', ['', '{"version": 4', '[]', '{"difficulty": 3}'])
+def test_settings_that_cannot_be_read_are_refused(content, tmp_path):
+    (tmp_path / 'synthetic.json').write_text(content)
+    with pytest.raises(FileExistsError, match='synthetic.json: found no settings of a dataset, ex'):
+        write_dataset(tmp_path, SMALL)
+    assert (tmp_path / 'synthetic.json').read_text() == content
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
         (dict(videos={'train': 0}), "Split 'train' has 0 videos"),
         (dict(frames=0), 'Videos have 0 frames'),
         (dict(width=8), 'Images are 8x120 pixels'),
+        (dict(seed=-1), 'The seed is -1; expected at least 0'),
         (dict(by_split={'test': (Difficulty(),)}), "1 difficulties of split 'test'; .* train, val"),
         (dict(by_split={'val': ()}), "0 difficulties of split 'val'"),
     ],
@@ -187,6 +197,14 @@ def test_settings_out_of_range(change, message):
         (dict(max_darkness=1.0), 'Difficulty.max_darkness is 1.0; expected 0 <= max_darkness < 1'),
         (dict(occluder_size=(0.1, 0.01)), r'Difficulty.occluder_size is \(0.1, 0.01\)'),
         (dict(occluder_speed=-1.0), 'Difficulty.occluder_speed is -1.0'),
+        (dict(people=3), r'Difficulty.people is 3; expected two whole numbers \(low, high\)'),
+        (dict(people=(1, 2, 3)), r'Difficulty.people is \(1, 2, 3\); expected two whole numbers'),
+        (dict(people=(1, 2.5)), r'Difficulty.people is \(1, 2.5\); expected two whole numbers'),
+        (dict(zoom=('a', 1)), r"Difficulty.zoom is \('a', 1\); expected two numbers \(low, high"),
+        (dict(speed='x'), "Difficulty.speed is 'x'; expected a number"),
+        (dict(speed=(1, 2)), r'Difficulty.speed is \(1, 2\); expected a number'),
+        (dict(speed=float('nan')), 'Difficulty.speed is nan; expected a number'),
+        (dict(max_defocus=float('inf')), 'Difficulty.max_defocus is inf; expected a number'),
     ],
 )
 def test_difficulty_out_of_range(dials, message):
@@ -208,6 +226,40 @@ def test_command(tmp_path):
     assert settings['difficulty']['people'] == [2, 2] and settings['difficulty']['speed'] == 3
     wrong = subprocess.run([*command, '--set', 'fog=1'], capture_output=True, text=True, cwd=ROOT)
     assert wrong.returncode == 2 and 'unknown dial' in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['--size', 0, 0], '--size: Images are 0x0 pixels; expected at least 32x32.'),
+        (['--frames', 0], '--frames: Videos have 0 frames; expected at least 1.'),
+        (['--train', -1], "--train: Split 'train' has -1 videos; expected 1 to 99999."),
+        (['--val', 0], "--val: Split 'val' has 0 videos; expected 1 to 99999."),
+        (['--seed', -1], '--seed: The seed is -1; expected at least 0.'),
+        (
+            ['--set', 'people=(4,1)'],
+            '--set people=(4,1): Difficulty.people is (4, 1); expected 1 <= low <= high.',
+        ),
+        (
+            ['--set', 'people=3'],
+            '--set people=3: Difficulty.people is 3; expected two whole numbers (low, high).',
+        ),
+        (
+            ['--set', "speed='x'"],
+            "--set speed='x': Difficulty.speed is 'x'; expected a number.",
+        ),
+        (
+            ['--set', 'speed={[]: 1}'],
+            '--set speed={[]: 1}: expected NAME=VALUE with a number or (low, high).',
+        ),
+    ],
+)
+def test_command_refuses_wrong_options_in_one_sentence(options, said, tmp_path):
+    done = run_tool(ROOT / 'tools/make_synthetic_posetrack.py', tmp_path / 'd', *options)
+    assert done.returncode == 2, done.stderr
+    usage, error = done.stderr.split('make_synthetic_posetrack.py: error: ')
+    assert usage.startswith('usage: ') and error == said + '\n'
+    assert not (tmp_path / 'd').exists()
 
 
 # ---- splits ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from posetrack_samples import person, write_coco_video
+from run_tools import run_tool
 
 from cmpose_mm.datasets.body.posetrack_video_dataset import JOINT_NAMES
 from cmpose_mm.visualization.clip_sheets import (
@@ -21,6 +22,7 @@ from cmpose_mm.visualization.clip_sheets import (
     labeled_dataset,
 )
 
+BROWSE_CLIPS = Path(__file__).parents[2] / 'tools/browse_clips.py'
 CONFIG = """
 pipeline = [
     dict(type='LoadClip'),
@@ -153,3 +155,32 @@ def test_browse_clips_command(make_config, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [str(tool), *arguments, '--num-clips', '3'])
     runpy.run_path(str(tool), run_name='__main__')
     assert '3 sheets with 3 of 4 clips' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'options, code, said',
+    [
+        (['--indices', 0, 999999], 1, '--indices 999999: the dataset has 4 samples, expected 0 to'),
+        (['--indices', -1], 1, '--indices -1: the dataset has 4 samples, expected 0 to 3.'),
+        (['--clips-per-sheet', 0], 2, 'error: --clips-per-sheet 0: expected at least 1.'),
+        (['--num-clips', -1], 2, 'error: --num-clips -1: expected at least 1.'),
+        (['--epoch', -1], 2, 'error: --epoch -1: expected at least 0.'),
+        (['--split', 'val'], 1, 'config.py: has no val_dataloader.dataset, expected one.'),
+        (['--cfg-options', 'train_dataloader.dataset.ann_file=no'], 1, '/no: not found; expected'),
+        (['--cfg-options', 'train_dataloader.data=no'], 1, 'cfg-options: '),
+    ],
+)
+def test_browse_clips_refuses_in_one_sentence(make_config, tmp_path, options, code, said):
+    config, out = tmp_path / 'config.py', tmp_path / 'sheets'
+    make_config().dump(str(config))
+    done = run_tool(BROWSE_CLIPS, config, '--out', out, *options)
+    assert done.returncode == code and 'Traceback' not in done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_browse_clips_without_a_config(tmp_path):
+    config = tmp_path / 'no.py'
+    done = run_tool(BROWSE_CLIPS, config, '--out', tmp_path / 'sheets')
+    assert done.returncode == 1 and done.stderr.startswith(f'{config}: no such config file. ')
+    assert len(done.stderr.splitlines()) == 1
