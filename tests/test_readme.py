@@ -27,13 +27,13 @@ def code_block(start: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_example_of_a_method_runs_in_the_estimator():
+def test_the_example_of_a_method_runs_in_the_estimator(tmp_path, monkeypatch):
     init_default_scope('mmpose')
-    source = code_block('from mmpose.registry import MODELS')
-    exec(source, {})
-    config = Config.fromfile(config_path('cmpose_vit-s_posetrack18.py'))
-    override = re.search(r'# in a config: (model = .*)', source).group(1)
-    config.merge_from_dict(Config.fromstring(override, '.py').to_dict())
+    method, config = code_block('# my_methods.py').split('# in a config')
+    (tmp_path / 'my_methods.py').write_text(method)
+    (tmp_path / 'my_mean.py').write_text(f'#{config}')
+    monkeypatch.syspath_prepend(tmp_path)
+    config = Config.fromfile(str(tmp_path / 'my_mean.py'))
     model = MODELS.build(config.model).eval()
     with torch.no_grad():
         heatmaps = model(torch.zeros(1, 3, 3, 256, 192), None, mode='tensor')

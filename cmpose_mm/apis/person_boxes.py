@@ -210,20 +210,18 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         raise ValueError(f'{path}: expected text in UTF-8 or UTF-16 ({error})') from None
     # strict: else a quote that is never closed takes the rest of the file into its cell
     reader = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
+    table, line = [], 0
     try:
-        rows = _rows_by_frame(path, reader)
+        columns = reader.fieldnames or []
+        line = reader.line_num
+        for row in reader:
+            line = reader.line_num
+            table.append((line, row))
     except csv.Error as error:
         raise ValueError(
-            f'{path}: line {reader.line_num}: expected cells between commas, and every quote '
-            f'closed ({error})'
+            f'{path}: line {line + 1}: expected cells between commas, and every quote closed '
+            f'({error})'
         ) from None
-    arrays = {number: np.array(values) for number, values in rows.items()}
-    return {number: (array[:, :4], array[:, 4]) for number, array in arrays.items()}
-
-
-def _rows_by_frame(path: Path, reader: csv.DictReader) -> dict[int, list[list[float]]]:
-    """x1, y1, x2, y2 and score of the rows of each frame."""
-    columns = reader.fieldnames or []
     missing = [name for name in CSV_COLUMNS if name not in columns]
     if missing:
         raise ValueError(
@@ -231,7 +229,7 @@ def _rows_by_frame(path: Path, reader: csv.DictReader) -> dict[int, list[list[fl
             f'found {", ".join(columns) or "an empty file"}'
         )
     rows: dict[int, list] = {}
-    for row in reader:
+    for line, row in table:
         if row['frame'] and not any(row[name] for name in CSV_COLUMNS[1:]):
             continue  # a frame without persons, as `CsvWriter` writes it
         texts = {name: row[name] for name in CSV_COLUMNS}
@@ -243,10 +241,11 @@ def _rows_by_frame(path: Path, reader: csv.DictReader) -> dict[int, list[list[fl
             name = wrong[0] if wrong else 'frame'
             expected = 'a whole number from 0' if name == 'frame' else 'a finite number'
             raise ValueError(
-                f'{path}: line {reader.line_num}: {name}: expected {expected}, found {texts[name]}'
+                f'{path}: line {line}: {name}: expected {expected}, found {texts[name]}'
             )
         rows.setdefault(frame, []).append([*numbers.values()][1:])
-    return rows
+    arrays = {number: np.array(values) for number, values in rows.items()}
+    return {number: (array[:, :4], array[:, 4]) for number, array in arrays.items()}
 
 
 def _number(text: str | None) -> float:

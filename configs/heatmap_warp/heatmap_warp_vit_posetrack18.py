@@ -11,7 +11,7 @@ changes = dict(TopdownAffine=dict(type='ClipTopdownAffine'))
 val_pipeline = [dict(step, **changes.get(step['type'], {})) for step in _base_.val_pipeline]
 del changes
 # A neighbor at most two frames away on either side.
-train_dataloader = dict(dataset=dict(random_neighbors=True, stride=2))
+train_dataloader = dict(batch_size=30, dataset=dict(random_neighbors=True, stride=2))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
