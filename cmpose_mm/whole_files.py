@@ -1,7 +1,10 @@
-"""Files that are there wholly or not at all, also after a kill."""
+"""Files that are there wholly or not at all, also after a kill, and none of an earlier run."""
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -12,3 +15,34 @@ def write_whole(path: str | Path, content: bytes) -> None:
     partial = path.with_name(f'.{path.name}.partial')
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def remove_old(folder: str | Path, pattern: str, kept: Collection[str]) -> list[str]:
+    """Removes a writer's files that an earlier run left in its folder.
+
+    Args:
+        folder: that was written to; it may not exist.
+        pattern: regular expression of the whole names of the writer's files.
+        kept: names of those that stay, such as those just written.
+
+    Returns:
+        Names of the removed files, sorted. Folders are not removed.
+    """
+    folder = Path(folder)
+    old = sorted(
+        file.name
+        for file in (folder.iterdir() if folder.is_dir() else ())
+        if re.fullmatch(pattern, file.name) and file.name not in kept and not file.is_dir()
+    )
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
+    return old
+
+
+def warn_of_removed(folder: str | Path, removed: list[str]) -> None:
+    """Warns of what `remove_old` removed, if it did."""
+    if removed:
+        warnings.warn(
+            f'{folder}: removed {len(removed)} files of an earlier run, such as {removed[0]}.',
+            stacklevel=3,
+        )

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmpose_mm.pose_formats import PoseVideo
-from cmpose_mm.pose_formats.openpose_json import remove_old
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.whole_files import write_whole
+from cmpose_mm.whole_files import remove_old, write_whole
 
 from .joint_angles import angle_scores, angles_of_joints, joint_angles, write_angles
 

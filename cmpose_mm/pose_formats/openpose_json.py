@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import orjson
 
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.whole_files import write_whole
+from cmpose_mm.whole_files import remove_old, warn_of_removed, write_whole
 
 from .pose_video import DECIMALS, PoseVideo
 
@@ -101,34 +99,3 @@ def write_openpose(video: PoseVideo, folder: str | Path) -> int:
     old = re.escape(video.name) + r'_[0-9]{12}_keypoints\.json'
     warn_of_removed(folder, remove_old(folder, old, written))
     return len(video.frames)
-
-
-def remove_old(folder: str | Path, pattern: str, kept: Collection[str]) -> list[str]:
-    """Removes a writer's files that an earlier run left in its folder.
-
-    Args:
-        folder: that was written to; it may not exist.
-        pattern: regular expression of the whole names of the writer's files.
-        kept: names of those that stay, such as those just written.
-
-    Returns:
-        Names of the removed files, sorted. Folders are not removed.
-    """
-    folder = Path(folder)
-    old = sorted(
-        file.name
-        for file in (folder.iterdir() if folder.is_dir() else ())
-        if re.fullmatch(pattern, file.name) and file.name not in kept and not file.is_dir()
-    )
-    for name in old:
-        (folder / name).unlink(missing_ok=True)
-    return old
-
-
-def warn_of_removed(folder: str | Path, removed: list[str]) -> None:
-    """Warns of what `remove_old` removed, if it did."""
-    if removed:
-        warnings.warn(
-            f'{folder}: removed {len(removed)} files of an earlier run, such as {removed[0]}.',
-            stacklevel=3,
-        )

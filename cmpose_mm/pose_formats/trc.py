@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.whole_files import write_whole
+from cmpose_mm.whole_files import remove_old, warn_of_removed, write_whole
 
-from .openpose_json import remove_old, warn_of_removed
 from .pose_video import PoseVideo
 
 METER_DECIMALS = 5
