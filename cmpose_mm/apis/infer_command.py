@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import glob
+import hashlib
 import logging
 import os
 import signal
@@ -270,6 +272,8 @@ def run(args: argparse.Namespace, stop: StopRequest) -> Outcome:
             tqdm.write(f'{len(jobs) - number} videos were not begun', file=sys.stderr)
             break
         if args.resume and is_complete(job):
+            if lacks_plots(job, args):
+                outcome.written += draw_plots(job, args)
             tqdm.write(
                 f'{job}: is done already ({", ".join(job.outputs.values())}), skipped',
                 file=sys.stderr,
@@ -319,6 +323,14 @@ def is_complete(job: Job) -> bool:
     return all(
         os.path.isfile(file) and not journal_path(file).exists() for file in job.outputs.values()
     )
+
+
+def lacks_plots(job: Job, args: argparse.Namespace) -> bool:
+    """Whether plots are wanted of a table that has none beside it."""
+    if not job.plots:
+        return False
+    name = glob.escape(Path(job.outputs['csv']).stem)
+    return not any(Path(job.plots).glob(f'{name}_id*.png'))
 
 
 def make_inferencer(args: argparse.Namespace) -> VideoPoseInferencer:
@@ -387,6 +399,7 @@ def open_journal(
     inputs = dict(
         video=job.source, boxes=args.boxes, checkpoint=args.checkpoint, config=args.config
     )
+    inputs.update(zip(("detector's config", "detector's checkpoint"), args.detector or ()))
     for name, file in inputs.items():
         settings[f'file of {name}'] = file and fingerprint(file)
     path, *others = map(journal_path, files)
@@ -400,10 +413,16 @@ def open_journal(
 
 
 def fingerprint(path: str) -> str | None:
-    """Tells whether a file or folder is still the same; None for a name that is no path."""
+    """Tells whether a file, or a folder of images, is still the same; None for no path."""
     if os.path.isdir(path):
-        stats = [(entry.name, entry.stat()) for entry in os.scandir(path) if entry.is_file()]
-        return f'{len(stats)} files, {sum(stat.st_size for _, stat in stats)} bytes'
+        # not the other files: outputs and their journals may lie there, too
+        images = sorted(
+            (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
+            for entry in os.scandir(path)
+            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()
+        )
+        digest = hashlib.sha256(repr(images).encode()).hexdigest()
+        return f'{len(images)} images of {digest[:16]}'
     if not os.path.exists(path):
         return None
     stat = os.stat(path)
@@ -501,12 +520,12 @@ def infer(
         )
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
-    elif job.plots:
-        written += draw_plots(job, args.joint_thr, frame_rate)
     if stored is not None and stop.made:
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
     if journal is not None and not stop.made:
         journal.remove()
+    if num_persons and job.plots:
+        written += draw_plots(job, args, frame_rate)
     if 'tokens' in outputs and not stop.made and args.person not in (None, *tokens.ids):
         if os.path.isfile(outputs['tokens']):
             Path(outputs['tokens']).unlink()
@@ -518,15 +537,25 @@ def infer(
     return written
 
 
-def draw_plots(job: Job, joint_thr: float, frame_rate: float) -> list[str]:
-    """Plots the table that was written; returns the folder if there is something in it."""
+def draw_plots(job: Job, args: argparse.Namespace, frame_rate: float | None = None) -> list[str]:
+    """Plots the table that was written; returns the folder if there is something in it.
+
+    ``frame_rate`` is for times that the table lacks, or that fall; None asks the video.
+    """
     video = read_pose_csv(job.outputs['csv'])
     if (video.track_ids < 0).all():
         warn(f'{job.plots}: no plots, since nobody has a track id')
         return []
-    rate = None if np.isfinite(video.times).sum() > 1 else frame_rate
+    times, rate = video.times[np.isfinite(video.times)], None
+    falls = bool((np.diff(times) < 0).any())
+    if falls or len(times) < 2:
+        rate = frame_rate or args.frame_rate or open_frames(job.source).frame_rate or 25
+    if falls:
+        warn(f'{job.plots}: times fall, so the plots count {rate:g} frames a second')
     progress = partial(tqdm, delay=1, leave=False, desc='plotting', unit=' persons')
-    done = write_plots(video, job.plots, joint_thr=joint_thr, frame_rate=rate, progress=progress)
+    done = write_plots(
+        video, job.plots, joint_thr=args.joint_thr, frame_rate=rate, progress=progress
+    )
     tqdm.write(f'plots: {done}', file=sys.stderr)
     return [job.plots]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ def smooth_live(
 
     Args:
         results: of `VideoPoseInferencer`, or any with the same fields.
-        frame_rate: frames a second where frames have no time; otherwise unused.
+        frame_rate: frames a second where frames have no time. A frame whose time is not after that
+            of the one before counts as one frame later (at 25 a second if this is None), with one
+            warning, as in `VideoWriter`.
         smoother: by default one with default settings.
 
     Yields:
@@ -32,6 +35,7 @@ def smooth_live(
         ValueError: if a frame has no time and there is no ``frame_rate``.
     """
     smoother = smoother or OneEuroSmoother()
+    last, is_told = float('-inf'), False
     for result in results:
         time, persons = result.frame.time, result.data_sample.pred_instances
         if time is None:
@@ -40,6 +44,16 @@ def smooth_live(
                     f'frame {result.frame.number} has no time, expected a frame rate to be given.'
                 )
             time = result.frame.number / frame_rate
+        if time <= last:
+            if not is_told:
+                is_told = True
+                warnings.warn(
+                    f'frame {result.frame.number} has the time {time:.3f} s, which is not after '
+                    f'{last:.3f} s of the one before; such frames are smoothed as one frame later.',
+                    stacklevel=2,
+                )
+            time = last + 1 / (frame_rate or 25)
+        last = time
         if len(persons.track_ids):
             sizes = (persons.bboxes[:, 2:] - persons.bboxes[:, :2]).max(axis=1)
             smoothed = smoother.update(persons.track_ids, persons.keypoints, sizes, time)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +28,7 @@ from cmpose_cli import parse_command
 from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, open_frames, video_writer
 from cmpose_mm.apis.followed_boxes import FollowedPersons
 from cmpose_mm.apis.frame_reader import FrameReader, NewestFrames
-from cmpose_mm.apis.infer_command import run
+from cmpose_mm.apis.infer_command import fingerprint, run
 from cmpose_mm.apis.journal import Journal
 from cmpose_mm.pose_formats import long_table, read_pose_video, write_mot, write_openpose
 from cmpose_mm.posetrack.annotations import read_videos
@@ -394,6 +395,57 @@ def test_a_run_without_a_frame_leaves_nothing(tiny_model, tmp_path, monkeypatch)
     assert run(args, stop).num_done == 1
     assert files_of(tmp_path / 'o') == ['images_poses.csv', 'images_poses.json']
     assert len(run(args, stop).skipped) == 1
+
+
+def test_a_folder_is_another_if_an_image_is(tmp_path):
+    """Images of a BMP's kind have one size whatever they show; outputs may lie beside them."""
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f'{number}.bmp'), np.full((8, 8, 3), number, np.uint8))
+    before = fingerprint(str(tmp_path))
+    (tmp_path / 'poses.csv').write_text('frame')
+    assert fingerprint(str(tmp_path)) == before
+    cv2.imwrite(str(tmp_path / '1.bmp'), np.full((8, 8, 3), 9, np.uint8))
+    os.utime(tmp_path / '1.bmp', ns=(1, 1))
+    assert fingerprint(str(tmp_path)) != before
+
+
+def test_plots_of_a_table_that_is_done(tiny_model, tmp_path, monkeypatch, capsys):
+    pytest.importorskip('matplotlib')
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / 'v.mp4', moving_frames(3))
+    command = ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--out-csv', 'v.csv']
+    stop = SimpleNamespace(made=False)
+    assert run(parse_command('infer', command), stop).num_done == 1
+    args = parse_command('infer', [*command, '--plots', 'plots', '--resume'])
+    outcome = run(args, stop)
+    assert len(outcome.skipped) == 1 and outcome.written == ['plots']
+    assert files_of(tmp_path / 'plots') == ['v_angles.csv', 'v_id0.png']
+    capsys.readouterr()
+    assert run(args, stop).written == []
+    assert 'plots: ' not in capsys.readouterr().err
+
+
+def test_plots_where_times_fall(tiny_model, tmp_path, monkeypatch, capsys):
+    """Nothing is left to resume, and frames are counted."""
+    pytest.importorskip('matplotlib')
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / 'v.mp4', moving_frames(3))
+    real = VideoPoseInferencer.__call__
+
+    def with_falling_times(self, *arguments, **options):
+        for result in real(self, *arguments, **options):
+            time = (0.0, 0.3, 0.2)[result.frame.number]
+            yield replace(result, frame=replace(result.frame, time=time))
+
+    monkeypatch.setattr(VideoPoseInferencer, '__call__', with_falling_times)
+    command = ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--out-csv', 'v.csv']
+    args = parse_command('infer', [*command, '--plots', 'plots'])
+    assert run(args, SimpleNamespace(made=False)).num_done == 1
+    assert 'plots: times fall, so the plots count ' in capsys.readouterr().err
+    assert files_of(tmp_path / 'plots') == ['v_angles.csv', 'v_id0.png']
+    assert not list(tmp_path.glob('.*journal'))
 
 
 def test_a_pipe_is_never_removed(tiny_model, tmp_path, monkeypatch):

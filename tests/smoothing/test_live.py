@@ -42,3 +42,19 @@ def test_equals_the_smoother(times):
 def test_frames_without_a_time_need_a_rate():
     with pytest.raises(ValueError, match='frame 0 has no time, expected a frame rate'):
         next(smooth_live(results([None])))
+
+
+def test_times_that_do_not_rise_count_as_one_frame_later():
+    """As files and streams have them; the rest of the video is smoothed all the same."""
+    with pytest.warns(UserWarning, match=r'frame 2 has the time 0\.1.* not after 0\.1') as told:
+        found = [
+            r.data_sample.pred_instances.keypoints
+            for r in smooth_live(results([0, 0.1, 0.1, 0.05, 0.5, 0.6]), frame_rate=10)
+        ]
+    expected = [
+        r.data_sample.pred_instances.keypoints
+        for r in smooth_live(results([0, 0.1, 0.2, 0.30000000000000004, 0.5, 0.6]))
+    ]
+    assert len(told) == 1
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,29 @@ def test_times_in_milliseconds_are_even():
         content = dict(images=images, annotations=persons)
         found.append(np.stack(list(points(smooth_predictions(content)[0]).values())))
     np.testing.assert_allclose(found[0], found[1], atol=0.1)
+
+
+def test_the_usual_step_is_one_that_is_there():
+    """Not the mean of the two in the middle, of frames that were dropped and such that were not."""
+    content = predictions()
+    content['images'] = [
+        dict(id=100 + n, file_name='', time=t) for n, t in enumerate((0, 0.04, 0.16))
+    ]
+    content['annotations'] = content['annotations'][:3]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        smoothed, done = smooth_predictions(content, window=0.2, max_gap=0.2)
+    expected, same = smooth_predictions(
+        {
+            **content,
+            'images': [dict(image, time=25 * image['time']) for image in content['images']],
+        },
+        window=0.2 * 25,
+        max_gap=0.2 * 25,
+    )
+    assert done.windows == same.windows == {5}
+    for one, other in zip(points(smoothed).values(), points(expected).values()):
+        np.testing.assert_allclose(one, other, atol=1e-9)
 
 
 def test_steady_motion_stays_at_a_variable_frame_rate():
