@@ -230,7 +230,7 @@ def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, sev
 
 
 def _check_effects(job: Job, args: argparse.Namespace) -> None:
-    """Raises ValueError for an option about an output that is not written."""
+    """Raises ValueError for an option about an output that is not written, or boxes not asked."""
     defaults = parse_command('infer', ['a video'])
     for kind, output, options in (
         ('video', '--out-video', _OF_VIDEO),
@@ -242,6 +242,14 @@ def _check_effects(job: Job, args: argparse.Namespace) -> None:
                     f'--{name.replace("_", "-")}: has no effect on '
                     f'{", ".join(job.outputs.values())}, expected {output}, too'
                 )
+    if args.joint_thr != defaults.joint_thr and not ('video' in job.outputs or job.plots):
+        raise ValueError(
+            f'--joint-thr: has no effect on {", ".join(job.outputs.values())}, expected '
+            '--out-video or --plots, too'
+        )
+    if args.score_thr != defaults.score_thr and (args.boxes or args.box_source == 'whole_frame'):
+        source = '--boxes, which are all taken' if args.boxes else '--box-source whole_frame'
+        raise ValueError(f'--score-thr: has no effect on {source}; it is for detectors')
 
 
 def _without_outputs_of_others(jobs: list[Job]) -> list[Job]:
