@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slow_information as slow
 import torch
-import torch.multiprocessing
+from processes import start_processes
 
 from cmpose_mm.models.layers import gaussian_mi, require_samples, standardize
 from cmpose_mm.models.layers.gaussian_information import covariance
@@ -173,7 +173,7 @@ def _half(rank: int, folder: str) -> None:
 @pytest.mark.slow
 def test_two_processes_have_the_information_of_one(tmp_path):
     """The value is the same; gradients, averaged over processes, are those of the whole."""
-    torch.multiprocessing.spawn(_half, (str(tmp_path),), nprocs=2)
+    start_processes(_half, (str(tmp_path),), 2)
     first, second = (torch.load(tmp_path / f'{rank}.pth', weights_only=True) for rank in (0, 1))
     for unit_variance in (True, False):
         leaves = [part.clone().requires_grad_() for part in random_samples(count=24)]
