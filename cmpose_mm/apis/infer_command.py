@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import os
 import signal
@@ -387,6 +388,7 @@ def open_journal(
     inputs = dict(
         video=job.source, boxes=args.boxes, checkpoint=args.checkpoint, config=args.config
     )
+    inputs.update(zip(("detector's config", "detector's checkpoint"), args.detector or ()))
     for name, file in inputs.items():
         settings[f'file of {name}'] = file and fingerprint(file)
     path, *others = map(journal_path, files)
@@ -400,10 +402,16 @@ def open_journal(
 
 
 def fingerprint(path: str) -> str | None:
-    """Tells whether a file or folder is still the same; None for a name that is no path."""
+    """Tells whether a file, or a folder of images, is still the same; None for no path."""
     if os.path.isdir(path):
-        stats = [(entry.name, entry.stat()) for entry in os.scandir(path) if entry.is_file()]
-        return f'{len(stats)} files, {sum(stat.st_size for _, stat in stats)} bytes'
+        # not the other files: outputs and their journals may lie there, too
+        images = sorted(
+            (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
+            for entry in os.scandir(path)
+            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()
+        )
+        digest = hashlib.sha256(repr(images).encode()).hexdigest()
+        return f'{len(images)} images of {digest[:16]}'
     if not os.path.exists(path):
         return None
     stat = os.stat(path)

@@ -24,7 +24,13 @@ from servers import MediaServer
 from test_video_inferencer import assert_same_poses, moving_boxes, noise_frames
 
 from cmpose_cli import parse_command
-from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, open_frames, video_writer
+from cmpose_mm.apis import (
+    CsvWriter,
+    VideoPoseInferencer,
+    infer_command,
+    open_frames,
+    video_writer,
+)
 from cmpose_mm.apis.followed_boxes import FollowedPersons
 from cmpose_mm.apis.frame_reader import FrameReader, NewestFrames
 from cmpose_mm.apis.infer_command import run
@@ -304,6 +310,43 @@ def test_only_a_journal_of_the_same_job_goes_on(build, tmp_path):
     journal = Journal(path, dict(a=1))
     journal.remove()
     assert not path.exists()
+
+
+def open_journal_of(*arguments):
+    """The journal as the command opens it, without a model."""
+    args = parse_command('infer', ['images', '--formats', 'csv', *arguments])
+    (job,) = infer_command.plan(args)
+    return infer_command.open_journal(job, SimpleNamespace(crops='track', box_source='any'), args)
+
+
+@pytest.mark.parametrize(
+    'changed, name',
+    [
+        ('images/1.bmp', 'video'),
+        ('d.py', "detector's config"),
+        ('d.pth', "detector's checkpoint"),
+        ('images/images_poses.csv', None),  # an output
+    ],
+)
+def test_other_files_of_the_same_size_are_noticed(tmp_path, monkeypatch, changed, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'images').mkdir()
+    for number, image in enumerate(moving_frames(2)):
+        cv2.imwrite(f'images/{number}.bmp', image)
+    for file in ('d.py', 'd.pth'):
+        Path(file).write_text('before')
+    arguments = ['--detector', 'd.py', 'd.pth', '--out-dir', 'images']
+    open_journal_of(*arguments).close()
+    open_journal_of(*arguments, '--resume').close()
+    path = Path(changed)
+    if name is None:
+        path.write_text('frame')
+        open_journal_of(*arguments, '--resume').close()
+        return
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(0, 1))
+    with pytest.raises(ValueError, match=rf'cannot be resumed, file of {name} was .* and is'):
+        open_journal_of(*arguments, '--resume')
 
 
 @pytest.mark.parametrize('has_links', [True, False])
