@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from cmpose_cli import parse_command
 from cmpose_mm.config_options import parse_options
-from cmpose_mm.plots import need_matplotlib, write_plots
+from cmpose_mm.plots import need_matplotlib, plot_files, write_plots
 from cmpose_mm.pose_formats import read_pose_csv
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES
 from cmpose_mm.smoothing import smooth_live
@@ -271,11 +271,16 @@ def run(args: argparse.Namespace, stop: StopRequest) -> Outcome:
             tqdm.write(f'{len(jobs) - number} videos were not begun', file=sys.stderr)
             break
         if args.resume and is_complete(job):
-            tqdm.write(
-                f'{job}: is done already ({", ".join(job.outputs.values())}), skipped',
-                file=sys.stderr,
-            )
-            outcome.skipped.append(job)
+            try:
+                drawn = draw_missing_plots(job, args)
+            except Exception as error:
+                failed(job, error, args, outcome, only=len(jobs) == 1)
+                continue
+            done = f'{job}: is done already ({", ".join(job.outputs.values())}), '
+            tqdm.write(done + ('but for its plots' if drawn else 'skipped'), file=sys.stderr)
+            outcome.written += drawn
+            outcome.num_done += bool(drawn)
+            outcome.skipped += [] if drawn else [job]
             continue
         try:
             frames = open_job(job, args)
@@ -502,6 +507,8 @@ def infer(
     finally:
         if journal is not None:
             journal.close()
+    if journal is not None and not stop.made:
+        journal.remove()  # whatever becomes of the plots, which can be drawn from the table
     if isinstance(frames, NewestFrames) and frames.num_dropped:
         warn(
             f'{job}: {frames.num_dropped} of {frames.num_read} frames were dropped, because they '
@@ -513,8 +520,6 @@ def infer(
         written += draw_plots(job, args.joint_thr, frame_rate)
     if stored is not None and stop.made:
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
-    if journal is not None and not stop.made:
-        journal.remove()
     if 'tokens' in outputs and not stop.made and args.person not in (None, *tokens.ids):
         if os.path.isfile(outputs['tokens']):
             Path(outputs['tokens']).unlink()
@@ -532,11 +537,30 @@ def draw_plots(job: Job, joint_thr: float, frame_rate: float) -> list[str]:
     if (video.track_ids < 0).all():
         warn(f'{job.plots}: no plots, since nobody has a track id')
         return []
-    rate = None if np.isfinite(video.times).sum() > 1 else frame_rate
+    times = video.times[np.isfinite(video.times)]
+    falls = bool((np.diff(times) < 0).any())
+    if falls:
+        warn(f'{job}: its times go back, so the plots go by {frame_rate:g} frames a second')
+    rate = None if len(times) > 1 and not falls else frame_rate
     progress = partial(tqdm, delay=1, leave=False, desc='plotting', unit=' persons')
     done = write_plots(video, job.plots, joint_thr=joint_thr, frame_rate=rate, progress=progress)
     tqdm.write(f'plots: {done}', file=sys.stderr)
     return [job.plots]
+
+
+def draw_missing_plots(job: Job, args: argparse.Namespace) -> list[str]:
+    """Plots a complete table whose plots are asked for and lack, or are older; see `draw_plots`."""
+    if job.plots is None:
+        return []
+    table = job.outputs['csv']
+    video = read_pose_csv(table)
+    figures, angles = plot_files(video, job.plots, set(video.track_ids[video.track_ids >= 0]))
+    files = [] if not figures else figures if angles is None else [*figures, angles]
+    made = os.stat(table).st_mtime_ns
+    if all(file.is_file() and file.stat().st_mtime_ns >= made for file in files):
+        return []
+    frame_rate = args.frame_rate or open_frames(job.source).frame_rate or 25
+    return draw_plots(job, args.joint_thr, frame_rate)
 
 
 def warn(message: Warning | str, *_) -> None:

@@ -465,6 +465,75 @@ def test_streams_cannot_be_resumed(tmp_path, monkeypatch, source):
         run(args, SimpleNamespace(made=False))
 
 
+@pytest.fixture
+def short_video(tiny_model, tmp_path, monkeypatch):
+    """v.mp4 with a frame whose time goes back, in the working folder; gives the arguments."""
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    Path('v.mp4').touch()
+    times = [0, 0.1, 0.05, 0.3]
+
+    def frames():
+        return ((image, time, None) for image, time in zip(moving_frames(4, 64, 96), times))
+
+    def opened(source):
+        return FrameReader('v', frames, 4, 8)
+
+    monkeypatch.setattr(infer_command, 'open_frames', opened)
+    Path('boxes.csv').write_text(
+        'frame,x1,y1,x2,y2\n' + ''.join(f'{n},5,3,60,60\n' for n in range(4))
+    )
+    return ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--boxes', 'boxes.csv']
+
+
+def test_plots_of_times_that_go_back(short_video, tmp_path, capsys):
+    args, stop = parse_command('infer', [*short_video, '--plots', 'p']), SimpleNamespace(made=False)
+    assert run(args, stop).written == ['p/v.csv', 'p']
+    told = [line for line in capsys.readouterr().err.splitlines() if 'warning' in line]
+    assert told == ['warning: v.mp4: its times go back, so the plots go by 8 frames a second']
+    with open('p/v_angles.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert {float(row['time']) for row in rows} == {0, 0.125, 0.25, 0.375}
+    assert not list(tmp_path.rglob('*.journal'))
+
+
+def test_plots_that_lack_are_drawn_from_the_table(short_video, tmp_path, monkeypatch, capsys):
+    arguments = [*short_video, '--out-csv', 'x.csv', '--resume']
+    stop, plots = SimpleNamespace(made=False), ['--plots', 'p']
+    calls = []
+
+    def fails(*args, **options):
+        calls.append(args)
+        raise OSError('no room')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(infer_command, 'write_plots', fails)
+        with pytest.raises(OSError, match='no room'):
+            run(parse_command('infer', [*arguments, *plots]), stop)
+        assert calls and not list(tmp_path.rglob('*.journal'))  # the table is complete
+        with pytest.raises(OSError, match='no room'):
+            run(parse_command('infer', [*arguments, *plots]), stop)
+    assert len(run(parse_command('infer', arguments), stop).skipped) == 1  # nobody asks for plots
+    monkeypatch.setattr(infer_command, 'make_inferencer', None)  # nothing is computed
+    table = Path('x.csv').read_bytes()
+
+    def drawn():
+        capsys.readouterr()
+        outcome = run(parse_command('infer', [*arguments, *plots]), stop)
+        assert (outcome.num_done, len(outcome.skipped)) in [(1, 0), (0, 1)]
+        told = 'is done already (x.csv), ' + ('but for its plots' if outcome.num_done else 'skip')
+        assert told in capsys.readouterr().err
+        return outcome.written == ['p']
+
+    assert drawn() and not drawn()
+    for lacks in ('p/x_angles.csv', 'p/x_id0.png'):
+        Path(lacks).unlink()
+        assert drawn() and Path(lacks).exists() and not drawn()
+    os.utime('p/x_id0.png', ns=(0, 0))  # older than the table: of another run
+    assert drawn() and not drawn()
+    assert Path('x.csv').read_bytes() == table
+
+
 def files_of(folder):
     return sorted(path.name for path in folder.iterdir())
 
