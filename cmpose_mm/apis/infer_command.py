@@ -179,7 +179,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
             f'--boxes {args.boxes}: are those of one video, but there are {len(sources)}'
         )
     jobs = [_job(source, files, args, several) for source in sources]
-    _check_effects(jobs[0], args)
+    _check_effects(jobs, args)
     if several:
         jobs = _without_outputs_of_others(jobs)
     taken: dict[str, object] = {}
@@ -228,19 +228,40 @@ def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, sev
     return Job(source, outputs, plots)
 
 
-def _check_effects(job: Job, args: argparse.Namespace) -> None:
-    """Raises ValueError for an option about an output that is not written."""
+def _check_effects(jobs: list[Job], args: argparse.Namespace) -> None:
+    """Raises ValueError for an option about what is not written or not used."""
     defaults = parse_command('infer', ['a video'])
-    for kind, output, options in (
-        ('video', '--out-video', _OF_VIDEO),
-        ('tokens', '--causal-tokens', _OF_TOKENS),
+    job = jobs[0]  # all have the same kinds of outputs
+    for kinds, needed, options in (
+        ({'video'}, '--out-video', _OF_VIDEO),
+        ({'tokens'}, '--causal-tokens', _OF_TOKENS),
+        ({'video', 'plots'}, '--out-video or --plots', ('joint_thr',)),
     ):
+        written = {*job.outputs, *(['plots'] if job.plots else [])}
         for name in options:
-            if kind not in job.outputs and getattr(args, name) != getattr(defaults, name):
+            if not written & kinds and getattr(args, name) != getattr(defaults, name):
                 raise ValueError(
                     f'--{name.replace("_", "-")}: has no effect on '
-                    f'{", ".join(job.outputs.values())}, expected {output}, too'
+                    f'{", ".join(job.outputs.values())}, expected {needed}, too'
                 )
+    if args.score_thr != defaults.score_thr and not _has_detector(args):
+        boxes = f'--boxes {args.boxes}, which are all taken' if args.boxes else 'the whole frame'
+        raise ValueError(
+            f'--score-thr: has no effect on {boxes}, expected --detector or --box-source ssdlite'
+        )
+    if args.every_frame and all(job.is_file for job in jobs):
+        raise ValueError(
+            f'--every-frame: has no effect on {job}, of which every frame is computed, expected a '
+            'camera or a stream'
+        )
+
+
+def _has_detector(args: argparse.Namespace) -> bool:
+    """Whether boxes may come from a detector, whose scores count."""
+    if args.boxes or args.box_source == 'whole_frame':
+        return False
+    own_model = args.config or args.model  # without one SSDLite may be installed
+    return bool(args.detector or args.box_source or not own_model)
 
 
 def _without_outputs_of_others(jobs: list[Job]) -> list[Job]:
