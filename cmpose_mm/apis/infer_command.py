@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import hashlib
 import logging
 import os
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from cmpose_cli import parse_command
 from cmpose_mm.config_options import parse_options
-from cmpose_mm.plots import need_matplotlib, write_plots
+from cmpose_mm.plots import need_matplotlib, plot_files, write_plots
 from cmpose_mm.pose_formats import read_pose_csv
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES
 from cmpose_mm.smoothing import smooth_live
@@ -180,7 +179,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
             f'--boxes {args.boxes}: are those of one video, but there are {len(sources)}'
         )
     jobs = [_job(source, files, args, several) for source in sources]
-    _check_effects(jobs[0], args)
+    _check_effects(jobs, args)
     if several:
         jobs = _without_outputs_of_others(jobs)
     taken: dict[str, object] = {}
@@ -229,27 +228,40 @@ def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, sev
     return Job(source, outputs, plots)
 
 
-def _check_effects(job: Job, args: argparse.Namespace) -> None:
-    """Raises ValueError for an option about an output that is not written, or boxes not asked."""
+def _check_effects(jobs: list[Job], args: argparse.Namespace) -> None:
+    """Raises ValueError for an option about what is not written or not used."""
     defaults = parse_command('infer', ['a video'])
-    for kind, output, options in (
-        ('video', '--out-video', _OF_VIDEO),
-        ('tokens', '--causal-tokens', _OF_TOKENS),
+    job = jobs[0]  # all have the same kinds of outputs
+    for kinds, needed, options in (
+        ({'video'}, '--out-video', _OF_VIDEO),
+        ({'tokens'}, '--causal-tokens', _OF_TOKENS),
+        ({'video', 'plots'}, '--out-video or --plots', ('joint_thr',)),
     ):
+        written = {*job.outputs, *(['plots'] if job.plots else [])}
         for name in options:
-            if kind not in job.outputs and getattr(args, name) != getattr(defaults, name):
+            if not written & kinds and getattr(args, name) != getattr(defaults, name):
                 raise ValueError(
                     f'--{name.replace("_", "-")}: has no effect on '
-                    f'{", ".join(job.outputs.values())}, expected {output}, too'
+                    f'{", ".join(job.outputs.values())}, expected {needed}, too'
                 )
-    if args.joint_thr != defaults.joint_thr and not ('video' in job.outputs or job.plots):
+    if args.score_thr != defaults.score_thr and not _has_detector(args):
+        boxes = f'--boxes {args.boxes}, which are all taken' if args.boxes else 'the whole frame'
         raise ValueError(
-            f'--joint-thr: has no effect on {", ".join(job.outputs.values())}, expected '
-            '--out-video or --plots, too'
+            f'--score-thr: has no effect on {boxes}, expected --detector or --box-source ssdlite'
         )
-    if args.score_thr != defaults.score_thr and (args.boxes or args.box_source == 'whole_frame'):
-        source = '--boxes, which are all taken' if args.boxes else '--box-source whole_frame'
-        raise ValueError(f'--score-thr: has no effect on {source}; it is for detectors')
+    if args.every_frame and all(job.is_file for job in jobs):
+        raise ValueError(
+            f'--every-frame: has no effect on {job}, of which every frame is computed, expected a '
+            'camera or a stream'
+        )
+
+
+def _has_detector(args: argparse.Namespace) -> bool:
+    """Whether boxes may come from a detector, whose scores count."""
+    if args.boxes or args.box_source == 'whole_frame':
+        return False
+    own_model = args.config or args.model  # without one SSDLite may be installed
+    return bool(args.detector or args.box_source or not own_model)
 
 
 def _without_outputs_of_others(jobs: list[Job]) -> list[Job]:
@@ -280,13 +292,16 @@ def run(args: argparse.Namespace, stop: StopRequest) -> Outcome:
             tqdm.write(f'{len(jobs) - number} videos were not begun', file=sys.stderr)
             break
         if args.resume and is_complete(job):
-            if lacks_plots(job, args):
-                outcome.written += draw_plots(job, args)
-            tqdm.write(
-                f'{job}: is done already ({", ".join(job.outputs.values())}), skipped',
-                file=sys.stderr,
-            )
-            outcome.skipped.append(job)
+            try:
+                drawn = draw_missing_plots(job, args)
+            except Exception as error:
+                failed(job, error, args, outcome, only=len(jobs) == 1)
+                continue
+            done = f'{job}: is done already ({", ".join(job.outputs.values())}), '
+            tqdm.write(done + ('but for its plots' if drawn else 'skipped'), file=sys.stderr)
+            outcome.written += drawn
+            outcome.num_done += bool(drawn)
+            outcome.skipped += [] if drawn else [job]
             continue
         try:
             frames = open_job(job, args)
@@ -331,14 +346,6 @@ def is_complete(job: Job) -> bool:
     return all(
         os.path.isfile(file) and not journal_path(file).exists() for file in job.outputs.values()
     )
-
-
-def lacks_plots(job: Job, args: argparse.Namespace) -> bool:
-    """Whether plots are wanted of a table that has none beside it."""
-    if not job.plots:
-        return False
-    name = glob.escape(Path(job.outputs['csv']).stem)
-    return not any(Path(job.plots).glob(f'{name}_id*.png'))
 
 
 def make_inferencer(args: argparse.Namespace) -> VideoPoseInferencer:
@@ -521,6 +528,8 @@ def infer(
     finally:
         if journal is not None:
             journal.close()
+    if journal is not None and not stop.made:
+        journal.remove()  # whatever becomes of the plots, which can be drawn from the table
     if isinstance(frames, NewestFrames) and frames.num_dropped:
         warn(
             f'{job}: {frames.num_dropped} of {frames.num_read} frames were dropped, because they '
@@ -528,12 +537,10 @@ def infer(
         )
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
+    elif job.plots:
+        written += draw_plots(job, args.joint_thr, frame_rate)
     if stored is not None and stop.made:
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
-    if journal is not None and not stop.made:
-        journal.remove()
-    if num_persons and job.plots:
-        written += draw_plots(job, args, frame_rate)
     if 'tokens' in outputs and not stop.made and args.person not in (None, *tokens.ids):
         if os.path.isfile(outputs['tokens']):
             Path(outputs['tokens']).unlink()
@@ -545,27 +552,36 @@ def infer(
     return written
 
 
-def draw_plots(job: Job, args: argparse.Namespace, frame_rate: float | None = None) -> list[str]:
-    """Plots the table that was written; returns the folder if there is something in it.
-
-    ``frame_rate`` is for times that the table lacks, or that fall; None asks the video.
-    """
+def draw_plots(job: Job, joint_thr: float, frame_rate: float) -> list[str]:
+    """Plots the table that was written; returns the folder if there is something in it."""
     video = read_pose_csv(job.outputs['csv'])
     if (video.track_ids < 0).all():
         warn(f'{job.plots}: no plots, since nobody has a track id')
         return []
-    times, rate = video.times[np.isfinite(video.times)], None
+    times = video.times[np.isfinite(video.times)]
     falls = bool((np.diff(times) < 0).any())
-    if falls or len(times) < 2:
-        rate = frame_rate or args.frame_rate or open_frames(job.source).frame_rate or 25
     if falls:
-        warn(f'{job.plots}: times fall, so the plots count {rate:g} frames a second')
+        warn(f'{job}: its times go back, so the plots go by {frame_rate:g} frames a second')
+    rate = None if len(times) > 1 and not falls else frame_rate
     progress = partial(tqdm, delay=1, leave=False, desc='plotting', unit=' persons')
-    done = write_plots(
-        video, job.plots, joint_thr=args.joint_thr, frame_rate=rate, progress=progress
-    )
+    done = write_plots(video, job.plots, joint_thr=joint_thr, frame_rate=rate, progress=progress)
     tqdm.write(f'plots: {done}', file=sys.stderr)
     return [job.plots]
+
+
+def draw_missing_plots(job: Job, args: argparse.Namespace) -> list[str]:
+    """Plots a complete table whose plots are asked for and lack, or are older; see `draw_plots`."""
+    if job.plots is None:
+        return []
+    table = job.outputs['csv']
+    video = read_pose_csv(table)
+    figures, angles = plot_files(video, job.plots, set(video.track_ids[video.track_ids >= 0]))
+    files = [] if not figures else figures if angles is None else [*figures, angles]
+    made = os.stat(table).st_mtime_ns
+    if all(file.is_file() and file.stat().st_mtime_ns >= made for file in files):
+        return []
+    frame_rate = args.frame_rate or open_frames(job.source).frame_rate or 25
+    return draw_plots(job, args.joint_thr, frame_rate)
 
 
 def warn(message: Warning | str, *_) -> None:

@@ -130,24 +130,31 @@ def write_plots(
     need_matplotlib()
     times = seconds_of_frames(video, frame_rate)
     joints = list(joints) or [joint for joint in _BODY if joint in video.joints] or video.joints
-    folder, figures, num_low = Path(folder), [], 0
-    for track_id in progress(list(persons) or ids):
+    ids, num_low = list(persons) or ids, 0
+    figures, angles = plot_files(video, folder, ids)
+    for track_id, file in zip(progress(ids), figures):
         figure = draw_person(video, track_id, times, joints, joint_thr)
         picture = io.BytesIO()
         figure.savefig(picture, format='png', dpi=110)
-        figures.append(folder / f'{video.name}_id{track_id}.png')
-        write_whole(figures[-1], picture.getvalue())
+        write_whole(file, picture.getvalue())
         scores = video.keypoint_scores[video.track_ids == track_id]
         num_low += int(
             (scores[:, [video.joints.index(joint) for joint in joints]] < joint_thr).sum()
         )
-    angles = None
-    if angles_of_joints(video.joints):
-        angles = folder / f'{video.name}_angles.csv'
+    if angles is not None:
         write_angles(video, times, angles)
     names = {f'{video.name}_id{track_id}.png' for track_id in ids}
     removed = remove_old(folder, re.escape(video.name) + r'_id(0|[1-9][0-9]*)\.png', names)
     return Plotted(figures, angles, int((video.track_ids < 0).sum()), num_low, len(removed))
+
+
+def plot_files(
+    video: PoseVideo, folder: str | Path, ids: Iterable[int]
+) -> tuple[list[Path], Path | None]:
+    """The figures that `write_plots` makes of these track ids, and the file of angles, if any."""
+    figures = [Path(folder) / f'{video.name}_id{track_id}.png' for track_id in ids]
+    has_angles = bool(angles_of_joints(video.joints))
+    return figures, Path(folder) / f'{video.name}_angles.csv' if has_angles else None
 
 
 def draw_person(

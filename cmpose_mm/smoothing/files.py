@@ -19,6 +19,9 @@ from cmpose_mm.whole_files import write_whole
 
 from .series import even_points, fill_gaps, fitting_window, pieces, smooth_series, window_in_frames
 
+_MAX_FRAMES = 2.0**53
+"""Of a window or a gap; numbers of frames are exact up to here."""
+
 
 @dataclass
 class Smoothed:
@@ -124,10 +127,10 @@ def smooth_predictions(
 
     Images of one folder are a video, in the order of the file. A joint is absent from a frame if
     x = y = v = 0, or if its person is. A gap is the time by which two frames with a joint are
-    further apart than frames usually are (the median), whether the file lists images between them
-    or not. Nothing is smoothed across gaps that are too long to fill. What is filled in lies on a
-    straight line between both sides, coordinates, scores and box alike; a person that is added has
-    ``"filled": true``. Boxes and scores of other persons stay.
+    further apart than frames usually are (the median, of an even number the lower one), whether the
+    file lists images between them or not. Nothing is smoothed across gaps that are too long to
+    fill. What is filled in lies on a straight line between both sides, coordinates, scores and box
+    alike; a person that is added has ``"filled": true``. Boxes and scores of other persons stay.
 
     Args:
         content: of a file: ``images``, and ``annotations`` with ``keypoints`` (x, y, v of any
@@ -174,6 +177,12 @@ def smooth_predictions(
     for (video, _), members in tracks.items():
         images = videos[video]
         times, rate = _times(images, frame_rate)
+        for name, value in (('window', window), ('max_gap', max_gap)):
+            if not value * rate <= _MAX_FRAMES:
+                raise ValueError(
+                    f'{name} is {value:g} s, expected at most {_MAX_FRAMES / rate:g} s at {rate:g} '
+                    'frames a second.'
+                )
         added = _smooth_track(
             [image['id'] for image in images],
             times,
@@ -207,8 +216,9 @@ def _times(images: list[dict], frame_rate: float | None) -> tuple[np.ndarray, fl
             f'image {late}: "time" is {times[late]:g} s after {times[late - 1]:g} s of the image '
             'before, expected rising times, or a frame rate to be given.'
         )
-    # A step that is there, of two in the middle the shorter: missing frames make steps longer.
-    usual = np.rint(steps / np.sort(steps)[(len(steps) - 1) // 2]) == 1
+    # A real step, so at least one is usual: of two in the middle the lower, as frames get lost.
+    median = np.sort(steps)[(len(steps) - 1) // 2]
+    usual = np.rint(steps / median) == 1
     rate = float(1 / steps[usual].mean())  # the median of times in milliseconds is off by 1 %
     return (times - times[0]) * rate, rate
 

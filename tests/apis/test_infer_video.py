@@ -527,26 +527,12 @@ def test_score_thresholds_that_are_none(clip_folder, value):
         (['--trail-joints', 'nose'], 'out-video'),
         (['--no-names'], 'out-video'),
         (['--color-by', 'side'], 'out-video'),
-        (['--joint-thr', '0.5'], 'out-video or --plots'),
     ],
 )
 def test_options_of_an_output_that_is_not_written(clip_folder, option, needed):
     arguments = [clip_folder, *option, '--out-csv', 'x.csv']
     message = rf'^{option[0]}: has no effect on x.csv, expected --{needed}, too$'
     with pytest.raises(ValueError, match=message):
-        run(parse_command('infer', arguments), None)
-
-
-@pytest.mark.parametrize(
-    'source, said',
-    [
-        (['--boxes', 'b.csv'], '--boxes, which are all taken;'),
-        (['--box-source', 'whole_frame'], '--box-source whole_frame;'),
-    ],
-)
-def test_a_threshold_for_boxes_that_have_none(clip_folder, source, said):
-    arguments = [clip_folder, *source, '--score-thr', '0.5', '--out-csv', 'x.csv']
-    with pytest.raises(ValueError, match=f'^--score-thr: has no effect on {said} it is for detec'):
         run(parse_command('infer', arguments), None)
 
 

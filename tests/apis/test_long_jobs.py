@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,10 +24,16 @@ from servers import MediaServer
 from test_video_inferencer import assert_same_poses, moving_boxes, noise_frames
 
 from cmpose_cli import parse_command
-from cmpose_mm.apis import CsvWriter, VideoPoseInferencer, open_frames, video_writer
+from cmpose_mm.apis import (
+    CsvWriter,
+    VideoPoseInferencer,
+    infer_command,
+    open_frames,
+    video_writer,
+)
 from cmpose_mm.apis.followed_boxes import FollowedPersons
 from cmpose_mm.apis.frame_reader import FrameReader, NewestFrames
-from cmpose_mm.apis.infer_command import fingerprint, run
+from cmpose_mm.apis.infer_command import run
 from cmpose_mm.apis.journal import Journal
 from cmpose_mm.pose_formats import long_table, read_pose_video, write_mot, write_openpose
 from cmpose_mm.posetrack.annotations import read_videos
@@ -307,6 +312,43 @@ def test_only_a_journal_of_the_same_job_goes_on(build, tmp_path):
     assert not path.exists()
 
 
+def open_journal_of(*arguments):
+    """The journal as the command opens it, without a model."""
+    args = parse_command('infer', ['images', '--formats', 'csv', *arguments])
+    (job,) = infer_command.plan(args)
+    return infer_command.open_journal(job, SimpleNamespace(crops='track', box_source='any'), args)
+
+
+@pytest.mark.parametrize(
+    'changed, name',
+    [
+        ('images/1.bmp', 'video'),
+        ('d.py', "detector's config"),
+        ('d.pth', "detector's checkpoint"),
+        ('images/images_poses.csv', None),  # an output
+    ],
+)
+def test_other_files_of_the_same_size_are_noticed(tmp_path, monkeypatch, changed, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'images').mkdir()
+    for number, image in enumerate(moving_frames(2)):
+        cv2.imwrite(f'images/{number}.bmp', image)
+    for file in ('d.py', 'd.pth'):
+        Path(file).write_text('before')
+    arguments = ['--detector', 'd.py', 'd.pth', '--out-dir', 'images']
+    open_journal_of(*arguments).close()
+    open_journal_of(*arguments, '--resume').close()
+    path = Path(changed)
+    if name is None:
+        path.write_text('frame')
+        open_journal_of(*arguments, '--resume').close()
+        return
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(0, 1))
+    with pytest.raises(ValueError, match=rf'cannot be resumed, file of {name} was .* and is'):
+        open_journal_of(*arguments, '--resume')
+
+
 @pytest.mark.parametrize('has_links', [True, False])
 def test_a_journal_with_several_names(tmp_path, monkeypatch, has_links):
     if not has_links:  # as on FAT
@@ -397,57 +439,6 @@ def test_a_run_without_a_frame_leaves_nothing(tiny_model, tmp_path, monkeypatch)
     assert len(run(args, stop).skipped) == 1
 
 
-def test_a_folder_is_another_if_an_image_is(tmp_path):
-    """Images of a BMP's kind have one size whatever they show; outputs may lie beside them."""
-    for number in range(3):
-        cv2.imwrite(str(tmp_path / f'{number}.bmp'), np.full((8, 8, 3), number, np.uint8))
-    before = fingerprint(str(tmp_path))
-    (tmp_path / 'poses.csv').write_text('frame')
-    assert fingerprint(str(tmp_path)) == before
-    cv2.imwrite(str(tmp_path / '1.bmp'), np.full((8, 8, 3), 9, np.uint8))
-    os.utime(tmp_path / '1.bmp', ns=(1, 1))
-    assert fingerprint(str(tmp_path)) != before
-
-
-def test_plots_of_a_table_that_is_done(tiny_model, tmp_path, monkeypatch, capsys):
-    pytest.importorskip('matplotlib')
-    config, checkpoint = tiny_model()
-    monkeypatch.chdir(tmp_path)
-    make_video(tmp_path / 'v.mp4', moving_frames(3))
-    command = ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--out-csv', 'v.csv']
-    stop = SimpleNamespace(made=False)
-    assert run(parse_command('infer', command), stop).num_done == 1
-    args = parse_command('infer', [*command, '--plots', 'plots', '--resume'])
-    outcome = run(args, stop)
-    assert len(outcome.skipped) == 1 and outcome.written == ['plots']
-    assert files_of(tmp_path / 'plots') == ['v_angles.csv', 'v_id0.png']
-    capsys.readouterr()
-    assert run(args, stop).written == []
-    assert 'plots: ' not in capsys.readouterr().err
-
-
-def test_plots_where_times_fall(tiny_model, tmp_path, monkeypatch, capsys):
-    """Nothing is left to resume, and frames are counted."""
-    pytest.importorskip('matplotlib')
-    config, checkpoint = tiny_model()
-    monkeypatch.chdir(tmp_path)
-    make_video(tmp_path / 'v.mp4', moving_frames(3))
-    real = VideoPoseInferencer.__call__
-
-    def with_falling_times(self, *arguments, **options):
-        for result in real(self, *arguments, **options):
-            time = (0.0, 0.3, 0.2)[result.frame.number]
-            yield replace(result, frame=replace(result.frame, time=time))
-
-    monkeypatch.setattr(VideoPoseInferencer, '__call__', with_falling_times)
-    command = ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--out-csv', 'v.csv']
-    args = parse_command('infer', [*command, '--plots', 'plots'])
-    assert run(args, SimpleNamespace(made=False)).num_done == 1
-    assert 'plots: times fall, so the plots count ' in capsys.readouterr().err
-    assert files_of(tmp_path / 'plots') == ['v_angles.csv', 'v_id0.png']
-    assert not list(tmp_path.glob('.*journal'))
-
-
 def test_a_pipe_is_never_removed(tiny_model, tmp_path, monkeypatch):
     config, checkpoint = tiny_model()
     monkeypatch.chdir(tmp_path)
@@ -472,6 +463,75 @@ def test_streams_cannot_be_resumed(tmp_path, monkeypatch, source):
     args = parse_command('infer', [source, '--out-csv', 'p.csv', '--resume'])
     with pytest.raises(ValueError, match=r'(camera 0|/a.ts): cannot be resumed, since a stream'):
         run(args, SimpleNamespace(made=False))
+
+
+@pytest.fixture
+def short_video(tiny_model, tmp_path, monkeypatch):
+    """v.mp4 with a frame whose time goes back, in the working folder; gives the arguments."""
+    config, checkpoint = tiny_model()
+    monkeypatch.chdir(tmp_path)
+    Path('v.mp4').touch()
+    times = [0, 0.1, 0.05, 0.3]
+
+    def frames():
+        return ((image, time, None) for image, time in zip(moving_frames(4, 64, 96), times))
+
+    def opened(source):
+        return FrameReader('v', frames, 4, 8)
+
+    monkeypatch.setattr(infer_command, 'open_frames', opened)
+    Path('boxes.csv').write_text(
+        'frame,x1,y1,x2,y2\n' + ''.join(f'{n},5,3,60,60\n' for n in range(4))
+    )
+    return ['v.mp4', '--config', config, '--checkpoint', checkpoint, '--boxes', 'boxes.csv']
+
+
+def test_plots_of_times_that_go_back(short_video, tmp_path, capsys):
+    args, stop = parse_command('infer', [*short_video, '--plots', 'p']), SimpleNamespace(made=False)
+    assert run(args, stop).written == ['p/v.csv', 'p']
+    told = [line for line in capsys.readouterr().err.splitlines() if 'warning' in line]
+    assert told == ['warning: v.mp4: its times go back, so the plots go by 8 frames a second']
+    with open('p/v_angles.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert {float(row['time']) for row in rows} == {0, 0.125, 0.25, 0.375}
+    assert not list(tmp_path.rglob('*.journal'))
+
+
+def test_plots_that_lack_are_drawn_from_the_table(short_video, tmp_path, monkeypatch, capsys):
+    arguments = [*short_video, '--out-csv', 'x.csv', '--resume']
+    stop, plots = SimpleNamespace(made=False), ['--plots', 'p']
+    calls = []
+
+    def fails(*args, **options):
+        calls.append(args)
+        raise OSError('no room')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(infer_command, 'write_plots', fails)
+        with pytest.raises(OSError, match='no room'):
+            run(parse_command('infer', [*arguments, *plots]), stop)
+        assert calls and not list(tmp_path.rglob('*.journal'))  # the table is complete
+        with pytest.raises(OSError, match='no room'):
+            run(parse_command('infer', [*arguments, *plots]), stop)
+    assert len(run(parse_command('infer', arguments), stop).skipped) == 1  # nobody asks for plots
+    monkeypatch.setattr(infer_command, 'make_inferencer', None)  # nothing is computed
+    table = Path('x.csv').read_bytes()
+
+    def drawn():
+        capsys.readouterr()
+        outcome = run(parse_command('infer', [*arguments, *plots]), stop)
+        assert (outcome.num_done, len(outcome.skipped)) in [(1, 0), (0, 1)]
+        told = 'is done already (x.csv), ' + ('but for its plots' if outcome.num_done else 'skip')
+        assert told in capsys.readouterr().err
+        return outcome.written == ['p']
+
+    assert drawn() and not drawn()
+    for lacks in ('p/x_angles.csv', 'p/x_id0.png'):
+        Path(lacks).unlink()
+        assert drawn() and Path(lacks).exists() and not drawn()
+    os.utime('p/x_id0.png', ns=(0, 0))  # older than the table: of another run
+    assert drawn() and not drawn()
+    assert Path('x.csv').read_bytes() == table
 
 
 def files_of(folder):

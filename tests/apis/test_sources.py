@@ -110,6 +110,55 @@ def test_no_result_overwrites_another(tmp_path, monkeypatch, arguments, message)
 @pytest.mark.parametrize(
     'arguments, message',
     [
+        (
+            ['--score-thr', '0.5', '--boxes', 'b.csv'],
+            r'--score-thr: .* on --boxes b.csv, which are',
+        ),
+        (
+            ['--score-thr', '0.5', '--box-source', 'whole_frame'],
+            r'--score-thr: .* the whole frame,',
+        ),
+        (['--score-thr', '0.5', '--config', 'c.py'], r'--score-thr: .* the whole frame, expected'),
+        (
+            ['--score-thr', '0.5', '--model', 'rtmpose-m'],
+            r'--score-thr: has no effect on the whole',
+        ),
+        (['--joint-thr', '0.5'], r'--joint-thr: .* on x.csv, expected --out-video or --plots, too'),
+        (
+            ['--joint-thr', '0.5', '--causal-tokens', 't.mp4'],
+            r'--joint-thr: has no effect on x.csv',
+        ),
+        (
+            ['--every-frame'],
+            r'--every-frame: has no effect on 1/a.mp4, of which every frame is com',
+        ),
+    ],
+)
+def test_options_without_effect(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        planned('1/a.mp4', '--out-csv', 'x.csv', *arguments)
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['a.mp4', '--score-thr', '0.5'],  # SSDLite may be installed
+        ['a.mp4', '--score-thr', '0.5', '--config', 'c.py', '--box-source', 'ssdlite'],
+        ['a.mp4', '--score-thr', '0.5', '--config', 'c.py', '--detector', 'rtmdet-m'],
+        ['a.mp4', '--score-thr', '0.3', '--boxes', 'b.csv'],  # the default
+        ['a.mp4', '--joint-thr', '0.5', '--plots', 'p'],
+        ['a.mp4', '--joint-thr', '0.5', '--formats', 'video'],
+        ['a.mp4', '0', '--every-frame', '--formats', 'csv'],
+        ['http://127.0.0.1:1/a.mp4', '--every-frame'],
+    ],
+)
+def test_options_that_may_have_an_effect(arguments):
+    assert planned(*arguments)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
         (['--persons', 'all'], 'argument --persons: expected largest, center or X,Y in pixels'),
         (['--start', '1:75'], 'argument --start: expected seconds (90), h:m:s (0:01:30.5) or the'),
         (['--start', '5', '--end', '5'], 'argument --end: expected a moment after --start 5'),

@@ -44,17 +44,18 @@ def test_frames_without_a_time_need_a_rate():
         next(smooth_live(results([None])))
 
 
-def test_times_that_do_not_rise_count_as_one_frame_later():
-    """As files and streams have them; the rest of the video is smoothed all the same."""
-    with pytest.warns(UserWarning, match=r'frame 2 has the time 0\.1.* not after 0\.1') as told:
-        found = [
-            r.data_sample.pred_instances.keypoints
-            for r in smooth_live(results([0, 0.1, 0.1, 0.05, 0.5, 0.6]), frame_rate=10)
-        ]
-    expected = [
-        r.data_sample.pred_instances.keypoints
-        for r in smooth_live(results([0, 0.1, 0.2, 0.30000000000000004, 0.5, 0.6]))
-    ]
+@pytest.mark.parametrize('rate', [10, None])
+def test_times_that_do_not_rise_count_as_one_frame_later(rate):
+    times, step = [5, 5.1, 5.1, 5.4, 5.2, 5.5, 0.1, 7], 1 / (rate or 25)
+    expected = [5, 5.1, 5.1 + step, 5.4, 5.4 + step, 5.5, 5.5 + step, 7]
+    if rate:  # frame 4 has the time of frame 5 then
+        expected[5:7] = [5.6, 5.7]
+    with pytest.warns(UserWarning, match='frame 2 has the time 5.100 s, .* after 5.100 s') as told:
+        found = list(smooth_live(results(times), rate))
     assert len(told) == 1
-    for one, other in zip(found, expected):
-        np.testing.assert_array_equal(one, other)
+    for result, other in zip(found, smooth_live(results(expected))):
+        np.testing.assert_allclose(
+            result.data_sample.pred_instances.keypoints,
+            other.data_sample.pred_instances.keypoints, rtol=1e-5,
+        )  # fmt: skip
+        assert result.frame.time == times[result.frame.number]  # in the files
