@@ -6,7 +6,6 @@ A *box source* is any callable ``source(frame) -> (boxes, scores)`` with a `Vide
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import logging
@@ -23,6 +22,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from cmpose_mm.compat import import_mmdet
+from cmpose_mm.pose_formats.pose_csv import table_rows
 from cmpose_mm.pose_formats.pose_video import number_of_video_frame
 from cmpose_mm.posetrack.annotations import Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
@@ -208,20 +208,7 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         text = content.decode(json.detect_encoding(content))
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: expected text in UTF-8 or UTF-16 ({error})') from None
-    # strict: else a quote that is never closed takes the rest of the file into its cell
-    reader = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
-    table, line = [], 0
-    try:
-        columns = reader.fieldnames or []
-        line = reader.line_num
-        for row in reader:
-            line = reader.line_num
-            table.append((line, row))
-    except csv.Error as error:
-        raise ValueError(
-            f'{path}: line {line + 1}: expected cells between commas, and every quote closed '
-            f'({error})'
-        ) from None
+    columns, table = table_rows(path, io.StringIO(text, newline=''), skip_spaces=True)
     missing = [name for name in CSV_COLUMNS if name not in columns]
     if missing:
         raise ValueError(

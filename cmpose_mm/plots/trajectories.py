@@ -130,9 +130,9 @@ def write_plots(
     need_matplotlib()
     times = seconds_of_frames(video, frame_rate)
     joints = list(joints) or [joint for joint in _BODY if joint in video.joints] or video.joints
-    ids, num_low = list(persons) or ids, 0
-    figures, angles = plot_files(video, folder, ids)
-    for track_id, file in zip(progress(ids), figures):
+    drawn, num_low = list(persons) or ids, 0
+    figures, angles = plot_files(video, folder, drawn)
+    for track_id, file in zip(progress(drawn), figures):
         figure = draw_person(video, track_id, times, joints, joint_thr)
         picture = io.BytesIO()
         figure.savefig(picture, format='png', dpi=110)
@@ -143,7 +143,7 @@ def write_plots(
         )
     if angles is not None:
         write_angles(video, times, angles)
-    names = {f'{video.name}_id{track_id}.png' for track_id in ids}
+    names = {file.name for file in plot_files(video, folder, ids)[0]}
     removed = remove_old(folder, re.escape(video.name) + r'_id(0|[1-9][0-9]*)\.png', names)
     return Plotted(figures, angles, int((video.track_ids < 0).sum()), num_low, len(removed))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,36 @@ def read_poses(path: str | Path) -> PoseVideo:
     return read_pose_csv(path) if is_table else read_pose_video(path)
 
 
+def table_rows(
+    path: str | Path, file: Iterable[str], skip_spaces: bool = False
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The names of a table's columns, and its rows, each with the number of its last line.
+
+    Args:
+        path: for messages.
+        file: its text, opened with ``newline=''``.
+        skip_spaces: spaces after a comma do not belong to the cell.
+
+    Raises:
+        AnnotationError: if a row can't be read, as after a quote that is never closed.
+    """
+    # strict: else such a quote takes the rest of the file into its cell
+    reader = csv.DictReader(file, skipinitialspace=skip_spaces, strict=True)
+    rows, last_line = [], 0
+    try:
+        columns = list(reader.fieldnames or [])
+        last_line = reader.line_num
+        for row in reader:
+            last_line = reader.line_num
+            rows.append((last_line, row))
+    except csv.Error as error:
+        raise AnnotationError(
+            f'{path}: line {last_line + 1}: the row that starts there is no row of a table '
+            f'({error}), expected cells between commas, and every quote closed.'
+        ) from error
+    return columns, rows
+
+
 def read_pose_csv(path: str | Path) -> PoseVideo:
     """Reads a table with one row a person and frame.
 
@@ -37,21 +68,9 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
         AnnotationError: one sentence about what is missing or wrong, with the line.
     """
     path = Path(path)
-    columns, rows, last_line = [], [], 0
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:
-            # strict: else a quote that is never closed takes the rest of the file into its cell
-            reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or []
-            last_line = reader.line_num
-            for row in reader:
-                last_line = reader.line_num
-                rows.append((last_line, row))
-    except csv.Error as error:
-        raise AnnotationError(
-            f'{path}: line {last_line + 1}: the row that starts there is no row of a table '
-            f'({error}), expected cells between commas, and every quote closed.'
-        ) from error
+            columns, rows = table_rows(path, file)
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f'{path}: expected a table in UTF-8 ({error}).') from error
     joints = [name[:-2] for name in columns if name.endswith('_x') and f'{name[:-2]}_y' in columns]

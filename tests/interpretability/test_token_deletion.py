@@ -285,6 +285,9 @@ def test_matched_cells_are_as_many_and_as_far_as_can_be(seed):
 def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, monkeypatch):
     """All deletions and the selection of another clip, sample by sample, without chance."""
     model, data, labels = model_and_data
+    torch.manual_seed(6)  # weights with which some joint moves in every deletion
+    for parameter in model.head.parameters():
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
     model.method.fte.num_causal = 2  # 30 of the 48 cells: only 18 others can be deleted
     model.method.fte.restoring, model.method.fte.layers = 'replace', torch.nn.ModuleList()
     monkeypatch.setattr('cmpose_mm.interpretability.measure.draw_cells', first_cells)
@@ -348,7 +351,7 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
                         expected[name].append(movement(deleted, k))
     for name, values in expected.items():
         np.testing.assert_allclose(evidence.effects[name].movement, values, rtol=1e-3, atol=1e-3)
-        assert max(values) > 0.5, name
+        assert max(values) > (0.5 if name in DELETIONS[9:] else 1), name  # pairs are fewer cells
     for name in DELETIONS[8:]:
         assert 0 < len(expected[name]) < len(expected[DELETIONS[0]])
 
