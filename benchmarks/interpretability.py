@@ -125,7 +125,7 @@ def main() -> None:
     text = table('share of the cells in %', SHARES, (1, 1, 1), shares) + '\n\n'
     text += table('deleted', EFFECTS, (0, 2, 2, 1, 1, 1), deletions) + '\n'
     models = len(args.checkpoints)
-    end = f'({models} model{"s" * (models > 1)}, {evidence.num_clips} clips of '
+    end = f'({models} model{"s" * (models > 1)}, {len(evidence.image_ids)} clips of '
     end += f'{config.test_dataloader.dataset.ann_file}, torch {torch.__version__}, '
     end += f'{platform.machine()}, {os.cpu_count()} cores, {date.today():%B %Y}.)'
     print(f'{text}\n{end}')

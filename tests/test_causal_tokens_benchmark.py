@@ -6,11 +6,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import quick_python
 from run_tools import run_tool
 
 from cmpose_mm import ablation
+from cmpose_mm.evaluation.resampling import draw_films
 
 BENCHMARK = Path(__file__).parents[1] / 'benchmarks' / 'causal_tokens.py'
 sys.path.insert(0, str(BENCHMARK.parent))
@@ -61,8 +63,14 @@ def test_one_command_gives_all_numbers(root, tiny_config, tmp_path, monkeypatch)
     moved = tokens['deletions']["a joint's causal tokens"]
     table = [line for line in page.read_text().splitlines() if line.startswith('| letter')][-1]
     cells = [cell.strip() for cell in table.strip('|').split('|')]
-    assert cells[1:3] == ['1', f'{own[0]:.1f}'] and cells[4] == f'{ceiling[0]:.1f}'
-    assert cells[6] == f'{moved[1]:.2f} ({moved[4]:.1f} → {moved[5]:.1f})'
+    assert cells[1] == '1' and cells[2].startswith(f'{own[0]:.1f} [')
+    assert cells[4].startswith(f'{ceiling[0]:.1f} [')
+    assert cells[6].startswith(f'{moved[1]:.2f} ({moved[4]:.1f} → {moved[5]:.1f} [')
+    names, films = tokens['clips']['names'], tokens['clips']['films']
+    assert len(names) == len(films) == 3 > len({*names})  # clips of one video are of one film
+    assert len({*zip(names, films)}) == len({*names}) == len({*films})
+    clips = np.array(tokens['clips']['shares']['causal tokens'])
+    assert 100 * clips[:, 1].sum() / clips[:, 0].sum() == pytest.approx(own[0])
     # A single-frame model selects nothing: it is scored alone.
     (single,) = (tmp_path / 'records' / 'second').glob('single_frame_seed3_*.json')
     found = json.loads(single.read_text())['splits']['held_out tokens 3']
@@ -116,11 +124,81 @@ def test_table_of_tokens():
 
     table = causal_tokens.token_table({'letter': {0: measures(0), 1: measures(1)}}, 'clean')
     row = [cell.strip() for cell in table.split('\n')[-1].strip('|').split('|')]
-    assert row[:2] == ['letter', '2'] and len(row) == 2 + 4 + 3
+    assert row[:2] == ['letter', '2'] and len(row) == 2 + 4 + 3 + 1
     assert [float(cell.split()[0]) for cell in row[2:6]] == [0.5, 1.5, 2.5, 3.5]
     assert row[6:] == [  # the second, fifth and sixth number of each
         '1.50 ± 0.71 (4.5 → 5.5)', '11.50 ± 0.71 (14.5 → 15.5)', '21.50 ± 0.71 (24.5 → 25.5)',
+        '-10.00 ± 0.00',
     ]  # fmt: skip
+
+
+def test_intervals_of_the_table():
+    """Draws of films, one by one, of two seeds with clips of which two are of one film."""
+    films, rng = [4, 0, 4, 7, 2], np.random.default_rng(1)
+    own, others = causal_tokens.PAIRS[1]
+
+    def measures(seed: int) -> dict:
+        joints = rng.integers(1, 9, 5)
+        shares = [[5 * n, int(rng.integers(0, 5 * n + 1))] for n in joints.tolist()]
+
+        def deletion() -> list[list[float]]:
+            moved = rng.random(5).round(4) * joints
+            found = [rng.integers(0, joints + 1) for _ in range(2)]
+            return np.stack([joints, moved, *found], axis=1).tolist()
+
+        deletions = {own: deletion(), others: deletion()}
+        names = [f'clip {n}' for n in range(5)]
+        return dict(
+            shares={name: [50] for name in causal_tokens.SHARES},
+            deletions={
+                name: [0, 0.5, np.array(rows)[:, 1].sum() / joints.sum(), 0, 60, 55]
+                for name, rows in deletions.items()
+            },
+            clips=dict(names=names, films=films, shares={'causal tokens': shares},
+                       deletions=deletions),
+        )  # fmt: skip
+
+    seeds = {seed: {'clean': measures(seed)} for seed in (0, 1)}
+    table = causal_tokens.token_table({'letter': seeds}, 'clean')
+    header, _, row = ([c.strip() for c in line.strip('|').split('|')] for line in table.split('\n'))
+    cells = dict(zip(header, row))
+
+    expected = {'share': [], 'recall': [], 'moved': []}
+    for weights in draw_films(films):
+        share, recall, moved = [], [], []
+        for measure in (by_split['clean'] for by_split in seeds.values()):
+            rows = [
+                sum((w * np.array(r) for w, r in zip(weights, each)), np.zeros(len(each[0])))
+                for each in (
+                    measure['clips']['shares']['causal tokens'],
+                    measure['clips']['deletions'][own],
+                    measure['clips']['deletions'][others],
+                )
+            ]
+            share.append(100 * rows[0][1] / rows[0][0])
+            recall.append(100 * rows[1][3] / rows[1][0] - 100 * rows[1][2] / rows[1][0])
+            moved.append(rows[1][1] / rows[1][0] - rows[2][1] / rows[2][0])
+        for name, values in zip(expected, (share, recall, moved)):
+            expected[name].append(sum(values) / 2)
+    low, high = np.percentile(expected['share'], [2.5, 97.5])
+    assert cells['own-joint share'] == f'50.0 ± 0.0 [{low:.1f}, {high:.1f}]'
+    assert cells["another clip's"] == '50.0 ± 0.0'  # not known by clip
+    low, high = np.percentile(expected['recall'], [2.5, 97.5])
+    assert cells['without those with a partner'] == (
+        f'0.50 ± 0.00 (60.0 → 55.0 [{low:+.1f}, {high:+.1f}])'
+    )
+    low, high = np.percentile(expected['moved'], [2.5, 97.5])
+    pair = cells['those with a partner - their partners, no farther, mean movement']
+    assert pair.endswith(f' [{low:+.2f}, {high:+.2f}]') and low < 0 < high
+    differences = [
+        by_split['clean']['deletions'][own][2] - by_split['clean']['deletions'][others][2]
+        for by_split in seeds.values()
+    ]
+    assert pair.startswith(f'{sum(differences) / 2:+.2f} ± ')
+    # Seeds of other clips do not compare.
+    seeds[1]['clean']['clips']['names'][0] = 'other'
+    table = causal_tokens.token_table({'letter': seeds}, 'clean')
+    assert '[' not in table
 
 
 def test_unknown_variants_end_in_a_sentence():

@@ -27,7 +27,7 @@ from cmpose_mm.evaluation.resampling import rank_joints
 from cmpose_mm.evaluation.scored_frames import Rules, ScoredSet
 from cmpose_mm.interpretability.measure import NothingSelected, measure_tokens
 from cmpose_mm.interpretability.spread_data import spread_test_data
-from cmpose_mm.interpretability.summary import deletion_rows, share_rows
+from cmpose_mm.interpretability.summary import clip_rows, deletion_rows, share_rows
 from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
 from cmpose_mm.posetrack.annotations import AnnotationError, frames_by_id, read_videos
 
@@ -96,26 +96,32 @@ def measure_split_tokens(config: Config, work_dir: Path, split: str) -> dict:
         split: ``<split> tokens <clips>``.
 
     Returns:
-        ``shares`` and ``deletions``, see `cmpose_mm.interpretability.summary`; empty for a model
-        that selects no cells.
+        ``shares`` and ``deletions``, see `cmpose_mm.interpretability.summary`, and under ``clips``
+        `clip_rows` with the ``names`` and ``films`` of the clips' videos, see `scored_clips`; empty
+        for a model that selects no cells.
     """
     labels, clips = split.split(TOKENS)
     config = split_test_config(config, labels)
     model = load_pose_model(config, find_latest_checkpoint(str(work_dir)), get_device())
     data = spread_test_data(config, int(clips))
+    videos = read_videos(data.dataset.ann_file)
     try:
-        evidence = measure_tokens(
-            model, tqdm(data, split, unit='batch'), read_videos(data.dataset.ann_file), TOKEN_DRAWS
-        )
+        evidence = measure_tokens(model, tqdm(data, split, unit='batch'), videos, TOKEN_DRAWS)
     except NothingSelected:
         return {}
     finally:
         del model
         gc.collect()
     parts = dict(shares=share_rows(evidence), deletions=deletion_rows(evidence))
+    video_of = frames_by_id(videos)
+    names = [video_of[image][0].name for image in evidence.image_ids]
+    films, _ = _films(Path(data.dataset.ann_file), names)
     return {
-        part: {name: values.tolist() for name, values in rows.items()}
-        for part, rows in parts.items()
+        **{
+            part: {name: values.tolist() for name, values in rows.items()}
+            for part, rows in parts.items()
+        },
+        'clips': dict(names=names, films=films, **clip_rows(evidence)),
     }
 
 
@@ -217,7 +223,8 @@ def _films(labels: Path, names: list[str]) -> tuple[list[int], bool]:
     """A number for each clip's film, and whether all clips show the whole body."""
     table = labels.parent.parent / 'clips.csv'
     if not table.is_file():
-        return list(range(len(names))), True
+        order = {name: n for n, name in enumerate(dict.fromkeys(names))}
+        return [order[name] for name in names], True
     known = films_of_clips(table.parent)
     lacking = [name for name in names if name not in known]
     if lacking:

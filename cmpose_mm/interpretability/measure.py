@@ -43,11 +43,13 @@ class Effect:
         movement: (J,) how far each predicted joint moves, in head sizes.
         found_before, found_after: (J,) bool, whether the prediction is at most half a head size
             from the label.
+        clips: (J,) int64, the number of each joint's clip.
     """
 
     movement: np.ndarray
     found_before: np.ndarray
     found_after: np.ndarray
+    clips: np.ndarray
 
 
 @dataclass
@@ -55,7 +57,7 @@ class TokenEvidence:
     """Result of `measure_tokens`.
 
     Attributes:
-        num_clips: number of clips measured.
+        image_ids: of the key frames of the clips measured, in their order.
         selected: shares of the causal tokens.
         other_clip: shares of another clip's causal tokens in this clip's regions. They show what is
             explained by bodies being in the middle of every crop.
@@ -66,7 +68,7 @@ class TokenEvidence:
         effects: what is deleted, one of `DELETIONS` -> its effect.
     """
 
-    num_clips: int
+    image_ids: list[int]
     selected: TokenShares
     other_clip: TokenShares
     ceiling: TokenShares
@@ -102,6 +104,7 @@ measured from the poses predicted with that selection.
 
 @dataclass
 class _Sums:
+    image_ids: list[int] = field(default_factory=list)
     regions: list[TokenRegions] = field(default_factory=list)
     selections: list[np.ndarray] = field(default_factory=list)
     by_labels: list[np.ndarray] = field(default_factory=list)
@@ -148,6 +151,7 @@ def measure_tokens(
             token_regions(*values, grid, sample.metainfo['input_size'])
             for values, sample in zip(truth, data['data_samples'])
         ]
+        sums.image_ids += [sample.metainfo['img_id'] for sample in data['data_samples']]
         sums.regions += regions
         sums.selections += list(selected.cpu().numpy())
         sums.by_labels += list(_selected_by_labels(model, truth, grid, selected.shape[2]))
@@ -166,7 +170,7 @@ def measure_tokens(
     half = len(sums.selections) // 2
     others = sums.selections[half:] + sums.selections[:half]
     return TokenEvidence(
-        num_clips=len(sums.regions),
+        image_ids=sums.image_ids,
         selected=token_shares(sums.selections, sums.regions),
         other_clip=token_shares(others, sums.regions),
         ceiling=token_shares(sums.by_labels, sums.regions),
@@ -204,8 +208,8 @@ def _selected_by_labels(
 
 
 def _joined(parts: list[np.ndarray]) -> Effect:
-    movement, before, after = np.concatenate(parts, axis=1)
-    return Effect(movement, before > 0, after > 0)
+    movement, before, after, clips = np.concatenate(parts, axis=1)
+    return Effect(movement, before > 0, after > 0, clips.astype(np.int64))
 
 
 def annotated_head_sizes(labels: list[Video]) -> dict[tuple[int, int], float]:
@@ -247,11 +251,13 @@ def _truth(sample, head_sizes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _add_effects(sums, model, out, control, truth, regions, draws, generator) -> None:
-    """Deletes tokens in one batch; adds (3, J) movement, found before and after, per deletion."""
+    """Deletes tokens in one batch; adds (4, J) per deletion, what `Effect` has."""
     features = out.key_features
     joints, labeled = (np.stack(values) for values in list(zip(*truth))[:2])
     head_sizes = np.stack([size for *_, size in truth])[:, None]
     predicted = _predict(model, features)
+    first = len(sums.regions) - len(regions)
+    clips = np.arange(first, len(sums.regions))[:, None].repeat(joints.shape[1], axis=1)
 
     def add(name: str, moved: np.ndarray, counted: np.ndarray, before: np.ndarray) -> None:
         movement = np.linalg.norm((moved - before) / head_sizes, axis=2)
@@ -259,7 +265,7 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
             np.linalg.norm((points - joints) / head_sizes, axis=2) <= MATCH_DISTANCE
             for points in (before, moved)
         ]
-        rows = np.stack([movement, *found])[:, counted]
+        rows = np.stack([movement, *found, clips])[:, counted]
         sums.effects.setdefault(name, []).append(rows)
 
     own = selected_cells(_selected_cells(model, out), features[0, 0].numel())

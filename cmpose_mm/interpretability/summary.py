@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .measure import TokenEvidence
+from .measure import DELETIONS, TokenEvidence
 from .token_shares import TokenShares
 
 SHARES = ('within a head size of its joint', 'of any joint', 'on the body')
@@ -42,3 +42,31 @@ def deletion_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
             percent = [move > 0.5, effect.found_before, effect.found_after]
             rows[name][1:] = [np.median(move), move.mean(), *(100 * x.mean() for x in percent)]
     return rows
+
+
+def clip_rows(evidence: TokenEvidence) -> dict[str, dict[str, list[list[float]]]]:
+    """Of each of C clips what intervals over films need, for JSON.
+
+    Returns:
+        ``shares``, row of `share_rows` -> `TokenShares.by_clip`; of the rows without draws.
+        ``deletions``, row of `deletion_rows` -> for each clip the joints, the sum of their
+        movements in head sizes, and how many are found before and after; of the rows that delete
+        the tokens of one joint at a time.
+    """
+    shares = {
+        'causal tokens': evidence.selected,
+        'causal tokens of another clip': evidence.other_clip,
+        'ceiling: S = label heatmap': evidence.ceiling,
+        'chance: all cells': evidence.chance,
+    }
+    deletions = {}
+    for name in DELETIONS[4:]:
+        effect = evidence.effects[name]
+        columns = [np.ones(len(effect.clips)), effect.movement, effect.found_before,
+                   effect.found_after]  # fmt: skip
+        sums = [np.bincount(effect.clips, each, len(evidence.image_ids)) for each in columns]
+        deletions[name] = np.stack(sums, axis=1).round(4).tolist()
+    return {
+        'shares': {name: list(map(list, found.by_clip)) for name, found in shares.items()},
+        'deletions': deletions,
+    }

@@ -88,18 +88,21 @@ def distances_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray
 
 @dataclass
 class TokenShares:
-    """Shares of selected cells, in percent; None if there are no cells to count.
+    """Shares of selected cells of C clips, in percent; None if there are no cells to count.
 
     Attributes:
         own_joint: cells within a head size of the joint that chose them, among the cells of labeled
             joints.
         any_joint: cells within a head size of any labeled joint, among all cells.
         body: cells on the body, among all cells.
+        by_clip: of each clip the number of cells of labeled joints, and of those within a head size
+            of the joint that chose them.
     """
 
     own_joint: float | None
     any_joint: float | None
     body: float | None
+    by_clip: list[tuple[int, int]]
 
 
 def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> TokenShares:
@@ -109,14 +112,15 @@ def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> T
         selections: for each clip, the cells (K, n) that the joints selected.
         regions: of the clips.
     """
-    hits, totals = np.zeros(3), np.zeros(3)
+    hits, totals, by_clip = np.zeros(3), np.zeros(3), []
     for cells, region in zip(selections, regions):
         own = np.take_along_axis(region.near, cells, axis=1)[region.labeled]
         anywhere = region.near.any(axis=0)[cells], region.body[cells]
         hits += [inside.sum() for inside in (own, *anywhere)]
         totals += [own.size, cells.size, cells.size]
+        by_clip.append((own.size, int(own.sum())))
     shares = [100 * hit / total if total else None for hit, total in zip(hits, totals)]
-    return TokenShares(*shares)
+    return TokenShares(*shares, by_clip)
 
 
 def chance_shares(regions: list[TokenRegions]) -> TokenShares:

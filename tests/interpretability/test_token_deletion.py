@@ -136,7 +136,8 @@ def test_measures_against_a_loop(model_and_data):
     model, data, labels = model_and_data
     evidence = measure_tokens(model, data, labels, draws=2)
     frames = {frame.image_id: frame for video in labels for frame in video.frames}
-    movement, before, after, shares, ceiling = [], [], [], [], []
+    movement, before, after, shares, ceiling, by_clip = [], [], [], [], [], []
+    clips, image_ids = [], []
     number = 0
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
@@ -157,6 +158,8 @@ def test_measures_against_a_loop(model_and_data):
                 return points / steps * scale + center - 0.5 * scale
 
             predicted = to_image(slow_predict(model, features))
+            image_ids.append(info['img_id'])
+            by_clip.append((0, 0))
             joints, visible = joints_of_the_crop(data.dataset, number - 1), frame.keypoints[person]
             best = cells_by_labels(model, joints, (visible != 0).any(1))
             for k, (x, y, visibility) in enumerate(frame.keypoints[person]):
@@ -165,20 +168,24 @@ def test_measures_against_a_loop(model_and_data):
                 cells = out.details['causal_tokens'][b, k].tolist()
                 moved = to_image(slow_predict(model, slow_delete(features, cells)))[k]
                 movement.append(math.dist(moved, predicted[k]) / head_size)
+                clips.append(number - 1)
                 before.append(math.dist(predicted[k], (x, y)) <= 0.5 * head_size)
                 after.append(math.dist(moved, (x, y)) <= 0.5 * head_size)
                 for cell in cells:
                     row, column = divmod(cell, 6)
                     center = np.array([column * 16 + 7.5, row * 16 + 7.5])
                     shares.append(math.dist(to_image(center), (x, y)) <= head_size)
+                    by_clip[-1] = by_clip[-1][0] + 1, by_clip[-1][1] + shares[-1]
                 row, column = divmod(best[k], 6)
                 center = np.array([column * 16 + 7.5, row * 16 + 7.5])
                 ceiling.append(math.dist(to_image(center), (x, y)) <= head_size)
     effect = evidence.effects["a joint's causal tokens"]
-    assert evidence.num_clips == number > 3 and len(movement) > 40
+    assert evidence.image_ids == image_ids and number > 3 and len(movement) > 40
     np.testing.assert_allclose(effect.movement, movement, rtol=1e-3, atol=1e-3)
     assert effect.found_before.tolist() == before and effect.found_after.tolist() == after
+    assert effect.clips.tolist() == clips
     assert evidence.selected.own_joint == pytest.approx(100 * np.mean(shares))
+    assert evidence.selected.by_clip == by_clip
     assert np.mean(movement) > 0.01
     assert evidence.ceiling.own_joint == pytest.approx(100 * np.mean(ceiling))
     assert evidence.ceiling.own_joint > 50 > evidence.selected.own_joint
@@ -295,7 +302,7 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
         frame.head_boxes[:, 2:] *= 3  # as large as some cells, of which some are free
     evidence = measure_tokens(model, data, labels, draws=1)
     head_sizes = annotated_head_sizes(labels)
-    expected = {name: [] for name in DELETIONS}
+    expected, of_clips = ({name: [] for name in DELETIONS} for _ in range(2))
     selections, near_cells, fused = [], [], []
     model.method.fte.register_forward_pre_hook(lambda _, args: fused.append(args))
     generator = torch.Generator().manual_seed(0)
@@ -345,13 +352,17 @@ def test_every_deletion_takes_the_cells_that_it_is_named_for(model_and_data, mon
                     cells += [own[k], close[:2]]
                 for name, deleted in zip(DELETIONS[:2] + DELETIONS[4:], cells):
                     expected[name].append(movement(deleted, k))
+                    of_clips[name].append(len(selections) - 1)
                 pairs = most_pairs(own[k], others, distances)
                 if pairs:
                     for name, deleted in zip(DELETIONS[9:], zip(*pairs)):
                         expected[name].append(movement(deleted, k))
+                        of_clips[name].append(len(selections) - 1)
     for name, values in expected.items():
         np.testing.assert_allclose(evidence.effects[name].movement, values, rtol=1e-3, atol=1e-3)
         assert max(values) > (0.5 if name in DELETIONS[9:] else 1), name  # pairs are fewer cells
+    for name in DELETIONS[:2] + DELETIONS[4:]:
+        assert evidence.effects[name].clips.tolist() == of_clips[name]
     for name in DELETIONS[8:]:
         assert 0 < len(expected[name]) < len(expected[DELETIONS[0]])
 

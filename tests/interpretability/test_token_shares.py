@@ -94,12 +94,15 @@ def test_shares():
     regions = [token_regions(*clip(seed), GRID, SIZE) for seed in range(4)]
     selections = [rng.permutation(48)[:30].reshape(15, 2) for _ in regions]
     shares = token_shares(selections, regions)
-    own, near, body = [], [], []
+    own, near, body, by_clip = [], [], [], []
     for cells, region in zip(selections, regions):
+        by_clip.append([0, 0])
         for k in range(15):
             for cell in cells[k]:
                 if region.labeled[k]:
                     own.append(region.near[k, cell])
+                    by_clip[-1][0] += 1
+                    by_clip[-1][1] += int(own[-1])
                 near.append(any(region.near[j, cell] for j in range(15)))
                 body.append(region.body[cell])
     for value, expected in zip(
@@ -107,6 +110,7 @@ def test_shares():
     ):
         assert value == pytest.approx(100 * sum(expected) / len(expected))
         assert 0 < value < 100
+    assert shares.by_clip == list(map(tuple, by_clip))
 
 
 def test_random_selections_have_the_shares_of_chance():
