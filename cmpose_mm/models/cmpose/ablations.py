@@ -182,6 +182,7 @@ SETS: dict[str, dict[str, Variant]] = {
         'supervised S, residual': reading(SUPERVISED, RESIDUAL),
         'supervised S, position, residual': reading(SUPERVISED, POSITION, RESIDUAL),
         'supervised S, position, more clusters': reading(SUPERVISED, POSITION, MORE_CLUSTERS),
+        'supervised S, residual, layer': reading(SUPERVISED, RESIDUAL, LAYER),
         'supervised S, position, residual, layer': reading(SUPERVISED, POSITION, RESIDUAL, LAYER),
         'supervised S, position, residual, feed-forward': reading(
             SUPERVISED, POSITION, RESIDUAL, FEED_FORWARD
