@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.file_names import is_hidden
 
 from .posetrack_form import read_table
 
@@ -63,8 +64,8 @@ def write_clip_lists(root: str | Path, out: str | Path | None = None) -> dict[st
         The number of clips of each list.
 
     Raises:
-        AnnotationError: if the table lacks a column, names a clip without labels, or a folder of a
-            list holds files that do not belong to it.
+        AnnotationError: if the table lacks a column or a cell, names a clip without labels, or a
+            folder of a list holds files that do not belong to it.
     """
     root = Path(root)
     table = root / 'clips.csv'
@@ -115,6 +116,7 @@ def write_held_out(root: str | Path, out: str | Path | None = None) -> dict[str,
             belong to it.
     """
     files = sorted(Path(root, 'annotations', 'train').glob('*.json'))
+    files = [file for file in files if not is_hidden(file.name)]
     if not files:
         raise AnnotationError(f'{Path(root, "annotations", "train")}: has no label files (.json).')
     lists: dict[str, list[Path]] = {'train_chosen': [], 'held_out': []}
@@ -154,6 +156,11 @@ def _lists_of(row: dict[str, str], table: Path) -> list[str]:
     if row['split'] == 'train':
         film = _film_of_row(row, table)
         return ['held_out' if is_held_out(film) else 'train_chosen']
+    for name in ('source_in_train', 'full_body'):
+        if row[name] not in ('0', '1'):
+            raise AnnotationError(
+                f'{table}: {name} of sequence {row["sequence"]} is {row[name]!r}, expected 0 or 1.'
+            )
     is_clean, is_full = row['source_in_train'] == '0', row['full_body'] == '1'
     found = {'clean': is_clean, 'full_body': is_full, 'clean_full_body': is_clean and is_full}
     return [name for name, holds in found.items() if holds]

@@ -144,6 +144,8 @@ def write_distinct_set(
         found = 'is a file' if out.is_file() else 'is not empty'
         raise AnnotationError(f'{out}: {found}, expected a new or an empty folder.')
     videos = {source: read_videos(source, allow_unlabeled=True) for source in sources}
+    has_clips = (root / 'clips.csv').is_file()
+    clips = read_table(root / 'clips.csv', ('sequence', 'split')) if has_clips else []
     table = FrameTable(str(root / image_root))
     out = out.resolve()
     partial = out.with_name(f'{out.name}.partial')
@@ -154,8 +156,8 @@ def write_distinct_set(
             for file in sorted({Path(video.source) for video in videos[source]}):
                 place = partial / file.relative_to(root).with_suffix('.json')
                 result.dropped_labels += _write_without(file, place, dropped)
-        if (root / 'clips.csv').is_file():
-            _write_clips(root, partial, videos, dropped)
+        if clips:
+            _write_clips(clips, partial, videos, dropped)
         if out.is_dir():
             out.rmdir()  # an empty one
         partial.rename(out)
@@ -263,14 +265,15 @@ def _num_rects(entry: dict) -> int:
     return len(rects) if isinstance(rects, list) else 1
 
 
-def _write_clips(root: Path, out: Path, videos: dict[Path, list[Video]], dropped: set[str]) -> None:
-    """Copies the table of the clips with the numbers of frames that are left."""
+def _write_clips(
+    rows: list[dict], out: Path, videos: dict[Path, list[Video]], dropped: set[str]
+) -> None:
+    """Writes the table of the clips with the numbers of frames that are left."""
     left = {
         (source.name, video.name): [f for f in video.frames if _plain(f.file_name) not in dropped]
         for source in videos
         for video in videos[source]
     }
-    rows = read_table(root / 'clips.csv', ('sequence', 'split'))
     for row in rows:
         frames = left.get((row['split'], row['sequence']))
         if frames is not None:

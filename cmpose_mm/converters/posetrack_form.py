@@ -212,7 +212,7 @@ def write_report(folder: Path, report: Report) -> None:
 
 
 def write_table(path: Path, rows: list[dict[str, object]]) -> None:
-    """Writes rows with the same fields as a CSV file."""
+    """Writes rows, at least one, with the same fields as a CSV file."""
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -240,7 +240,8 @@ def read_table(path: Path, fields: Iterable[str] = ()) -> list[dict[str, str]]:
     """Rows of a CSV file.
 
     Raises:
-        AnnotationError: if there is no such file, or it lacks one of the fields.
+        AnnotationError: if there is no such file, it has no row, or lacks one of the fields, in all
+            rows or in one.
     """
     if not path.is_file():
         raise AnnotationError(f'{path}: not found; expected the table of the clips.')
@@ -252,4 +253,14 @@ def read_table(path: Path, fields: Iterable[str] = ()) -> list[dict[str, str]]:
         raise AnnotationError(
             f'{path}: has no column {lacking[0]!r}, found {", ".join(reader.fieldnames or ())}.'
         )
+    if not rows:
+        raise AnnotationError(f'{path}: has no rows, expected one for each clip.')
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            cells = sum(cell is not None for key, cell in row.items() if key is not None)
+            cells += len(row.get(None, ()))
+            raise AnnotationError(
+                f'{path}: row {number} after the header has {cells} cells, expected '
+                f'{len(reader.fieldnames)}.'
+            )
     return rows

@@ -9,6 +9,9 @@ from mmpose.registry import DATASETS
 
 from .body.posetrack_video_dataset import DATASET_NAMES, PoseTrackVideoDataset
 
+IGNORED = ('dataset_name', 'images_of_boxless_videos')
+"""Keys of the metainfo that may differ."""
+
 
 @DATASETS.register_module()
 class ConcatDataset(mmengine_dataset.ConcatDataset):
@@ -40,7 +43,7 @@ class ConcatDataset(mmengine_dataset.ConcatDataset):
         ignore_keys: str | list[str] | None = None,
     ) -> None:
         ignored = [ignore_keys] if isinstance(ignore_keys, str) else list(ignore_keys or [])
-        super().__init__(datasets, lazy_init=True, ignore_keys=[*ignored, 'dataset_name'])
+        super().__init__(datasets, lazy_init=True, ignore_keys=[*ignored, *IGNORED])
         names = {dataset.metainfo.get('dataset_name') for dataset in self.datasets}
         if len(names) > 1 and not names.issubset(DATASET_NAMES) and 'dataset_name' not in ignored:
             raise ValueError(
@@ -50,3 +53,11 @@ class ConcatDataset(mmengine_dataset.ConcatDataset):
             )
         if not lazy_init:
             self.full_init()
+
+    def full_init(self) -> None:
+        """Reads all datasets; videos without boxes are those of all of them."""
+        super().full_init()
+        key = 'images_of_boxless_videos'
+        boxless = [image for dataset in self.datasets for image in dataset.metainfo.get(key, ())]
+        if boxless:
+            self._metainfo[key] = boxless

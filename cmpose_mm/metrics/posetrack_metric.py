@@ -43,7 +43,8 @@ class PoseTrackMetric(BaseMetric):
     Takes the arguments of MMPose's ``PoseTrack18Metric`` and stands in for it by a change of
     ``type``; it needs no `poseval` and no particular folders. Keypoints are mapped to the 15
     joints by the names in the dataset's meta information, so that models with and without ears are
-    scored alike. Videos without any prediction are left out, and the log says how many.
+    scored alike. Videos that are not tested are left out, and the log says how many; those in which
+    the dataset found no box count, wherever weak boxes are dropped.
 
     Emits, with the dataset's name as the prefix: ``Head AP``, ``Shou AP``, ``Elb AP``, ``Wri AP``,
     ``Hip AP``, ``Knee AP``, ``Ankl AP``, ``Total AP`` (mean over the 15 joints; also as ``AP``) and
@@ -67,8 +68,10 @@ class PoseTrackMetric(BaseMetric):
         visibility: also emit ``Recall visible``, ``Recall occluded``, ``Recall recoverable`` and
             ``Recall lost`` over all joints, in percent; the log has the groups.
         reach, stride: of the frames in which a recoverable joint is seen, see
-            `recall_by_visibility`. By default `reach` is what the clips show: the frames before
-            and after the key frame; where samples are single frames, it is 1.
+            `recall_by_visibility`. By default both are what the clips show: the frames before and
+            after the key frame, and the distance between two of them; where samples are single
+            frames, both are 1. `stride` is also 1 where `reach` is given, or where the distances in
+            the clips differ.
         collect_device: 'cpu' or 'gpu', for gathering over processes.
         prefix: of the names of the results; by default the dataset's name.
         settings: settings of the protocol that differ, by the names that `Protocol` and MMPose's
@@ -97,7 +100,7 @@ class PoseTrackMetric(BaseMetric):
         tie_break: str = 'stable',
         visibility: bool = False,
         reach: Reach | None = None,
-        stride: int = 1,
+        stride: int | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         **settings,
@@ -109,7 +112,7 @@ class PoseTrackMetric(BaseMetric):
         if format_only and outfile_prefix is None:
             raise ValueError('PoseTrackMetric: format_only needs outfile_prefix, found none.')
         if reach is not None:
-            check_reach(reach, stride)
+            check_reach(reach, 1 if stride is None else stride)
 
         self.settings = get_protocol(protocol, **settings)
         self.ann_file = ann_file
@@ -148,6 +151,7 @@ class PoseTrackMetric(BaseMetric):
                 'track_id': sample.get('track_id', -1),
                 'box_source': sample.get('box_source', 'not told by the dataset'),
                 'reach': _clip_reach(sample),
+                'strides': np.unique(np.diff(sample.get('frame_offsets', ()))).tolist(),
                 'ori_shape': sample.get('ori_shape'),
             }
             num_persons = len(result['keypoints'])
@@ -180,8 +184,11 @@ class PoseTrackMetric(BaseMetric):
         metrics['AP'] = summary['Total']
         if self.visibility:
             reach = _common_reach(results) if self.reach is None else self.reach
-            recall = recall_by_visibility(scored, reach=reach, stride=self.stride)
-            logger.info(f'Recoverable joints: neighbors up to {reach} x {self.stride} frames')
+            stride = self.stride
+            if stride is None:
+                stride = _common_stride(results) if self.reach is None else 1
+            recall = recall_by_visibility(scored, reach=reach, stride=stride)
+            logger.info(f'Recoverable joints: neighbors up to {reach} x {stride} frames')
             logger.info('\n' + format_visibility(visibility_to_dict(recall)))
             for name, columns in recall.summary().items():
                 metrics[f'Recall {name}'] = columns['Total']
@@ -208,6 +215,7 @@ class PoseTrackMetric(BaseMetric):
             return None
 
         names = {video.name for video in predicted}
+        tested = {result['img_id'] for result in results}
         labels_scored = [video for video in labels if video.name in names]
         scored = select_scored(
             labels_scored, predicted, rules=self.rules, need_head_boxes=self.need_head_boxes
@@ -218,6 +226,21 @@ class PoseTrackMetric(BaseMetric):
             f'prediction left out): {scored.num_frames} frames, {scored.num_persons} persons, '
             f'{num_joints} joints, by the rules of PoseTrack{self.release}'
         )
+        untested = [
+            len(frame.keypoints)
+            for video in labels_scored
+            for frame in video.frames
+            if len(frame.keypoints) and frame.image_id not in tested
+        ]
+        if untested:
+            boxless = sum(
+                all(frame.image_id not in tested for frame in video.frames)
+                for video in labels_scored
+            )
+            logger.info(
+                f'{len(untested)} frames with {sum(untested)} labeled persons have no sample, '
+                f'among them those of {boxless} whole videos; all these joints count as missed'
+            )
         return scored
 
     def read_labels(self) -> list[Video]:
@@ -283,6 +306,8 @@ class PoseTrackMetric(BaseMetric):
 
         by_image: dict[int, list[dict]] = defaultdict(list)
         for result in sorted(results, key=lambda r: r['id'] if np.ndim(r['id']) == 0 else -1):
+            if self.pred_converter is not None:  # first, as MMPose's CocoMetric does
+                result = {**result, **self._converted(result)}
             for index in np.flatnonzero(result['bbox_scores'] >= self.settings.bbox_score_thr):
                 person = {
                     'keypoints': result['keypoints'][index],
@@ -298,10 +323,11 @@ class PoseTrackMetric(BaseMetric):
                 by_image[result['img_id']].append(person)
         if self.settings.nms_mode != 'none':
             suppress = oks_nms if self.settings.nms_mode == 'oks_nms' else soft_oks_nms
-            sigmas = self.dataset_meta['sigmas']
+            places, sigmas = self._joints_of_nms()
             for img_id, persons in by_image.items():
                 triplets = [  # MMPose's NMS takes x, y, score
-                    {**p, 'keypoints': np.c_[p['keypoints'], p['keypoint_scores']]} for p in persons
+                    {**p, 'keypoints': np.c_[p['keypoints'], p['keypoint_scores']][places]}
+                    for p in persons
                 ]
                 kept = suppress(triplets, self.settings.nms_thr, sigmas=sigmas)
                 by_image[img_id] = [persons[index] for index in kept]
@@ -310,9 +336,10 @@ class PoseTrackMetric(BaseMetric):
     def _to_videos(
         self, persons: dict[int, list[dict]], labels: list[Video], image_ids: set[int]
     ) -> list[Video]:
-        """The predicted videos: those with a sample, even if none of its persons is left."""
+        """The predicted videos, even if nobody is left: those tested, and those without a box."""
         names, mapped = self._joint_names()
         places = [names.index(joint) for joint in JOINT_NAMES]
+        image_ids = image_ids | {*self.dataset_meta.get('images_of_boxless_videos', ())}
         videos = []
         for video in labels:
             if any(frame.image_id in image_ids for frame in video.frames):
@@ -323,6 +350,25 @@ class PoseTrackMetric(BaseMetric):
                 videos.append(Video(video.name, frames, 'predictions', video.has_image_ids))
         return videos
 
+    def _converted(self, result: dict) -> dict[str, np.ndarray]:
+        joints = {key: result[key] for key in ('keypoints', 'keypoint_scores')}
+        count, mapping = self.pred_converter['num_keypoints'], self.pred_converter['mapping']
+        return transform_pred(joints, count, mapping)
+
+    def _joints_of_nms(self) -> tuple[list[int], np.ndarray]:
+        """Places of the keypoints that persons are compared by, and their sigmas, by name."""
+        sigmas = np.asarray(self.dataset_meta['sigmas'])
+        if self.pred_converter is None:
+            return list(range(len(sigmas))), sigmas
+        sigma_of = dict(zip(self._dataset_joints(), sigmas.tolist()))
+        names, mapped = self._joint_names()
+        places = [n for n, name in enumerate(names) if mapped[n] and name in sigma_of]
+        return places, np.array([sigma_of[names[place]] for place in places])
+
+    def _dataset_joints(self) -> list[str]:
+        id2name = self.dataset_meta['keypoint_id2name']
+        return [id2name[index] for index in range(len(id2name))]
+
     def _joint_names(self) -> tuple[list[str], np.ndarray]:
         """Names of the (converted) keypoints and whether each is predicted, (K,) bool.
 
@@ -330,8 +376,7 @@ class PoseTrackMetric(BaseMetric):
             AnnotationError: if a joint of PoseTrack is not among them.
         """
         if self.pred_converter is None:
-            id2name = self.dataset_meta['keypoint_id2name']
-            names = [id2name[index] for index in range(len(id2name))]
+            names = self._dataset_joints()
             mapped = np.ones(len(names), dtype=bool)
         else:
             count = self.pred_converter['num_keypoints']
@@ -353,20 +398,14 @@ class PoseTrackMetric(BaseMetric):
         keypoints = np.zeros((count, len(mapped), 3))
         scores = np.zeros((count, len(mapped)))
         boxes = np.full((count, 4), np.nan)
-        track_ids = np.arange(count)
+        track_ids = _track_ids([person['track_id'] for person in persons])
         for index, person in enumerate(persons):
-            joints = {key: person[key][None] for key in ('keypoints', 'keypoint_scores')}
-            if self.pred_converter is not None:
-                joints = transform_pred(
-                    joints, self.pred_converter['num_keypoints'], self.pred_converter['mapping']
-                )
-            keypoints[index, :, :2] = joints['keypoints'][0]
-            scores[index] = joints['keypoint_scores'][0]
-            scores[index] = self.settings.joint_scores(scores[index], person['bbox_score'])
+            keypoints[index, :, :2] = person['keypoints']
+            scores[index] = self.settings.joint_scores(
+                person['keypoint_scores'], person['bbox_score']
+            )
             boxes[index, :2] = person['bbox'][:2]
             boxes[index, 2:] = person['bbox'][2:] - person['bbox'][:2]
-            if np.ndim(person['track_id']) == 0 and person['track_id'] >= 0:
-                track_ids[index] = person['track_id']
         keypoints[..., 2] = mapped  # a joint is predicted wherever it lies, also at (0, 0)
         return replace(
             labeled,
@@ -418,6 +457,19 @@ def _clip_reach(sample: dict) -> tuple[int, int]:
     if num_frames < 2:  # a single frame: what a clip of three would show, so that both compare
         return 1, 1
     return int(sample['key_index']), num_frames - 1 - int(sample['key_index'])
+
+
+def _track_ids(given: list) -> np.ndarray:
+    """(P,) the ids that persons of a frame have; the others get numbers that nobody has."""
+    ids = [int(track) if np.ndim(track) == 0 and track >= 0 else -1 for track in given]
+    free = iter(sorted({*range(len(ids))} - {*ids}))
+    return np.array([next(free) if track < 0 else track for track in ids], dtype=np.int64)
+
+
+def _common_stride(results: list[dict]) -> int:
+    """The distance between neighboring frames of all clips; 1 if it differs, or is not told."""
+    found = {stride for result in results for stride in result['strides']}
+    return found.pop() if len(found) == 1 else 1
 
 
 def _common_reach(results: list[dict]) -> Reach:

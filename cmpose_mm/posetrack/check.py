@@ -13,7 +13,7 @@ from tqdm import tqdm
 from .annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from .detections import read_detections
 from .file_names import is_hidden
-from .frames import FrameTable, is_truncated
+from .frames import FrameTable, is_truncated, shared_folders
 from .persons import key_frames, labeled_persons, repeated_ids
 
 SPLITS = ('train', 'val', 'test')
@@ -57,7 +57,7 @@ class LabelReport:
         detections: for each detection file, what of it belongs to these labels.
         errors: what keeps training from starting, a sentence each.
         dropped: persons (or detections) that are left out, a sentence each.
-        notes: what is worth knowing, but harmless.
+        notes: what is worth knowing, and keeps nothing from starting.
     """
 
     layout: str
@@ -114,7 +114,7 @@ def check_root(
         root: folder in MMPose's, the official, or DCPose's layout.
         image_root: folder that the labels' file names start from, relative to ``root`` or absolute;
             by default it is searched for.
-        read_images: also read every image, to find truncated ones.
+        read_images: also read every image of the videos' folders, to find truncated ones.
 
     Returns:
         One report for each label folder or file, training first.
@@ -156,7 +156,10 @@ def _check_labels(
     labeled = key_frames(videos)
     report.dataset = _dataset_name(path, videos)
     report.videos, report.frames, report.labeled_frames = len(videos), len(frames), len(labeled)
-    report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in labeled)
+    report.persons = len(report.dropped) + sum(len(frame.keypoints) for _, frame in frames)
+    unmarked = sum(len(frame.keypoints) for _, frame in frames if not frame.is_labeled)
+    if unmarked:
+        report.dropped.append(f'{unmarked} persons of frames that are not marked as labeled')
     report.pseudo_persons = sum(video.num_pseudo for video in videos)
     report.pseudo_frames = sum(0 < f.num_pseudo == len(f.keypoints) for _, f in labeled)
     if report.pseudo_persons and report.split != 'train':
@@ -170,8 +173,9 @@ def _check_labels(
     report.image_root = _find_image_root(root, frames) if image_root is None else image_root
     table = FrameTable(str(root / report.image_root))
     on_disk = _check_frames(report, frames, table)
+    report.notes += shared_folders(videos, table)
     if read_images:
-        _check_images(report, table, on_disk)
+        _check_images(report, table, videos)
     try:
         persons = list(labeled_persons([vf for vf in on_disk if vf[1].is_labeled], table))
     except OSError as error:  # the image whose header tells the size
@@ -244,12 +248,18 @@ def _check_frames(
     return on_disk
 
 
-def _check_images(
-    report: LabelReport, table: FrameTable, frames: list[tuple[Video, Frame]]
-) -> None:
-    """Reads every image file and looks for truncated ones."""
-    for video, frame in tqdm(frames, desc=report.path, unit='image', disable=None):
-        path = table.path(frame.file_name)
+def _check_images(report: LabelReport, table: FrameTable, videos: list[Video]) -> None:
+    """Reads every image file of the videos' folders and looks for truncated ones.
+
+    Clips also show frames that no label file lists.
+    """
+    folders: dict[str, tuple[Video, list[str]]] = {}
+    for video in videos:
+        for frame in video.frames:
+            folder = table.folder(frame.file_name)
+            folders.setdefault(folder, (video, table.frames(frame.file_name)))
+    images = [(v, os.path.join(f, name)) for f, (v, names) in folders.items() for name in names]
+    for video, path in tqdm(images, desc=report.path, unit='image', disable=None):
         with open(path, 'rb') as file:
             if is_truncated(file.read()):
                 report.errors.append(f'{path} (video {video.name}): image is truncated or broken')

@@ -19,6 +19,8 @@ from .json_files import read_json
 from .values import as_int
 
 PERSON_CATEGORY = 1
+LABEL_SUFFIXES = ('.json', '.mat')
+"""Of the label files by whose names some detection files call the videos."""
 LARGEST = 1e9  # pixels; more is no coordinate
 
 
@@ -118,14 +120,17 @@ def _rows_of_list(records: list, videos: list) -> Iterator[tuple]:
 
 def _rows_by_video(by_video: dict, videos: list) -> Iterator[tuple]:
     """Rows of PoseTrack21's dict."""
-    known = {}
+    known: dict[str, object] = {}
     for video in videos:
-        known[video.name] = video
         if video.frames:
-            known[os.path.basename(os.path.dirname(video.frames[0].file_name))] = video
+            folder = os.path.basename(os.path.dirname(video.frames[0].file_name))
+            # Two videos whose folders have one name: neither can be meant.
+            known[folder] = None if folder in known else video
+    known.update({video.name: video for video in videos})
 
     for name, by_frame in by_video.items():
-        video = known.get(os.path.splitext(name)[0])
+        stem, suffix = os.path.splitext(name)
+        video = known.get(stem if name not in known and suffix in LABEL_SUFFIXES else name)
         if not isinstance(by_frame, dict):
             yield f'video {name}', None, None, 'not a dict by frame'
             continue

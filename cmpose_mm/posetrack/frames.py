@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .file_names import is_hidden, natural_key, split_name
-from .videos import Frame
+from .videos import Frame, Video
 
 IMAGE_SUFFIXES = (
     '.jpg',
@@ -254,6 +254,21 @@ class FrameTable:
         wanted = self.position(file_name) + np.asarray(offsets)
         nearest = np.clip(wanted, 0, len(frames) - 1)
         return [os.path.join(folder, frames[i]) for i in nearest], nearest == wanted
+
+
+def shared_folders(videos: list[Video], table: FrameTable) -> list[str]:
+    """One sentence for each folder that holds the frames of several videos."""
+    names: dict[str, dict[str, None]] = {}
+    for video in videos:
+        for folder in {table.folder(frame.file_name): None for frame in video.frames}:
+            names.setdefault(folder, {})[video.name] = None
+    return [
+        f'{folder}: holds the frames of {len(found)} videos ({", ".join([*found][:2])}'
+        f'{", ..." if len(found) > 2 else ""}), expected a folder for each, as clips take their '
+        'frames from the folder, also those of another video'
+        for folder, found in names.items()
+        if len(found) > 1
+    ]
 
 
 def list_images(folder: str) -> list[str]:

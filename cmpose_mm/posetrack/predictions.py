@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from .joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
-from .videos import Frame, Video
+from .videos import AnnotationError, Frame, Video
 
 _PLACES = [JOINT_NAMES_17.index(name) for name in JOINT_NAMES]
 PERSON_CATEGORY = {
@@ -30,10 +30,14 @@ def write_predictions(videos: list[Video], folder: str | Path) -> None:
     Args:
         videos: predicted persons; track ids of -1 are written as -1.
         folder: an existing file of the same name in it is replaced.
+
+    Raises:
+        AnnotationError: before anything is written, if two videos would have one file.
     """
     folder = Path(folder)
+    names = prediction_files(videos)
     folder.mkdir(parents=True, exist_ok=True)
-    for video in videos:
+    for video, name in zip(videos, names):
         annotations = []
         for frame in video.frames:
             annotations += frame_annotations(frame, len(annotations))
@@ -44,9 +48,27 @@ def write_predictions(videos: list[Video], folder: str | Path) -> None:
             'annotations': annotations,
             'categories': [PERSON_CATEGORY],
         }
-        # a name with a folder in it tells apart videos of one name in a merged file
-        file = folder / f'{video.name.replace("/", "_")}.json'
-        file.write_bytes(orjson.dumps(content))
+        (folder / name).write_bytes(orjson.dumps(content))
+
+
+def prediction_files(videos: list[Video]) -> list[str]:
+    """The names of the files that are written of some videos.
+
+    A video's name with a folder in it tells apart videos of one name in a merged file.
+
+    Raises:
+        AnnotationError: if two of the files would have one name.
+    """
+    of_file: dict[str, Video] = {}
+    for video in videos:
+        other = of_file.setdefault(f'{video.name.replace("/", "_")}.json', video)
+        if other is not video:
+            raise AnnotationError(
+                f'{video.source}: video {video.name!r} would be written to the file of '
+                f'{other.name!r} ({other.source}), expected names that differ in more than "/" '
+                'and "_".'
+            )
+    return list(of_file)
 
 
 def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> list[dict]:

@@ -15,7 +15,7 @@ from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError, Fram
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.persons import person_boxes
-from cmpose_mm.posetrack.predictions import write_predictions
+from cmpose_mm.posetrack.predictions import prediction_files, write_predictions
 from cmpose_mm.whole_files import write_whole
 
 from .pose_tracker import PoseTracker
@@ -71,7 +71,11 @@ def write_tracked(videos: list[Video], folder: str | Path) -> None:
     Args:
         videos: from `assign_track_ids`; ``source`` is still the file that they were read from.
         folder: an existing file of the same name in it is replaced.
+
+    Raises:
+        AnnotationError: before anything is written, if two videos would have one file.
     """
+    name_of = dict(zip((id(video) for video in videos), prediction_files(videos)))
     by_source: dict[str, list[Video]] = defaultdict(list)
     for video in videos:
         by_source[video.source].append(video)
@@ -94,9 +98,7 @@ def write_tracked(videos: list[Video], folder: str | Path) -> None:
             part = dict(
                 images=[images[frame.image_id] for frame in video.frames], annotations=annotations
             )
-            # a name with a folder in it tells apart videos of one name in a merged file
-            file = Path(folder) / f'{video.name.replace("/", "_")}.json'
-            write_whole(file, orjson.dumps({**content, **part}))
+            write_whole(Path(folder) / name_of[id(video)], orjson.dumps({**content, **part}))
 
 
 def _track(video: Video, tracker: PoseTracker) -> Video:

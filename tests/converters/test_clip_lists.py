@@ -178,3 +178,34 @@ def test_held_out_videos_of_other_data_sets(tmp_path):
         write_held_out(tmp_path)
     done = run_tool(TOOL, tmp_path / 'nothing', '--by-video')
     assert done.returncode == 1 and 'has no label files' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'has no rows, expected one for each clip'),
+        ('v\n', 'row 1 after the header has 1 cells, expected 5'),
+        ('v,test,1,0,f\nv,test,1,0,f,more\n', 'row 2 after the header has 6 cells, expected 5'),
+        ('v,test,1,False,f\n', "source_in_train of sequence v is 'False', expected 0 or 1"),
+        ('v,test,1,,f\n', "source_in_train of sequence v is '', expected 0 or 1"),
+        ('v,test,yes,0,f\n', "full_body of sequence v is 'yes', expected 0 or 1"),
+    ],
+)
+def test_tables_that_are_not_whole(tmp_path, text, message) -> None:
+    folder = tmp_path / 'annotations' / 'test'
+    folder.mkdir(parents=True)
+    (folder / 'v.json').write_text('{}')
+    table = tmp_path / 'clips.csv'
+    table.write_text(f'sequence,split,full_body,source_in_train,film\n{text}')
+    with pytest.raises(AnnotationError, match=message):
+        write_clip_lists(tmp_path)
+    assert not (tmp_path / 'annotations' / 'clean').exists()
+
+
+def test_hidden_files_are_no_videos(tmp_path) -> None:
+    folder = tmp_path / 'annotations' / 'train'
+    folder.mkdir(parents=True)
+    for name in ('v.json', '._v.json'):
+        (folder / name).write_text('{}')
+    assert sum(write_held_out(tmp_path).values()) == 1
+    assert not [*tmp_path.glob('annotations/*/._v.json')][1:]  # that of the training set alone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from mmengine.dataset import BaseDataset
 from mmengine.dataset import ConcatDataset as MMEngineConcatDataset
@@ -9,6 +11,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from posetrack_samples import person, write_annolist_video, write_coco_video
 
 from cmpose_mm.datasets import ConcatDataset, GroupedFrameSampler
+from cmpose_mm.posetrack.annotations import read_videos
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +87,34 @@ def test_joints_must_still_be_the_same(parts):
     )
     with pytest.raises(ValueError, match='meta information of the 2-th dataset does not match'):
         ConcatDataset(parts[:2], lazy_init=True)
+
+
+def test_videos_without_boxes_are_those_of_all_parts(tmp_path):
+    parts = []
+    for release, detected in (('18', 0), ('21', 1), ('22', 2)):
+        for name in ('000001_a', '000002_b'):
+            write_coco_video(tmp_path / release, 'val', name, [[person(0)]])
+        boxes = [
+            dict(image_id=image, category_id=1, bbox=[1, 1, 9, 9], score=1)
+            for image in images_of(tmp_path / release)[:detected]
+        ]
+        (tmp_path / release / 'boxes.json').write_text(json.dumps(boxes))
+        parts.append(
+            dict(
+                type='PoseTrackVideoDataset',
+                data_root=str(tmp_path / release),
+                ann_file='annotations/val',
+                bbox_file='boxes.json' if detected else None,
+                test_mode=True,
+                pipeline=[],
+            )
+        )
+    data = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
+    assert [len(part) for part in data.datasets] == [2, 1, 2]
+    (image,) = data.metainfo['images_of_boxless_videos']
+    assert image == images_of(tmp_path / '21')[1]
+
+
+def images_of(root) -> list[int]:
+    videos = read_videos(root / 'annotations' / 'val')
+    return [frame.image_id for video in videos for frame in video.frames]

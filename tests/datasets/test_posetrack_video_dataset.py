@@ -1008,3 +1008,31 @@ def test_clips_without_a_model_have_three_frames(root):
     assert data.num_frames is None and len(data[0]['frame_paths']) == 3
     data.set_num_frames(5)
     assert len(data[0]['frame_paths']) == 5 and data.key_index == 2
+
+
+def test_persons_of_frames_that_are_not_marked_as_labeled_are_told(tmp_path, caplog):
+    write_coco_video(tmp_path, 'train', '000001_a', [[person(0)], [person(1), person(2)]])
+    file = tmp_path / 'annotations' / 'train' / '000001_a.json'
+    content = json.loads(file.read_text())
+    content['images'][1]['is_labeled'] = False
+    save_json(file, content)
+    with logs(caplog):
+        assert len(dataset(tmp_path)) == 1
+    assert '2 persons of frames that are not marked as labeled' in caplog.text
+
+
+def test_two_videos_in_one_folder_are_told(tmp_path, caplog):
+    """Their clips show each other's frames."""
+    for name in ('A', 'B'):
+        write_coco_video(tmp_path, 'train', name, [[person(0)]] * 2)
+        file = tmp_path / 'annotations' / 'train' / f'{name}.json'
+        content = json.loads(file.read_text())
+        for image in content['images']:
+            old, image['file_name'] = image['file_name'], f'flat/{name}{image["id"]}.jpg'
+            (tmp_path / 'flat').mkdir(exist_ok=True)
+            os.rename(tmp_path / old, tmp_path / image['file_name'])
+        save_json(file, content)
+    with logs(caplog):
+        dataset(tmp_path)
+    expected = 'flat: holds the frames of 2 videos (A, B), expected a folder for each'
+    assert caplog.text.count(expected) == 1

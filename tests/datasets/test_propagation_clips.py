@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -134,3 +135,19 @@ def test_the_pipeline_moves_the_labels_into_the_crop(root):
 def test_wrong_arguments(root, change, message):
     with pytest.raises(ValueError, match=message):
         dataset(root, **change)
+
+
+def test_a_person_without_joints_is_no_label(tmp_path):
+    """Frames 1 and 5 have the box alone: the labels in 2 and 4 are given."""
+    people = [[person(n)] for n in range(7)]
+    write_coco_video(tmp_path, 'train', '000001_a', people)
+    file = tmp_path / 'annotations' / 'train' / '000001_a.json'
+    content = json.loads(file.read_text())
+    for n in (1, 5):
+        content['annotations'][n]['keypoints'] = [0] * 51
+    file.write_text(json.dumps(content))
+    sample = next(
+        s for s in dataset(tmp_path, test_mode=True, label_every=2) if s['img_path'][-5] == '3'
+    )
+    assert numbers(sample) == [2, 3, 4] and sample['frame_offsets'].tolist() == [-1, 0, 1]
+    assert sample['neighbor_visible'].any(axis=1).tolist() == [True, False, True]

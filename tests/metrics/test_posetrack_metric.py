@@ -19,14 +19,18 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.functional import oks_nms
 from mmpose.evaluation.metrics import posetrack18_metric
 from mmpose.registry import DATASETS, METRICS
 from mmpose.structures import PoseDataSample
+from posetrack_samples import person as sample_person
+from posetrack_samples import write_coco_video
 from processes import start_processes
 
+from cmpose_mm.datasets import PoseTrackVideoDataset
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
 from cmpose_mm.evaluation import PROTOCOLS, evaluate_files
 from cmpose_mm.metrics import PoseTrackMetric
@@ -379,6 +383,68 @@ def test_video_whose_boxes_all_score_too_little_counts_as_missed(labels) -> None
     assert run(PoseTrackMetric(folder), samples)['posetrack18/AP'] == 50
 
 
+@pytest.mark.parametrize('threshold', [None, 0.2])
+def test_it_does_not_matter_where_weak_boxes_are_dropped(tmp_path, log, threshold) -> None:
+    """By the dataset, by the metric, or by the detector, which finds nobody in the third video."""
+    persons = [[sample_person(0)], [sample_person(1)]]
+    for name in ('000001_a', '000002_b', '000003_c'):
+        write_coco_video(tmp_path, 'val', name, persons)
+    folder = tmp_path / 'annotations' / 'val'
+    boxes = [
+        dict(image_id=frame.image_id, category_id=1, bbox=[1, 1, 20, 20], score=score)
+        for video, score in zip(read_videos(folder), (0.9, 0.1))  # nothing in the third
+        for frame in video.frames
+    ]
+    write(tmp_path / 'boxes.json', boxes)
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        dataset = PoseTrackVideoDataset(
+            ann_file=str(folder),
+            data_prefix=dict(img=str(tmp_path)),
+            bbox_file=str(tmp_path / 'boxes.json'),
+            filter_cfg=None if threshold is None else dict(bbox_score_thr=threshold),
+            test_mode=True,
+            pipeline=[],
+        )
+    frames = {frame.image_id: frame for video in read_videos(folder) for frame in video.frames}
+    samples = []
+    for info in map(dataset.get_data_info, range(len(dataset))):
+        sample = PoseDataSample(metainfo=dict(id=info['id'], img_id=info['img_id'], track_id=-1))
+        sample.pred_instances = InstanceData(
+            keypoints=frames[info['img_id']].keypoints[:1, :, :2],
+            keypoint_scores=np.ones((1, 15)),
+            bbox_scores=info['bbox_score'],
+        )
+        sample.gt_instances = InstanceData(bbox_scores=info['bbox_score'])
+        samples.append(sample)
+    assert len(samples) == (4 if threshold is None else 2)
+    metric = PoseTrackMetric(str(folder), outfile_prefix=str(tmp_path / 'out' / 'x'))
+    result = run(metric, samples, dataset.metainfo)
+    assert result['posetrack18/AP'] == pytest.approx(100 / 3)
+    lines = '\n'.join(log)
+    assert 'Scored 3 of 3 videos (0 without any prediction left out): 6 frames' in lines
+    frames, videos = (2, 1) if threshold is None else (4, 2)
+    assert (
+        f'{frames} frames with {frames} labeled persons have no sample, among them those of '
+        f'{videos} whole videos; all these joints count as missed'
+    ) in lines
+    # What is written scores the same.
+    written = evaluate_files(folder, tmp_path / 'out')
+    assert written['Total'] == pytest.approx(100 / 3)
+    # A part of the data is scored alone.
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        part = PoseTrackVideoDataset(
+            ann_file=str(folder),
+            data_prefix=dict(img=str(tmp_path)),
+            bbox_file=str(tmp_path / 'boxes.json'),
+            test_mode=True,
+            pipeline=[],
+            indices=[0, 1],
+        )
+    result = run(PoseTrackMetric(str(folder)), samples[:2], part.metainfo)
+    assert result['posetrack18/AP'] == 100
+    assert 'Scored 1 of 3 videos (2 without any prediction left out): 2 frames' in '\n'.join(log)
+
+
 @pytest.mark.parametrize('name', ['posetrack17', 'posetrack18', 'posetrack21'])
 def test_three_datasets(tmp_path, name, log) -> None:
     """PoseTrack17 comes as annolists, whose image ids the reader makes up."""
@@ -471,6 +537,69 @@ def test_converter_of_another_keypoint_set(labels, tmp_path) -> None:
     assert {result[f'x/{name}'] for name in NAMES[1:]} == {100.0}
     keypoints = read_videos(tmp_path / 'out')[0].frames[0].keypoints
     assert (keypoints[:, 1:3] == 0).all() and (keypoints[:, 3:, 2] == 1).all()
+
+
+@pytest.mark.parametrize('nms_mode', ['oks_nms', 'soft_oks_nms'])
+def test_converted_keypoints_are_compared_by_their_own_sigmas(tmp_path, nms_mode) -> None:
+    """From a set in another order and number: as if the model had had PoseTrack's joints."""
+    files = make_labels(num_videos=1, num_frames=1)
+    write(tmp_path / 'val' / 'a.json', next(iter(files.values())))
+    base = meta()
+    order = ['extra', *reversed(ORDER_15), 'other']
+    sigma_of = dict(zip(ORDER_15, np.linspace(0.02, 0.2, 15)), extra=0.9, other=0.001)
+    rng = np.random.default_rng(0)
+
+    def outcome(names: list[str], **arguments) -> list[list]:
+        dataset_meta = {
+            **base,
+            'keypoint_id2name': dict(enumerate(names)),
+            'sigmas': np.array([sigma_of[name] for name in names]),
+        }
+        samples = []
+        for number, shift in enumerate(shifts):
+            sample = make_samples(files, noise=0, detected=False)[0]
+            joints = dict(zip(ORDER_15, sample.pred_instances.keypoints[0] + shift))
+            scores = dict(zip(ORDER_15, np.linspace(0.9 - 0.1 * number, 1 - 0.1 * number, 15)))
+            joints.update(extra=np.array([1e4, 0]) * number, other=np.zeros(2))
+            sample.set_metainfo(dict(id=number, img_id=1000, track_id=number))
+            sample.pred_instances = InstanceData(
+                keypoints=np.array([joints[name] for name in names])[None],
+                keypoint_scores=np.array([scores.get(name, 0.5) for name in names])[None],
+                bbox_scores=np.ones(1),
+            )
+            sample.gt_instances = InstanceData(
+                bbox_scores=np.ones(1), bbox_scales=np.full((1, 2), 200.0)
+            )
+            samples.append(sample)
+        folder = tmp_path / f'out{len(names)}'
+        metric = PoseTrackMetric(
+            str(tmp_path / 'val'), protocol='mmpose', nms_mode=nms_mode, nms_thr=0.6, prefix='x',
+            outfile_prefix=f'{folder}/x', **arguments,
+        )  # fmt: skip
+        run(metric, samples, dataset_meta)
+        (frame,) = read_videos(folder)[0].frames
+        return [frame.track_ids.tolist(), frame.keypoints.tolist(), frame.scores.tolist()]
+
+    converter = dict(
+        num_keypoints=15, mapping=[(order.index(name), n) for n, name in enumerate(ORDER_15)]
+    )
+    found = set()
+    for scale in (0, 10, 20, 30, 40, 60):
+        shifts = rng.normal(0, scale, (2, 15, 2)) * [[[0]], [[1]]]
+        own, converted = outcome(ORDER_15), outcome(order, pred_converter=converter)
+        assert own == converted
+        found.add(len(own[0]))
+    assert found == ({1, 2} if nms_mode == 'oks_nms' else {2})  # soft NMS orders anew
+
+
+def test_persons_without_a_track_id_take_none_that_is_there(labels, tmp_path) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)[:3]
+    for sample, track in zip(samples, (-1, 0, -1)):
+        sample.set_metainfo(dict(track_id=track))
+    assert len({sample.img_id for sample in samples}) == 1
+    run(PoseTrackMetric(folder, outfile_prefix=str(tmp_path / 'out' / 'x')), samples)
+    assert read_videos(tmp_path / 'out')[0].frames[0].track_ids.tolist() == [1, 0, 2]
 
 
 def test_bottom_up_samples_hold_whole_images(labels) -> None:
@@ -670,6 +799,32 @@ def test_reach_is_that_of_the_clips(tmp_path, log, num_frames, key_index, reach)
     assert f'{len(hidden)} occluded, of which {len(shown)} recoverable' in '\n'.join(log)
     given = PoseTrackMetric(str(tmp_path / 'labels'), visibility=True, reach=reach)
     assert run(given, samples) == pytest.approx(result, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ('offsets', 'arguments', 'shown'),
+    [
+        ([[-2, 0, 2]], {}, {2}),
+        ([[-2, 0, 2]], dict(stride=1), {1, 3}),
+        ([[-2, 0, 2]], dict(reach=1), {1, 3}),
+        ([[-2, 0, 2]], dict(reach=1, stride=2), {2}),
+        ([[-1, 0, 1]], {}, {1, 3}),
+        ([[-1, 0, 2], [-2, 0, 2]], {}, {1, 3}),  # of two kinds: 1
+    ],
+)
+def test_stride_is_that_of_the_clips(tmp_path, log, offsets, arguments, shown) -> None:
+    """Hidden in frames 1 to 3, seen in 0 and 4."""
+    frames = [[person({'nose': (50, 50, v)}, track_id=3)] for v in (1, 0, 0, 0, 1)]
+    data = coco(frames, 'a', 100)
+    write(tmp_path / 'labels' / 'a.json', data)
+    samples = make_samples({'a': data}, noise=0, detected=False)
+    for number, sample in enumerate(samples):
+        clip = np.array(offsets[number % len(offsets)])
+        sample.set_metainfo(dict(key_index=1, frame_valid=np.ones(3, bool), frame_offsets=clip))
+    run(PoseTrackMetric(str(tmp_path / 'labels'), visibility=True, **arguments), samples)
+    assert f'3 occluded, of which {len(shown)} recoverable' in '\n'.join(log)
+    stride = 2 if shown == {2} else 1
+    assert f'Recoverable joints: neighbors up to 1 x {stride} frames' in '\n'.join(log)
 
 
 def test_clips_of_two_kinds_need_a_reach(labels) -> None:

@@ -348,3 +348,34 @@ def test_real_data(real_data):
     assert {r.layout for r in reports} == {'official', 'MMPose'}
     for report in reports:
         assert list(report.detections.values()) == ['278 boxes in 3 of 3 labeled frames']
+
+
+def test_every_image_of_the_folders_is_read(root):
+    """Also those that the labels do not list, as clips show them."""
+    file = root / 'annotations' / 'train' / '000001_a.json'
+    edit(file, lambda content: content['images'].pop(1))  # nobody is in it
+    image = root / 'images' / 'train' / '000001_a' / '000001.jpg'
+    image.write_bytes(image.read_bytes()[:-40])
+    assert check_root(str(root))[0].errors == []
+    (error,) = check_root(str(root), read_images=True)[0].errors
+    assert error == f'{image} (video 000001_a): image is truncated or broken'
+
+
+def test_persons_of_frames_that_are_not_marked_as_labeled(root):
+    file = root / 'annotations' / 'train' / '000001_a.json'
+    edit(file, lambda content: content['images'][0].update(is_labeled=False))
+    report = check_root(str(root))[0]
+    assert (report.persons, report.usable_persons, report.labeled_frames) == (3, 1, 1)
+    assert report.dropped == ['2 persons of frames that are not marked as labeled']
+
+
+def test_videos_that_share_a_folder(root):
+    write_coco_video(root, 'train', '000003_c', [[person(0)]])
+
+    def move(content):
+        for image in content['images']:
+            image['file_name'] = image['file_name'].replace('000003_c', '000001_a')
+
+    edit(root / 'annotations' / 'train' / '000003_c.json', move)
+    (note,) = check_root(str(root))[0].notes
+    assert '000001_a: holds the frames of 2 videos (000001_a, 000003_c), expected a folder' in note

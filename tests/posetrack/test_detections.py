@@ -184,3 +184,30 @@ def test_real_detections_equal_the_plain_list(real_data):
         assert boxes[place].tolist() == [x, y, x + w, y + h]
         assert scores[place] == record['score']
         seen[record['image_id']] += 1
+
+
+def test_names_of_videos_in_the_dict_are_whole(tmp_path):
+    """A dot is a part of them; only endings of label files are not."""
+    for name in ('cam', 'cam.1'):
+        write_coco_video(tmp_path, 'val', name, [[person()]], images=False)
+    (cam,), (dotted,) = ids_of(videos := read_videos(tmp_path / 'annotations/val'))
+    row = [[1, 2, 3, 4, 0.5]]
+    assert {*read(tmp_path, {'cam.1': {'1': row}}, videos)} == {dotted}
+    assert {*read(tmp_path, {'cam.json': {'1': row}}, videos)} == {cam}
+    assert {*read(tmp_path, {'cam.1.json': {'1': row}}, videos)} == {dotted}
+    problems = []
+    found = read(tmp_path, {'cam.2': {'1': row}, 'cam': {'1': row}}, videos, problems=problems)
+    assert {*found} == {cam} and 'video cam.2, frame 1' in problems[0]
+
+
+def test_a_folder_name_of_two_videos_is_of_neither(tmp_path):
+    for name, folder in (('one', 'bonn'), ('two', 'mpii')):
+        write_coco_video(tmp_path, 'val', name, [[person()]], images=False)
+        file = tmp_path / 'annotations' / 'val' / f'{name}.json'
+        content = json.loads(file.read_text())
+        content['images'][0]['file_name'] = f'images/{folder}/0042/000000.jpg'
+        save_json(file, content)
+    videos = read_videos(tmp_path / 'annotations/val')
+    rows = {'0042': {'1': [[1, 2, 3, 4, 0.5]]}}
+    with pytest.raises(ValueError, match='video 0042, frame 1: its image is not in the label'):
+        read(tmp_path, rows, videos)

@@ -258,3 +258,22 @@ def test_benchmark_prints_its_tables(synthetic_root) -> None:
     assert len(rows) == 1 + 3 * 4 + 1 + 3
     cells = [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
     assert ['real', 'labels', *['100.0 ± 0.0, 0 ± 0'] * 4] in cells
+
+
+@pytest.mark.parametrize('form', ['coco', 'predictions'])
+def test_two_videos_are_not_written_to_one_file(tmp_path, form) -> None:
+    data = {'images': [], 'annotations': [], 'categories': []}
+    for number, folder in enumerate(('a/b/x', 'a_b/x', 'c/y')):
+        part = coco([[person({'nose': (9, 9), 'left_hip': (30, 40)})]], 'z', 10 * number + 1)
+        part['images'][0]['file_name'] = f'{folder}/0.jpg'
+        data['images'] += part['images']
+        data['annotations'] += part['annotations']
+        data['categories'] = part['categories']
+    write(tmp_path / 'm.json', data)
+    videos = read_videos(tmp_path / 'm.json')
+    writer = write_tracked if form == 'coco' else write_predictions
+    with pytest.raises(AnnotationError, match="'a_b/x' would be written to the file of 'a/b"):
+        writer(videos, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    writer([videos[0], videos[2]], tmp_path / 'out')
+    assert len([*(tmp_path / 'out').iterdir()]) == 2

@@ -30,7 +30,12 @@ from cmpose_mm.posetrack.annotations import (
     read_videos,
 )
 from cmpose_mm.posetrack.detections import read_detections
-from cmpose_mm.posetrack.frames import FrameTable, clip_offsets, random_clip_offsets
+from cmpose_mm.posetrack.frames import (
+    FrameTable,
+    clip_offsets,
+    random_clip_offsets,
+    shared_folders,
+)
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS, LIMBS
 from cmpose_mm.posetrack.persons import (
     Person,
@@ -319,6 +324,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         self.frame_table = FrameTable(self.data_prefix['img'])
         frames = key_frames(videos, detected)
         frames = [(v, f) for v, f in frames if f.image_id % self.sample_interval == 0]
+        self._key_images = [(video.name, frame.image_id) for video, frame in frames]
         dropped: list[str] = []
         repeated: list[str] = []
         if detected:
@@ -352,6 +358,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             f'{len(frames)} key frames, {len(data_list)} samples with boxes from '
             f'{self.bbox_file or "ground truth"}'
         )
+        for sentence in shared_folders(videos, self.frame_table):
+            self._log(sentence, logging.WARNING)
         pseudo = sum(video.num_pseudo for video in videos)
         if pseudo:
             self._log(
@@ -369,6 +377,9 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 f'{len(unreadable)} annotations can not be read (first: {unreadable[0]})'
             )
         dropped += summarize_problems(persons)
+        unmarked = sum(len(f.keypoints) for v in videos for f in v.frames if not f.is_labeled)
+        if unmarked and not detected:
+            dropped.append(f'{unmarked} persons of frames that are not marked as labeled')
         if dropped:
             self._log(
                 'dropped, tools/check_posetrack.py lists each case: ' + '; '.join(dropped),
@@ -379,7 +390,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def _tracked_poses(self, videos: list[Video]) -> dict[tuple[str, int], np.ndarray]:
         """Path of a frame and track id -> the joints (15, 3) of that person there.
 
-        A track id that a frame has twice belongs to nobody.
+        A track id that a frame has twice belongs to nobody. Persons without a joint have no pose.
         """
         poses: dict[tuple[str, int], np.ndarray | None] = {}
         for video in videos:
@@ -388,7 +399,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 for track, joints in zip(frame.track_ids.tolist(), frame.keypoints):
                     if track >= 0:
                         poses[path, track] = None if (path, track) in poses else joints
-        return {key: joints for key, joints in poses.items() if joints is not None}
+        return {key: j for key, j in poses.items() if j is not None and j.any()}
 
     def filter_data(self) -> list[dict]:
         """Applies ``filter_cfg`` as MMPose does; logs what went, raises if nothing is left."""
@@ -403,6 +414,12 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
             raise ValueError(
                 f'{self.ann_file}: no sample left; expected labeled frames with {boxes}'
             )
+        if self.test_mode and self._indices is None:
+            # `PoseTrackMetric` is to miss these, and not to take them for videos outside the test.
+            found = {info['video'] for info in data_list}
+            boxless = [image for video, image in self._key_images if video not in found]
+            if boxless:
+                self._metainfo['images_of_boxless_videos'] = boxless
         return data_list
 
     def _sample(self, person: Person) -> dict:
