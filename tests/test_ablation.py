@@ -299,6 +299,45 @@ def test_the_command_writes_table_and_plot(tmp_path):
         assert cv2.imread(str(picture)) is not None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['CONFIG', '--splits', 'no_such_split', '--seeds', '0'],
+         "no_such_split: not found, expected the labels of the split 'no_such_split'"),
+        (['nope.py'], 'nope.py'),
+        (['CONFIG', '--cfg-options', 'modell.x=1'], "has no 'modell.x'"),
+        (['CONFIG', '--recorded', '--splits', 'val', '--seeds', '0'],
+         'table5: no result is recorded of seeds 0 on val'),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_sentence(tiny_config, synthetic_root, tmp_path, arguments, message):
+    """And end before the training."""
+    config = tiny_config(synthetic_root)
+    tool = Path(__file__).parents[1] / 'tools' / 'ablate.py'
+    command = [
+        quick_python(),
+        str(tool),
+        'table5',
+        *arguments,
+        '--work-dir',
+        str(tmp_path / 'runs'),
+    ]
+    command = [config if part == 'CONFIG' else part for part in command]
+    done = subprocess.run(
+        [*command, '--records', str(tmp_path / 'records')], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1] and 'Traceback' not in done.stderr
+    assert not [*tmp_path.rglob('output.log')]
+
+
+def test_methods_without_a_width_of_their_own_have_that_of_the_head():
+    config = Config.fromfile(config_path('hkm/hkm_small.py'))
+    change = EXPERIMENTS['baselines']['concatenation 3x3'](config)
+    assert change['model.method']['embed_dims'] == config.model.head.in_channels
+
+
 QUIET = """
 default_hooks['checkpoint'] = dict(save_best=None)
 val_evaluator['visibility'] = True

@@ -249,3 +249,38 @@ def test_missing_data_is_one_sentence(tmp_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.count('annotations/train: not found') == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--cfg-options', 'optim_wraper.optimizer.lr=1'],
+         "has no 'optim_wraper.optimizer.lr'; did you mean 'optim_wrapper.optimizer.lr'"),
+        (['--cfg-options', 'optim_wrapper'], "expected KEY=VALUE, found 'optim_wrapper'"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_before_anything_is_rendered(tmp_path, capsys, arguments, message):
+    rendered = tmp_path / 'rendered'
+    options = ['--data', str(tmp_path), '--rendered', str(rendered), *arguments]
+    assert train_model.main(options) == 1
+    err = capsys.readouterr().err
+    assert message in err and 'Traceback' not in err and not rendered.exists()
+
+
+@pytest.mark.parametrize('epochs', ['0', '-3', 'x'])
+def test_numbers_of_epochs(epochs, capsys):
+    with pytest.raises(SystemExit):
+        train_model.parse_args(['--epochs', epochs, '1', '1'])
+    assert f"at least 1, found '{epochs}'" in capsys.readouterr().err
+
+
+def test_a_config_that_is_nowhere(capsys):
+    with pytest.raises(SystemExit):
+        train_model.parse_args(['--video-config', 'nope.py'])
+    assert '--video-config: ' in (err := capsys.readouterr().err) and 'nope.py' in err
+
+
+def test_what_only_one_stage_has_is_no_mistake():
+    todo = train_model.stages(train_model.MODELS['small'])
+    todo[-1].config = config_path(todo[-1].config)
+    train_model.check_overrides(todo, ['model.method.num_frames=3'])

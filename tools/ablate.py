@@ -81,6 +81,18 @@ def main() -> None:
         numbers = {name: NUMBERS.get(full_name(name)) for name in names}
     except KeyError as error:
         parser.error(error.args[0])
+    try:
+        run(args, names, numbers)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def run(args: argparse.Namespace, names: list[str], numbers: dict) -> None:
+    """Runs the sets and writes their tables.
+
+    Raises:
+        OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
+    """
     work_dir = args.work_dir or Path('work_dirs/ablations', Path(args.config).stem)
     all_results = run_experiments(
         names,
@@ -99,6 +111,11 @@ def main() -> None:
     foot = f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, ' \
            f'{date.today():%B %Y}.)'  # fmt: skip
     for name, results in all_results.items():
+        if not any(results.values()):
+            raise ValueError(
+                f'{name}: no result is recorded of seeds {", ".join(map(str, args.seeds))} on '
+                f'{", ".join(args.splits) or "the validation data"}'
+            )
         tables = results_tables(results)
         print(f'{tables}\n{results_foot(results)}')
         table, plot, _ = files = [

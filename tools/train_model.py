@@ -39,6 +39,7 @@ from mmengine.config import Config
 from cmpose_mm import config_path
 from cmpose_mm.ablation.records import config_digest
 from cmpose_mm.apis.mim_runs import run_mim
+from cmpose_mm.config_options import merge_options, parse_options
 from cmpose_mm.converters.clip_lists import write_clip_lists
 from cmpose_mm.converters.extract import extract_frames
 from cmpose_mm.evaluation.evaluate import evaluate_files
@@ -288,7 +289,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--epochs',
         nargs=3,
-        type=int,
+        type=epoch_count,
         metavar=('RENDERED', 'JHMDB', 'VIDEO'),
         help='of the stages (default: as their configs say)',
     )
@@ -314,17 +315,41 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     names = ('rendered', 'jhmdb', 'video')
     args.epochs = dict(zip(names, args.epochs or ((1, 1, 1) if args.quick else ())))
     if not Path(args.video_config).is_file():
-        args.video_config = config_path(args.video_config)
+        try:
+            args.video_config = config_path(args.video_config)
+        except FileNotFoundError as error:
+            parser.error(f'--video-config: {error}')
     return args
+
+
+def epoch_count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, found {text!r}')
+    return int(text)
+
+
+def check_overrides(todo: list[Stage], pairs: list[str]) -> None:
+    """Checks ``--cfg-options`` before anything is rendered.
+
+    Raises:
+        ValueError: for what is not KEY=VALUE, and for a key that no stage's config has.
+    """
+    for pair in pairs:
+        if '=' not in pair:
+            raise ValueError(f'--cfg-options: expected KEY=VALUE, found {pair!r}')
+    configs = [Config.fromfile(stage.config) for stage in todo]
+    merge_options(configs[0], parse_options(pairs), *configs[1:])
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
+        todo = stages(args.video_config)
+        check_overrides(todo, args.cfg_options)
         prepare(args)
         args.out.mkdir(parents=True, exist_ok=True)
         start, table = None, {}
-        todo = stages(args.video_config)
         for number, stage in enumerate(todo, 1):
             print(f'\n[{number}/{len(todo)}] {stage.name}', flush=True)
             start = train(stage, start, args)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmengine import Config
@@ -92,7 +92,7 @@ def run_experiments(
 
     Raises:
         KeyError: if there is no such set.
-        ValueError: if a folder holds runs of another config.
+        ValueError: if a folder holds runs of another config, or a split to test on has no labels.
         RuntimeError: if a training or test fails.
     """
     sets = {
@@ -237,6 +237,13 @@ def is_plain(split: str) -> bool:
     return not split.endswith(COPIES) and TOKENS not in split
 
 
+def split_labels(config: Config, split: str) -> str:
+    """Path of a split's labels, beside those of the config's ``test_dataloader``."""
+    dataset = config.test_dataloader.dataset
+    file = PurePosixPath(dataset.ann_file).with_name(split.removesuffix(COPIES))
+    return str(PurePosixPath(dataset.data_root, file))
+
+
 def results_file(work_dir: Path, name: str, ending: str) -> Path:
     """Path of a set's results, ``work_dir/<method>_<set>.<ending>``."""
     return work_dir / f'{name.replace("/", "_")}.{ending}'
@@ -261,11 +268,17 @@ def run_once(
     without ``splits``, ``mim train mmpose`` trains.
 
     Raises:
-        ValueError: if the folder holds a run of another config, or there are neither ``splits`` nor
-            a validation in the training.
+        ValueError: if the folder holds a run of another config, a split has no labels, or there are
+            neither ``splits`` nor a validation in the training.
         RuntimeError: if the training or a test fails.
     """
     config_file = work_dir.with_suffix('.py')
+    files = {split: work_dir / f'{split}.json' for split in splits}
+    missing = [split for split in splits if not files[split].exists()]
+    for split in missing:  # before hours of training
+        labels = split_labels(config, split.split(TOKENS)[0])
+        if not Path(labels).exists():
+            raise ValueError(f'{labels}: not found, expected the labels of the split {split!r}')
     _write_config(config, config_file)
     trained = work_dir / 'trained'
     in_one_process = splits and not mim_args
@@ -281,8 +294,6 @@ def run_once(
         trained.touch()
     if not splits:
         return {'val': last_validation(work_dir)}
-    files = {split: work_dir / f'{split}.json' for split in splits}
-    missing = [split for split in splits if not files[split].exists()]
     if missing or not trained.exists():
         command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
         command += [str(work_dir), *(missing or splits)]

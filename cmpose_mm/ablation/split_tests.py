@@ -31,7 +31,7 @@ from cmpose_mm.interpretability.summary import clip_rows, deletion_rows, share_r
 from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
 from cmpose_mm.posetrack.annotations import AnnotationError, frames_by_id, read_videos
 
-from .runs import COPIES, TOKENS
+from .runs import COPIES, TOKENS, split_labels
 
 TOKEN_DRAWS = 2
 """Random selections and deletions of each kind, see `measure_tokens`."""
@@ -242,7 +242,7 @@ def group_splits(config: Config, splits: Sequence[str]) -> dict[str, list[str]]:
     A split belongs to another whose folder holds the same label files, byte for byte.
     """
     groups: dict[str, list[str]] = {}
-    folders = {split: Path(_labels(config, split)) for split in splits}
+    folders = {split: Path(split_labels(config, split)) for split in splits}
 
     def size(split: str) -> int:
         return len(list(folders[split].glob('*'))) if folders[split].is_dir() else 0
@@ -267,18 +267,12 @@ def split_test_config(config: Config, split: str) -> Config:
     dataset = config.test_dataloader.dataset
     if split.endswith(COPIES):
         dataset.pipeline = [dict(type='RepeatKeyFrame'), *dataset.pipeline]
-    labels = _labels(config, split)
+    labels = split_labels(config, split)
     dataset.ann_file = str(PurePosixPath(dataset.ann_file).with_name(split.removesuffix(COPIES)))
     evaluators = config.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
         evaluator.ann_file = labels
     return config
-
-
-def _labels(config: Config, split: str) -> str:
-    dataset = config.test_dataloader.dataset
-    file = PurePosixPath(dataset.ann_file).with_name(split.removesuffix(COPIES))
-    return str(PurePosixPath(dataset.data_root, file))
 
 
 def main() -> None:

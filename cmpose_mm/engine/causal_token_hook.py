@@ -13,6 +13,7 @@ from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
 from cmpose_mm.images import read_image
+from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.visualization import explain
 from cmpose_mm.visualization.layout import stack, text_line
@@ -40,7 +41,8 @@ class CausalTokenVisualizationHook(Hook):
     Args:
         interval: draw every ``interval``-th sample, starting with the first.
         max_samples: draw at most this many in each validation.
-        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`.
+        joint: joint to draw for details with a heat map for each joint; one of `JOINT_NAMES`. If
+            the data do not have it, their first joint is drawn, and the log says so.
         score_thr: joints below this score are left out of the pose.
         backend_args: how to read the images, as in `LoadClip`.
 
@@ -110,7 +112,16 @@ class CausalTokenVisualizationHook(Hook):
             return
         read = partial(fileio.get, backend_args=self.backend_args)
         image = read_image(sample.img_path, read=read)
-        explanation = explain(sample, image, joint=self.joint, score_thr=self.score_thr)
+        joints = JointSet.from_meta(runner.val_dataloader.dataset.metainfo)
+        joint = self.joint
+        if joint not in joints.joints:
+            joint = joints.joints[0]
+            runner.logger.warning(
+                f'CausalTokenVisualizationHook: the data has no {self.joint}; {joint} is drawn.'
+            )
+        sample = sample.clone()
+        sample.set_metainfo(dict(joint_set=joints))
+        explanation = explain(sample, image, joint=joint, score_thr=self.score_thr)
         picture = explanation.picture()
         title = ', '.join(
             f'{name.replace("_", " ")} {sample.metainfo[name]}'

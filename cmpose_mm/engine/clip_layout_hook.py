@@ -7,9 +7,12 @@ from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmpose.models import PoseDataPreprocessor
 from mmpose.registry import DATASETS, HOOKS, MODELS
 from torch import nn
-from torch.utils.data import BatchSampler
+from torch.utils.data import BatchSampler, Dataset
+
+from cmpose_mm.models.clip_preprocessor import ClipDataPreprocessor
 
 from .bare_model import bare_model
 from .epoch_seed_hook import leaf_datasets
@@ -23,7 +26,8 @@ class ClipLayoutHook(Hook):
     ``model.method.num_frames`` decides how many frames the clips have. Datasets without a
     ``num_frames`` of their own take it from there (1 for a model without a method). A dataset with
     another ``num_frames``, with its key frame at another position than ``model.method.key_index``,
-    or without the neighbors' poses that the method needs is an error. So is a test of a checkpoint
+    or without the neighbors' poses that the method needs is an error. So are a data preprocessor
+    for images beside a dataset of clips, a test of a checkpoint
     that was trained on other joints, by their names, than those of the dataset, and a training
     without a step, or with a last batch that is too small for the method.
     """
@@ -39,6 +43,7 @@ class ClipLayoutHook(Hook):
             loop = getattr(runner, f'_{name}_loop')
             if loop is None or isinstance(loop, dict):  # a loop that will not run is not built
                 continue
+            check_preprocessor(model, loop.dataloader.dataset, f'{name}_dataloader.dataset')
             changed = [
                 fit_clips(
                     dataset,
@@ -110,6 +115,26 @@ class ClipLayoutHook(Hook):
                     f'the checkpoint was trained on the joints {", ".join(found)}, but '
                     f'{name}_dataloader.dataset has {", ".join(expected)}; expected the same'
                 )
+
+
+def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:
+    """Checks that a model whose dataset gives clips does not take their frames for channels.
+
+    Raises:
+        ValueError: if the data preprocessor is MMPose's for images.
+    """
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    clips = any(hasattr(leaf, 'set_num_frames') for leaf in leaf_datasets(dataset))
+    if (
+        clips
+        and hasattr(model, 'method')
+        and isinstance(preprocessor, PoseDataPreprocessor)
+        and not isinstance(preprocessor, ClipDataPreprocessor)
+    ):
+        raise ValueError(
+            f'model.data_preprocessor is a {type(preprocessor).__name__}, but {key} gives clips; '
+            "expected type='ClipDataPreprocessor' with the same arguments"
+        )
 
 
 def finite_batches(runner: Runner) -> BatchSampler | None:

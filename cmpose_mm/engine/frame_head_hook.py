@@ -18,10 +18,10 @@ _HEAD, _FRAME_HEAD, _LAST_LAYER = 'head.', 'frame_head.', 'final_layer.'
 class FrameHeadHook(Hook):
     """Copies the ``head`` of the loaded checkpoint into the model's ``frame_head``.
 
-    Does nothing if the checkpoint has a frame head of its own, or the model has none. The channels
-    of the last layer are copied by the *names* of their joints, since published models have other
-    joints in another order. Joints that are missing in the checkpoint keep their random weights if
-    the frame head is trained, and are an error if it is frozen.
+    A frame head of the checkpoint's own comes first. Nothing is done if the model has none. The
+    channels of the last layer are copied by the *names* of their joints, since published models
+    have other joints in another order. Joints that are missing in the checkpoint keep their random
+    weights if the frame head is trained, and are an error if it is frozen.
 
     Args:
         joints: names of the checkpoint's joints, in its order. Only needed if the checkpoint does
@@ -43,15 +43,22 @@ class FrameHeadHook(Hook):
             return
         weights = checkpoint.get('state_dict', checkpoint)
         self._loaded = True
-        if any(name.removeprefix('module.').startswith(_FRAME_HEAD) for name in weights):
-            return
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        joints, own_joints = self.joints or joint_names(meta), joint_names(_dataset_meta(runner))
+        start = {name.removeprefix('module.'): value for name, value in weights.items()}
+        own = {n: value for n, value in start.items() if n.startswith(_FRAME_HEAD)}
+        if own:
+            if not joints or joints == own_joints:
+                return
+            start = {_HEAD + n.removeprefix(_FRAME_HEAD): value for n, value in own.items()}
+            for name in [n for n in weights if n.removeprefix('module.').startswith(_FRAME_HEAD)]:
+                del weights[name]
         weights.update(
             frame_head_weights(
-                {name.removeprefix('module.'): value for name, value in weights.items()},
-                self.joints or joint_names(meta),
+                start,
+                joints,
                 model.frame_head.state_dict(),
-                joint_names(_dataset_meta(runner)),
+                own_joints,
                 frozen=model.frame_head_frozen,
             )
         )

@@ -55,6 +55,16 @@ class ModelScheduleHook(Hook):
         """
         self._owner(runner)
 
+    def before_train(self, runner: Runner) -> None:
+        """Warns if the config has another value than the schedule ends with."""
+        owner, name = self._owner(runner)
+        if getattr(owner, name) != self.values[-1]:
+            runner.logger.warning(
+                f'ModelScheduleHook: the config has {getattr(owner, name)} as {self.attribute}, '
+                f'but training ends with {self.values[-1]}; a model that is built for a test has '
+                'the first of them'
+            )
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Sets the attribute."""
         owner, name = self._owner(runner)

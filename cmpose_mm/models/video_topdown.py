@@ -58,8 +58,9 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
 
     Raises:
         ValueError: if the method needs heatmaps and there is no ``frame_head``, if the method's
-            features have other channels than the head expects, or if it needs images that are
-            normalized in another way than the data preprocessor does.
+            features have other channels than the head expects, if it draws labels otherwise than
+            the head's decoder expects, or if it needs images that are normalized in another way
+            than the data preprocessor does.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
                 'same'
             )
         self._check_normalization()
+        self._check_label_codec()
         for module in self._frozen_modules():
             module.requires_grad_(False)
         for name in ('head', 'frame_head'):
@@ -134,6 +136,23 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             f'{type(self.method).__name__} needs images with mean {list(expected[0])} and std '
             f'{list(expected[1])} of RGB images; expected the same'
         )
+
+    def _check_label_codec(self) -> None:
+        codec = getattr(self.method, 'label_codec', None)
+        decoder = getattr(getattr(self, 'head', None), 'decoder', None)
+        if codec is None or decoder is None:
+            return
+        found = {
+            'input_size': tuple(decoder.input_size),
+            'sigma': getattr(decoder, 'sigma', None),
+            'udp': type(decoder).__name__ == 'UDPHeatmap',
+        }
+        found = {key: found[key] for key in codec}
+        if codec != found:
+            raise ValueError(
+                f'model.method of type {type(self.method).__name__} draws labels with {codec}, but '
+                f'model.head.decoder has {found}; expected the same'
+            )
 
     def _frozen_modules(self) -> list[nn.Module]:
         modules = [self.backbone, getattr(self, 'neck', None)] if self.freeze_backbone else []
@@ -335,13 +354,20 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         Without this override the method's losses and the clips' seeds would be lost.
 
         Raises:
-            ValueError: if a loss of the method has the name of another loss, or the heatmaps of a
-                head have another size than the targets.
+            ValueError: if a loss of the method has the name of another loss, the heatmaps of a head
+                have another size than the targets, or a trained frame head has no targets.
         """
         clip = self.clip_input(self.extract_clips(inputs), data_samples, images=inputs)
+        learns_frames = self.frame_head is not None and not self.frame_head_frozen
+        if learns_frames and clip.targets is None:
+            raise ValueError(
+                'model.frame_head is trained, but the samples have no target heatmaps; expected '
+                'GenerateTarget with an encoder of heatmaps in the pipeline, or '
+                'model.frame_head_frozen=True'
+            )
         out = self.call_method(clip)
         losses = self.head.loss(out.head_input, data_samples, train_cfg=self.train_cfg)
-        if self.frame_head is not None and not self.frame_head_frozen:
+        if learns_frames:
             heatmaps = clip.heatmaps[:, self.key_index]
             losses['loss_frame'] = self.frame_head.loss_module(
                 heatmaps, clip.targets, clip.target_weights

@@ -20,9 +20,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpose.registry import TRANSFORMS
+from mmpose.registry import MODELS, TRANSFORMS
 from tqdm import tqdm
 
+from cmpose_mm.apis.loading import load_weights, read_checkpoint
 from cmpose_mm.config_options import merge_options
 from cmpose_mm.corruptions import VERSION, frame_of, occluded_points, random_stream
 from cmpose_mm.datasets.transforms import LoadClip
@@ -65,7 +66,7 @@ def prepare(
 
     Raises:
         RobustnessError: if the config has no test of PoseTrack data that loads frames, or the
-            checkpoint is missing.
+            checkpoint is missing, is none, or does not fit the config.
     """
     if not Path(checkpoint).is_file():
         raise RobustnessError(f'{checkpoint}: no such checkpoint')
@@ -87,6 +88,11 @@ def prepare(
     cfg.log_level = 'WARNING'
 
     dataset = build_dataset(cfg, 'test_dataloader')
+    try:  # the runner would go on with random weights where the checkpoint has none
+        content = read_checkpoint(str(checkpoint))
+        load_weights(MODELS.build(cfg.model), content, f'{checkpoint} does not fit {config}')
+    except ValueError as error:
+        raise RobustnessError(str(error)) from error
     inputs = dataset[0]['inputs']
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     tested = {key: cfg.get(key) for key in ('model', 'test_evaluator', 'test_cfg')}

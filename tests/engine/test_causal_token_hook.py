@@ -101,3 +101,24 @@ def test_arguments_are_checked():
         CausalTokenVisualizationHook(max_samples=0)
     with pytest.raises(ValueError, match="joint is 'wrist', expected one of nose"):
         CausalTokenVisualizationHook(joint='wrist')
+
+
+@pytest.mark.slow
+def test_other_joints_are_drawn_too(train, caplog):
+    """Of a set without the joint that is asked for, the first."""
+    names = [f'joint {index}' for index in range(15)]
+    runner = train('hook', 'interval=2, max_samples=1')
+    metainfo = runner.val_dataloader.dataset._metainfo
+    metainfo['keypoint_id2name'] = dict(enumerate(names))
+    metainfo['dataset_name'] = 'others'
+    hook = CausalTokenVisualizationHook(interval=1, max_samples=1)
+    hook.before_val_epoch(runner)
+    runner.model.eval()
+    with torch.no_grad():
+        outputs = runner.model.val_step(next(iter(runner.val_dataloader)))
+    with caplog.at_level(logging.WARNING):
+        hook.after_val_iter(runner, 0, None, outputs)
+    hook.after_val_epoch(runner)
+    assert 'joint_set' not in outputs[0].metainfo
+    log = next(Path(runner.work_dir).rglob('*.log')).read_text()
+    assert 'the data has no right_wrist; joint 0 is drawn' in log

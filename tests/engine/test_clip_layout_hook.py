@@ -62,6 +62,8 @@ CONTRADICTIONS = {
     'model.method.num_frames asks for 3',
     "train_dataloader['dataset']['causal'] = True": 'train_dataloader.dataset.causal is True, so '
     'that the key frame is at 2 of 3 frames, but model.method.key_index is 1',
+    "model['data_preprocessor'] = dict(type='PoseDataPreprocessor')": 'model.data_preprocessor is '
+    'a PoseDataPreprocessor, but train_dataloader.dataset gives clips; expected type=.ClipData',
     "model['method']['key_index'] = 2": 'train_dataloader.dataset.causal is False, so that the key '
     'frame is at 1 of 3 frames, but model.method.key_index is 2',
 }

@@ -105,12 +105,14 @@ def single_frame_checkpoint(config, path, meta):
     return model.head.state_dict()
 
 
-def run(tiny_config, root, tmp_path, meta, extra='', load=True):
+def run(tiny_config, root, tmp_path, meta, extra='', load=True, change=None):
     path = tmp_path / 'start.pth'
     config = Config.fromfile(
         tiny_config(root, extra=EXTRA.format(load_from=str(path) if load else None) + extra)
     )
     given = single_frame_checkpoint(config, path, meta)
+    if change is not None:
+        change(path)
     for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         config[key] = None
     runner = Runner.from_cfg(config)
@@ -128,6 +130,39 @@ def test_training_starts_with_the_single_frame_head_and_keeps_it(
     for name, value in found.items():
         expected = given[name]
         if name.startswith('final_layer.'):
+            expected = expected[[order.index(joint) for joint in JOINT_NAMES]]
+        assert torch.equal(value, expected), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['another order', 'other joints', 'same', 'unknown'])
+def test_a_frame_head_of_the_checkpoint_goes_by_names_too(
+    tiny_config, synthetic_root, tmp_path, kind
+):
+    """As where a training of a video method goes on from another one's."""
+    order = [JOINT_NAMES[(7 * index) % 15] for index in range(15)]
+    if kind == 'other joints':
+        order[3] = 'tail'
+    if kind == 'same':
+        order = list(JOINT_NAMES)
+    meta = dict(keypoint_id2name=dict(enumerate(order)))
+
+    def start_with_a_frame_head(path):
+        content = torch.load(path, weights_only=False)
+        weights = content['state_dict']
+        own = {n: v for n, v in weights.items() if n.startswith('head.')}
+        weights.update({f'frame_{n}': v + 1 for n, v in own.items()})
+        torch.save({**content, 'meta': {}} if kind == 'unknown' else content, path)
+
+    arguments = tiny_config, synthetic_root, tmp_path, meta
+    if kind == 'other joints':
+        with pytest.raises(ValueError, match='has no joint .*which the frozen model.frame_head'):
+            run(*arguments, change=start_with_a_frame_head)
+        return
+    found, given = run(*arguments, change=start_with_a_frame_head)
+    for name, value in found.items():
+        expected = given[name] + 1
+        if kind == 'another order' and name.startswith('final_layer.'):
             expected = expected[[order.index(joint) for joint in JOINT_NAMES]]
         assert torch.equal(value, expected), name
 

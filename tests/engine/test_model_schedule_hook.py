@@ -1,5 +1,6 @@
 """Numbers of the model that change in the course of a training."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,16 @@ def test_an_attribute_that_is_no_number(attribute):
     hook = ModelScheduleHook(attribute, VALUES)
     with pytest.raises(ValueError, match=f'the model has no number {attribute!r}'):
         hook.before_run(SimpleNamespace(model=model))
+
+
+@pytest.mark.parametrize('value', [0.2, 0.35])
+def test_a_config_that_ends_elsewhere_is_told(value, caplog):
+    model = torch.nn.Linear(1, 1)
+    model.weight_of_loss = value
+    runner = SimpleNamespace(model=model, logger=logging.getLogger('schedule'))
+    ModelScheduleHook('weight_of_loss', VALUES).before_train(runner)
+    told = 'the config has 0.35 as weight_of_loss, but training ends with 0.2' in caplog.text
+    assert told == (value == 0.35)
 
 
 class Recorder:

@@ -5,10 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmpose.registry import MODELS
-from tiny_models import clip_samples, randomize, tiny_config
+from tiny_models import clip_samples, randomize, tiny_config, tiny_file_config, tiny_images
 
+from cmpose_mm import config_path
 from cmpose_mm.models import ClipInput, FrameFeatures, MethodOutput, VideoMethod
 from cmpose_mm.models.video_topdown import mirror_poses
 
@@ -328,3 +330,62 @@ def test_poses_of_the_neighbors_follow_the_flip_test():
 def test_a_method_that_needs_poses_says_so():
     with pytest.raises(ValueError, match='Posed needs the poses .* neighbor_poses=True'):
         build(Posed).eval()(clips(), clip_samples(tiny_config(), 2), mode='predict')
+
+
+@pytest.mark.parametrize(
+    ('file', 'changes', 'message'),
+    [
+        ('cmpose/cmpose_tiny.py', {'method.embed_dims': 64},
+         'in_channels is 32, but model.method of type CMPose gives features of 64 channels'),
+        ('cmpose/cmpose_tiny.py', {'head.in_channels': 64},
+         'in_channels is 64, but model.method of type CMPose gives features of 32 channels'),
+        ('cmpose/cmpose_tiny.py', {'method.neck.num_heads': 0}, 'neck.num_heads is 0'),
+        ('cmpose/cmpose_tiny.py', {'method.neck.attention_dims': -16},
+         'neck.attention_dims is -16'),
+        ('cmpose/cmpose_tiny.py', {'method.aux.loss_weight': -1.0}, 'aux.loss_weight is -1.0'),
+        ('cmpose/cmpose_tiny.py', {'method.aux.noise_std': float('nan')}, 'aux.noise_std is nan'),
+        ('heatmap_warp/heatmap_warp_tiny.py', {'method.input_size': (192, 256)},
+         r"draws labels with {'input_size': \(192, 256\), .*decoder has {'input_size': \(96, 128"),
+        ('heatmap_warp/heatmap_warp_tiny.py', {'method.sigma': 3.0}, "'sigma': 3.0"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told_when_the_model_is_built(file, changes, message):
+    config = Config.fromfile(config_path(file))
+    config.merge_from_dict({f'model.{key}': value for key, value in changes.items()})
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(config.model)
+
+
+def test_another_width_of_the_backbone_is_told():
+    model = MODELS.build(tiny_file_config('cmpose/cmpose_tiny.py'))
+    model.method.embed_dims = 16
+    with pytest.raises(ValueError, match='embed_dims is 16, but .* a last map of 32 channels'):
+        model(tiny_images(), None, mode='tensor')
+
+
+def test_another_number_of_joints_is_told_in_training():
+    """Also where S is not supervised."""
+    config = tiny_file_config('cmpose/cmpose_tiny.py', num_keypoints=10)
+    config.method.fte.update(similarity_weight=0.0, num_causal=1, num_clusters=8)
+    model = MODELS.build(config).train()
+    with pytest.raises(ValueError, match='num_keypoints is 10, but .* are of 15 joints'):
+        model(tiny_images(), clip_samples(config, 4), mode='loss')
+
+
+def test_a_trained_frame_head_needs_heatmaps_to_learn():
+    config = tiny_file_config('jmpose/jmpose_tiny.py')
+    frame_head = config.head
+    config.head = dict(
+        type='IntegralRegressionHead', in_channels=32, in_featuremap_size=(6, 8), num_joints=15,
+        deconv_out_channels=(16, 16), deconv_kernel_sizes=(4, 4), debias=False,
+        loss=dict(type='SmoothL1Loss'),
+        decoder=dict(type='IntegralRegressionLabel', input_size=(96, 128), heatmap_size=(24, 32),
+                     sigma=2.0),
+    )  # fmt: skip
+    model = MODELS.build(config).train()
+    config.head = frame_head
+    samples = clip_samples(config, 4)
+    for sample in samples:
+        del sample.gt_fields
+    with pytest.raises(ValueError, match='frame_head is trained, but the samples have no target'):
+        model(tiny_images(), samples, mode='loss')

@@ -90,7 +90,9 @@ def compute(changes: dict) -> dict:
 
 
 @pytest.mark.parametrize('name', VARIANTS)
-def test_values_are_those_of_before(name):
+def test_values_are_those_of_before(name, monkeypatch):
+    """In float64 throughout: where the model asks for float32, processors round differently."""
+    monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)
     stored, found = json.loads(FILE.read_text())[name], compute(VARIANTS[name])
     assert found['cells'] == stored['cells']
     for part in ('losses', 'gradients'):

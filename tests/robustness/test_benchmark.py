@@ -345,6 +345,19 @@ def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
 # ---- wrong input -------------------------------------------------------------------------------
 
 
+def test_a_checkpoint_that_does_not_fit(clip_model, tmp_path):
+    """A single-frame model's weights would give a plausible AP: CM-Pose starts as the identity."""
+    weights = torch.load(clip_model[1], weights_only=False)['state_dict']
+    part = {name: value for name, value in weights.items() if not name.startswith('method.')}
+    path = tmp_path / 'single.pth'
+    torch.save(dict(state_dict=part), path)
+    with pytest.raises(RobustnessError, match=r"single.pth does not fit .*: \d+ of the model's"):
+        prepare(clip_model[0], path)
+    path.write_text('{}')
+    with pytest.raises(RobustnessError, match='can not be read as a checkpoint'):
+        prepare(clip_model[0], path)
+
+
 def test_checkpoint_missing(clip_model):
     with pytest.raises(RobustnessError, match='nothing.pth: no such checkpoint'):
         prepare(clip_model[0], 'nothing.pth')

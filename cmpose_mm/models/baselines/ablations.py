@@ -32,7 +32,8 @@ def concatenation(kernel_size: int) -> Variant:
 
     def overrides(config: Config) -> Overrides:
         method = config.model.method
-        sizes = dict(embed_dims=method.embed_dims, num_frames=method.num_frames)
+        width = method.get('embed_dims', config.model.head.in_channels)
+        sizes = dict(embed_dims=width, num_frames=method.num_frames)
         method = dict(_delete_=True, type='FrameConcat', kernel_size=kernel_size, **sizes)
         return {'model.method': method}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from cmpose_mm.models.layers import check_counts, check_width
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 
@@ -23,7 +24,7 @@ class FrameConcat(VideoMethod):
         kernel_size: of the convolution, odd; from 3 on, a cell also sees what has moved nearby.
 
     Raises:
-        ValueError: if ``kernel_size`` is even.
+        ValueError: if ``kernel_size`` is even, or a number is below 1.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class FrameConcat(VideoMethod):
         key_index: int | None = None,
     ):
         super().__init__(num_frames, key_index)
+        check_counts('FrameConcat', embed_dims=embed_dims, kernel_size=kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f'FrameConcat: kernel_size is {kernel_size}, expected an odd number')
+        self.embed_dims = self.out_channels = embed_dims
         middle = kernel_size // 2
         self.conv = nn.Conv2d(num_frames * embed_dims, embed_dims, kernel_size, padding=middle)
         with torch.no_grad():
@@ -46,4 +49,5 @@ class FrameConcat(VideoMethod):
 
     def forward(self, clip: ClipInput) -> MethodOutput:
         """Fuses (B, T, D, h, w) into (B, D, h, w); nothing is random."""
+        check_width('FrameConcat', clip.features, self.embed_dims)
         return MethodOutput(self.conv(clip.features.flatten(1, 2)))

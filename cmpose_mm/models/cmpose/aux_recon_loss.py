@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from cmpose_mm.models.layers import draw_seeds, gather_tokens
+from cmpose_mm.models.layers import check_not_negative, draw_seeds, gather_tokens
 
 from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
@@ -47,7 +47,8 @@ class AuxReconLoss(nn.Module):
         detach_target: no gradient flows into the clean tokens when they serve as targets.
 
     Raises:
-        ValueError: if a ratio is outside [0, 1] or both are 0.
+        ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
+            is below 0 or not finite.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class AuxReconLoss(nn.Module):
             raise ValueError(
                 'AuxReconLoss: mask_ratio and noise_ratio are both 0; set aux=None for no tasks'
             )
+        sizes = {'aux.noise_std': noise_std, 'aux.loss_weight': loss_weight}
+        check_not_negative('AuxReconLoss', **sizes)
         self.mask_ratio = mask_ratio
         self.noise_ratio = noise_ratio
         self.noise_std = noise_std

@@ -73,7 +73,8 @@ class CausalTokenFTE(nn.Module):
     merging. Everything from S to the merged tokens is computed in float32, even under autocast.
     Chosen, since the paper leaves it open: single-head learned projections without a bias in K (it
     would cancel in the softmax), n, k and L, exclusive selection, normalized merging weights, and
-    restoring the merged tokens to the grid for a convolutional head.
+    restoring the merged tokens to the grid for a convolutional head. Chosen against the printed
+    eq. 9 and 10: squared distances are divided by D, see `pairwise_squared_distances`.
 
     All parameters receive gradients, except with ``causal_only``: no differentiable path then leads
     to Q and K unless there is ``similarity_weight`` or ``straight_through``, so they stay frozen at

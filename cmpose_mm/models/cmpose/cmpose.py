@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from cmpose_mm.models.layers import select_at_random
+from cmpose_mm.models.layers import check_counts, check_width, select_at_random
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
 from .aux_recon_loss import AuxReconLoss
@@ -72,7 +72,8 @@ class CMPose(VideoMethod):
         temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight per frame.
 
     Raises:
-        ValueError: if ``key_index`` is outside the clip or ``temporal_fusion`` is unknown.
+        ValueError: if ``key_index`` is outside the clip, ``embed_dims`` is no width or
+            ``temporal_fusion`` is unknown.
     """
 
     detail_kinds = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
@@ -89,11 +90,13 @@ class CMPose(VideoMethod):
         temporal_fusion: str = 'concat',
     ):
         super().__init__(num_frames, key_index)
+        check_counts('CMPose', embed_dims=embed_dims)
         if temporal_fusion not in TEMPORAL_FUSIONS:
             raise ValueError(
                 f'CMPose: temporal_fusion is {temporal_fusion!r}, '
                 f'expected one of {sorted(TEMPORAL_FUSIONS)}'
             )
+        self.embed_dims = self.out_channels = embed_dims
         self.neck = neck
         self.temporal_fusion = TEMPORAL_FUSIONS[temporal_fusion](
             embed_dims, self.num_frames, self.key_index
@@ -146,8 +149,13 @@ class CMPose(VideoMethod):
             Losses ``loss_mask`` and ``loss_denoise`` in training with ``aux``, and
             ``loss_similarity`` with ``fte.similarity_weight``; details
             ``causal_tokens``, ``cluster_ids`` and ``similarity`` (see `FTEOutput`) with ``fte``.
+
+        Raises:
+            ValueError: if the map has not D channels, or targets are not of K joints.
         """
         features = clip.features
+        check_width('CMPose', features, self.embed_dims)
+        self._check_joints(clip)
         height, width = features.shape[-2:]
         tokens = features.flatten(3).transpose(2, 3)
         tasks = {}
@@ -175,26 +183,27 @@ class CMPose(VideoMethod):
         key_features = fused.transpose(1, 2).reshape(-1, fused.shape[2], height, width)
         return MethodOutput(key_features, losses, details)
 
+    def _check_joints(self, clip: ClipInput) -> None:
+        expected = len(self.neck.keypoint_tokens)
+        if clip.targets is not None and clip.targets.shape[1] != expected:
+            raise ValueError(
+                f'CMPose: model.method.num_keypoints is {expected}, but the label heatmaps, from '
+                f'which it learns, are of {clip.targets.shape[1]} joints; expected the same'
+            )
+
     def similarity_loss(
         self, clip: ClipInput, log_similarity: Tensor, grid: tuple[int, int]
     ) -> Tensor:
         """The weighted loss of S, see `similarity_loss`.
 
         Raises:
-            ValueError: if there are no label heatmaps, or they are of another number of joints.
+            ValueError: if there are no label heatmaps.
         """
         if clip.targets is None or clip.target_weights is None:
             raise ValueError(
                 f'CMPose: model.method.fte.similarity_weight is {self.fte.similarity_weight}, but '
                 'the training samples have no label heatmaps; expected GenerateTarget with an '
                 'encoder of heatmaps in the pipeline, or a weight of 0'
-            )
-        found, expected = clip.targets.shape[1], log_similarity.shape[1]
-        if found != expected:
-            raise ValueError(
-                f'CMPose: model.method.num_keypoints is {expected}, but the label heatmaps, which '
-                f'model.method.fte.similarity_weight needs, are of {found} joints; expected the '
-                'same'
             )
         loss = similarity_loss(log_similarity, clip.targets, clip.target_weights, grid)
         return self.fte.similarity_weight * loss

@@ -252,6 +252,9 @@ class CrissCrossSTNeck(nn.Module):
                     f'CrissCrossSTNeck: feed_forward_dims is {feed_forward_dims}, but feed_forward '
                     f'is None; expected one of {[*FEED_FORWARDS[1:]]}'
                 )
+        numbers = dict(num_keypoints=num_keypoints, num_blocks=num_blocks, num_heads=num_heads,
+                       attention_dims=attention_dims or embed_dims)  # fmt: skip
+        check_counts('CrissCrossSTNeck', **{f'neck.{name}': n for name, n in numbers.items()})
         self.keypoint_tokens = nn.Parameter(torch.empty(num_keypoints, embed_dims))
         self.temporal_embed = nn.Parameter(torch.zeros(num_frames, embed_dims))
         self.blocks = nn.Sequential(

@@ -34,7 +34,9 @@ class CorruptedTokens:
 
 
 def choose_tokens(seeds: Tensor, stream: int, num_tokens: int, ratio: float) -> Tensor:
-    """Random token indices without repetition, exactly ``round(ratio * num_tokens)`` per clip.
+    """Random token indices without repetition, ``round(ratio * num_tokens)`` per clip.
+
+    With a ratio above 0 it is at least one.
 
     Args:
         seeds: (B,) int64 seeds of the clips.
@@ -46,7 +48,8 @@ def choose_tokens(seeds: Tensor, stream: int, num_tokens: int, ratio: float) -> 
         (B, M) int64 indices in [0, num_tokens): those with the smallest hashes, which all differ.
     """
     hashes = hash_rows(seeds, stream, torch.arange(num_tokens, device=seeds.device))
-    return hashes.topk(round(ratio * num_tokens), largest=False).indices
+    count = max(round(ratio * num_tokens), int(ratio > 0))
+    return hashes.topk(count, largest=False).indices
 
 
 def mask_tokens(tokens: Tensor, seeds: Tensor, ratio: float) -> CorruptedTokens:

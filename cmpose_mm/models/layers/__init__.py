@@ -27,7 +27,14 @@ from .prediction_divergence import prediction_kl
 from .process_sums import num_processes, sum_over_processes
 from .residual_chain import ResidualChain
 from .sampled_attention import sampled_attention
-from .stage_maps import StageMaps, cell_lengths, check_heatmaps, check_maps, resample
+from .stage_maps import (
+    StageMaps,
+    cell_lengths,
+    check_heatmaps,
+    check_maps,
+    check_width,
+    resample,
+)
 from .stateless_random import draw_seeds, hash_rows, standard_normals
 from .token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from .token_gathering import gather_tokens, put_tokens
@@ -54,6 +61,7 @@ __all__ = [
     'check_heatmaps',
     'check_lists',
     'check_maps',
+    'check_width',
     'check_not_negative',
     'check_positive',
     'cluster_tokens',

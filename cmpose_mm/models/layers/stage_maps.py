@@ -32,6 +32,19 @@ def check_maps(method: str, maps: Sequence[Tensor], in_channels: Sequence[int]) 
         )
 
 
+def check_width(method: str, features: Tensor, embed_dims: int) -> None:
+    """Checks that the last map (B, T, D, h, w) has the channels that a method was built for.
+
+    Raises:
+        ValueError: if it has others.
+    """
+    if features.shape[2] != embed_dims:
+        raise ValueError(
+            f'{method}: model.method.embed_dims is {embed_dims}, but backbone and neck give a last '
+            f'map of {features.shape[2]} channels; expected the same'
+        )
+
+
 def check_heatmaps(method: str, clip: ClipInput, num_keypoints: int, heatmap_scale: int) -> None:
     """Checks that the frame head gives the heatmaps that a method was built for.
 

@@ -17,6 +17,9 @@ from torch import Tensor
 def pairwise_squared_distances(tokens: Tensor) -> Tensor:
     """Squared Euclidean distances between all tokens of a clip, divided by the width D.
 
+    Eq. 9 and 10 do not divide, which makes other cells centers. *Chosen*: it keeps the density
+    comparable between widths; as printed, it would decide alone for wide tokens.
+
     Args:
         tokens: (B, N, D).
 

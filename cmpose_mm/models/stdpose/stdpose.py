@@ -158,6 +158,7 @@ class STDPose(VideoMethod):
         self.labels = None
         if labels is not None:
             self.labels = label_options(labels)
+            self.label_codec = dict(input_size=self.labels['input_size'], udp=True)
             self.labels_size = tuple(labels['heatmap_size'])[::-1]
             self.needs_poses = True
             self.not_exportable = (
