@@ -6,13 +6,12 @@ python tools/average_corruptions.py seed0.json seed1.json seed2.json
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
 
 from cmpose_mm.ablation import replace_section
-from cmpose_mm.robustness import RobustnessError, Run, format_seeds
+from cmpose_mm.robustness import RobustnessError, Run, format_seeds, read_results
 
 
 def main() -> int:
@@ -24,10 +23,10 @@ def main() -> int:
                         help='also write into the section "posetrack_c" of FILE')  # fmt: skip
     args = parser.parse_args()
     try:
-        results = [json.loads(file.read_text()) for file in args.results]
+        results = [read_results(file) for file in args.results]
         table = format_seeds(results)
-    except (OSError, ValueError, KeyError, RobustnessError) as error:
-        print(f'{", ".join(map(str, args.results))}: {error}', file=sys.stderr)
+    except (OSError, RobustnessError) as error:
+        print(error, file=sys.stderr)
         return 1
     counts = results[0]['runs'][Run().name]['counts']
     scored = ', '.join(f'{number} {name}' for name, number in counts.items())

@@ -8,6 +8,7 @@ from .benchmark import run_benchmark
 from .one_run import Subject, corrupted_pipeline, evaluate, prepare
 from .plan import IMAGE_MODES, NEIGHBORS, RobustnessError, Run, cells, planned_runs
 from .report import format_seeds, format_summary, plot_summary
+from .results_file import read_results
 from .summary import summarize
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     'planned_runs',
     'plot_summary',
     'prepare',
+    'read_results',
     'run_benchmark',
     'summarize',
 ]

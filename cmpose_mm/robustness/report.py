@@ -86,11 +86,13 @@ def format_seeds(results: Sequence[dict]) -> str:
     first = results[0]['settings']
     for result in results[1:]:
         for key, found in result['settings'].items():
-            if key != 'checkpoint' and found != first[key]:
+            if key != 'checkpoint' and found != first.get(key):
                 raise RobustnessError(
-                    f'results of {key} {found!r} and of {first[key]!r}; expected those of one test '
-                    'that differ in the checkpoint alone'
+                    f'results of {key} {found!r} and of {first.get(key)!r}; expected those of one '
+                    'test that differ in the checkpoint alone'
                 )
+    if any('summary' not in result for result in results):
+        raise RobustnessError('a result has no summary, expected those of finished tests')
     tables = [_ap_and_gain(result['summary']) for result in results]
     if any({*table} != {*tables[0]} for table in tables):
         raise RobustnessError(

@@ -23,14 +23,8 @@ def read_runs(out: Path, settings: dict) -> dict[str, dict]:
     """
     if not out.exists():
         return {}
-    try:
-        results = orjson.loads(out.read_bytes())
-        found, runs = dict(results['settings']), dict(results['runs'])
-    except (ValueError, KeyError, TypeError):
-        raise RobustnessError(
-            f'{out}: expected results of this benchmark (JSON with "settings" and "runs") or no '
-            'such file'
-        ) from None
+    results = read_results(out)
+    found, runs = results['settings'], results['runs']
     for key, value in settings.items():
         if found.get(key) != value:
             raise RobustnessError(
@@ -39,6 +33,23 @@ def read_runs(out: Path, settings: dict) -> dict[str, dict]:
             )
     # the mode's name in earlier versions
     return {name.replace('/neighbours', f'/{NEIGHBORS}'): run for name, run in runs.items()}
+
+
+def read_results(file: Path) -> dict[str, dict]:
+    """Content of a results file: ``settings``, ``runs`` and what `run_benchmark` adds to them.
+
+    Raises:
+        RobustnessError: if it is none.
+        OSError: if it can not be read.
+    """
+    try:
+        results = dict(orjson.loads(file.read_bytes()))
+        return {**results, **{key: dict(results[key]) for key in ('settings', 'runs')}}
+    except (ValueError, KeyError, TypeError):
+        raise RobustnessError(
+            f'{file}: expected results of this benchmark (JSON with "settings" and "runs") or no '
+            'such file'
+        ) from None
 
 
 def write_results(out: Path, results: dict) -> None:

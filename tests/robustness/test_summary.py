@@ -138,3 +138,17 @@ def test_the_command_averages_files_and_writes_the_section(tmp_path):
     assert 'Scored: 3 videos, 44 persons; 2 seeds.\n' in done.stdout
     done = run_tool(TOOL, files[0], tmp_path / 'none.json')
     assert done.returncode == 1 and 'none.json' in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize('text', ['[1]', '{"a": 1}', '{', '{"settings": 1, "runs": {}}'])
+def test_files_that_are_no_results(tmp_path, text):
+    file = tmp_path / 'a.json'
+    file.write_text(text)
+    done = run_tool(TOOL, file)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f'{file}: expected results of this benchmark (JSON with "settings'
+    )
+    file.write_text('{"settings": {}, "runs": {}}')
+    done = run_tool(TOOL, file)
+    assert done.stderr == 'a result has no summary, expected those of finished tests\n'
