@@ -275,7 +275,7 @@ def run_once(
     config_file = work_dir.with_suffix('.py')
     files = {split: work_dir / f'{split}.json' for split in splits}
     missing = [split for split in splits if not files[split].exists()]
-    for split in missing:  # before hours of training
+    for split in missing if config.get('test_dataloader') else ():  # before hours of training
         labels = split_labels(config, split.split(TOKENS)[0])
         if not Path(labels).exists():
             raise ValueError(f'{labels}: not found, expected the labels of the split {split!r}')

@@ -346,7 +346,7 @@ def test_a_method_that_needs_poses_says_so():
         ('cmpose/cmpose_tiny.py', {'method.aux.noise_std': float('nan')}, 'aux.noise_std is nan'),
         ('heatmap_warp/heatmap_warp_tiny.py', {'method.input_size': (192, 256)},
          r"draws labels with {'input_size': \(192, 256\), .*decoder has {'input_size': \(96, 128"),
-        ('heatmap_warp/heatmap_warp_tiny.py', {'method.sigma': 3.0}, "'sigma': 3.0"),
+        ('heatmap_warp/heatmap_warp_tiny.py', {'method.udp': False}, "'udp': False}, but"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_when_the_model_is_built(file, changes, message):

@@ -150,7 +150,8 @@ class HeatmapWarp(VideoMethod):
         check_positive('HeatmapWarp', sigma=sigma)
         check_lists('HeatmapWarp', dilations=dilations, input_size=input_size)
         check_choices('HeatmapWarp', backend=(backend, DEFORM_BACKENDS))
-        self.label_codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
+        self.codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
+        self.label_codec = dict(input_size=tuple(input_size), udp=udp)
         self.warp = WarpOffsets(num_joints, channels, num_blocks, dilations, backend)
         self.neighbors = [place for place in range(num_frames) if place != self.key_index]
 
@@ -166,7 +167,7 @@ class HeatmapWarp(VideoMethod):
         sources, weights, fallback = heatmaps, valid[..., None].to(key.dtype), key
         if clip.poses is not None:
             poses = clip.poses[:, self.neighbors]
-            sources = draw_heatmaps(poses, key.shape[-2:], **self.label_codec).to(key.dtype)
+            sources = draw_heatmaps(poses, key.shape[-2:], **self.codec).to(key.dtype)
             weights = weights * (poses[..., 2] > 0)
             fallback = torch.zeros_like(key)
         differences = key[:, None] - heatmaps
