@@ -168,6 +168,8 @@ class VideoMethod(nn.Module):
         num_training_frames: T in training, if it differs from ``num_frames``.
         out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
             method does not say.
+        label_codec: of a method that draws labels itself, ``input_size`` (width, height) and
+            whether it draws as ``UDPHeatmap`` does (``udp``), to check the head's decoder against.
 
     Args:
         num_frames: T, frames of a clip.
@@ -190,6 +192,7 @@ class VideoMethod(nn.Module):
     min_opset = 14
     least_clips = 1
     out_channels: int | None = None
+    label_codec: dict | None = None
 
     def __init__(self, num_frames: int = 3, key_index: int | None = None):
         super().__init__()

@@ -138,7 +138,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         )
 
     def _check_label_codec(self) -> None:
-        codec = getattr(self.method, 'label_codec', None)
+        codec = getattr(self.method, 'label_codec', None)  # a method of the old style has none
         decoder = getattr(getattr(self, 'head', None), 'decoder', None)
         if codec is None or decoder is None:
             return
