@@ -27,9 +27,9 @@ class ClipLayoutHook(Hook):
     ``num_frames`` of their own take it from there (1 for a model without a method). A dataset with
     another ``num_frames``, with its key frame at another position than ``model.method.key_index``,
     or without the neighbors' poses that the method needs is an error. So are a data preprocessor
-    for images beside a dataset of clips, a test of a checkpoint
-    that was trained on other joints, by their names, than those of the dataset, and a training
-    without a step, or with a last batch that is too small for the method.
+    for images beside a dataset of clips, a test of a checkpoint that was trained on other joints,
+    by their names, than those of the dataset, and a training without a step, or with a last batch
+    that is too small for the method.
     """
 
     def before_run(self, runner: Runner) -> None:

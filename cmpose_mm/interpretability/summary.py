@@ -23,12 +23,16 @@ def share_rows(evidence: TokenEvidence) -> dict[str, np.ndarray]:
         columns = [[s.own_joint, s.any_joint, s.body] for s in shares]
         return np.array(columns, dtype=float).mean(0)
 
+    return {name: mean(*shares) for name, shares in _shares(evidence).items()}
+
+
+def _shares(evidence: TokenEvidence) -> dict[str, list[TokenShares]]:
     return {
-        'causal tokens': mean(evidence.selected),
-        'causal tokens of another clip': mean(evidence.other_clip),
-        'ceiling: S = label heatmap': mean(evidence.ceiling),
-        f'random selection, {len(evidence.random)} draws': mean(*evidence.random),
-        'chance: all cells': mean(evidence.chance),
+        'causal tokens': [evidence.selected],
+        'causal tokens of another clip': [evidence.other_clip],
+        'ceiling: S = label heatmap': [evidence.ceiling],
+        f'random selection, {len(evidence.random)} draws': evidence.random,
+        'chance: all cells': [evidence.chance],
     }
 
 
@@ -54,10 +58,9 @@ def clip_rows(evidence: TokenEvidence) -> dict[str, dict[str, list[list[float]]]
         the tokens of one joint at a time.
     """
     shares = {
-        'causal tokens': evidence.selected,
-        'causal tokens of another clip': evidence.other_clip,
-        'ceiling: S = label heatmap': evidence.ceiling,
-        'chance: all cells': evidence.chance,
+        name: list(map(list, found[0].by_clip))
+        for name, found in _shares(evidence).items()
+        if found is not evidence.random
     }
     deletions = {}
     for name in DELETIONS[4:]:
@@ -66,7 +69,4 @@ def clip_rows(evidence: TokenEvidence) -> dict[str, dict[str, list[list[float]]]
                    effect.found_after]  # fmt: skip
         sums = [np.bincount(effect.clips, each, len(evidence.image_ids)) for each in columns]
         deletions[name] = np.stack(sums, axis=1).round(4).tolist()
-    return {
-        'shares': {name: list(map(list, found.by_clip)) for name, found in shares.items()},
-        'deletions': deletions,
-    }
+    return {'shares': shares, 'deletions': deletions}

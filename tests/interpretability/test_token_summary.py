@@ -8,6 +8,8 @@ from cmpose_mm.interpretability.measure import DELETIONS, Effect, TokenEvidence
 from cmpose_mm.interpretability.summary import EFFECTS, clip_rows, deletion_rows
 from cmpose_mm.interpretability.token_shares import TokenShares
 
+NOBODY = Effect(np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, int))
+
 
 def test_deletion_rows():
     effect = Effect(
@@ -16,9 +18,8 @@ def test_deletion_rows():
         found_after=np.array([True, False, False, False]),
         clips=np.array([0, 0, 2, 2]),
     )
-    nobody = Effect(np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, int))
     evidence = TokenEvidence.__new__(TokenEvidence)
-    evidence.effects = {'one': effect, 'none': nobody}
+    evidence.effects = {'one': effect, 'none': NOBODY}
     rows = deletion_rows(evidence)
     expected = {
         'movements': 4, 'median movement (head sizes)': 0.55, 'mean': 1.0,
@@ -37,7 +38,6 @@ def test_clip_rows():
         found_after=np.array([False, False, True, True]),
         clips=np.array([0, 2, 2, 0]),
     )
-    nobody = Effect(np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, int))
     evidence = TokenEvidence(
         image_ids=[5, 6, 7],
         selected=TokenShares(50, 60, 70, [(2, 1), (0, 0), (4, 3)]),
@@ -45,7 +45,7 @@ def test_clip_rows():
         ceiling=TokenShares(90, 60, 70, [(2, 2), (0, 0), (4, 4)]),
         random=[TokenShares(9, 60, 70, [(2, 9), (0, 9), (4, 9)])],
         chance=TokenShares(4, 60, 70, [(48, 2), (0, 0), (96, 3)]),
-        effects={**dict.fromkeys(DELETIONS, nobody), "a joint's causal tokens": effect},
+        effects={**dict.fromkeys(DELETIONS, NOBODY), "a joint's causal tokens": effect},
     )
     rows = clip_rows(evidence)
     assert rows['shares'] == {

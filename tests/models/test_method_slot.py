@@ -356,9 +356,13 @@ def test_what_does_not_fit_is_told_when_the_model_is_built(file, changes, messag
         MODELS.build(config.model)
 
 
-def test_another_width_of_the_backbone_is_told():
-    model = MODELS.build(tiny_file_config('cmpose/cmpose_tiny.py'))
-    model.method.embed_dims = 16
+@pytest.mark.parametrize('method', [None, dict(type='FrameConcat', embed_dims=16)])
+def test_another_width_of_the_backbone_is_told(method):
+    config = tiny_file_config('cmpose/cmpose_tiny.py')
+    config.method = config.method if method is None else method
+    config.method.update(embed_dims=16)
+    config.head.in_channels = 16
+    model = MODELS.build(config)
     with pytest.raises(ValueError, match='embed_dims is 16, but .* a last map of 32 channels'):
         model(tiny_images(), None, mode='tensor')
 

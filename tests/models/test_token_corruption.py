@@ -26,6 +26,14 @@ def corrupted_flags(corrupted):
     return flags.scatter(1, corrupted.indices, True)
 
 
+def test_a_small_ratio_corrupts_one_token():
+    """None would leave nothing to restore, and a loss that is not a number."""
+    tokens = torch.randn(3, 3, 13, 8)
+    losses = AuxReconLoss(mask_ratio=0.003, noise_ratio=0.003)
+    for task in losses.corrupt(tokens, SEEDS).values():
+        assert task.indices.shape == (3, 1)
+
+
 @pytest.mark.parametrize('ratio', [0.05, 0.3, 0.45, 0.5, 0.999, 1.0])
 @pytest.mark.parametrize('corrupt', [mask_tokens, lambda *a: noise_tokens(*a, 0.5)])
 def test_exact_count_and_the_rest_untouched(ratio, corrupt):

@@ -38,7 +38,7 @@ class FrameConcat(VideoMethod):
         check_counts('FrameConcat', embed_dims=embed_dims, kernel_size=kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f'FrameConcat: kernel_size is {kernel_size}, expected an odd number')
-        self.embed_dims = self.out_channels = embed_dims
+        self.out_channels = embed_dims
         middle = kernel_size // 2
         self.conv = nn.Conv2d(num_frames * embed_dims, embed_dims, kernel_size, padding=middle)
         with torch.no_grad():
@@ -49,5 +49,5 @@ class FrameConcat(VideoMethod):
 
     def forward(self, clip: ClipInput) -> MethodOutput:
         """Fuses (B, T, D, h, w) into (B, D, h, w); nothing is random."""
-        check_width('FrameConcat', clip.features, self.embed_dims)
+        check_width('FrameConcat', clip.features, self.out_channels)
         return MethodOutput(self.conv(clip.features.flatten(1, 2)))

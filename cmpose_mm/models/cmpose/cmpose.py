@@ -96,7 +96,7 @@ class CMPose(VideoMethod):
                 f'CMPose: temporal_fusion is {temporal_fusion!r}, '
                 f'expected one of {sorted(TEMPORAL_FUSIONS)}'
             )
-        self.embed_dims = self.out_channels = embed_dims
+        self.out_channels = embed_dims
         self.neck = neck
         self.temporal_fusion = TEMPORAL_FUSIONS[temporal_fusion](
             embed_dims, self.num_frames, self.key_index
@@ -154,7 +154,7 @@ class CMPose(VideoMethod):
             ValueError: if the map has not D channels, or targets are not of K joints.
         """
         features = clip.features
-        check_width('CMPose', features, self.embed_dims)
+        check_width('CMPose', features, self.out_channels)
         self._check_joints(clip)
         height, width = features.shape[-2:]
         tokens = features.flatten(3).transpose(2, 3)
