@@ -584,12 +584,14 @@ def test_converted_keypoints_are_compared_by_their_own_sigmas(tmp_path, nms_mode
         num_keypoints=15, mapping=[(order.index(name), n) for n, name in enumerate(ORDER_15)]
     )
     found = set()
-    for scale in (0, 10, 20, 30, 40, 60):
-        shifts = rng.normal(0, scale, (2, 15, 2)) * [[[0]], [[1]]]
+    # Of the last, seven joints with small sigmas move: with those of other joints it is suppressed.
+    moves = [rng.normal(0, scale, (15, 2)) for scale in (0, 10, 20, 30, 40, 60)]
+    for move in (*moves, np.repeat([[60, 0], [0, 0]], [7, 8], axis=0)):
+        shifts = np.stack([np.zeros((15, 2)), move])
         own, converted = outcome(ORDER_15), outcome(order, pred_converter=converter)
         assert own == converted
         found.add(len(own[0]))
-    assert found == ({1, 2} if nms_mode == 'oks_nms' else {2})  # soft NMS orders anew
+    assert len(own[0]) == 2 and found == ({1, 2} if nms_mode == 'oks_nms' else {2})
 
 
 def test_persons_without_a_track_id_take_none_that_is_there(labels, tmp_path) -> None:
