@@ -1,10 +1,12 @@
-"""bfloat16 autocast on any device that has bfloat16 arithmetic."""
+"""bfloat16 autocast on any device that is faster in it."""
 
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from mmengine.device import get_device
@@ -14,14 +16,25 @@ from mmpose.registry import OPTIM_WRAPPERS
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a device computes in bfloat16. A processor may only emulate it, ten times slower.
+    """Whether a device is faster in bfloat16 than in float32.
+
+    A processor may only emulate bfloat16, ten times slower. And x86 processors that have it in
+    AVX-512 but not in tiles (AMX) train CM-Pose 1.4 times slower than in float32.
 
     Args:
         device: type of the device, such as 'cuda' or 'cpu'.
     """
     if device != 'cpu':
         return True
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    return platform.machine().lower() not in ('x86_64', 'amd64') or 'amx_bf16' in cpu_flags()
+
+
+def cpu_flags() -> set[str]:
+    """Names of this processor's instruction sets; none on systems that do not list them."""
+    listed = Path('/proc/cpuinfo')
+    return set(listed.read_text().split()) if listed.exists() else set()
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -29,8 +42,8 @@ class BFloat16OptimWrapper(OptimWrapper):
     """MMEngine's optimizer wrapper with the forward pass under bfloat16 autocast.
 
     Unlike `AmpOptimWrapper` it also runs without an accelerator. bfloat16 has the range of float32,
-    so it needs no loss scaling. On a processor without bfloat16 arithmetic it trains in float32 and
-    says so.
+    so it needs no loss scaling. On a processor that is not faster in bfloat16 it trains in float32
+    and says so.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -38,7 +51,7 @@ class BFloat16OptimWrapper(OptimWrapper):
         self._enabled = has_bfloat16(get_device())
         if not self._enabled:
             print_log(
-                'This processor has no bfloat16 arithmetic: training in float32.',
+                'This processor is not faster in bfloat16: training in float32.',
                 logger='current',
                 level=logging.WARNING,
             )

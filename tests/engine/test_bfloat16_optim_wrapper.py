@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.logging import MMLogger
@@ -29,3 +31,32 @@ def test_float32_where_bfloat16_is_emulated(supported, monkeypatch, caplog):
 
 def test_an_accelerator_is_not_asked():
     assert bfloat16_optim_wrapper.has_bfloat16('cuda')
+
+
+@pytest.mark.parametrize(
+    ('machine', 'flags', 'expected'),
+    [
+        ('x86_64', {'avx512_bf16', 'amx_bf16'}, True),
+        ('x86_64', {'avx512_bf16'}, False),
+        ('AMD64', set(), False),
+        ('aarch64', set(), True),
+    ],
+)
+def test_x86_needs_tiles(machine, flags, expected, monkeypatch):
+    supported = torch.backends.mkldnn.is_available()
+    monkeypatch.setattr(
+        torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: supported, raising=False
+    )
+    monkeypatch.setattr(bfloat16_optim_wrapper.platform, 'machine', lambda: machine)
+    monkeypatch.setattr(bfloat16_optim_wrapper, 'cpu_flags', lambda: flags)
+    assert bfloat16_optim_wrapper.has_bfloat16('cpu') == (expected and supported)
+
+
+@pytest.mark.skipif(not Path('/proc/cpuinfo').exists(), reason='needs /proc/cpuinfo')
+def test_flags_of_this_processor():
+    listed = [
+        line.split(':')[1].split()
+        for line in Path('/proc/cpuinfo').read_text().splitlines()
+        if line.split(':')[0].strip() in ('flags', 'Features')
+    ]
+    assert set(listed[0]) <= bfloat16_optim_wrapper.cpu_flags()
