@@ -260,6 +260,8 @@ class PoseTrackMetric(BaseMetric):
             self._labels = read_videos(ann_file, allow_unlabeled=self.format_only)
             if not self.format_only:
                 check_labeled(self._labels)
+                if self.need_head_boxes:  # told now, not after the first epoch
+                    select_scored(self._labels, self._labels, rules=self.rules)
             self._frames = frames_by_id(self._labels)
         return self._labels
 

@@ -33,7 +33,7 @@ from processes import start_processes
 from cmpose_mm.datasets import PoseTrackVideoDataset
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
 from cmpose_mm.evaluation import PROTOCOLS, evaluate_files
-from cmpose_mm.metrics import PoseTrackMetric
+from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 
 NAMES = ['Head AP', 'Shou AP', 'Elb AP', 'Wri AP', 'Hip AP', 'Knee AP', 'Ankl AP']
@@ -676,6 +676,20 @@ def test_wrong_labels_end_a_run_at_its_start(tmp_path) -> None:
     evaluator = Evaluator(PoseTrackMetric(str(tmp_path / 'nowhere')))
     with pytest.raises(AnnotationError, match='nowhere: not found'):
         evaluator.dataset_meta = meta()
+
+
+def test_labels_without_head_boxes_end_a_run_at_its_start(tmp_path) -> None:
+    files = make_labels(num_videos=1)
+    name = next(iter(files))
+    del files[name]['annotations'][2]['bbox_head']
+    write(tmp_path / f'{name}.json', files[name])
+    with pytest.raises(AnnotationError, match=f'{name}.*head'):
+        Evaluator(PoseTrackMetric(str(tmp_path))).dataset_meta = meta()
+    for metric in (
+        PoseTrackPCK(str(tmp_path)),
+        PoseTrackMetric(str(tmp_path), format_only=True, outfile_prefix=str(tmp_path / 'out')),
+    ):
+        Evaluator(metric).dataset_meta = meta()
 
 
 def test_keypoints_of_another_dataset_are_an_error(labels) -> None:
