@@ -29,6 +29,7 @@ from cmpose_mm.ablation import (
     run_experiments,
     variant_config,
 )
+from cmpose_mm.ablation.experiments import check_method
 from cmpose_mm.ablation.records import config_digest
 from cmpose_mm.ablation.report import GROUPS, RECALL
 from cmpose_mm.ablation.runs import FIRST_STAGE, results_file, run_once
@@ -46,6 +47,26 @@ def metrics(value: float, splits=('clean', 'hidden')) -> dict:
 
 def cells(table: str, row: int) -> list[str]:
     return [cell.strip() for cell in table.splitlines()[row].strip('|').split('|')]
+
+
+@pytest.mark.parametrize(
+    ('name', 'config', 'expected'),
+    [
+        ('hkm/masks', 'configs/experiments/cmpose.py', 'CMPose, but hkm/masks.* a set of cmpose'),
+        ('table4', 'configs/hkm/hkm_small.py', 'HKM, but table4 .* of cmpose; .* a set of hkm'),
+        ('table4', 'configs/experiments/cmpose.py', None),
+        ('leaderboard', 'configs/hkm/hkm_small.py', None),
+        ('table4', 'configs/experiments/propagation_warp.py', None),  # a method without sets
+        ('table4', 'configs/experiments/single_frame.py', None),
+    ],
+)
+def test_a_set_of_another_method_is_refused(name, config, expected):
+    config = Config.fromfile(config)
+    if expected is None:
+        check_method(name, config)
+    else:
+        with pytest.raises(ValueError, match=expected):
+            check_method(name, config)
 
 
 def test_tables_have_mean_deviation_and_paired_difference():

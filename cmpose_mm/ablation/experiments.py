@@ -12,6 +12,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
 
+from mmengine import Config
+from mmpose.registry import MODELS
+
 from cmpose_mm import models
 
 from .leaderboard import leaderboard
@@ -52,3 +55,33 @@ def full_name(name: str) -> str:
         if candidate in EXPERIMENTS:
             return candidate
     raise KeyError(f'no experiment named {name!r}; there are {", ".join(EXPERIMENTS)}')
+
+
+def check_method(name: str, config: Config) -> None:
+    """Checks that a set is not of another method than a config.
+
+    Methods that have no sets of their own may take those of any.
+
+    Args:
+        name: a key of `EXPERIMENTS`.
+        config: the config that its variants are to override.
+
+    Raises:
+        ValueError: if the config's method has sets of its own, and this is none of them.
+    """
+    with_sets = {key.split('/')[0] for key in EXPERIMENTS if '/' in key}
+    owner = next((key for key in (name, f'cmpose/{name}') if key in EXPERIMENTS), name)
+    owner = owner.split('/')[0]
+    kind = config.model.get('method', {}).get('type')
+    method = MODELS.get(kind) if isinstance(kind, str) else kind
+    own = [
+        folder
+        for base in getattr(method, '__mro__', [method])
+        for folder in sorted(with_sets)
+        if getattr(base, '__module__', '').startswith(f'{models.__name__}.{folder}.')
+    ]
+    if owner in with_sets and own and owner not in own:
+        raise ValueError(
+            f'{config.filename}: the method is {kind}, but {name} changes configs of {owner}; '
+            f'expected a set of {own[0]}'
+        )

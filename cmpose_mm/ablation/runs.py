@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cmpose_mm.config_options import merge_options
 from cmpose_mm.whole_files import write_whole
 
-from .experiments import EXPERIMENTS
+from .experiments import EXPERIMENTS, check_method
 from .records import config_digest, read_record, write_record
 from .variants import Variant, variant_config
 
@@ -92,7 +92,8 @@ def run_experiments(
 
     Raises:
         KeyError: if there is no such set.
-        ValueError: if a folder holds runs of another config, or a split to test on has no labels.
+        ValueError: if a folder holds runs of another config, a split to test on has no labels, or
+            a set is of another method than the config.
         RuntimeError: if a training or test fails.
     """
     sets = {
@@ -204,6 +205,8 @@ def _planned_runs(
             run = variant_config(stage, {}, {'randomness.seed': seed})
             plan[FIRST_STAGE, seed] = _Run(run, [*splits], config_digest(run))
     base = _load(config, cfg_options, *([] if first_stage is None else [first_stage]))
+    for name in sets:
+        check_method(name, base)
     variants = {variant: change for each in sets.values() for variant, change in each.items()}
     splits = [
         *splits,
