@@ -10,10 +10,8 @@ from pathlib import Path
 
 from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.corruptions import SEVERITIES
-from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.robustness import (
     IMAGE_MODES,
-    RobustnessError,
     format_summary,
     plot_summary,
     run_benchmark,
@@ -65,6 +63,8 @@ def main() -> int:
         '--cfg-options', nargs='+', action=CfgOptions, help='changes to the config, KEY=VALUE ...'
     )
     args = parser.parse_args()
+    if args.out is not None and args.out.suffix != '.json':  # its table has the same name, with .md
+        parser.error(f'argument --out: {args.out} does not end with .json')
     name = f'{Path(args.config).stem}_{Path(args.checkpoint).stem}.json'
     out = args.out or Path('work_dirs', 'corruptions', name)
     try:
@@ -79,7 +79,7 @@ def main() -> int:
                 seed=args.seed,
                 cfg_options=args.cfg_options,
             )
-    except (RobustnessError, AnnotationError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     text = format_summary(results)

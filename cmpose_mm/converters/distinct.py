@@ -138,7 +138,7 @@ def write_distinct_set(
             f'{" or ".join(f"{name}/<split>" for name in _LABEL_FOLDERS)}.'
         )
     for source in sources:
-        if not source.is_relative_to(root):
+        if not source.is_relative_to(root) or '..' in source.relative_to(root).parts:
             raise AnnotationError(f'{source}: is not below {root}, expected labels of this set.')
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         found = 'is a file' if out.is_file() else 'is not empty'
@@ -191,7 +191,14 @@ def _compare(
         for video in videos[source]:
             for frame in video.frames:
                 folder = table.folder(frame.file_name)
-                label_folders.setdefault(folder, set()).add(split_name(frame.file_name)[0])
+                as_labeled = split_name(frame.file_name)[0]
+                if os.path.isabs(frame.file_name) or '..' in as_labeled.split('/'):
+                    raise AnnotationError(
+                        f'{video.source}: an image is {frame.file_name}, expected a path that '
+                        'starts from a folder of the data set: the copy has its images at the same '
+                        'paths.'
+                    )
+                label_folders.setdefault(folder, set()).add(as_labeled)
                 names = labeled.setdefault(folder, set())
                 if len(frame.keypoints):
                     names.add(split_name(frame.file_name)[1])

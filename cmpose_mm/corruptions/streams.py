@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from functools import cache
 
 import numpy as np
+
+from cmpose_mm.posetrack.file_names import numbers_in_names, split_name
+from cmpose_mm.posetrack.frames import list_images
 
 
 def frame_of(path: str) -> tuple[str, int]:
@@ -20,16 +24,30 @@ def frame_of(path: str) -> tuple[str, int]:
             ``000342_mpii_test``.
 
     Returns:
-        The name of the folder, and the last run of digits in the file's stem.
+        The name of the folder, and the number: that of `numbers_in_names` among the images of the
+        folder, or its place among them if their names have none. If the folder is not there, the
+        last run of digits in the file's stem.
 
     Raises:
-        ValueError: if the file name has no digit.
+        ValueError: if the folder is not there and the file name has no digit.
     """
-    folder, name = posixpath.split(path.replace('\\', '/'))
-    digits = re.findall(r'\d+', posixpath.splitext(name)[0])
-    if not digits:
-        raise ValueError(f"{path}: no frame number in the file's name, expected one like 000012")
-    return posixpath.basename(folder), int(digits[-1])
+    folder, name = split_name(path)
+    number = _numbers(folder).get(name)
+    if number is None:
+        digits = re.findall(r'\d+', posixpath.splitext(name)[0])
+        if not digits:
+            raise ValueError(
+                f"{path}: no frame number in the file's name, expected one like 000012"
+            )
+        number = int(digits[-1])
+    return posixpath.basename(folder), number
+
+
+@cache
+def _numbers(folder: str) -> dict[str, int]:
+    """Numbers of the images in a folder, by their names."""
+    names = list_images(folder)
+    return dict(zip(names, numbers_in_names(names) or range(len(names))))
 
 
 def random_stream(

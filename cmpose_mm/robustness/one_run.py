@@ -127,8 +127,7 @@ def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
     seed = subject.settings['seed']
     metric, predicted = _test(subject, run, title)
     rules = metric.rules
-    names = {video.name for video in predicted}
-    labels = [video for video in metric.read_labels() if video.name in names]
+    labels = metric.read_labels()
     if run.corruption == 'moving_occluders':
         labels = [
             replace(
@@ -137,7 +136,7 @@ def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
             )
             for video in labels
         ]
-    scored = select_scored(labels, predicted, rules=rules)
+    scored = select_scored(labels, predicted, rules=rules, allow_missing=True)
     ap = ap_to_dict(average_precision(scored, rules=rules, tie_break=metric.tie_break))
     recall = recall_by_visibility(scored)
     return {

@@ -98,6 +98,12 @@ def format_seeds(results: Sequence[dict]) -> str:
         raise RobustnessError(
             'the results are of different corruptions or modes, expected the same'
         )
+    severities = [_severities(result['summary']) for result in results]
+    for found in severities[1:]:
+        if found != severities[0]:
+            raise RobustnessError(
+                f'results of severities {found} and of {severities[0]}, expected the same'
+            )
     rows = [
         [name, *(mean_and_spread([table[name][place] for table in tables]) for place in (0, 1))]
         for name in tables[0]

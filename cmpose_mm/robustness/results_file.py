@@ -31,8 +31,7 @@ def read_runs(out: Path, settings: dict) -> dict[str, dict]:
                 f'{out}: its results are of {key} {found.get(key)!r}, expected {value!r}; choose '
                 'another file for this test'
             )
-    # the mode's name in earlier versions
-    return {name.replace('/neighbours', f'/{NEIGHBORS}'): run for name, run in runs.items()}
+    return runs
 
 
 def read_results(file: Path) -> dict[str, dict]:
@@ -44,12 +43,22 @@ def read_results(file: Path) -> dict[str, dict]:
     """
     try:
         results = dict(orjson.loads(file.read_bytes()))
-        return {**results, **{key: dict(results[key]) for key in ('settings', 'runs')}}
+        results.update({key: dict(results[key]) for key in ('settings', 'runs')})
+        results['runs'] = {_name_of_today(name): run for name, run in results['runs'].items()}
+        if 'summary' in results:
+            modes = results['summary']['modes']
+            results['summary']['modes'] = {_name_of_today(f'/{m}')[1:]: modes[m] for m in modes}
+        return results
     except (ValueError, KeyError, TypeError):
         raise RobustnessError(
             f'{file}: expected results of this benchmark (JSON with "settings" and "runs") or no '
             'such file'
         ) from None
+
+
+def _name_of_today(run: str) -> str:
+    """The name of a run; in earlier versions a mode was named otherwise."""
+    return run.replace('/neighbours', f'/{NEIGHBORS}')
 
 
 def write_results(out: Path, results: dict) -> None:

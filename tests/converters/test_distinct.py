@@ -147,6 +147,27 @@ def test_strangers_are_refused(root, tmp_path, stranger) -> None:
         write_distinct_set(root, tmp_path / 'out')
 
 
+def test_labels_of_another_set_are_refused(root, tmp_path) -> None:
+    other = tmp_path / 'other'
+    shutil.copytree(root / 'annotations', other)
+    before = content(other)
+    with pytest.raises(AnnotationError, match='is not below .*set, expected labels of this set'):
+        write_distinct_set(root, tmp_path / 'out', labels=['../other/train'])
+    assert content(other) == before and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('prefix', ['{root}/', 'images/../'])
+def test_images_whose_paths_can_not_be_copied(root, tmp_path, prefix) -> None:
+    file = root / 'annotations/val/000003_test.json'
+    data = json.loads(file.read_text())
+    for image in data['images']:
+        image['file_name'] = prefix.format(root=root) + image['file_name']
+    file.write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match='000003_test.json: an image is .*000000.jpg, exp'):
+        write_distinct_set(root, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
 @pytest.mark.parametrize('threshold', [float('nan'), float('inf'), -1])
 def test_thresholds_that_are_none(root, tmp_path, threshold) -> None:
     with pytest.raises(ValueError, match=f'threshold is {threshold}, expected a number from 0 on'):

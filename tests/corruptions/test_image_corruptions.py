@@ -240,6 +240,21 @@ def test_frame_of(path, expected):
     assert frame_of(path) == expected
 
 
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['frame_000003_cam2.jpg', 'frame_000010_cam2.jpg'], [3, 10]),
+        (['000342_000001.jpg', '000342_000002.jpg'], [1, 2]),
+        (['a.jpg', 'b.jpg', 'c.jpg'], [0, 1, 2]),
+    ],
+)
+def test_frame_of_a_folder_that_is_there(tmp_path, names, expected):
+    for name in names:
+        (tmp_path / name).touch()
+    found = [frame_of(str(tmp_path / name)) for name in names]
+    assert found == [(tmp_path.name, number) for number in expected]
+
+
 def test_frame_without_number():
     with pytest.raises(ValueError, match='a/b.jpg: no frame number'):
         frame_of('a/b.jpg')

@@ -342,6 +342,35 @@ def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
     assert result['counts'] == clean['counts']
 
 
+@pytest.mark.slow
+def test_two_videos_of_one_name_in_a_merged_file(root, clip_model, tmp_path):
+    (file,) = Path(root, 'annotations', 'val').iterdir()
+    one = json.loads(file.read_text())
+    frames = Path(root, one['images'][0]['file_name']).parent
+    both = {**one, 'images': [], 'annotations': []}
+    for number, camera in enumerate('ab'):
+        folder = tmp_path / 'images' / camera / '0001'
+        folder.parent.mkdir(parents=True)
+        folder.symlink_to(frames)
+        for image in one['images']:
+            name = f'images/{camera}/0001/{Path(image["file_name"]).name}'
+            image = {**image, 'id': 2 * image['id'] + number, 'file_name': name}
+            both['images'].append({key: image[key] for key in image if key != 'vid_id'})
+        for person in one['annotations']:
+            image_id = 2 * person['image_id'] + number
+            both['annotations'].append({**person, 'id': 2 * person['id'] + number,
+                                        'image_id': image_id})  # fmt: skip
+    (tmp_path / 'both.json').write_text(json.dumps(both))
+    options = {'test_dataloader.dataset.data_root': str(tmp_path),
+               'test_dataloader.dataset.ann_file': 'both.json',
+               'test_evaluator.ann_file': str(tmp_path / 'both.json')}  # fmt: skip
+    result = evaluate(prepare(*clip_model, cfg_options=options), Run())
+    alone = evaluate(prepare(*clip_model), Run())
+    assert result['counts']['videos'] == 2
+    assert result['counts']['frames'] == 2 * alone['counts']['frames']
+    assert result['AP']['Total'] == pytest.approx(alone['AP']['Total'], abs=1e-9)
+
+
 # ---- wrong input -------------------------------------------------------------------------------
 
 
@@ -409,3 +438,10 @@ def test_tool_says_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f'{tmp_path / "no.pth"}: no such checkpoint'
     assert 'Traceback' not in done.stderr
+    done = subprocess.run(
+        [quick_python(), str(TOOL), 'config.py', 'no.pth', '--out', str(tmp_path / 'out.md')],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith('out.md does not end with .json')

@@ -21,6 +21,7 @@ from cmpose_mm.robustness import (
     planned_runs,
     summarize,
 )
+from cmpose_mm.robustness.results_file import read_results
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'average_corruptions.py'
 ALL = (tuple(SEVERITIES), (1, 2, 3, 4, 5), ('key', 'persistent'))
@@ -96,7 +97,7 @@ def test_no_occluded_joints_and_no_precision_are_shown_as_unknown():
     assert [cell.strip() for cell in row.split('|')[-3:-1]] == ['-', '-']
 
 
-def test_seeds_are_averaged_and_must_be_of_one_test():
+def test_seeds_are_averaged_and_must_be_of_one_test(tmp_path):
     rng = random.Random(2)
     what = (['low_light', 'frame_drop'], [3], ['key'])
     plan = planned_runs(*what, num_frames=3)
@@ -114,6 +115,15 @@ def test_seeds_are_averaged_and_must_be_of_one_test():
     assert table['low_light, key'][1] == table['mPC, key'][1] == expected
     assert [*table][2:] == ['clean', 'low_light, key', 'mPC, key', 'frame_drop, neighbors',
                             'mPC, neighbors']  # fmt: skip
+    old = json.loads(json.dumps(results).replace('"neighbors"', '"neighbours"'))
+    file = tmp_path / 'old.json'
+    file.write_text(json.dumps({**old[0], 'runs': {}}))
+    assert format_seeds([read_results(file), *results[1:]]) == format_seeds(results)
+    for other in ([4], [3, 4]):
+        more = {run.name: random_result(rng) for run in planned_runs(*what[:1], other, ['key'], 3)}
+        summary = summarize(more, *what[:1], other, ['key'], num_frames=3)
+        with pytest.raises(RobustnessError, match=rf'severities \[{other[0]}.*\] and of \[3\]'):
+            format_seeds([results[0], {**results[1], 'summary': summary}])
     results[1]['settings']['seed'] = 1
     with pytest.raises(RobustnessError, match='results of seed 1 and of 0; expected those of one'):
         format_seeds(results)
