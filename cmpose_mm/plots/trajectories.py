@@ -119,7 +119,7 @@ def write_plots(
     if not ids:
         raise AnnotationError(
             f'{video.name}: found {len(video.frames)} persons and no track id, expected persons '
-            'with one; `cmpose track` adds them.'
+            'with one; `cmpose track` adds them to JSON.'
         )
     missing = [track_id for track_id in persons if track_id not in ids]
     if missing:

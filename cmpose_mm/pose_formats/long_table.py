@@ -49,7 +49,7 @@ def write_parquet(video: PoseVideo, path: str | Path) -> int:
     """Writes `long_table` as a Parquet file.
 
     Returns:
-        The number of persons written.
+        The number of persons written: those with a joint.
 
     Raises:
         ModuleNotFoundError: if pyarrow is not installed.
@@ -65,4 +65,4 @@ def write_parquet(video: PoseVideo, path: str | Path) -> int:
     buffer = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
     write_whole(path, buffer.getvalue())
-    return len(video.frames)
+    return int((~np.isnan(video.keypoints).any(axis=2)).any(axis=1).sum())

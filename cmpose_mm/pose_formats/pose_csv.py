@@ -58,11 +58,11 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     """Reads a table with one row a person and frame.
 
     Needed are the columns ``frame`` (from 0) and, for each joint, ``<joint>_x`` and ``<joint>_y``;
-    a joint whose cells are empty is absent, and a row without a joint says only that there is such
-    a frame. Frames without a row are not of the poses. The columns ``time``, ``track_id``,
-    ``score``, ``x1`` to ``y2`` and ``<joint>_score`` may be left out or empty. Other columns are
-    ignored, but for those that end in ``_x`` or ``_y``: they need each other. Columns that are read
-    are there once.
+    a joint whose cells are empty is absent, and a row without a joint, track id and box says only
+    that there is such a frame. Frames without a row are not of the poses. The columns ``time``,
+    ``track_id``, ``score``, ``x1`` to ``y2`` and ``<joint>_score`` may be left out or empty. Other
+    columns are ignored, but for those that end in ``_x`` or ``_y``: they need each other. Columns
+    that are read are there once.
 
     Raises:
         AnnotationError: one sentence about what is missing or wrong, with the line.
@@ -138,7 +138,8 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     times[frames[is_known[:, 1]]] = table[is_known[:, 1], 1]
     points = table[:, len(_PERSON) :].reshape(len(rows), len(joints), 3)
     points[np.isnan(points[..., :2]).any(axis=-1)] = np.nan
-    persons = np.flatnonzero(~np.isnan(points[..., 0]).all(axis=1))
+    is_person = is_known[:, 2] | is_known[:, 4:8].all(axis=1)
+    persons = np.flatnonzero(is_person | ~np.isnan(points[..., 0]).all(axis=1))
     persons = persons[np.argsort(frames[persons], kind='stable')]
     track_ids = np.nan_to_num(table[persons, 2], nan=-1).astype(np.int64)
     boxes = table[persons, 4:8]

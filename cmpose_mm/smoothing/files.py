@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import orjson
 
 from cmpose_mm.pose_formats.pose_video import check_predictions
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.file_names import is_hidden, split_name
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.whole_files import write_whole
 
@@ -99,7 +99,9 @@ def smooth_files(
     if predictions.resolve() == out.resolve():
         raise AnnotationError(f'{out}: holds the predictions; expected another place to write to.')
     is_folder = predictions.is_dir()
-    files = sorted(predictions.glob('*.json')) if is_folder else [predictions]
+    files = [predictions]
+    if is_folder:
+        files = sorted(f for f in predictions.glob('*.json') if not is_hidden(f.name))
     if not files:
         raise AnnotationError(f'{predictions}: has no .json file; expected predictions to smooth.')
     done = Smoothed()
@@ -157,7 +159,7 @@ def smooth_predictions(
     places: dict[int, tuple[str, int]] = {}
     videos: dict[str, list[dict]] = defaultdict(list)
     for image in content['images']:
-        video = posixpath.dirname(str(image.get('file_name', '')))
+        video = split_name(str(image.get('file_name', '')))[0]
         places[image['id']] = video, len(videos[video])
         videos[video].append(image)
     tracks: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
@@ -249,27 +251,34 @@ def _smooth_track(
                 f'expected {joints}, one for each joint.'
             )
     values = np.zeros((length, joints, 3))  # x, y, score
-    boxes = np.zeros((length, 5))  # and the person's score
+    boxes, person_scores = np.zeros((length, 4)), np.zeros((length, 1))
     seen = np.zeros((length, joints), bool)
+    has_scores, has_box, has_score = np.zeros((3, length), bool)
     for place, member in members.items():
         keypoints = np.asarray(member['keypoints'], np.float64).reshape(joints, 3)
         values[place - first, :, :2] = keypoints[:, :2]
         values[place - first, :, 2] = member.get('scores') or 0
-        boxes[place - first] = [*(member.get('bbox') or [0] * 4), member.get('score') or 0]
+        has_scores[place - first] = bool(member.get('scores'))
+        boxes[place - first] = member.get('bbox') or [0] * 4
+        has_box[place - first] = bool(member.get('bbox'))
+        person_scores[place - first] = member.get('score') or 0
+        has_score[place - first] = member.get('score') is not None
         seen[place - first] = (keypoints != 0).any(axis=1)
     known, times, fits = seen.copy(), times[first : last + 1], False
+    scored = seen & has_scores[:, None]  # of what a file does not have, nothing is filled
     for joint in range(joints):
-        filled, known[:, joint] = fill_gaps(values[:, joint], seen[:, joint], max_gap, times)
-        smoothed = smooth_series(filled[:, :2], known[:, joint], window, order, times, max_gap)
-        values[:, joint] = np.concatenate([smoothed, filled[:, 2:]], axis=1)
+        filled, known[:, joint] = fill_gaps(values[:, joint, :2], seen[:, joint], max_gap, times)
+        scores, scored[:, joint] = fill_gaps(values[:, joint, 2:], scored[:, joint], max_gap, times)
+        smoothed = smooth_series(filled, known[:, joint], window, order, times, max_gap)
+        values[:, joint] = np.concatenate([smoothed, scores], axis=1)
         fits |= any(
             fitting_window(even_points(times[start:stop]), window, order)
             for start, stop in pieces(known[:, joint], times, max_gap)
         )
     done.windows.add(window)
     done.tracks_kept += not fits
-    there = np.isin(np.arange(length), [place - first for place in members])
-    boxes, _ = fill_gaps(boxes, there, max_gap, times)
+    boxes, has_box = fill_gaps(boxes, has_box, max_gap, times)
+    person_scores, has_score = fill_gaps(person_scores, has_score, max_gap, times)
     added = []
     for place in range(length):
         if not known[place].any():
@@ -280,21 +289,22 @@ def _smooth_track(
         else:
             member = {**before, 'image_id': image_ids[place + first], 'filled': True}
             member['keypoints'] = [0.0] * (3 * joints)
-            if member.get('scores'):
+            if member.get('scores') and scored[place].any():
                 member['scores'] = [0.0] * joints
-            if member.get('bbox'):
-                member['bbox'] = boxes[place, :4].tolist()
-            if member.get('score') is not None:
-                member['score'] = float(boxes[place, 4])
+            if member.get('bbox') and has_box[place]:
+                member['bbox'] = boxes[place].tolist()
+            if member.get('score') is not None and has_score[place]:
+                member['score'] = float(person_scores[place, 0])
             added.append(member)
         keypoints = np.array(member['keypoints'], np.float64).reshape(joints, 3)
         now, new = known[place], known[place] & ~seen[place]
         keypoints[now, :2] = values[place, now, :2]
         keypoints[new, 2] = 1
+        done.joints_filled += int(new.sum())
         member['keypoints'] = keypoints.ravel().tolist()
         if member.get('scores'):
             scores = np.array(member['scores'], np.float64)
+            new &= scored[place]
             scores[new] = values[place, new, 2]
             member['scores'] = scores.tolist()
-        done.joints_filled += int(new.sum())
     return added

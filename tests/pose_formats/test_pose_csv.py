@@ -108,6 +108,26 @@ def test_a_part_of_a_video_with_deleted_rows(tmp_path):
     np.testing.assert_allclose(video.seconds(np.arange(4, 16)), np.arange(4, 16) / 20)
 
 
+@pytest.mark.parametrize('rate', [24, 25, 29.97, 30, 50, 60, 120])
+def test_frame_rate_of_times_in_milliseconds(rate, tmp_path):
+    rows = [f'{n},{n / rate:.3f},1,1' for n in range(240) if n not in (7, 50, 51)]
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,nose_x,nose_y', *rows]))
+    video = read_pose_csv(tmp_path / 'a.csv')
+    assert video.frame_rate() == pytest.approx(rate, rel=1e-3)
+    assert video.seconds(np.array([300])) == pytest.approx(300 / rate, abs=2e-3)
+
+
+def test_a_person_without_joints(tmp_path):
+    """It has a track id or a box; a row with neither only says that there is the frame."""
+    rows = ['0,4,,,,,1,2', '1,4,,,,,,', '2,,1,2,3,5,,', '3,,,,,,,', '4,,1,2,3,,,']
+    header = 'frame,track_id,x1,y1,x2,y2,nose_x,nose_y'
+    (tmp_path / 'a.csv').write_text('\n'.join([header, *rows]))
+    video = read_pose_csv(tmp_path / 'a.csv')
+    assert video.frame_numbers().tolist() == [0, 1, 2, 3, 4]
+    assert video.frames.tolist() == [0, 1, 2] and video.track_ids.tolist() == [4, 4, -1]
+    assert video.boxes[2].tolist() == [1, 2, 2, 3]
+
+
 def test_frame_rate_where_every_other_row_is_deleted(tmp_path):
     rows = [f'{n},{n / 30},1,1' for n in range(0, 20, 2)]
     (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,nose_x,nose_y', *rows]))

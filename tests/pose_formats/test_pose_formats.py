@@ -522,6 +522,7 @@ def test_a_table_is_converted_as_its_json(tmp_path):
     joints = ['a', 'b']
     lines = ['frame,time,track_id,score,x1,y1,x2,y2,a_x,a_y,a_score,b_x,b_y,b_score']
     lines += ['0,0.0,4,0.5,1,2,11,22,3,4,0.9,5,6,0.8', '1,0.1,4,0.6,2,2,12,22,4,4,0.7,,,']
+    lines += ['1,0.1,5,0.7,3,3,13,23,,,,,,']
     (tmp_path / 'walk.csv').write_text('\n'.join(lines))
     content = dict(
         images=[dict(id=n, file_name='', time=n / 10) for n in range(2)],
@@ -531,6 +532,8 @@ def test_a_table_is_converted_as_its_json(tmp_path):
                  keypoints=[3, 4, 1, 5, 6, 1]),
             dict(image_id=1, track_id=4, score=0.6, bbox=[2, 2, 10, 20], scores=[0.7, 0],
                  keypoints=[4, 4, 1, 0, 0, 0]),
+            dict(image_id=1, track_id=5, score=0.7, bbox=[3, 3, 10, 20], scores=[0, 0],
+                 keypoints=[0, 0, 0, 0, 0, 0]),
         ],
     )  # fmt: skip
     (tmp_path / 'walk.json').write_text(json.dumps(content))

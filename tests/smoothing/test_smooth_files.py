@@ -191,6 +191,35 @@ def test_times_that_fall_are_said():
         smooth_predictions(content)
 
 
+@pytest.mark.parametrize('place', [8, 10])
+@pytest.mark.parametrize('field', ['bbox', 'score', 'scores'])
+def test_filled_persons_have_no_value_between_one_and_none(place, field):
+    content = predictions(gone=[9])
+    next(a for a in content['annotations'] if a['image_id'] == 100 + place).pop(field)
+    filled, whole = (
+        next(a for a in smooth_predictions(c)[0]['annotations'] if a.get('filled'))
+        for c in (content, predictions(gone=[9]))
+    )
+    if place == 8:  # the person before has none
+        assert field not in filled
+    else:
+        before, after = (
+            np.array(a[field]) for a in content['annotations'] if a['image_id'] in (108, 111)
+        )
+        np.testing.assert_allclose(filled[field], before * 2 / 3 + after / 3)
+    for other in {'bbox', 'score', 'scores', 'keypoints'} - {field}:
+        assert filled[other] == whole[other]
+
+
+def test_hidden_files_are_left_out(tmp_path):
+    folder = tmp_path / 'predictions'
+    folder.mkdir()
+    (folder / '._v.json').write_bytes(b'\0\5\x16\7')
+    (folder / 'v.json').write_text(json.dumps(predictions()))
+    smooth_files(folder, tmp_path / 'out')
+    assert [file.name for file in (tmp_path / 'out').iterdir()] == ['v.json']
+
+
 def test_persons_without_a_track_and_empty_videos_stay():
     content = predictions(track=-1)
     smoothed, done = smooth_predictions(content)
@@ -202,7 +231,8 @@ def test_persons_without_a_track_and_empty_videos_stay():
     assert smooth_predictions(empty)[0] == empty
 
 
-def test_videos_of_one_file_are_apart():
+@pytest.mark.parametrize('separator', ['/', '\\'])
+def test_videos_of_one_file_are_apart(separator):
     content, other = predictions(), predictions(gone=[3])
     for image in other['images']:
         image.update(id=image['id'] + 1000, file_name='w' + image['file_name'][1:])
@@ -210,6 +240,9 @@ def test_videos_of_one_file_are_apart():
         annotation['image_id'] += 1000
         annotation['id'] += 1000
     both = {key: content[key] + other[key] for key in ('images', 'annotations')}
+    if separator == '\\':
+        for image in both['images']:
+            image['file_name'] = image['file_name'].replace('/', separator)
     smoothed, done = smooth_predictions(both)
     found = points(smoothed)
     assert (done.tracks, done.persons_added) == (2, 1)
