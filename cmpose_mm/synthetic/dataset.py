@@ -29,6 +29,7 @@ VERSION = 4
 """Increased whenever the same settings give different files."""
 MANIFEST = 'synthetic.json'
 _MIN_JOINTS = 3
+_MAX_FRAMES = 10_000
 _JPEG_QUALITY = 90
 CATEGORIES = [
     dict(
@@ -75,6 +76,11 @@ class Settings:
                 )
         if self.frames < 1:
             raise ValueError(f'Videos have {self.frames} frames; expected at least 1.')
+        if self.frames > _MAX_FRAMES:
+            raise ValueError(
+                f'Videos have {self.frames} frames; expected at most {_MAX_FRAMES}, for which '
+                'image ids have room.'
+            )
         if self.seed < 0:
             raise ValueError(f'The seed is {self.seed}; expected at least 0.')
         if min(self.height, self.width) < 32:
@@ -170,7 +176,12 @@ def _read_manifest(path: Path) -> dict:
 def _with_later_settings(manifest: dict) -> dict:
     """A manifest, with later settings that it does not have added at their defaults."""
     old = json.loads(json.dumps(asdict(Difficulty())))
-    return {'by_split': {}, **manifest, 'difficulty': {**old, **manifest.get('difficulty', {})}}
+    by_split = {
+        split: [{**old, **choice} for choice in choices]
+        for split, choices in manifest.get('by_split', {}).items()
+    }
+    difficulty = {**old, **manifest.get('difficulty', {})}
+    return {**manifest, 'by_split': by_split, 'difficulty': difficulty}
 
 
 def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> None:
@@ -189,7 +200,7 @@ def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> N
         path = folder / f'{frame:06d}.jpg'
         if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise OSError(f'Could not write {path}.')
-        image_id = 10_000_000_000 + number * 10_000 + frame
+        image_id = 10_000_000_000 + number * _MAX_FRAMES + frame
         images.append(dict(
             file_name=f'images/{split}/{name}/{frame:06d}.jpg', id=image_id, frame_id=image_id,
             vid_id=f'{number:06d}', nframes=settings.frames, is_labeled=True,

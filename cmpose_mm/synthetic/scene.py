@@ -23,6 +23,8 @@ from .textures import (
 )
 
 FRAME_RATE = 25.0
+_NEAREST = 0.5
+"""Meters from the camera that people keep."""
 _SUBFRAMES = 5  # odd, so that the middle one is at the labeled time
 
 
@@ -421,8 +423,9 @@ def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> lis
             across = slots[i] * 0.9 + motion.uniform(-0.1, 0.1)  # image widths from the middle
             m = body.sample_motion(motion, difficulty.speed, difficulty.facing_away)
             m.root = np.array([across / zoom * depth, depth])
-        # Nobody walks into the camera.
-        m.velocity[1] = np.clip(m.velocity[1], -1.0, 1.5) * 0.7
+        # Nobody walks into the camera, however long the video is.
+        limit = (depth - _NEAREST) / (duration / 2)
+        m.velocity[1] = np.clip(np.clip(m.velocity[1], -1.0, 1.5) * 0.7, -limit, limit)
         people.append(Person(body.sample_build(appearance), m, _dress(appearance)))
     return people
 

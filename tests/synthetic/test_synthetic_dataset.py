@@ -142,6 +142,22 @@ def test_a_dataset_from_before_a_setting_existed_is_kept(tmp_path):
         write_dataset(root, replace(settings, difficulty=Difficulty(low_light=0.5)))
 
 
+def test_a_test_bed_from_before_a_setting_existed_is_kept(tmp_path):
+    choices = (Difficulty(people=(1, 1)), Difficulty(people=(2, 2)))
+    settings = Settings(
+        videos={'train': 1}, frames=1, height=64, width=64, by_split={'train': choices}
+    )
+    root = write_dataset(tmp_path / 'data', settings)
+    manifest = json.loads((root / 'synthetic.json').read_text())
+    for choice in manifest['by_split']['train']:
+        del choice['zoom']
+    (root / 'synthetic.json').write_text(json.dumps(manifest))
+    write_dataset(root, settings)
+    changed = replace(settings, by_split={'train': (replace(choices[0], zoom=(2, 2)), choices[1])})
+    with pytest.raises(FileExistsError, match=r'\(by_split differ\)'):
+        write_dataset(root, changed)
+
+
 def test_files_of_this_version_stay_as_they_are(dataset):
     """What was measured on them (the demo, for one) is of these files: else raise VERSION."""
     total = hashlib.sha256()
@@ -233,6 +249,11 @@ def test_command(tmp_path):
     [
         (['--size', 0, 0], '--size: Images are 0x0 pixels; expected at least 32x32.'),
         (['--frames', 0], '--frames: Videos have 0 frames; expected at least 1.'),
+        (
+            ['--frames', 10001],
+            '--frames: Videos have 10001 frames; expected at most 10000, for which image ids have '
+            'room.',
+        ),
         (['--train', -1], "--train: Split 'train' has -1 videos; expected 1 to 99999."),
         (['--val', 0], "--val: Split 'val' has 0 videos; expected 1 to 99999."),
         (['--seed', -1], '--seed: The seed is -1; expected at least 0.'),
@@ -282,6 +303,18 @@ def test_train_and_val_share_no_appearance_and_no_motion():
             seen[split] |= {item.tobytes() for item in items}
     assert len(seen['train']) > 100
     assert not seen['train'] & seen['val']
+
+
+@pytest.mark.parametrize('frames', [100, 400, 3000])
+def test_nobody_walks_into_the_camera(frames):
+    settings = Settings(videos={'train': 40}, frames=frames, height=64, width=80)
+    nearest = min(
+        person.motion.root[1] + person.motion.velocity[1] * frame_time(settings, frame)
+        for index in range(40)
+        for person in video_scene(settings, 'train', index).people
+        for frame in (0, frames - 1)
+    )
+    assert nearest >= 0.5
 
 
 @pytest.mark.slow
