@@ -167,7 +167,8 @@ def film_means(found: list[dict], part: str, name: str) -> np.ndarray | None:
     None unless all seeds tell it, of the same clips.
     """
     clips = [each.get('clips') or {} for each in found]
-    if any(name not in each.get(part, {}) or each['names'] != clips[0]['names'] for each in clips):
+    same = all(each.get(key) == clips[0].get(key) for each in clips for key in ('names', 'films'))
+    if not same or any(name not in each.get(part, {}) for each in clips):
         return None
     weights = draw_films(clips[0]['films'])
     sums = np.stack([weights @ np.array(each[part][name]) for each in clips])
@@ -183,6 +184,18 @@ def bounds(values: np.ndarray, form: str) -> str:
 
 def main() -> None:
     args = parse_args()
+    try:
+        run(args)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the set and writes its tables.
+
+    Raises:
+        OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
+    """
     experiment = full_name(args.experiment)
     parts = []
     for kind, (config, first_stage) in (('rendered', args.rendered), ('real', args.real)):
@@ -203,6 +216,11 @@ def main() -> None:
             cfg_options={**(CHOOSING if args.choose else {}), **args.cfg_options},
             only_recorded=args.recorded,
         )[experiment]
+        if not any(results.values()):
+            raise ValueError(
+                f'{args.experiment}, {kind}: {args.records / stem} has no result of seeds '
+                f'{", ".join(map(str, args.seeds))}'
+            )
         tables = [results_tables(results)]
         splits = {split for by_seed in results.values() for m in by_seed.values() for split in m}
         tables += [

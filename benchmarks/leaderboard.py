@@ -207,6 +207,18 @@ def plot(results: dict[str, dict], path: Path) -> None:
 
 def main() -> None:
     args = parse_args()
+    try:
+        run(args)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the methods, measures their costs, and writes the page.
+
+    Raises:
+        OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
+    """
     results, feet = {}, []
     for kind, (config, first_stage) in (('real', args.real), ('rendered', args.rendered)):
         if args.only not in (None, kind):

@@ -28,6 +28,7 @@ import multiprocessing
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,7 +37,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine import Config
-from mmengine.config import DictAction
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
@@ -48,6 +48,7 @@ from cmpose_mm.ablation.records import (
 )
 from cmpose_mm.ablation.report import value
 from cmpose_mm.ablation.runs import Metrics, run_once, train_once
+from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.posetrack.annotations import read_videos
 from cmpose_mm.propagation import (
@@ -104,7 +105,7 @@ def parse_args() -> argparse.Namespace:
                         help='train nothing: tables of the runs that --records has')  # fmt: skip
     parser.add_argument('--docs', type=Path, metavar='FILE',
                         help='also write the tables into its section "experiment"')  # fmt: skip
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of all configs')  # fmt: skip
     args = parser.parse_args()
     if args.config and len(args.data) > 1:
@@ -163,8 +164,9 @@ class Experiment:
 
     def __post_init__(self) -> None:
         args = self.args
-        self.student = self._load(args.config or CONFIGS[self.data])
-        self.models = {name: self._load(config) for name, config in args.models}
+        paths = [args.config or CONFIGS[self.data], *(config for _, config in args.models)]
+        self.student, *models = (self._load(path, paths) for path in paths)
+        self.models = {name: model for (name, _), model in zip(args.models, models)}
         self.splits = args.splits or SPLITS[self.data]
         dataset = self.student.train_dataloader.dataset
         self.root = Path(dataset.data_root)
@@ -173,9 +175,11 @@ class Experiment:
         self.folder = args.work_dir / self.data
         self.sparse = self.folder / f'every{self.every}' / 'labels' / SPARSE
 
-    def _load(self, path: str) -> Config:
+    def _load(self, path: str, paths: list[str]) -> Config:
         config = Config.fromfile(path)
-        config.merge_from_dict({**self.args.cfg_options, 'randomness.seed': self.seed})
+        options = self.args.cfg_options
+        merge_options(config, options, *(Config.fromfile(other) for other in paths if options))
+        config.merge_from_dict({'randomness.seed': self.seed})
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             dataset = config[loader].dataset
             if dataset.get('label_every') is not None:
@@ -277,10 +281,12 @@ class Experiment:
         return str(folder.with_suffix('.py')), checkpoint
 
 
-def run_all(experiment: Experiment) -> dict[str, Metrics | None]:
+def run_all(
+    experiment: Experiment, variants: Sequence[str] | None = None
+) -> dict[str, Metrics | None]:
     """The results of its variants; None for one without a record, if nothing is to be trained."""
     do = experiment.recorded if experiment.args.recorded else experiment.run
-    return {variant: do(variant) for variant in experiment.args.variants}
+    return {variant: do(variant) for variant in variants or experiment.args.variants}
 
 
 def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str:
@@ -329,6 +335,9 @@ def main() -> None:
                 sparsify_labels(experiment.labels, experiment.sparse, experiment.every)
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context('spawn')) as pool:
         run = pool.map if args.jobs > 1 else map
+        if ALL in args.variants and not args.recorded:  # one run for all distances
+            first = {(e.data, e.seed): e for e in reversed(experiments)}
+            list(run(partial(run_all, variants=[ALL]), first.values()))
         done = run(run_all, experiments)
         for experiment in tqdm(experiments, 'seeds', unit='seed'):
             by_variant = results.setdefault((experiment.data, experiment.every), {})

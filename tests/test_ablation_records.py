@@ -24,7 +24,7 @@ from cmpose_mm.ablation.records import (
     write_record,
 )
 from cmpose_mm.ablation.report import AP_DRAWS, Comparison, value
-from cmpose_mm.ablation.runs import FIRST_STAGE, run_experiments
+from cmpose_mm.ablation.runs import FIRST_STAGE, _planned_runs, run_experiments
 from cmpose_mm.ablation.split_tests import SplitEvaluator, group_splits, split_test_config
 from cmpose_mm.converters.posetrack_form import config_options
 from cmpose_mm.datasets.body.posetrack_video_dataset import posetrack_metainfo
@@ -156,6 +156,12 @@ def test_digest_depends_on_the_training_and_on_no_folder():
         {'train_dataloader.dataset.data_root': 'data/jhmdb/'},
         {'test_dataloader.dataset.stride': 2},
         {'default_hooks.ema': dict(type='EMAHook')},
+        {'optim_wrapper.optimizer.lr': 1.0},
+        {'param_scheduler.0.end': 9},
+        {'custom_hooks': [dict(type='EMAHook')]},
+        {'auto_scale_lr': dict(enable=True, base_batch_size=1)},
+        {'test_evaluator.0.norms': ['torso']},
+        {'mim_args': ['--gpus', '2']},
     ):
         assert config_digest(variant_config(config, change), 'start') != digest, change
     assert (
@@ -195,6 +201,65 @@ def test_records_are_read_as_they_were(measures, tmp_path):
         assert read.pop('source') == source_of_results()
         np.testing.assert_equal(read, measures[split])
     assert read_record(tmp_path, 64 * 'b', ['test']) is None
+
+
+def test_splits_written_one_after_another_stay_as_they_were(tmp_path):
+    """Of three splits each holds the clips of the next; a later test of a part is not mixed in."""
+
+    def made(names: str, value: int) -> dict:
+        clips = dict(names=[*names], films=[0 for _ in names], joints=[[1] for _ in names],
+                     hits=[[value] for _ in names], thresholds=[0.1])  # fmt: skip
+        return {'AP': value, 'clips': clips}
+
+    small, middle, large = (made(names, 1) for names in ('a', 'ab', 'abc'))
+    for splits in ({'S': small}, {'S': small, 'M': middle}, {'M': middle, 'L': large}):
+        write_record(tmp_path, 'x', 0, 'd' * 64, splits)
+    other = made('ab', 2), made('abc', 2)
+    write_record(tmp_path, 'y', 0, 'e' * 64, {'M': middle, 'S': small})
+    write_record(tmp_path, 'y', 0, 'e' * 64, dict(zip('ML', other)))
+    for digest, expected in (
+        ('d' * 64, {'S': small, 'M': middle, 'L': large}),
+        ('e' * 64, {'S': small, 'M': other[0], 'L': other[1]}),
+    ):
+        found = read_record(tmp_path, digest, [*'SML'])
+        for read in found.values():
+            read.pop('source')
+        assert found == expected
+
+
+def test_weights_to_start_from_and_options_of_mim_are_part_of_a_run(tmp_path):
+    config = config_path('experiments/jhmdb_cmpose.py')
+    digests = []
+    for folder, content in (('a', b'1'), ('b', b'2'), ('c', b'1')):
+        file = tmp_path / folder / 'epoch_2.pth'
+        file.parent.mkdir()
+        file.write_bytes(content)
+        for mim_args in ((), ('--gpus', '2')):
+            sets = {'copies': EXPERIMENTS['copies']}
+            plan = _planned_runs(
+                sets, config, [0], ['test'], None, False, 0, {'load_from': str(file)}, mim_args
+            )
+            digests.append(plan['CM-Pose', 0].digest)
+    a, a_two, b, b_two, c, c_two = digests
+    assert a == c and a_two == c_two and len({a, a_two, b, b_two}) == 4
+
+
+def test_differences_are_from_the_first_variant_of_the_set_or_none(measures):
+    one, other = copy.deepcopy(measures), copy.deepcopy(measures)
+    hits = other['test']['clips']['hits']
+    other['test']['clips']['hits'] = [[0] * len(row) for row in hits]
+    known = {'second': {0: one}, 'third': {0: other}}
+    with_first, without = (
+        results_tables({'first': first, **known}) for first in ({0: copy.deepcopy(one)}, {})
+    )
+    delta = [cell.strip() for cell in with_first.splitlines()[0].split('|')].index('Δ PCK@0.1')
+
+    def column(text: str) -> list[str]:
+        return [line.split('|')[delta].strip()[:4] for line in text.splitlines()[2:] if line]
+
+    lost = value(measures['test'], 'PCK@0.1')
+    assert lost > 0 and column(with_first)[:3] == ['', '+0.0', f'{-lost:.1f}'[:4]]
+    assert column(without)[:2] == ['-', '-']
 
 
 def test_commit_and_machine_are_told_where_they_differ():
@@ -245,6 +310,9 @@ def test_intervals_pair_the_draws_and_average_the_seeds(measures):
     fewer = copy.deepcopy(measures['test'])
     fewer['clips']['names'] = ['x', *fewer['clips']['names'][1:]]
     assert Comparison([(fewer, measures['test'])], 'PCK@0.1').interval() is None  # other clips
+    films = copy.deepcopy(measures['test'])
+    films['clips']['films'] = [*range(len(films['clips']['films']))]
+    assert Comparison([(films, measures['test'])], 'PCK@0.1').interval() is None
 
 
 def test_tables_of_footage_lead_with_pck_and_show_the_gain(measures):

@@ -23,9 +23,11 @@ from cmpose_mm.whole_files import write_whole
 
 DECISIVE = (
     'model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks',
-    'auto_scale_lr', 'randomness', 'test_dataloader', 'test_evaluator',
+    'auto_scale_lr', 'randomness', 'test_dataloader', 'test_evaluator', 'mim_args',
 )  # fmt: skip
-"""Keys of a config that decide what is measured, besides some of its default hooks."""
+"""Keys of a config that decide what is measured, besides some of its default hooks.
+
+``mim_args`` are options of ``mim train``; `run_experiments` adds them."""
 INDIFFERENT_HOOKS = {
     'BadCaseAnalysisHook', 'CausalTokenVisualizationHook', 'CheckpointHook', 'ClipLayoutHook',
     'DistSamplerSeedHook', 'EpochSeedHook', 'FrameHeadHook', 'IterTimerHook', 'LoggerHook',
@@ -111,11 +113,12 @@ def write_record(
         f'{re.sub(r"[^a-zA-Z0-9.+-]+", "_", variant)}_seed{seed}_{digest[:12]}.json'
     )
     content = {'variant': variant, 'seed': seed, 'config': digest, 'splits': {}}
-    if path.exists():
-        content['splits'] = json.loads(path.read_text())['splits']
     source = source_of_results()
-    for split in sorted(splits, key=lambda s: -len(splits[s].get('clips', {}).get('names', ()))):
-        measures = dict(splits[split], source=source)
+    found = _read_splits(path) if path.exists() else {}
+    found.update({split: dict(measures, source=source) for split, measures in splits.items()})
+    # the largest first: the clips of others are among those of one that is not shortened itself
+    for split in sorted(found, key=lambda s: -len((found[s].get('clips') or {}).get('names', ()))):
+        measures = dict(found[split])
         if measures.get('clips'):
             measures['clips'] = _shortened(measures['clips'], content['splits'])
         content['splits'][split] = measures
@@ -130,18 +133,27 @@ def read_record(folder: Path, digest: str, splits: Iterable[str]) -> dict[str, d
     path = _record_file(folder, digest)
     if path is None:
         return None
+    found = _read_splits(path)
+    return {split: found[split] for split in splits} if {*splits} <= {*found} else None
+
+
+def _read_splits(path: Path) -> dict[str, dict]:
+    """The results in a file, by split; clips that are a part of another split's are filled in."""
     found = json.loads(path.read_text())['splits']
-    if not {*splits} <= {*found}:
-        return None
-    for measures in found.values():
-        clips = measures.get('clips') or {}
+
+    def whole_clips(split: str) -> dict:
+        clips = found[split].get('clips') or {}
         if 'of' in clips:
-            whole = found[clips.pop('of')]['clips']
+            whole = whole_clips(clips.pop('of'))
             places = [whole['names'].index(name) for name in clips['names']]
             for key in ('films', 'joints', 'hits'):
                 clips[key] = [whole[key][place] for place in places]
             clips['thresholds'] = whole['thresholds']
-    return {split: found[split] for split in splits}
+        return clips
+
+    for split in found:
+        whole_clips(split)
+    return found
 
 
 def source_of_results() -> dict[str, str]:

@@ -95,8 +95,10 @@ class Comparison:
     def interval(self) -> tuple[float, float] | None:
         """95 % of the draws, in each of which the seeds are averaged; None without clips."""
         for ours, theirs in self.pairs:
-            names = [(measures.get('clips') or {}).get('names') for measures in (ours, theirs)]
-            if names[0] != names[1] or names[0] is None:
+            clips = [measures.get('clips') or {} for measures in (ours, theirs)]
+            if 'names' not in clips[0] or any(
+                clips[0].get(key) != clips[1].get(key) for key in ('names', 'films')
+            ):
                 return None
         resampled = [
             [_cached_draws(measures, self.name) for measures in pair] for pair in self.pairs
@@ -142,8 +144,9 @@ def results_tables(results: Results) -> str:
     of joints have columns if there is only one split.
 
     Args:
-        results: variants without results are left out.
+        results: variants without results are left out; without those of the first, no *Δ* is known.
     """
+    with_first, first = results, next(iter(results.values()), {})
     results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
     if not results:
         return ''
@@ -160,8 +163,11 @@ def results_tables(results: Results) -> str:
             name = column.removesuffix(' AP').replace('Recall', 'recall')
             name = 'AP' if name == 'Total' and PCK[0] in measures else name
             header += [name, f'Δ {name}'] if column in COMPARED else [name]
-        first = next(iter(results.values()))
-        with_copies = any(split + COPIES in metrics for metrics in first.values())
+        with_copies = any(
+            split + COPIES in metrics
+            for by_seed in results.values()
+            for metrics in by_seed.values()
+        )
         gains = [name for name in GAINS if name in measures and with_copies]
         header += [f'gain {name.removeprefix("Total ")}' for name in gains]
         rows = []
@@ -170,7 +176,7 @@ def results_tables(results: Results) -> str:
             for column in columns:
                 cells.append(mean_and_spread([value(m[split], column) for m in by_seed.values()]))
                 if column in COMPARED:
-                    pairs = _pairs(results, variant, split)
+                    pairs = _pairs(with_first, variant, split)
                     cells.append(Comparison(pairs, column) if by_seed is not first else '')
             pairs = temporal_pairs(by_seed, split)
             cells += [Comparison(pairs, name) for name in gains]

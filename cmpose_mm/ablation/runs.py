@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -101,7 +102,9 @@ def run_experiments(
         for name in names
     }
     work_dir.mkdir(parents=True, exist_ok=True)
-    plan = _planned_runs(sets, config, seeds, splits, first_stage, copies, tokens, cfg_options)
+    plan = _planned_runs(
+        sets, config, seeds, splits, first_stage, copies, tokens, cfg_options, mim_args
+    )
     results: Results = {variant: {} for variant, _ in plan}
     if FIRST_STAGE in results:  # the last row
         results[FIRST_STAGE] = results.pop(FIRST_STAGE)
@@ -114,7 +117,7 @@ def run_experiments(
                 recorded.add((variant, seed))
 
     def of_set(name: str) -> Results:
-        return {v: results[v] for v in results if v in sets[name] or v == FIRST_STAGE}
+        return {v: results[v] for v in [*sets[name], FIRST_STAGE] if v in results}
 
     def save() -> None:
         for name in sets:
@@ -196,13 +199,15 @@ def _planned_runs(
     copies: bool,
     tokens: int,
     cfg_options: dict | None,
+    mim_args: Sequence[str] = (),
 ) -> dict[tuple[str, int], _Run]:
     """The runs by variant and seed: first stages, then seed by seed, so that one is done early."""
     plan = {}
+    trained_with = {'mim_args': list(mim_args)} if mim_args else {}
     if first_stage is not None:
         stage = _load(first_stage, cfg_options, config)
         for seed in seeds:
-            run = variant_config(stage, {}, {'randomness.seed': seed})
+            run = variant_config(stage, {}, {'randomness.seed': seed, **trained_with})
             plan[FIRST_STAGE, seed] = _Run(run, [*splits], config_digest(run))
     base = _load(config, cfg_options, *([] if first_stage is None else [first_stage]))
     for name in sets:
@@ -216,9 +221,18 @@ def _planned_runs(
     for seed in seeds:
         start = plan[FIRST_STAGE, seed].digest if first_stage is not None else None
         for variant, change in variants.items():
-            run = variant_config(base, change, {'randomness.seed': seed})
+            run = variant_config(base, change, {'randomness.seed': seed, **trained_with})
+            if first_stage is None:
+                start = _weights_digest(run.get('load_from'))
             plan[variant, seed] = _Run(run, splits, config_digest(run, start))
     return plan
+
+
+def _weights_digest(load_from: str | None) -> str | None:
+    """SHA-256 of the weights to start from; None if there is no such file on this machine."""
+    if load_from is None or not Path(load_from).is_file():
+        return None
+    return hashlib.sha256(Path(load_from).read_bytes()).hexdigest()
 
 
 def _load(config: str, options: dict | None, *others: str) -> Config:

@@ -77,8 +77,21 @@ NEIGHBORHOOD = {'neck.temporal': 'neighborhood'}
 
 
 def frame_distance(stride: int) -> Variant:
-    """Clips whose frames are so many frames apart; in sets of distinct frames, distinct ones."""
-    return {f'{loader}_dataloader.dataset.stride': stride for loader in ('train', 'val', 'test')}
+    """Clips whose frames are so many frames apart; in sets of distinct frames, distinct ones.
+
+    The set's first variant is the config itself, whose frames have to follow each other.
+    """
+
+    def overrides(config: Config) -> Overrides:
+        found = config.train_dataloader.dataset.get('stride', 1)
+        if found != 1:
+            raise ValueError(
+                f'{config.filename}: the frames of a clip are {found} apart '
+                '(train_dataloader.dataset.stride); expected 1 for a set of distances'
+            )
+        return {f'{name}_dataloader.dataset.stride': stride for name in ('train', 'val', 'test')}
+
+    return overrides
 
 
 def copies_of_the_key_frame(config: Config) -> Overrides:
