@@ -17,7 +17,7 @@ help:  ## list the targets
 setup:  ## make .venv, the light stack, as requirements.txt says, if it is not there
 	@$(PYTHON) scripts/setup_env.py light
 
-demo: setup  ## see CM-Pose work: render videos, train, test, table and picture (10 to 30 minutes on 2 cores)
+demo: setup  ## see CM-Pose work: render videos, train, test, table and picture (9 to 31 minutes on 2 cores)
 	@$(VENV)/bin/python tools/demo.py $(ARGS)
 
 model: setup  ## train the models that ship, on rendered videos and data/jhmdb (10 hours on 2 cores; resumes)

@@ -3,8 +3,8 @@
 Renders training and validation videos, trains a small single-frame model, trains CM-Pose from it,
 tests it, and writes a table and a picture. In the end the small model that ships with the package
 finds the poses in one of the videos. The numbers of steps are fixed, so the same machine
-gives the same result. Two idle CPU cores need about 10 minutes, or 22 if they are not faster
-in bfloat16; each step shows its progress.
+gives the same result. Two idle CPU cores need about 9 minutes, or 11 to 31 if they are not
+faster in bfloat16; each step shows its progress.
 
 Example:
     python tools/demo.py
