@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -411,6 +412,10 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch, qu
         assert {'Total AP', *RECALL} <= set(by_seed[3]['val'])
     run = Config.fromfile(tmp_path / 'runs' / 'averaged' / 'seed3.py')
     assert run.randomness.seed == 3 and 'first_stage' in run.load_from
+    for variant in ('CM-Pose', 'averaged'):
+        log = (tmp_path / 'runs' / variant / 'seed3' / 'output.log').read_text()
+        start = rf'Load checkpoint from \S*{FIRST_STAGE.replace(" ", "_")[:5]}\S*/seed3/epoch_1.pth'
+        assert re.search(start, log), log[-2000:]
     # The numbers are those of `mim test` on that split.
     command = [quick_python(), '-m', 'mim', 'test', 'mmpose', run.filename, '--checkpoint']
     command += [str(tmp_path / 'runs' / 'averaged' / 'seed3' / 'epoch_1.pth'), '--work-dir']
@@ -438,6 +443,66 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch, qu
     with pytest.raises(FileNotFoundError):
         run_experiment('x', **arguments, records=records)
     assert [Path(folder).parent.name for folder in ran] == ['start_first_stage']
+
+
+def test_each_seed_starts_from_its_own_first_stage(tmp_path, monkeypatch):
+    starts = {}
+
+    def run_once(config, work_dir, *_):
+        starts[work_dir.parent.name, work_dir.name] = config.load_from
+        work_dir.mkdir(parents=True)
+        (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_2.pth'))
+        return {'test': {'Total AP': 0.0}}
+
+    monkeypatch.setattr(ablation.runs, 'run_once', run_once)
+    monkeypatch.setattr(
+        ablation.runs, 'EXPERIMENTS', {'x': {'CM-Pose': {}, 'b': {'train_cfg.max_iters': 9}}}
+    )
+    names = ('experiments/jhmdb_cmpose.py', 'experiments/jhmdb_single_frame.py')
+    config, first_stage = map(config_path, names)
+    run_experiments(
+        ['x'], config, [1, 2], tmp_path, splits=['test'], first_stage=first_stage, jobs=2
+    )
+    stage = starts[next(key for key in starts if key[0] not in ('CM-Pose', 'b'))]
+    assert stage == Config.fromfile(first_stage).get('load_from')
+    for variant in ('CM-Pose', 'b'):
+        for seed in ('seed1', 'seed2'):
+            start = Path(starts[variant, seed])
+            assert start.parent.name == seed and start.parents[1].name not in ('CM-Pose', 'b')
+
+
+def test_distances_are_of_clips_of_neighboring_frames():
+    config = Config.fromfile(config_path('cmpose/cmpose_vit_jhmdb.py'))
+    with pytest.raises(ValueError, match='the frames of a clip are 2 apart .*; expected 1'):
+        variant_config(config, EXPERIMENTS['distance']['distance 2'])
+    config = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))
+    changed = variant_config(config, EXPERIMENTS['distance']['distance 3'])
+    assert changed.train_dataloader.dataset.stride == changed.test_dataloader.dataset.stride == 3
+
+
+def test_the_command_passes_its_options_on(tmp_path, monkeypatch):
+    sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
+    import ablate
+
+    called = {}
+
+    def run_experiments(names, config, seeds, work_dir, **arguments):
+        called.update(arguments, names=names, config=config, seeds=seeds, work_dir=work_dir)
+        return {'table5': {}}
+
+    monkeypatch.setattr(ablate, 'run_experiments', run_experiments)
+    monkeypatch.setattr(sys, 'argv', [
+        'ablate.py', 'table5', 'c.py', '--seeds', '4', '5', '--first-stage', 'first.py',
+        '--splits', 'a', 'b', '--copies', '--jobs', '2', '--work-dir', str(tmp_path),
+        '--records', 'kept', '--cfg-options', 'randomness.seed=7', '--', '--gpus', '2',
+    ])  # fmt: skip
+    with pytest.raises(SystemExit, match='table5: no result is recorded of seeds 4, 5 on a, b'):
+        ablate.main()
+    assert called == dict(
+        names=['table5'], config='c.py', seeds=[4, 5], work_dir=tmp_path, splits=['a', 'b'],
+        first_stage='first.py', mim_args=['--gpus', '2'], jobs=2, records=Path('kept'),
+        copies=True, cfg_options={'randomness.seed': 7}, only_recorded=False,
+    )  # fmt: skip
 
 
 def test_sets_of_cmpose_go_without_its_name():

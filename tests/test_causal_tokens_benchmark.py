@@ -132,6 +132,29 @@ def test_table_of_tokens():
     ]  # fmt: skip
 
 
+def test_spread_of_differences():
+    own, others = causal_tokens.PAIRS[0]
+    mean = causal_tokens.EFFECTS.index('mean')
+
+    def measures(difference: float) -> dict:
+        values = np.zeros((2, len(causal_tokens.EFFECTS)))
+        values[:, mean] = 2 + difference, 2
+        return {'deletions': dict(zip((own, others), values.tolist()))}
+
+    found = [measures(difference) for difference in (1.0, 2.0, 4.0)]
+    assert causal_tokens.pair_cell(found, own, others) == '+2.33 ± 1.53'
+    assert causal_tokens.pair_cell(found[:1], own, others) == '+1.00'
+
+
+def test_table_of_one_command_for_several_models():
+    import interpretability
+
+    rows = [{'a': [1.0, 20.0]}, {'a': [2.0, 26.0]}]
+    table = interpretability.table('tokens', ('x', 'y'), (2, 1), rows)
+    cells = [cell.strip() for cell in table.splitlines()[-1].strip('|').split('|')]
+    assert cells == ['a', '1.50 ± 0.71', '23.0 ± 4.2']
+
+
 def test_intervals_of_the_table():
     """Draws of films, one by one, of two seeds with clips of which two are of one film."""
     films, rng = [4, 0, 4, 7, 2], np.random.default_rng(1)

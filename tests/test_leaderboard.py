@@ -79,6 +79,29 @@ def test_tables_have_a_row_for_each_variant(results, tmp_path):
     assert picture.shape[1] > 1000 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
 
 
+@pytest.mark.parametrize('kind', ['real', 'rendered'])
+def test_each_data_set_has_its_config_splits_and_copies(kind, monkeypatch):
+    called = []
+
+    def run_experiments(names, config, seeds, work_dir, **arguments):
+        called.append((names, config, arguments))
+        return {leaderboard.SET: {}}
+
+    monkeypatch.setattr(leaderboard, 'run_experiments', run_experiments)
+    monkeypatch.setattr(sys, 'argv', [
+        'leaderboard.py', '--only', kind, '--recorded', '--real', 'r.py', 'r1.py',
+        '--rendered', 's.py', 's1.py', '--cfg-options', 'randomness.seed=3',
+    ])  # fmt: skip
+    leaderboard.main()
+    ((names, config, arguments),) = called
+    assert (names, config, arguments['first_stage']) == (
+        [leaderboard.SET], *{'real': ('r.py', 'r1.py'), 'rendered': ('s.py', 's1.py')}[kind],
+    )  # fmt: skip
+    assert arguments['copies'] and arguments['only_recorded']
+    assert arguments['splits'] == leaderboard.SPLITS[kind]
+    assert arguments['cfg_options'] == {'randomness.seed': 3}
+
+
 @pytest.mark.skipif(
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 4),
     reason='the cost benchmarks need torch >= 2.4',

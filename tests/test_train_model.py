@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from label_files import ORDER_15, coco, person, write
 from mmengine.config import Config
 from processes import quick_python
 
@@ -39,6 +40,33 @@ def train(folder: Path, *arguments: str, fails: bool = False) -> str:
     )  # fmt: skip
     assert done.returncode == fails, done.stdout + done.stderr
     return done.stderr if fails else done.stdout
+
+
+def test_pck_is_of_the_listed_clips_by_the_given_norm(tmp_path):
+    """Joints are off by 14 pixels: more than 0.2 of the torso, less than 0.2 of the box."""
+    joints = {name: (50, 20 + 9 * n) for n, name in enumerate(ORDER_15)}
+    moved = {name: (x + 14, y) for name, (x, y) in joints.items()}
+    assert moved['left_hip'] != joints['left_hip']
+    for number, found in enumerate((joints, moved, joints)):
+        name, box = f'00000{number}_test', dict(bbox=[0, 0, 100, 100])
+        frames = [[person(joints, track_id=0, **box)]]
+        write(tmp_path / 'labels' / f'{name}.json', coco(frames, name, 100 * number + 1))
+        frames = [[person(found, track_id=0, scores=1.0, **box)]]
+        write(tmp_path / 'found' / f'{name}.json', coco(frames, name, 100 * number + 1))
+    for chosen, videos in (('two', (0, 1)), ('one', (1,)), ('all', (0, 1, 2))):
+        (tmp_path / chosen).mkdir()
+        for number in videos:
+            (tmp_path / chosen / f'00000{number}_test.json').touch()
+
+    def pck(norm: str, measure: str, chosen: str) -> float:
+        folders = tmp_path / 'labels', tmp_path / 'found'
+        return train_model.pck(*folders, norm, measure, tmp_path / chosen)
+
+    assert pck('box', 'PCK@0.2', 'one') == 100 and pck('box', 'PCK@0.1', 'one') == 0
+    assert pck('box', 'PCK@0.1', 'two') == 50
+    assert pck('box', 'PCK@0.1', 'all') == pytest.approx(200 / 3)
+    # half of a head size of 30 pixels
+    assert pck('head', 'PCKh@0.5', 'all') == 100
 
 
 @pytest.fixture

@@ -75,7 +75,12 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of config and first stage, KEY=VALUE ...')  # fmt: skip
     parser.add_argument('mim_args', nargs='*', help='after `--`: further arguments for `mim train`')
-    args = parser.parse_args()
+    own, mim_args = sys.argv[1:], []
+    if '--' in own:  # argparse takes them only where they follow the config
+        place = own.index('--')
+        own, mim_args = own[:place], own[place + 1 :]
+    args = parser.parse_args(own)
+    args.mim_args += mim_args
     names = args.experiment.split(',')
     try:
         numbers = {name: NUMBERS.get(full_name(name)) for name in names}

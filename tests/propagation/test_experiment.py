@@ -26,7 +26,7 @@ from cmpose_mm.propagation.sparsify import sparsify_video
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 
-from propagation import Experiment, Remembered  # noqa: E402
+from propagation import ALL, SPARSE, Experiment, Remembered  # noqa: E402
 
 NEEDS_MODELS = ('warp', 'stdpose')
 BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'propagation.py'
@@ -62,6 +62,42 @@ def test_models_learn_the_distances_at_which_they_are_asked(tmp_path, every):
         assert configs['stdpose'][loader].dataset.label_every == every
         if loader == 'train_dataloader':
             assert configs['warp'][loader].dataset.stride == every // 2
+
+
+def test_digests_know_the_distance_the_model_and_what_it_starts_from(tmp_path):
+    def digest(variant: str, every: int = 4, **options) -> str:
+        args = Namespace(
+            config=config_path('experiments/propagation.py'), splits=None, work_dir=tmp_path,
+            models=[('warp', config_path('experiments/propagation_warp.py'))], cfg_options=options,
+        )  # fmt: skip
+        experiment = Experiment(args, 'real', every, 0)
+        name = experiment.name_of(variant)
+        return experiment.on(experiment.student, tmp_path, name)[1]
+
+    variants = (ALL, SPARSE, 'copy', 'linear', 'estimate', 'warp')
+    assert len({digest(variant) for variant in variants}) == len(variants)
+    for variant in variants:  # all labels are the same at every distance
+        assert (digest(variant) == digest(variant, 8)) == (variant == ALL)
+    of_model = {'train_dataloader.dataset.random_neighbors': False}
+    assert len({digest(v) == digest(v, **of_model) for v in (ALL, 'warp')}) >= 1
+    changed = Config.fromfile(config_path('experiments/propagation_warp.py'))
+    changed.merge_from_dict({'model.method.embed_dims': 16})
+    file = tmp_path / 'changed.py'
+    changed.dump(file)
+    args = Namespace(
+        config=config_path('experiments/propagation.py'), splits=None, work_dir=tmp_path,
+        models=[('warp', str(file))], cfg_options={},
+    )  # fmt: skip
+    other = Experiment(args, 'real', 4, 0)
+    assert other.on(other.student, tmp_path, other.name_of('warp'))[1] != digest('warp')
+    assert other.on(other.student, tmp_path, other.name_of('copy'))[1] == digest('copy')
+
+
+def test_options_that_no_config_has(run):
+    done = run_tool(BENCHMARK, '--recorded', '--cfg-options', 'optim_wraper.optimizer.lr=1')
+    assert done.returncode == 1 and 'optim_wraper' in done.stderr.splitlines()[-1]
+    done = run_tool(BENCHMARK, '--recorded', '--cfg-options', 'foo')
+    assert done.returncode == 2 and "expected KEY=VALUE, found 'foo'" in done.stderr
 
 
 @pytest.mark.slow(30)

@@ -387,6 +387,21 @@ def test_a_checkpoint_that_does_not_fit(clip_model, tmp_path):
         prepare(clip_model[0], path)
 
 
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'model.test_cfg.flip_test': False},
+        {'test_dataloader.dataset.stride': 2},
+        {'test_evaluator.protocol': 'mmpose'},
+    ],
+)
+def test_results_of_another_config(clip_model, tmp_path, options):
+    out = tmp_path / 'out.json'
+    out.write_text(json.dumps({'settings': prepare(*clip_model).settings, 'runs': {}}))
+    with pytest.raises(RobustnessError, match='out.json: its results are of config '):
+        run_benchmark(*clip_model, out, cfg_options=options)
+
+
 def test_checkpoint_missing(clip_model):
     with pytest.raises(RobustnessError, match='nothing.pth: no such checkpoint'):
         prepare(clip_model[0], 'nothing.pth')
