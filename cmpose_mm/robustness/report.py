@@ -91,6 +91,9 @@ def format_seeds(results: Sequence[dict]) -> str:
                     f'results of {key} {found!r} and of {first.get(key)!r}; expected those of one '
                     'test that differ in the checkpoint alone'
                 )
+    checkpoints = [result['settings'].get('checkpoint') for result in results]
+    if len({*checkpoints}) < len(checkpoints):
+        raise RobustnessError('two results are of one checkpoint, expected one of each seed')
     if any('summary' not in result for result in results):
         raise RobustnessError('a result has no summary, expected those of finished tests')
     tables = [_ap_and_gain(result['summary']) for result in results]

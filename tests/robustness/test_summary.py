@@ -124,6 +124,8 @@ def test_seeds_are_averaged_and_must_be_of_one_test(tmp_path):
         summary = summarize(more, *what[:1], other, ['key'], num_frames=3)
         with pytest.raises(RobustnessError, match=rf'severities \[{other[0]}.*\] and of \[3\]'):
             format_seeds([results[0], {**results[1], 'summary': summary}])
+    with pytest.raises(RobustnessError, match='two results are of one checkpoint'):
+        format_seeds([*results, results[0]])
     results[1]['settings']['seed'] = 1
     with pytest.raises(RobustnessError, match='results of seed 1 and of 0; expected those of one'):
         format_seeds(results)
