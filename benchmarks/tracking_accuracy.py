@@ -29,7 +29,7 @@ from tqdm import tqdm
 sys.modules['mmpose'] = None  # not needed here, and importing it takes seconds
 
 from cmpose_mm.evaluation import select_scored, tracking_accuracy  # noqa: E402
-from cmpose_mm.evaluation.report import markdown_table, mean_and_spread  # noqa: E402
+from cmpose_mm.evaluation.report import markdown_table  # noqa: E402
 from cmpose_mm.posetrack.annotations import Frame, Video, read_videos  # noqa: E402
 from cmpose_mm.posetrack.persons import person_boxes  # noqa: E402
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset  # noqa: E402
@@ -151,8 +151,9 @@ def tracking_cells(videos_of_seeds: list[list[Video]], pose: Callable) -> list[s
             values.append((result.summary()['Total'], int(result.switches.sum())))
     cells = []
     for values in scores.values():
-        mota, switches = zip(*values)
-        cells.append(f'{mean_and_spread(mota)}, {mean_and_spread(switches, digits=0)}')
+        mota, switches = np.mean(values, 0)
+        mota_sd, switches_sd = np.std(values, 0, ddof=min(1, len(values) - 1))
+        cells.append(f'{mota:.1f} ± {mota_sd:.1f}, {switches:.0f} ± {switches_sd:.0f}')
     return cells
 
 
