@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from run_options import add_run_options
+from run_options import add_run_options, in_one_sentence
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -183,11 +183,7 @@ def bounds(values: np.ndarray, form: str) -> str:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        run(args)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(str(error))
+    in_one_sentence(run, parse_args())
 
 
 def run(args: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ import costs
 import numpy as np
 import torch
 from mmengine import Config
-from run_options import add_run_options
+from run_options import add_run_options, in_one_sentence
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
@@ -206,11 +206,7 @@ def plot(results: dict[str, dict], path: Path) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        run(args)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(str(error))
+    in_one_sentence(run, parse_args())
 
 
 def run(args: argparse.Namespace) -> None:

@@ -37,6 +37,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine import Config
+from run_options import in_one_sentence
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
@@ -318,7 +319,15 @@ def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str
 
 
 def main() -> None:
-    args = parse_args()
+    in_one_sentence(run, parse_args())
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the experiment and writes its tables.
+
+    Raises:
+        OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
+    """
     if 'rendered' in args.data and not args.config and not args.recorded:
         root = Config.fromfile(CONFIGS['rendered']).data_root
         write_dataset(root, RENDERED, workers=os.cpu_count() or 1)
@@ -334,11 +343,11 @@ def main() -> None:
             if any(experiment.recorded(variant) is None for variant in args.variants):
                 sparsify_labels(experiment.labels, experiment.sparse, experiment.every)
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context('spawn')) as pool:
-        run = pool.map if args.jobs > 1 else map
+        each = pool.map if args.jobs > 1 else map
         if ALL in args.variants and not args.recorded:  # one run for all distances
-            first = {(e.data, e.seed): e for e in reversed(experiments)}
-            list(run(partial(run_all, variants=[ALL]), first.values()))
-        done = run(run_all, experiments)
+            first = [e for e in experiments if e.every == args.every[0]]
+            list(each(partial(run_all, variants=[ALL]), first))
+        done = each(run_all, experiments)
         for experiment in tqdm(experiments, 'seeds', unit='seed'):
             by_variant = results.setdefault((experiment.data, experiment.every), {})
             for variant, found in next(done).items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cmpose_mm.config_options import CfgOptions
@@ -28,3 +30,11 @@ def add_run_options(parser: argparse.ArgumentParser, rendered: str, work_dir: st
                         help='train nothing: tables of the runs that --records has')  # fmt: skip
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         help='overrides of all configs')  # fmt: skip
+
+
+def in_one_sentence(run: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
+    """Runs a command; what is missing, failed or wrong ends it with its sentence and status 1."""
+    try:
+        run(args)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))

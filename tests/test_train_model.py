@@ -65,6 +65,7 @@ def test_pck_is_of_the_listed_clips_by_the_given_norm(tmp_path):
     assert pck('box', 'PCK@0.2', 'one') == 100 and pck('box', 'PCK@0.1', 'one') == 0
     assert pck('box', 'PCK@0.1', 'two') == 50
     assert pck('box', 'PCK@0.1', 'all') == pytest.approx(200 / 3)
+    assert pck('torso', 'tPCK@0.2', 'one') == 0  # the torso is 63 pixels long
     # half of a head size of 30 pixels
     assert pck('head', 'PCKh@0.5', 'all') == 100
 

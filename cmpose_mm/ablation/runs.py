@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +19,7 @@ from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from cmpose_mm.config_options import merge_options
+from cmpose_mm.weights import sha256
 from cmpose_mm.whole_files import write_whole
 
 from .experiments import EXPERIMENTS, check_method
@@ -228,11 +229,12 @@ def _planned_runs(
     return plan
 
 
+@lru_cache(maxsize=1)  # the same for all variants and seeds
 def _weights_digest(load_from: str | None) -> str | None:
     """SHA-256 of the weights to start from; None if there is no such file on this machine."""
     if load_from is None or not Path(load_from).is_file():
         return None
-    return hashlib.sha256(Path(load_from).read_bytes()).hexdigest()
+    return sha256(Path(load_from))
 
 
 def _load(config: str, options: dict | None, *others: str) -> Config:
