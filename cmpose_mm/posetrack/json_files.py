@@ -17,10 +17,12 @@ def read_json(path: str | Path) -> object:
     numbers: it is up to the caller to say which field has one.
 
     Raises:
-        AnnotationError: if the file is empty or no JSON.
+        AnnotationError: if the file is a table, empty or no JSON.
         OSError: if it can't be read.
     """
     content = Path(path).read_bytes()
+    if Path(path).suffix.lower() == '.csv':
+        raise AnnotationError(f'{path}: is a table; expected JSON (`cmpose infer --out-json`).')
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -92,10 +92,6 @@ def smooth_files(
     predictions, out = Path(predictions), Path(out)
     if not predictions.exists():
         raise AnnotationError(f'{predictions}: not found; expected predictions to smooth.')
-    if predictions.suffix.lower() == '.csv':
-        raise AnnotationError(
-            f'{predictions}: is a table; expected JSON (`cmpose infer --out-json`).'
-        )
     if predictions.resolve() == out.resolve():
         raise AnnotationError(f'{out}: holds the predictions; expected another place to write to.')
     is_folder = predictions.is_dir()

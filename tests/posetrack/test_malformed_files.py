@@ -53,6 +53,13 @@ RAW = {
 }
 
 
+def test_a_table_is_not_read_as_json(tmp_path):
+    table = tmp_path / 'poses.CSV'
+    table.write_text('frame,nose_x,nose_y\n')
+    with pytest.raises(AnnotationError, match=r'poses\.CSV: is a table; expected JSON \(`cmpose'):
+        read_videos(table)
+
+
 def field(*path, to):
     """A change of one place of the sample; `to` Ellipsis deletes it."""
 
