@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 from mmpose.registry import HOOKS
 
 
@@ -32,16 +32,37 @@ class EpochSeedHook(Hook):
     (see `PoseTrackVideoDataset.set_epoch`), which seeds each sample. The order of the samples is
     seeded by MMEngine's own `DistSamplerSeedHook`.
 
+    In iteration-based training, which MMEngine counts as one epoch, a pass over the loader is the
+    epoch: ``iter // len(loader)``. The seeds change behind its last batch, before MMEngine starts
+    the next pass. A loader that never ends (``InfiniteSampler``) has fetched some batches ahead by
+    then, which keep the seeds of the pass before.
+
     Put it into ``default_hooks``, which a child config extends, not into ``custom_hooks``, which a
-    child config replaces. For epoch-based training only: an iteration-based run is one epoch.
+    child config replaces.
     """
+
+    _by_iter = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Notes whether MMEngine counts epochs."""
+        self._by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seeds this process and passes the epoch to the training datasets."""
-        set_random_seed(epoch_seed(runner.seed, runner.epoch), diff_rank_seed=True)
-        for dataset in leaf_datasets(runner.train_dataloader.dataset):
-            if hasattr(dataset, 'set_epoch'):
-                dataset.set_epoch(runner.epoch, runner.seed)
+        by_iter = self._by_iter
+        _seed(runner, runner.iter // len(runner.train_dataloader) if by_iter else runner.epoch)
+
+    def after_train_iter(self, runner: Runner, *_, **__) -> None:
+        """Does the same after the last iteration of a pass, in iteration-based training."""
+        if self._by_iter and (runner.iter + 1) % len(runner.train_dataloader) == 0:
+            _seed(runner, (runner.iter + 1) // len(runner.train_dataloader))
+
+
+def _seed(runner: Runner, epoch: int) -> None:
+    set_random_seed(epoch_seed(runner.seed, epoch), diff_rank_seed=True)
+    for dataset in leaf_datasets(runner.train_dataloader.dataset):
+        if hasattr(dataset, 'set_epoch'):
+            dataset.set_epoch(epoch, runner.seed)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -1,5 +1,7 @@
 """EpochSeedHook: what is random in an epoch follows from seed, epoch and rank alone."""
 
+from __future__ import annotations
+
 import random
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
@@ -85,3 +88,56 @@ def test_runner_gives_every_epoch_other_samples(tiny_config, synthetic_root):
     assert all(torch.equal(a, b) for a, b in zip(first + second, repeated[0] + repeated[1]))
     different = [not torch.equal(a, b) for a, b in zip(first, second)]
     assert all(different)
+
+
+class SampleRecorder(Hook):
+    """Keeps the seeds of all training samples, and a draw of the process before each batch."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self.batches, self.draws = [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.batches.append([sample.clip_seed for sample in data_batch['data_samples']])
+        self.draws.append(torch.rand(1).item())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_passes_of_iteration_based_training_are_epochs(tiny_config, synthetic_root, num_workers):
+    """Three passes have the samples of three epochs; so has a run that goes on in the second."""
+    settings = f"""
+train_dataloader.update(num_workers={num_workers}, persistent_workers={num_workers > 0})
+val_cfg = val_dataloader = val_evaluator = test_cfg = test_dataloader = test_evaluator = None
+default_hooks['checkpoint'] = dict(save_best=None, max_keep_ckpts=-1)
+"""
+    by_iter = """
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters={})
+default_hooks['checkpoint'].update(by_epoch=False, interval={})
+log_processor = dict(by_epoch=False)
+"""
+
+    def train(name: str, extra: str, resume_from: str | None = None) -> SampleRecorder:
+        config = Config.fromfile(tiny_config(synthetic_root, name, settings + extra))
+        config.load_from, config.resume = resume_from, resume_from is not None
+        runner, recorder = Runner.from_cfg(config), SampleRecorder()
+        runner.register_hook(recorder)
+        runner.train()
+        recorder.per_pass = len(runner.train_dataloader)
+        recorder.work_dir = config.work_dir
+        return recorder
+
+    epochs = train('epochs', 'train_cfg = dict(max_epochs=3)')
+    length, per_pass = len(epochs.draws), epochs.per_pass
+    assert length == 3 * per_pass
+    assert per_pass > 2
+    samples = sum(epochs.batches, [])
+    assert len(set(samples)) == len(samples)
+
+    passes = train('passes', by_iter.format(length, per_pass + 1))
+    assert passes.batches == epochs.batches and passes.draws == epochs.draws
+    checkpoint = f'{passes.work_dir}/iter_{per_pass + 1}.pth'
+    resumed = train('resumed', by_iter.format(length, per_pass), checkpoint)
+    assert resumed.batches == epochs.batches[per_pass + 1 :]
+    assert resumed.draws[-per_pass:] == epochs.draws[-per_pass:]
