@@ -50,8 +50,9 @@ SCORES = (
     ('real', 'clean_full_body', 'Total AP', 'AP'),
     ('rendered', 'occluded', 'Total AP', 'rendered: AP'),
 )
-GAINS = tuple(score for score in SCORES if score[2] != 'PCK@0.2')
 """Data, split, measure and name of the columns."""
+GAINS = tuple(score for score in SCORES if score[2] != 'PCK@0.2')
+"""The columns whose differences are listed."""
 
 
 def parse_args() -> argparse.Namespace:

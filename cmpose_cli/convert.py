@@ -10,6 +10,7 @@ from pathlib import Path
 from .grammar import number
 
 NEEDS_MMPOSE = False
+NEEDED = {'mot': 'a track id or box', 'parquet': 'joints', 'trc': 'a track id'}
 FORMATS = {
     'coco': 'results that pycocotools reads, a JSON file',
     'mot': "MOTChallenge's text of boxes and ids",
@@ -81,6 +82,6 @@ def run(args: argparse.Namespace) -> int:
     left_out = len(video.frames) - written
     print(
         f'{args.out}: {written} persons in {len(video.image_ids)} frames'
-        + (f'; {left_out} without a track id or box left out' if left_out else '')
+        + (f'; {left_out} without {NEEDED[args.format]} left out' if left_out else '')
     )
     return 0

@@ -31,24 +31,34 @@ _TEST_CFG = frozenset(
 class CfgOptions(DictAction):
     """Argparse action of ``--cfg-options KEY=VALUE ...``.
 
-    A value without ``=`` ends the command with one sentence, where MMEngine's ``DictAction`` ends
-    it with a traceback. `merge_options` checks the keys.
+    A value without ``=``, or with a bracket that is not closed, ends the command with one sentence,
+    where MMEngine's ``DictAction`` ends it with a traceback. `merge_options` checks the keys.
     """
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         """Adds the pairs to those of the namespace."""
-        for value in values or ():
-            if '=' not in value:
-                raise argparse.ArgumentError(self, f'expected KEY=VALUE, found {value!r}')
+        try:
+            parse_options(values or ())
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
         super().__call__(parser, namespace, values, option_string)
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` pairs as `CfgOptions` reads them."""
+    """``KEY=VALUE`` pairs as `CfgOptions` reads them.
+
+    Raises:
+        ValueError: one sentence about a pair that is none, or whose brackets do not match.
+    """
     options = {}
     for pair in pairs:
-        key, value = pair.split('=', maxsplit=1)
-        options[key] = DictAction._parse_iterable(value)
+        key, equals, value = pair.partition('=')
+        if not equals:
+            raise ValueError(f'expected KEY=VALUE, found {pair!r}')
+        try:
+            options[key] = DictAction._parse_iterable(value)
+        except AssertionError as error:
+            raise ValueError(f'expected brackets that match, found {pair!r}') from error
     return options
 
 

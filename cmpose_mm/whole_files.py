@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 
@@ -15,6 +17,15 @@ def write_whole(path: str | Path, content: bytes) -> None:
     partial = path.with_name(f'.{path.name}.partial')
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's content in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(partial(file.read, 2**20), b''):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_old(folder: str | Path, pattern: str, kept: Collection[str]) -> list[str]:

@@ -104,6 +104,9 @@ def test_plots_are_pictures(numbers, tmp_path):
     names = 'CM-Pose', 'mask 0.1', 'mask 0.4', 'noise 0.1'
     results = {name: {0: metrics(i), 1: metrics(i + 1)} for i, name in enumerate(names)}
     plot_results({**results, FIRST_STAGE: {0: metrics(3)}}, tmp_path / 'a' / 'plot.png', numbers)
+    lacking = {split: dict.fromkeys(each, float('nan')) for split, each in metrics(3).items()}
+    results['mask 0.9'] = {0: lacking, 1: lacking}
+    plot_results({**results, FIRST_STAGE: {0: lacking}}, tmp_path / 'a' / 'plot.png', numbers)
     picture = cv2.imread(str(tmp_path / 'a' / 'plot.png'))
     assert picture.shape[1] > 500 and len({tuple(p) for p in picture.reshape(-1, 3)}) > 20
 

@@ -169,6 +169,12 @@ def test_digest_depends_on_the_training_and_on_no_folder():
         == digest
     )
     assert config_digest(config, 'other') != digest
+    root = config.train_dataloader.dataset.data_root.rstrip('/')
+    beside = variant_config(config, {})
+    beside.test_evaluator[0].ann_file = f'{root}_b/labels'
+    inside = variant_config(config, {})
+    inside.test_evaluator[0].ann_file = f'{root}/_b/labels'
+    assert config_digest(beside, 'start') != config_digest(inside, 'start')
     first = config_digest(variant_config(config, {'load_from': 'a/one.pth'}))
     assert first == config_digest(variant_config(config, {'load_from': '/b/one.pth'}))
 
@@ -201,6 +207,20 @@ def test_records_are_read_as_they_were(measures, tmp_path):
         assert read.pop('source') == source_of_results()
         np.testing.assert_equal(read, measures[split])
     assert read_record(tmp_path, 64 * 'b', ['test']) is None
+
+
+def test_results_keep_what_made_them(tmp_path, monkeypatch):
+    made = {'A': {'AP': float('nan'), 'PCK': 1.5}, 'B': {'AP': 2.0}}
+    for commit, splits in (('old', ['A']), ('new', ['A', 'B'])):
+        monkeypatch.setenv('GIT_COMMIT', commit)
+        write_record(tmp_path, 'x', 0, 'd' * 64, {split: made[split] for split in splits})
+    found = read_record(tmp_path, 'd' * 64, 'AB')
+    assert [found[split]['source']['commit'] for split in 'AB'] == ['old', 'new']
+    monkeypatch.setenv('GIT_COMMIT', 'last')
+    write_record(tmp_path, 'x', 0, 'd' * 64, {'A': {**made['A'], 'PCK': 1.6}})
+    found = read_record(tmp_path, 'd' * 64, 'AB')
+    assert [found[split]['source']['commit'] for split in 'AB'] == ['last', 'new']
+    assert found['A']['PCK'] == 1.6
 
 
 def test_splits_written_one_after_another_stay_as_they_were(tmp_path):
@@ -242,6 +262,9 @@ def test_weights_to_start_from_and_options_of_mim_are_part_of_a_run(tmp_path):
             digests.append(plan['CM-Pose', 0].digest)
     a, a_two, b, b_two, c, c_two = digests
     assert a == c and a_two == c_two and len({a, a_two, b, b_two}) == 4
+    file = tmp_path / 'd' / 'epoch_2.pth'
+    with pytest.raises(ValueError, match=r'load_from is .*epoch_2\.pth, which is not found'):
+        _planned_runs(sets, config, [0], ['test'], None, False, 0, {'load_from': str(file)})
 
 
 def test_differences_are_from_the_first_variant_of_the_set_or_none(measures):

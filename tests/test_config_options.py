@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import pytest
 from mmengine.config import Config
 
 from cmpose_mm import config_path
 from cmpose_mm.apis.loading import find_config
-from cmpose_mm.config_options import CfgOptions, merge_options
+from cmpose_mm.config_options import CfgOptions, merge_options, parse_options
 
 
 @pytest.fixture
@@ -91,3 +92,15 @@ def test_a_value_without_a_key(capsys):
     assert capsys.readouterr().err.endswith(
         "error: argument --cfg-options: expected KEY=VALUE, found 'a.b'\n"
     )
+
+
+@pytest.mark.parametrize('value', ['[1,2', '[1,(2]'])
+def test_brackets_that_do_not_match(value, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={})
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', f'a={value}'])
+    said = f"expected brackets that match, found 'a={value}'"
+    assert capsys.readouterr().err.endswith(f'error: argument --cfg-options: {said}\n')
+    with pytest.raises(ValueError, match=re.escape(said)):
+        parse_options([f'a={value}'])

@@ -20,6 +20,8 @@ GT needs head boxes, and track ids for `hidden`. Where neighboring frames repeat
 better than it is: tools/distinct_frames.py drops such frames.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from functools import partial

@@ -12,7 +12,7 @@ that no evaluation takes them for ground truth. Train any config on DENSE (`ann_
 propagators:
   copy      the pose of the nearest label                                             (no model)
   linear    along straight lines from one label to the next                           (no model)
-  estimate  a single-frame model on the frame; the labels say who is there and where
+  estimate  any pose model on the frame; the labels say who is there and where
   warp      warps the nearest label by the difference of both frames, see configs/heatmap_warp
   stdpose   estimates the pose in the frame with both labels
 

@@ -47,7 +47,8 @@ from cmpose_mm.evaluation.report import format_table
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 from cmpose_mm.posetrack.frames import FrameTable
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
-from cmpose_mm.weights import MODELS, release_weights, sha256
+from cmpose_mm.weights import MODELS, release_weights
+from cmpose_mm.whole_files import sha256
 
 RENDERED = Settings(
     videos={'train': 2700, 'val': 60},

@@ -73,8 +73,9 @@ def config_digest(config: Config, start: str | None = None) -> str:
         if isinstance(value, (list, tuple)):
             return [portable(child) for child in value]
         for root in roots:
-            if root and isinstance(value, str) and value.startswith(root):
-                return f'{_set_name(root)}/{value[len(root) :].lstrip("/")}'
+            folder = root.rstrip('/')
+            if folder and isinstance(value, str) and f'{value}/'.startswith(f'{folder}/'):
+                return f'{_set_name(root)}/{value[len(folder) :].lstrip("/")}'
         return value
 
     text = json.dumps(portable(content), sort_keys=True, default=str)
@@ -100,8 +101,8 @@ def write_record(
 ) -> Path:
     """Writes a run's results to ``<variant>_seed<seed>_<digest>.json``, with what made them.
 
-    Results of splits that the file has already stay. Clips of a split that are clips of a larger
-    one are not repeated.
+    Results that the file has already stay, with what made them. Clips of a split that are clips of
+    a larger one are not repeated.
 
     Args:
         folder: is made if it is missing.
@@ -115,7 +116,9 @@ def write_record(
     content = {'variant': variant, 'seed': seed, 'config': digest, 'splits': {}}
     source = source_of_results()
     found = _read_splits(path) if path.exists() else {}
-    found.update({split: dict(measures, source=source) for split, measures in splits.items()})
+    for split, measures in splits.items():
+        if split not in found or _measured(found[split]) != _measured(measures):
+            found[split] = dict(measures, source=source)
     # the largest first: the clips of others are among those of one that is not shortened itself
     for split in sorted(found, key=lambda s: -len((found[s].get('clips') or {}).get('names', ()))):
         measures = dict(found[split])
@@ -208,6 +211,11 @@ def _commit() -> str:
 
 def _record_file(folder: Path, digest: str) -> Path | None:
     return next(iter(sorted(folder.glob(f'*_{digest[:12]}.json'))), None)
+
+
+def _measured(measures: dict) -> str:
+    """Measures as a file has them, without what made them."""
+    return json.dumps({k: v for k, v in measures.items() if k != 'source'}, sort_keys=True)
 
 
 def _shortened(clips: dict, others: dict[str, dict]) -> dict:

@@ -258,11 +258,16 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     )
     for row, measure in zip(panels, measures):
         for axes, split in zip(row, splits):
-            values = {
-                v: Comparison(_pairs(results, v, split), measure).differences for v in results
+            values = {  # without NaN: AP of cut clips, PCK of first stages
+                v: [
+                    value
+                    for value in Comparison(_pairs(results, v, split), measure).differences
+                    if value == value
+                ]
+                for v in results
             }
-            if all(v != v for seeds in values.values() for v in seeds):
-                axes.set_axis_off()  # AP of cut clips
+            if not any(values.values()):
+                axes.set_axis_off()
                 continue
             if lines:
                 _draw_lines(axes, values, reference, numbers[1])
@@ -285,6 +290,8 @@ def _draw_bars(axes: Axes, values: dict[str, list[float]]) -> None:
     names = list(values)
     for place, name in enumerate(names):
         seeds = values[name]
+        if not seeds:
+            continue
         spread = statistics.stdev(seeds) if len(seeds) > 1 else 0
         axes.errorbar(statistics.mean(seeds), place, xerr=spread, fmt='|', color='C0', capsize=3,
                       markersize=10, markeredgewidth=2)  # fmt: skip
@@ -300,7 +307,7 @@ def _draw_lines(
     """One line per name; the reference, at difference 0, is a point on each."""
     by_name: dict[str, list[tuple[float, list[float]]]] = {}
     for variant, seeds in values.items():
-        if variant not in (reference, FIRST_STAGE):
+        if seeds and variant not in (reference, FIRST_STAGE):
             name, number = variant.rsplit(' ', 1)
             points = by_name.setdefault(name, [(reference_number, values[reference])])
             points.append((float(number), seeds))

@@ -19,8 +19,7 @@ from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from cmpose_mm.config_options import merge_options
-from cmpose_mm.weights import sha256
-from cmpose_mm.whole_files import write_whole
+from cmpose_mm.whole_files import sha256, write_whole
 
 from .experiments import EXPERIMENTS, check_method
 from .records import config_digest, read_record, write_record
@@ -231,9 +230,15 @@ def _planned_runs(
 
 @lru_cache(maxsize=1)  # the same for all variants and seeds
 def _weights_digest(load_from: str | None) -> str | None:
-    """SHA-256 of the weights to start from; None if there is no such file on this machine."""
-    if load_from is None or not Path(load_from).is_file():
+    """SHA-256 of the weights to start from; None if they are no file of a disk.
+
+    Raises:
+        ValueError: if there is no such file. Which record is that of the run is not known then.
+    """
+    if load_from is None or '://' in load_from:
         return None
+    if not Path(load_from).is_file():
+        raise ValueError(f'load_from is {load_from}, which is not found; expected a checkpoint.')
     return sha256(Path(load_from))
 
 
@@ -368,7 +373,7 @@ def _run(command: list[str], work_dir: Path, jobs: int) -> None:
 
 
 def last_validation(work_dir: Path) -> dict[str, float]:
-    """The metrics of the last validation that MMEngine logged below a work folder.
+    """The metrics (AP or PCK) of the last validation that MMEngine logged below a work folder.
 
     Raises:
         ValueError: if nothing was validated there.
@@ -377,7 +382,7 @@ def last_validation(work_dir: Path) -> dict[str, float]:
         record
         for log in sorted(work_dir.glob('*/vis_data/scalars.json'))
         for record in map(json.loads, log.read_text().splitlines())
-        if any(key.endswith('/AP') for key in record)
+        if any(re.search(r'/(AP|t?PCK[^/]*)$', key) for key in record)
     ]
     if not records:
         raise ValueError(f'{work_dir}: no validation result in */vis_data/scalars.json')

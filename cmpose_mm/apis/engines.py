@@ -106,12 +106,16 @@ class OnnxModule(nn.Module):
         if not _all_tensors(outputs):
             return self._without_session('its outputs are nested')
         errors = self.runtime.capi.onnxruntime_pybind11_state
+        cannot = (
+            errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.NotImplemented,
+            errors.RuntimeException,
+        )  # fmt: skip
         try:
             session = self._written(two, len(outputs))
             found = self._run(session, three)
         except OnnxExporterError as error:
             return self._without_session(str(error).split('. ')[0])
-        except (errors.Fail, errors.InvalidArgument, errors.RuntimeException) as error:
+        except cannot as error:
             return self._without_session(str(error).splitlines()[0])
         if not all(map(_agree, found, outputs)):
             return self._without_session('ONNX Runtime computes something else')

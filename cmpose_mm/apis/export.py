@@ -196,6 +196,7 @@ def trace_to_onnx(
 
     Raises:
         NotImplementedError: if torch is older than 2.1, which can't write attention.
+        ValueError: if torch does not know the opset.
     """
     if TORCH_VERSION < (2, 1):
         raise NotImplementedError(f'ONNX needs torch 2.1 or later, found {torch.__version__}')
@@ -204,16 +205,23 @@ def trace_to_onnx(
     with warnings.catch_warnings(), _stable_argsort(opset), torch.no_grad():
         # They say that sizes become constants, which is meant: all are fixed but the leading one.
         warnings.simplefilter('ignore', torch.jit.TracerWarning)
-        torch.onnx.export(
-            module,
-            inputs,
-            str(path),
-            opset_version=opset,
-            input_names=names[: len(inputs)],
-            output_names=names[len(inputs) :],
-            dynamic_axes={name: {0: 'batch'} for name in names},
-            **newer,
-        )
+        try:
+            torch.onnx.export(
+                module,
+                inputs,
+                str(path),
+                opset_version=opset,
+                input_names=names[: len(inputs)],
+                output_names=names[len(inputs) :],
+                dynamic_axes={name: {0: 'batch'} for name in names},
+                **newer,
+            )
+        except (RuntimeError, ValueError) as error:
+            if 'unsupported' not in str(error).lower() or 'opset' not in str(error):
+                raise
+            raise ValueError(
+                f'{path}: opset is {opset}, which torch {torch.__version__} can not write'
+            ) from error
 
 
 def _require_exportable(model: nn.Module) -> None:

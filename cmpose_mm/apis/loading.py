@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import re
 import warnings
 from collections.abc import Iterator
@@ -64,6 +63,28 @@ def find_config(config: str | Path) -> str:
         return config_path(config)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{config}: no such config file. {error}') from None
+
+
+def read_config(config: str | Path) -> Config:
+    """The content of a config.
+
+    Args:
+        config: see `find_config`.
+
+    Raises:
+        FileNotFoundError: if it, or a config that it inherits from, is not there.
+        ValueError: if it can't be read.
+    """
+    path = find_config(config)
+    try:
+        return Config.fromfile(path)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # a config is code, which may raise anything
+        text = str(error).strip() or 'without a message'
+        raise ValueError(
+            f'{path}: can not be read as a config ({type(error).__name__}: {text})'
+        ) from error
 
 
 def find_checkpoint(
@@ -145,8 +166,10 @@ def published_weights(config: str) -> str | None:
         except (yaml.YAMLError, UnicodeDecodeError):  # beside a user's config may lie anything
             continue
         models = content.get('Models') or [] if isinstance(content, dict) else []
-        for model in models:
-            if Path(model.get('Config', '')).name == config.name and model.get('Weights'):
+        for model in models if isinstance(models, list) else ():
+            if not isinstance(model, dict):
+                continue
+            if Path(str(model.get('Config'))).name == config.name and model.get('Weights'):
                 return model['Weights']
     return None
 
@@ -179,22 +202,28 @@ def load_pose_model(
 
     Raises:
         FileNotFoundError: if config or checkpoint are missing.
-        ValueError: if the config has no model, one of another kind, or no test data, or lacks a
-            field of ``cfg_options``;
+        ValueError: if the config can't be read, has no model, one that can't be built or of another
+            kind, or no test data, or lacks a field of ``cfg_options``;
             if the checkpoint can't be read or doesn't fit the config; if neither of them names the
             joints; or the device can't be used.
     """
     if isinstance(config, Config):
         config = config.copy()
     else:
-        config = Config.fromfile(find_config(config))
+        config = read_config(config)
     name = config.filename or 'the config'
     missing = [key for key in ('model', 'test_dataloader') if not config.get(key)]
     if missing:
         raise ValueError(f'{name}: has no {" and no ".join(missing)}, expected both')
     merge_options(config, cfg_options)
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmpose')):
-        found = MODELS.get(config.model.type)
+        found = config.model.get('type')
+        if isinstance(found, str):
+            found = MODELS.get(found)
+    if found is None:
+        raise ValueError(
+            f'{name}: "model.type" is {config.model.get("type")!r}, expected a registered model'
+        )
     if isinstance(found, type) and not issubclass(found, kind):  # before anything is downloaded
         raise ValueError(f'{name}: the model is a {found.__name__}, expected a {kind.__name__}')
     path = find_checkpoint(checkpoint, config.filename, download)
@@ -208,8 +237,11 @@ def load_pose_model(
         config.model.train_cfg = None
         if 'init_cfg' in config.model.get('backbone', ()):
             config.model.backbone.init_cfg = None
-        with _without_registry_warnings():
-            model = revert_sync_batchnorm(build_pose_estimator(config.model))
+        try:
+            with _without_registry_warnings():
+                model = revert_sync_batchnorm(build_pose_estimator(config.model))
+        except (KeyError, TypeError) as error:  # a part with an unknown type or argument
+            raise ValueError(f'{name}: the model can not be built: {error.args[0]}') from error
     load_weights(model, content, f'{path} does not fit {name}')
     model.cfg, model.dataset_meta = config, dataset_meta
     try:
@@ -278,7 +310,9 @@ def read_checkpoint(path: str) -> dict:
         )
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, by what torch takes the file's first bytes for
         # Of torch's text only what it found is kept: weights_only is not for the user to set.
         lines = [line.strip() for line in str(error).splitlines()]
         found = ' '.join(li for li in lines if 'weights only' not in li.lower().replace('_', ' '))

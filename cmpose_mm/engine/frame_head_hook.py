@@ -24,8 +24,9 @@ class FrameHeadHook(Hook):
     weights if the frame head is trained, and are an error if it is frozen.
 
     Args:
-        joints: names of the checkpoint's joints, in its order. Only needed if the checkpoint does
-            not name them in ``meta.dataset_meta``, as those of MMEngine's runner do.
+        joints: names of the joints of the single-frame model that training starts from, in its
+            order. Only needed if the checkpoint does not name them in ``meta.dataset_meta``, as
+            those of MMEngine's runner do. They say nothing of a checkpoint with a frame head.
     """
 
     def __init__(self, joints: list[str] | None = None) -> None:
@@ -44,7 +45,7 @@ class FrameHeadHook(Hook):
         weights = checkpoint.get('state_dict', checkpoint)
         self._loaded = True
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        joints, own_joints = self.joints or joint_names(meta), joint_names(_dataset_meta(runner))
+        joints, own_joints = joint_names(meta), joint_names(_dataset_meta(runner))
         start = {name.removeprefix('module.'): value for name, value in weights.items()}
         own = {n: value for n, value in start.items() if n.startswith(_FRAME_HEAD)}
         if own:
@@ -53,6 +54,8 @@ class FrameHeadHook(Hook):
             start = {_HEAD + n.removeprefix(_FRAME_HEAD): value for n, value in own.items()}
             for name in [n for n in weights if n.removeprefix('module.').startswith(_FRAME_HEAD)]:
                 del weights[name]
+        elif self.joints:
+            joints = self.joints
         weights.update(
             frame_head_weights(
                 start,

@@ -202,7 +202,7 @@ def _selected_by_labels(
         decoder.heatmap_size[::-1],
         decoder.input_size,
         decoder.sigma,
-        udp=type(decoder).__name__ == 'UDPHeatmap',
+        udp=_is_udp(decoder),
     )
     return label_selection(heatmaps, labeled, grid, num_causal).numpy()
 
@@ -319,8 +319,12 @@ def _predict_one_by_one(model, features: Tensor, deleted: Tensor) -> np.ndarray:
     return _decode(model, heatmaps.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2))
 
 
+def _is_udp(decoder) -> bool:
+    return type(decoder).__name__ == 'UDPHeatmap'
+
+
 def _decode(model, heatmaps: Tensor) -> np.ndarray:
     """(B, K, 2) in pixels of the input, 0 to size - 1; MMPose's UDP decoder gives 0 to size."""
-    size = np.array(model.head.decoder.input_size)
     points = np.concatenate([pose.keypoints for pose in model.head.decode(heatmaps)])
-    return points * ((size - 1) / size)
+    size = np.array(model.head.decoder.input_size)
+    return points * ((size - 1) / size) if _is_udp(model.head.decoder) else points

@@ -14,6 +14,7 @@ from cmpose_mm.evaluation.scored_frames import ScoredSet
 
 from .posetrack_metric import PoseTrackMetric
 
+_NO_SETTINGS = ('tie_break', 'visibility', 'reach', 'stride')
 _MEANS = {'Total': '', 'mean13': ' mean13', 'mean7': ' mean7'}
 
 
@@ -32,7 +33,8 @@ class PoseTrackPCK(PoseTrackMetric):
 
     Args:
         ann_file, protocol, pred_converter, dataset, collect_device, prefix, settings: see
-            `PoseTrackMetric`; of the protocol what decides which persons are scored.
+            `PoseTrackMetric`, without those of `_NO_SETTINGS`; of the protocol what decides which
+            persons are scored.
         norms, thresholds, visible_only: see `correct_keypoints`.
 
     Raises:
@@ -55,6 +57,12 @@ class PoseTrackPCK(PoseTrackMetric):
         prefix: str | None = None,
         **settings,
     ) -> None:
+        useless = [name for name in _NO_SETTINGS if name in settings]
+        if useless:
+            raise ValueError(
+                f'PoseTrackPCK has no {", ".join(useless)}, which PoseTrackMetric has for AP and '
+                'recall; expected it there.'
+            )
         super().__init__(
             ann_file,
             protocol=protocol,
@@ -74,6 +82,8 @@ class PoseTrackPCK(PoseTrackMetric):
         """Scores the samples of all processes; see the class for what comes out."""
         metrics = {}
         scored = self.select_scored(results)
+        if scored is None:
+            return {}
         for norm in self.norms:
             result = correct_keypoints(
                 scored, norm, self.thresholds, visible_only=self.visible_only
@@ -83,7 +93,7 @@ class PoseTrackPCK(PoseTrackMetric):
                 metrics.update({name + suffix: row[mean] for mean, suffix in _MEANS.items()})
         return metrics
 
-    def select_scored(self, results: list[dict]) -> ScoredSet:
+    def select_scored(self, results: list[dict]) -> ScoredSet | None:
         """As `PoseTrackMetric`; where labels do not tell the size of an image, its sample does."""
         self.read_labels()
         for result in results:

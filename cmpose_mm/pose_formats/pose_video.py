@@ -95,14 +95,15 @@ class PoseVideo:
             the first and after the last of these, they follow each other at the usual distance.
 
         Raises:
-            AnnotationError: if it is not above 0, or not given and less than two frames have a
-                time, or times fall.
+            AnnotationError: if it is no finite number above 0, or not given and less than two
+                frames have a time, or times fall.
         """
         numbers = np.asarray(numbers)
         if frame_rate is not None:
-            if not frame_rate > 0:
+            if not (frame_rate > 0 and isfinite(frame_rate)):
                 raise AnnotationError(
-                    f'{self.name}: the frame rate is {frame_rate:g}, expected a number above 0.'
+                    f'{self.name}: the frame rate is {frame_rate:g}, expected a number above 0, '
+                    'not infinity.'
                 )
             return numbers / frame_rate
         known, times = self._known_times()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -40,14 +41,14 @@ def write_trc(
         The number of persons written; those without a track id are not.
 
     Raises:
-        AnnotationError: if the scale or the frame rate is not above 0, the latter is neither given
-            nor known, or a track is twice in a frame.
+        AnnotationError: if the scale or the frame rate is no finite number above 0, the latter is
+            neither given nor known, or a track is twice in a frame.
     """
     rate = video.frame_rate() if frame_rate is None else frame_rate
-    if not pixels_per_meter > 0 or not rate > 0:
+    if not 0 < pixels_per_meter < math.inf or not 0 < rate < math.inf:
         raise AnnotationError(
             f'{video.name}: pixels_per_meter is {pixels_per_meter} and the frame rate {rate}, '
-            'expected numbers above 0.'
+            'expected numbers above 0, not infinity.'
         )
     video.check_tracks()
     there = np.flatnonzero(~np.isnan(video.keypoints).all(axis=(0, 2)))

@@ -21,6 +21,7 @@ from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.posetrack.persons import box_problem, clip_box
+from cmpose_mm.whole_files import sha256
 
 from .propagators import ModelKind, Propagator
 from .queries import Query
@@ -75,7 +76,7 @@ class ModelPropagator(Propagator):
             'config': config.name,
             'config_sha256': hashlib.sha256(self.model.cfg.pretty_text.encode()).hexdigest(),
             'checkpoint': checkpoint.name,
-            'checkpoint_sha256': hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+            'checkpoint_sha256': sha256(checkpoint),
         }
 
     def __call__(self, queries: list[Query]) -> tuple[np.ndarray, np.ndarray]:

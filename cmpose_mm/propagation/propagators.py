@@ -101,7 +101,7 @@ class ModelKind:
 PROPAGATORS: dict[str, type[Propagator] | ModelKind] = {
     'copy': Copy,
     'linear': Linear,
-    'estimate': ModelKind('estimates the pose in the frame alone', None),
+    'estimate': ModelKind('estimates the pose without labels', None),
     'warp': ModelKind('warps the nearest label, as PoseWarper does', 'HeatmapWarp', True),
     'stdpose': ModelKind('estimates the pose with both labels', 'STDPose', labels_option='labels'),
 }
@@ -128,7 +128,7 @@ def build_propagator(
 
     Raises:
         AnnotationError: one sentence if there is no such propagator, or it lacks a model or images,
-            or was given a model that it does not have.
+            or MMPose, or was given a model that it does not have.
     """
     kind = PROPAGATORS.get(name)
     given = [key for key, value in (('config', config), ('checkpoint', checkpoint)) if value]
@@ -147,7 +147,12 @@ def build_propagator(
             f'Propagator {name!r} {kind.what}: it needs a trained model and the images, expected '
             f'{" and ".join(missing)}.'
         )
-    from .models import EstimatePropagator, LabelPropagator
+    try:
+        from .models import EstimatePropagator, LabelPropagator
+    except ImportError as error:
+        raise AnnotationError(
+            f'Propagator {name!r} needs MMPose ({error}), see the installation in README.'
+        ) from error
 
     if kind.method is None:
         return EstimatePropagator(name, config, checkpoint, image_root, device, batch_size)

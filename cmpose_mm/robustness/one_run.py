@@ -13,7 +13,6 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from mmcv.transforms import LoadImageFromFile
@@ -23,7 +22,7 @@ from mmengine.runner import Runner
 from mmpose.registry import MODELS, TRANSFORMS
 from tqdm import tqdm
 
-from cmpose_mm.apis.loading import load_weights, read_checkpoint
+from cmpose_mm.apis.loading import load_weights, read_checkpoint, read_config
 from cmpose_mm.config_options import merge_options
 from cmpose_mm.corruptions import VERSION, frame_of, occluded_points, random_stream
 from cmpose_mm.datasets.transforms import LoadClip
@@ -38,6 +37,7 @@ from cmpose_mm.evaluation.report import COLUMNS, ap_to_dict
 from cmpose_mm.metrics import PoseTrackMetric
 from cmpose_mm.posetrack.annotations import Frame, Video, read_videos
 from cmpose_mm.posetrack.frames import image_size
+from cmpose_mm.whole_files import sha256
 
 from .plan import NEIGHBORS, RobustnessError, Run
 
@@ -70,10 +70,10 @@ def prepare(
     """
     if not Path(checkpoint).is_file():
         raise RobustnessError(f'{checkpoint}: no such checkpoint')
-    cfg = Config.fromfile(str(config))
     try:
+        cfg = read_config(config)
         merge_options(cfg, cfg_options)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise RobustnessError(str(error)) from error
     missing = [key for key in ('test_dataloader', 'test_evaluator') if not cfg.get(key)]
     if missing:
@@ -106,7 +106,7 @@ def prepare(
         'boxes': Path(bbox_file).name if bbox_file else 'ground truth',
         'frames of a clip': num_frames,
         'config': _digest(json.dumps(tested, sort_keys=True, default=str).encode()),
-        'checkpoint': _digest_of_file(checkpoint),
+        'checkpoint': sha256(checkpoint)[:16],
     }
     paths = {info['img_id']: info['img_path'] for info in infos}
     return Subject(cfg, num_frames, paths, settings)
@@ -248,11 +248,3 @@ def _type_name(cfg: dict) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _digest_of_file(path: str | Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(partial(file.read, 2**20), b''):
-            digest.update(block)
-    return digest.hexdigest()[:16]

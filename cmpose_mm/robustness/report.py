@@ -145,6 +145,7 @@ def plot_summary(results: dict, file: str | Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize='x-small')
     axes[0].set_ylabel('AP (Total)')
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=150)
 
 

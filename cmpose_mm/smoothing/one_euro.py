@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+_FORGOTTEN = 10.0  # seconds; of what was known then the filter would take less than a hundredth
+
 
 class OneEuroSmoother:
     """Smooths the joints of each track, online, with the One-Euro filter.
@@ -40,7 +42,7 @@ class OneEuroSmoother:
             )
         self.min_cutoff, self.beta = min_cutoff, beta
         self.derivative_cutoff = derivative_cutoff
-        # time, raw and smoothed coordinates, and speed of each track when it was last seen
+        # of tracks of late: time, raw and smoothed coordinates, and speed when last seen
         self._last: dict[int, tuple[float, np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def update(
@@ -48,7 +50,8 @@ class OneEuroSmoother:
     ) -> np.ndarray:
         """Smooths the persons of the next frame.
 
-        A track that was not seen for a while is the less held back, the longer that was.
+        A track that was not seen for a while is the less held back, the longer that was; after ten
+        seconds it begins anew, so that memory does not grow with the number of tracks.
 
         Args:
             ids: (P,) track ids; persons with a negative id keep their joints.
@@ -79,6 +82,7 @@ class OneEuroSmoother:
         for place, track in enumerate(np.asarray(ids).tolist()):
             if track >= 0:
                 smoothed[place] = self._filter(track, keypoints[place], sizes[place], time)
+        self._last = {k: seen for k, seen in self._last.items() if time - seen[0] <= _FORGOTTEN}
         return smoothed
 
     def _filter(self, track: int, raw: np.ndarray, size: float, time: float) -> np.ndarray:

@@ -184,7 +184,7 @@ def tiled(texture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def random_outline(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(height, width) float32 coverage, 0 to 1, of a box, a post, a bush or an ellipse."""
+    """(height, width) float32 coverage, 0 to 1, of a box, a bush or an ellipse."""
     mask = np.zeros((height, width), np.uint8)
     kind = rng.choice(['box', 'bush', 'ellipse'])
     if kind == 'box':

@@ -6,13 +6,13 @@ optimizer, no code. ``SHA256SUMS`` has the checksums.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from cmpose_mm import config_path
+from cmpose_mm.whole_files import sha256
 
 FOLDER = Path(__file__).parent
 SUMS = 'SHA256SUMS'
@@ -62,11 +62,6 @@ def checksums(folder: Path) -> dict[str, str]:
     file = folder / SUMS
     lines = file.read_text().splitlines() if file.is_file() else []
     return {name: checksum for checksum, name in (line.split(maxsplit=1) for line in lines)}
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's content in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def release_weights(checkpoint: str | Path, path: Path) -> str:

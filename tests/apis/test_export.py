@@ -361,6 +361,8 @@ def test_model_of_single_frames(tmp_path):
 def test_operators_of_too_low_a_version(tmp_path):
     with pytest.raises(ValueError, match='opset is 13, expected at least 14'):
         export_onnx(tiny(), tmp_path / 'pose.onnx', opset=13)
+    with pytest.raises(ValueError, match='opset is 99, which torch .* can not write'):
+        export_onnx(tiny(), tmp_path / 'pose.onnx', opset=99)
     export_onnx(tiny(), tmp_path / 'pose.onnx', opset=14)
 
 

@@ -189,6 +189,47 @@ def test_a_config_without_a_model(tmp_path):
         load_pose_model(tmp_path / 'own.py', None)
 
 
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        ('a = (', r'tiny\.py: can not be read as a config \(SyntaxError: '),
+        ('1 / 0', r'tiny\.py: can not be read as a config \(ZeroDivisionError: '),
+        ('model = dict(_delete_=True)', r'tiny\.py: has no model, expected both'),
+        ('model = dict(_delete_=True, a=1)', r'tiny\.py: "model.type" is None, expected a regis'),
+        ("model['type'] = 'Nothing'", r'tiny\.py: "model.type" is \'Nothing\', expected a regis'),
+        (
+            "model['method']['zzz'] = 1",
+            r"tiny\.py: the model can not be built: .*unexpected keyword argument 'zzz'",
+        ),
+        ("model['method']['type'] = 'Zzz'", r'tiny\.py: the model can not be built: .*Zzz'),
+    ],
+)
+def test_a_config_that_is_wrong(tiny_model, change, said):
+    config, checkpoint = tiny_model()
+    with open(config, 'a') as file:
+        file.write(f'\n{change}\n')
+    with pytest.raises(ValueError, match=said):
+        load_pose_model(config, checkpoint)
+
+
+@pytest.mark.parametrize('text', ['https://x.org/y.pth', 'hello world', '.', 'K', '0', ''])
+def test_a_text_saved_as_a_checkpoint(tiny_model, text):
+    config, checkpoint = tiny_model()
+    with open(checkpoint, 'w') as file:
+        file.write(text)
+    with pytest.raises(ValueError, match=r'^[^\n]*\.pth: can not be read as a checkpoint; it is '):
+        load_pose_model(config, checkpoint)
+
+
+@pytest.mark.parametrize(
+    'index', ['Models: [a/b.yml]', 'Models:\n- Config:', 'Models: 3', '- 1', 'Models:\n- 1']
+)
+def test_any_yaml_may_lie_beside_a_config(tmp_path, index):
+    (tmp_path / 'other.yml').write_text(index)
+    (tmp_path / 'own.py').write_text('a = 1')
+    assert published_weights(str(tmp_path / 'own.py')) is None
+
+
 def test_a_field_that_the_config_does_not_have(tiny_model):
     message = (
         "^cfg-options: tiny.py has no 'model.test_cfg.flip'; did you mean 'model.test_cfg.flip_"

@@ -168,6 +168,28 @@ def test_a_frame_head_of_the_checkpoint_goes_by_names_too(
 
 
 @pytest.mark.slow
+def test_names_given_for_the_start_say_nothing_of_a_trained_model(
+    tiny_config, synthetic_root, tmp_path
+):
+    """`FrameHeadHook(joints)` describes a start; its own checkpoints have the model's joints."""
+
+    def trained(path):
+        content = torch.load(path, weights_only=False)
+        weights = content['state_dict']
+        own = {n: v for n, v in weights.items() if n.startswith('head.')}
+        weights.update({f'frame_{n}': v + 1 for n, v in own.items()})
+        torch.save(content, path)
+
+    meta = dict(keypoint_id2name=dict(enumerate(JOINT_NAMES)))
+    for joints in (JOINT_NAMES[::-1], [*JOINT_NAMES, 'left_ear', 'right_ear']):
+        extra = f"default_hooks['frame_head'] = dict(type='FrameHeadHook', joints={list(joints)})\n"
+        arguments = tiny_config, synthetic_root, tmp_path, meta, extra
+        found, given = run(*arguments, change=trained)
+        for name, value in found.items():
+            assert torch.equal(value, given[name] + 1), name
+
+
+@pytest.mark.slow
 def test_published_models_lack_two_joints(tiny_config, synthetic_root, tmp_path):
     with pytest.raises(ValueError, match='has no joint head_bottom, head_top'):
         run(tiny_config, synthetic_root, tmp_path, dict(keypoint_id2name=COCO['keypoint_id2name']))

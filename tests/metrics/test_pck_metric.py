@@ -146,3 +146,18 @@ def test_wrong_arguments(tmp_path) -> None:
         samples = make(tmp_path / 'other', 1, 1)
         samples[0].set_metainfo(dict(img_id=7))
         run([PoseTrackPCK(str(tmp_path / 'labels'))], samples)
+
+
+def test_predictions_alone(tmp_path) -> None:
+    samples, out = make(tmp_path / 'labels'), tmp_path / 'out'
+    metric = PoseTrackPCK(
+        str(tmp_path / 'labels'), format_only=True, outfile_prefix=f'{out}/x', prefix='x'
+    )
+    assert run([metric], samples) == {}
+    assert len(list(out.iterdir())) == len(list((tmp_path / 'labels').iterdir()))
+
+
+@pytest.mark.parametrize('name', ['tie_break', 'visibility', 'reach', 'stride'])
+def test_settings_of_average_precision_are_refused(name):
+    with pytest.raises(ValueError, match=f'PoseTrackPCK has no {name}, which PoseTrackMetric has'):
+        PoseTrackPCK(**{name: 1})

@@ -460,3 +460,10 @@ def test_tool_says_what_is_wrong_in_one_line(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith('out.md does not end with .json')
+    done = subprocess.run(
+        [quick_python(), str(TOOL), 'config.py', 'no.pth', '--plot', 'ap.txt'],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith('ap.txt ends with none of .png, .pdf, .svg')

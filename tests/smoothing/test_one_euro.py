@@ -94,3 +94,12 @@ def test_wrong_input_changes_nothing():
     np.testing.assert_array_equal(out, pose)
     with pytest.raises(ValueError, match='min_cutoff is 0'):
         OneEuroSmoother(min_cutoff=0)
+
+
+def test_memory_does_not_grow_with_the_number_of_tracks():
+    smoother, pose = OneEuroSmoother(), np.ones((1, 3, 2))
+    for track in range(2000):
+        smoother.update(np.array([track]), pose, np.ones(1), track / 25)
+    assert len(smoother._last) <= 10 * 25 + 1
+    back = smoother.update(np.array([0]), pose + 7, np.ones(1), 81.0)
+    np.testing.assert_array_equal(back, pose + 7)

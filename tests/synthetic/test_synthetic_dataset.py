@@ -317,6 +317,19 @@ def test_nobody_walks_into_the_camera(frames):
     assert nearest >= 0.5
 
 
+@pytest.mark.parametrize('frames', [100, 400, 3000])
+def test_no_hand_is_behind_the_camera(frames):
+    settings = Settings(videos={'train': 40}, frames=frames, height=64, width=80)
+    for index in range(40):
+        scene = video_scene(settings, 'train', index)
+        for person in scene.people:
+            for frame in {*range(8), *range(frames - 8, frames)}:
+                points = pose_points(
+                    person.build, person.motion, frame_time(settings, frame), scene.ground
+                )
+                assert min(point[2] for point in points.values() if point.shape == (3,)) > 0.2
+
+
 @pytest.mark.slow
 def test_zoom_is_a_factor_on_the_focal_length():
     def focals(zoom):
