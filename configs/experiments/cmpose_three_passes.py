@@ -2,6 +2,8 @@
 
 _base_ = ['./cmpose_360.py']
 
+# else the backbone's features grow without bound after 600 steps (docs/causal_tokens.md)
+model = dict(method=dict(aux=dict(detach_input=True)))
 max_iters = 2241  # 11,949 persons in batches of 16
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [

@@ -159,6 +159,26 @@ def test_target_gradient(detach):
         assert torch.equal(gather_tokens(target.grad, indices), -restored.grad)
 
 
+@pytest.mark.parametrize('detach', [True, False])
+def test_input_gradient(detach):
+    """Through the tokens that are corrupted, without those that are masked."""
+    tokens = clip_tokens(2, 3, 5, 4).requires_grad_()
+    aux = AuxReconLoss(detach_input=detach)
+    tasks = aux.corrupt(tokens, SEEDS[:2])
+    values = sum(task.tokens.square().sum() for task in tasks.values())
+    assert values.requires_grad != detach
+    if not detach:
+        values.backward()
+        masked = torch.zeros(2, 15, dtype=torch.bool)
+        masked = masked.scatter(1, tasks['loss_mask'].indices, True).view(2, 3, 5)
+        noised = 2 * tasks['loss_denoise'].tokens.detach()
+        expected = noised + 2 * tokens.detach() * ~masked.unsqueeze(-1)
+        torch.testing.assert_close(tokens.grad, expected)
+    with torch.no_grad():
+        for name, task in AuxReconLoss().corrupt(tokens, SEEDS[:2]).items():
+            assert torch.equal(task.tokens, tasks[name].tokens), name
+
+
 def test_tasks_and_weight():
     tokens = clip_tokens(3, 3, 13, 4)
     both = AuxReconLoss(mask_ratio=0.2, noise_ratio=0.4, loss_weight=0.25)

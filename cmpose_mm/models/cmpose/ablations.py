@@ -105,6 +105,12 @@ def copies_of_the_key_frame(config: Config) -> Overrides:
     }
 
 
+def tasks_teach_the_backbone(config: Config) -> Overrides:
+    """Gradients of the auxiliary tasks reach the backbone, as by default in `AuxReconLoss`."""
+    aux = {key: value for key, value in config.model.method.aux.items() if key != 'detach_input'}
+    return {'model.method.aux': dict(_delete_=True, **aux)}
+
+
 SETS: dict[str, dict[str, Variant]] = {
     # Does it help? All variants see the same samples.
     'baselines': {
@@ -139,6 +145,12 @@ SETS: dict[str, dict[str, Variant]] = {
         'CM-Pose': {},
         'primary + mask': {'model.method.aux.noise_ratio': 0.0},
         'primary + denoise': {'model.method.aux.mask_ratio': 0.0},
+        'primary': {'model.method.aux': None},
+    },
+    # For configs with `aux.detach_input`: what the tasks do to the backbone in long trainings.
+    'task_gradients': {
+        'CM-Pose': {},
+        'tasks teach the backbone': tasks_teach_the_backbone,
         'primary': {'model.method.aux': None},
     },
     # What reaches the head: the paper's Table 5.

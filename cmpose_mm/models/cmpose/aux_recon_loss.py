@@ -45,6 +45,11 @@ class AuxReconLoss(nn.Module):
         loss_weight: lambda of eq. 14, applied to both losses.
         divide_by_width: divide squared distances by D; False is the literal sum of eq. 2 and 3.
         detach_target: no gradient flows into the clean tokens when they serve as targets.
+        detach_input: no gradient flows from the tasks into the clean tokens that are corrupted,
+            and so, with ``detach_target``, none into the backbone: the tasks train the shared
+            network alone (*chosen* by the configs for long trainings). With a backbone that learns
+            from the tasks, its features, which nothing else keeps at a scale, grow until the tasks'
+            losses are all that counts (docs/causal_tokens.md).
 
     Raises:
         ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
@@ -59,6 +64,7 @@ class AuxReconLoss(nn.Module):
         loss_weight: float = 0.1,
         divide_by_width: bool = True,
         detach_target: bool = True,
+        detach_input: bool = False,
     ):
         super().__init__()
         for name, ratio in (('mask_ratio', mask_ratio), ('noise_ratio', noise_ratio)):
@@ -76,6 +82,7 @@ class AuxReconLoss(nn.Module):
         self.loss_weight = loss_weight
         self.divide_by_width = divide_by_width
         self.detach_target = detach_target
+        self.detach_input = detach_input
 
     def corrupt(self, tokens: Tensor, clip_seeds: Tensor | None) -> dict[str, CorruptedTokens]:
         """The inputs of the active tasks, by the name of their loss.
@@ -84,6 +91,8 @@ class AuxReconLoss(nn.Module):
             tokens: (B, T, N, D) clean tokens.
             clip_seeds: (B,) int64; None draws seeds from torch's global generator.
         """
+        if self.detach_input:
+            tokens = tokens.detach()
         if clip_seeds is None:
             clip_seeds = draw_seeds(len(tokens), tokens.device)
         corrupted = {}
