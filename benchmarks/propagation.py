@@ -48,7 +48,7 @@ from cmpose_mm.ablation.records import (
     write_record,
 )
 from cmpose_mm.ablation.report import value
-from cmpose_mm.ablation.runs import Metrics, run_once, train_once
+from cmpose_mm.ablation.runs import Metrics, run_once, source_of_run, train_once
 from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.posetrack.annotations import read_videos
@@ -233,10 +233,12 @@ class Experiment:
         labels, hidden = self.train_labels(variant)
         config, digest = self.on(self.student, labels, self.name_of(variant))
         measures = run_once(config, self.place(variant), self.splits)
+        source = source_of_run(self.place(variant))
         if hidden is not None:
             measures = {**measures, HIDDEN: hidden}
-        write_record(self.args.records / self.data, variant, self.seed, digest, measures)
-        return read_record(self.args.records / self.data, digest, self.wanted(variant))
+        records = self.args.records / self.data
+        write_record(records, variant, self.seed, digest, measures, source)
+        return read_record(records, digest, self.wanted(variant))
 
     def train_labels(self, variant: str) -> tuple[Path, dict[str, float] | None]:
         """The labels that a variant trains on, and the scores of those that were propagated."""

@@ -18,7 +18,9 @@ from pathlib import Path, PurePosixPath
 
 import torch
 from mmengine import Config
+from mmengine.device import get_device
 
+from cmpose_mm.engine.bfloat16_optim_wrapper import has_bfloat16
 from cmpose_mm.whole_files import write_whole
 
 DECISIVE = (
@@ -97,7 +99,12 @@ def _without_folders(prefixes: dict[str, str]) -> dict[str, str]:
 
 
 def write_record(
-    folder: Path, variant: str, seed: int, digest: str, splits: dict[str, dict]
+    folder: Path,
+    variant: str,
+    seed: int,
+    digest: str,
+    splits: dict[str, dict],
+    source: dict | None = None,
 ) -> Path:
     """Writes a run's results to ``<variant>_seed<seed>_<digest>.json``, with what made them.
 
@@ -109,12 +116,13 @@ def write_record(
         variant, seed: of the run.
         digest: its `config_digest`.
         splits: split -> measure -> value, and ``clips`` as `scored_clips` gives them.
+        source: what made them; by default what would make them now.
     """
     path = _record_file(folder, digest) or folder / (
         f'{re.sub(r"[^a-zA-Z0-9.+-]+", "_", variant)}_seed{seed}_{digest[:12]}.json'
     )
     content = {'variant': variant, 'seed': seed, 'config': digest, 'splits': {}}
-    source = source_of_results()
+    source = source or source_of_results()
     found = _read_splits(path) if path.exists() else {}
     for split, measures in splits.items():
         if split not in found or _measured(found[split]) != _measured(measures):
@@ -160,7 +168,7 @@ def _read_splits(path: Path) -> dict[str, dict]:
 
 
 def source_of_results() -> dict[str, str]:
-    """Commit, machine, torch's version and date of results made now.
+    """Commit, machine, torch's version, precision and date of results made now.
 
     The commit is the environment's ``GIT_COMMIT``, for copies without a repository of their own;
     else that of the checkout, with a + if its code has been changed.
@@ -173,6 +181,7 @@ def source_of_results() -> dict[str, str]:
         'commit': _commit(),
         'machine': f'{hardware}, {os.cpu_count()} cores',
         'torch': torch.__version__,
+        'bfloat16': has_bfloat16(get_device()),  # whether configs that ask for it train in it
         'date': str(date.today()),
     }
 

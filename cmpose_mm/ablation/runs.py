@@ -22,10 +22,11 @@ from cmpose_mm.config_options import merge_options
 from cmpose_mm.whole_files import sha256, write_whole
 
 from .experiments import EXPERIMENTS, check_method
-from .records import config_digest, read_record, write_record
+from .records import config_digest, read_record, source_of_results, write_record
 from .variants import Variant, variant_config
 
 FIRST_STAGE = 'start: first stage'
+SOURCE = 'source.json'
 COPIES = ' copies'
 """Ends the name of a split that is tested on copies of the key frame in place of its neighbors."""
 TOKENS = ' tokens '
@@ -147,7 +148,8 @@ def run_experiments(
                         continue
                     if records is not None and splits:
                         run = plan[variant, seed]
-                        write_record(records, variant, seed, run.digest, result)
+                        source = source_of_run(_folder(work_dir, variant, seed))
+                        write_record(records, variant, seed, run.digest, result, source)
                         result = read_record(records, run.digest, run.splits)
                     for (other, _), run in plan.items():  # one config may have several names
                         if run.digest == plan[variant, seed].digest:
@@ -305,6 +307,8 @@ def run_once(
             raise ValueError(f'{labels}: not found, expected the labels of the split {split!r}')
     _write_config(config, config_file)
     trained = work_dir / 'trained'
+    if not trained.exists():
+        _note_source(work_dir)
     in_one_process = splits and not mim_args
     if not trained.exists() and not in_one_process:
         command = [sys.executable, '-m', 'mim', 'train', 'mmpose', str(config_file), *mim_args]
@@ -339,9 +343,21 @@ def train_once(config: Config, work_dir: Path, jobs: int = 1) -> str:
     config_file = work_dir.with_suffix('.py')
     _write_config(config, config_file)
     if not (work_dir / 'trained').exists():
+        _note_source(work_dir)
         command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
         _run([*command, str(work_dir), '--train'], work_dir, jobs)
     return find_latest_checkpoint(str(work_dir))
+
+
+def source_of_run(work_dir: Path) -> dict:
+    """`source_of_results` when a run's training began; of now if its folder does not say so."""
+    file = work_dir / SOURCE
+    return json.loads(file.read_text()) if file.exists() else source_of_results()
+
+
+def _note_source(work_dir: Path) -> None:
+    if not (work_dir / SOURCE).exists():
+        write_whole(work_dir / SOURCE, json.dumps(source_of_results()).encode())
 
 
 def _write_config(config: Config, path: Path) -> None:

@@ -20,8 +20,8 @@ max_iters = 360
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
-# The new parts learn fast; what the first stage has learned moves little, and its batch statistics
-# not at all.
+# The new parts learn fast; what the first stage has learned moves little, and the backbone's batch
+# statistics not at all. (The head's do.)
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.05), head=dict(lr_mult=0.1))),

@@ -43,8 +43,8 @@ max_iters = 50
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
-# The new parts learn fast. The weights of the first stage change little, and its batch statistics
-# do not change.
+# The new parts learn fast. The weights of the first stage change little, and the batch statistics
+# of its backbone do not change.
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.05), head=dict(lr_mult=0.1))),

@@ -1,6 +1,7 @@
 """STDPose for the 26.7 % experiment, at a size for two CPU cores; see propagation.py.
 
-It starts from the single-frame model of the same labels, whose backbone and head are frozen.
+It starts from the single-frame model of the same labels, whose backbone is frozen, and whose head
+is the frozen frame head; the final head, a copy of it, learns.
 """
 
 _base_ = ['./propagation_warp.py']

@@ -11,7 +11,8 @@ RATIOS = (0.0, 0.2, 0.7, 0.9)  # 0.45 is the default
 
 STEP_TIMES = {'single frame': 0.118, 'concatenation 3x3': 0.306}
 """Time of a training step divided by that of CM-Pose in `configs/experiments/cmpose.py`, measured
-by `benchmarks/step_time.py`. It differs between models and machines."""
+by `benchmarks/step_time.py` in November 2026, when that config had the paper's letter. It differs
+between models and machines."""
 
 
 def neck(num_blocks: int, divisor: int) -> Variant:
