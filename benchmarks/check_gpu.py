@@ -90,7 +90,7 @@ class Checks:
         if precision == 'float16' and self.device == 'cpu':
             raise Skipped('float16 with loss scaling needs CUDA')
         if precision == 'bfloat16' and not has_bfloat16(self.device):
-            raise Skipped('this processor is not faster in bfloat16')
+            raise Skipped('this device is not faster in bfloat16')
         if precision == 'float16':
             command = self._training(precision, '--amp')
         else:

@@ -57,7 +57,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f'expected KEY=VALUE, found {pair!r}')
         try:
             options[key] = DictAction._parse_iterable(value)
-        except AssertionError as error:
+        except (AssertionError, RecursionError) as error:
             raise ValueError(f'expected brackets that match, found {pair!r}') from error
     return options
 

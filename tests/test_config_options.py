@@ -94,7 +94,7 @@ def test_a_value_without_a_key(capsys):
     )
 
 
-@pytest.mark.parametrize('value', ['[1,2', '[1,(2]'])
+@pytest.mark.parametrize('value', ['[1,2', '[1,(2]', '[1,(2])'])
 def test_brackets_that_do_not_match(value, capsys):
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={})

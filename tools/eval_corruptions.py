@@ -17,7 +17,7 @@ from cmpose_mm.robustness import (
     run_benchmark,
 )
 
-PLOT_SUFFIXES = '.png', '.pdf', '.svg'
+PLOT_SUFFIXES = '.png', '.jpg', '.pdf', '.svg'
 EXAMPLES = """
 examples:
   python tools/eval_corruptions.py configs/cmpose_vit_posetrack18.py epoch_20.pth --plot ap.png
@@ -66,7 +66,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.out is not None and args.out.suffix != '.json':  # its table has the same name, with .md
         parser.error(f'argument --out: {args.out} does not end with .json')
-    if args.plot is not None and args.plot.suffix not in PLOT_SUFFIXES:
+    if args.plot is not None and args.plot.suffix.lower() not in PLOT_SUFFIXES:
         parser.error(f'argument --plot: {args.plot} ends with none of {", ".join(PLOT_SUFFIXES)}')
     name = f'{Path(args.config).stem}_{Path(args.checkpoint).stem}.json'
     out = args.out or Path('work_dirs', 'corruptions', name)

@@ -240,7 +240,10 @@ def _weights_digest(load_from: str | None) -> str | None:
     if load_from is None or '://' in load_from:
         return None
     if not Path(load_from).is_file():
-        raise ValueError(f'load_from is {load_from}, which is not found; expected a checkpoint.')
+        raise ValueError(
+            f'load_from is {load_from}, which is not found; expected a checkpoint, or a first '
+            'stage.'
+        )
     return sha256(Path(load_from))
 
 

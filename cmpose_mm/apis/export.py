@@ -143,7 +143,8 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
         opset: version of ONNX's operators, at least `MIN_OPSET` and the method's ``min_opset``.
 
     Raises:
-        ValueError: see `pose_metadata`; if ``opset`` is too low, or the method can't be exported.
+        ValueError: see `pose_metadata`; if ``opset`` is too low or unknown to torch, or the method
+            can't be exported.
         ModuleNotFoundError: if ``onnx`` is not installed.
         NotImplementedError: if torch is older than 2.1.
         OSError: if the file can't be written.
@@ -159,13 +160,16 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         traced = f'{folder}/model.onnx'  # beside it, torch writes the weights of a large model
-        trace_to_onnx(
-            HeatmapModel(model).eval(),
-            random_clips(model, 2),
-            traced,
-            names=['clips', 'heatmaps'],
-            opset=opset,
-        )
+        try:
+            trace_to_onnx(
+                HeatmapModel(model).eval(),
+                random_clips(model, 2),
+                traced,
+                names=['clips', 'heatmaps'],
+                opset=opset,
+            )
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
         content = onnx.load(traced)
     onnx.helper.set_model_props(content, {METADATA_KEY: json.dumps(metadata)})
     second_file = Path(f'{path}.data')
@@ -216,11 +220,13 @@ def trace_to_onnx(
                 dynamic_axes={name: {0: 'batch'} for name in names},
                 **newer,
             )
+        except torch.onnx.errors.OnnxExporterError:  # of an operator
+            raise
         except (RuntimeError, ValueError) as error:
             if 'unsupported' not in str(error).lower() or 'opset' not in str(error):
                 raise
             raise ValueError(
-                f'{path}: opset is {opset}, which torch {torch.__version__} can not write'
+                f'opset is {opset}, which torch {torch.__version__} can not write'
             ) from error
 
 

@@ -217,12 +217,12 @@ def load_pose_model(
         raise ValueError(f'{name}: has no {" and no ".join(missing)}, expected both')
     merge_options(config, cfg_options)
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmpose')):
-        found = config.model.get('type')
+        found = kind_name = config.model.get('type') if isinstance(config.model, dict) else None
         if isinstance(found, str):
             found = MODELS.get(found)
     if found is None:
         raise ValueError(
-            f'{name}: "model.type" is {config.model.get("type")!r}, expected a registered model'
+            f'{name}: "model.type" is {kind_name!r}, expected a model of an installed package'
         )
     if isinstance(found, type) and not issubclass(found, kind):  # before anything is downloaded
         raise ValueError(f'{name}: the model is a {found.__name__}, expected a {kind.__name__}')
@@ -241,7 +241,8 @@ def load_pose_model(
             with _without_registry_warnings():
                 model = revert_sync_batchnorm(build_pose_estimator(config.model))
         except (KeyError, TypeError) as error:  # a part with an unknown type or argument
-            raise ValueError(f'{name}: the model can not be built: {error.args[0]}') from error
+            text = error.args[0] if error.args else type(error).__name__
+            raise ValueError(f'{name}: the model can not be built: {text}') from error
     load_weights(model, content, f'{path} does not fit {name}')
     model.cfg, model.dataset_meta = config, dataset_meta
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 from mmpose.registry import HOOKS
@@ -35,7 +37,8 @@ class EpochSeedHook(Hook):
     In iteration-based training, which MMEngine counts as one epoch, a pass over the loader is the
     epoch: ``iter // len(loader)``. The seeds change behind its last batch, before MMEngine starts
     the next pass. A loader that never ends (``InfiniteSampler``) has fetched some batches ahead by
-    then, which keep the seeds of the pass before.
+    then, which keep the seeds of the pass before; its passes are as long as the data, up to the
+    rest that fills no batch.
 
     Put it into ``default_hooks``, which a child config extends, not into ``custom_hooks``, which a
     child config replaces.
@@ -49,13 +52,19 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seeds this process and passes the epoch to the training datasets."""
-        by_iter = self._by_iter
-        _seed(runner, runner.iter // len(runner.train_dataloader) if by_iter else runner.epoch)
+        _seed(runner, runner.iter // pass_length(runner) if self._by_iter else runner.epoch)
 
     def after_train_iter(self, runner: Runner, *_, **__) -> None:
         """Does the same after the last iteration of a pass, in iteration-based training."""
-        if self._by_iter and (runner.iter + 1) % len(runner.train_dataloader) == 0:
-            _seed(runner, (runner.iter + 1) // len(runner.train_dataloader))
+        if self._by_iter and (runner.iter + 1) % pass_length(runner) == 0:
+            _seed(runner, (runner.iter + 1) // pass_length(runner))
+
+
+def pass_length(runner: Runner) -> int:
+    """Iterations in which all processes together see the training data once, at least 1."""
+    loader = runner.train_dataloader
+    is_endless = isinstance(loader.sampler, InfiniteSampler)  # its length is that of all processes
+    return max(1, len(loader) // (get_world_size() if is_endless else 1))
 
 
 def _seed(runner: Runner, epoch: int) -> None:

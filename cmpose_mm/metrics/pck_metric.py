@@ -33,8 +33,9 @@ class PoseTrackPCK(PoseTrackMetric):
 
     Args:
         ann_file, protocol, pred_converter, dataset, collect_device, prefix, settings: see
-            `PoseTrackMetric`, without those of `_NO_SETTINGS`; of the protocol what decides which
-            persons are scored.
+            `PoseTrackMetric`, which has four more (tie_break, visibility, reach, stride) that are
+            of AP and recall; of the protocol what decides which persons are scored. Settings may
+            be ``format_only`` and ``outfile_prefix``, too.
         norms, thresholds, visible_only: see `correct_keypoints`.
 
     Raises:

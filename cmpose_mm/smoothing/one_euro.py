@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-_FORGOTTEN = 10.0  # seconds; of what was known then the filter would take less than a hundredth
+_FORGOTTEN = 10.0  # seconds; of what was known then the filter takes 1 % by default
 
 
 class OneEuroSmoother:

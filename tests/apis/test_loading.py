@@ -195,8 +195,9 @@ def test_a_config_without_a_model(tmp_path):
         ('a = (', r'tiny\.py: can not be read as a config \(SyntaxError: '),
         ('1 / 0', r'tiny\.py: can not be read as a config \(ZeroDivisionError: '),
         ('model = dict(_delete_=True)', r'tiny\.py: has no model, expected both'),
-        ('model = dict(_delete_=True, a=1)', r'tiny\.py: "model.type" is None, expected a regis'),
-        ("model['type'] = 'Nothing'", r'tiny\.py: "model.type" is \'Nothing\', expected a regis'),
+        ('model = dict(_delete_=True, a=1)', r'tiny\.py: "model.type" is None, expected a model'),
+        ("model = 'x'", r'tiny\.py: "model.type" is None, expected a model'),
+        ("model['type'] = 'Nothing'", r'tiny\.py: "model.type" is \'Nothing\', expected a model'),
         (
             "model['method']['zzz'] = 1",
             r"tiny\.py: the model can not be built: .*unexpected keyword argument 'zzz'",

@@ -30,7 +30,15 @@ def test_float32_where_bfloat16_is_emulated(supported, monkeypatch, caplog):
 
 
 def test_an_accelerator_is_not_asked():
-    assert bfloat16_optim_wrapper.has_bfloat16('cuda')
+    assert bfloat16_optim_wrapper.has_bfloat16('npu')
+
+
+@pytest.mark.parametrize('capability, expected', [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_gpus_before_ampere_have_none(capability, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: capability)
+    monkeypatch.setattr(torch.version, 'hip', None)
+    assert bfloat16_optim_wrapper.has_bfloat16('cuda') == expected
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 import torch
 from mmengine import Config
-from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.dataset import (
+    BaseDataset,
+    ConcatDataset,
+    DefaultSampler,
+    InfiniteSampler,
+    RepeatDataset,
+)
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from cmpose_mm.engine import EpochSeedHook
+from cmpose_mm.engine import EpochSeedHook, epoch_seed_hook
 from cmpose_mm.engine.epoch_seed_hook import epoch_seed, leaf_datasets
 
 
@@ -141,3 +147,19 @@ log_processor = dict(by_epoch=False)
     resumed = train('resumed', by_iter.format(length, per_pass), checkpoint)
     assert resumed.batches == epochs.batches[per_pass + 1 :]
     assert resumed.draws[-per_pass:] == epochs.draws[-per_pass:]
+
+
+@pytest.mark.parametrize(
+    'sampler, batch_size, processes, expected',
+    [('Default', 4, 1, 3), ('Infinite', 4, 1, 3), ('Infinite', 4, 2, 1), ('Infinite', 16, 1, 1)],
+)
+def test_length_of_a_pass(sampler, batch_size, processes, expected, monkeypatch):
+    """Of 12 samples; whatever is left over fills no batch."""
+    data = list(range(12))
+    kind = dict(Default=DefaultSampler, Infinite=InfiniteSampler)[sampler]
+    runner = FakeRunner(data, 0, 0)
+    runner.train_dataloader = torch.utils.data.DataLoader(
+        data, batch_size, sampler=kind(data), drop_last=True
+    )
+    monkeypatch.setattr(epoch_seed_hook, 'get_world_size', lambda: processes)
+    assert epoch_seed_hook.pass_length(runner) == expected

@@ -466,4 +466,4 @@ def test_tool_says_what_is_wrong_in_one_line(tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith('ap.txt ends with none of .png, .pdf, .svg')
+    assert done.stderr.splitlines()[-1].endswith('ap.txt ends with none of .png, .jpg, .pdf, .svg')
