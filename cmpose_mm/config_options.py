@@ -71,16 +71,20 @@ def merge_options(config: Config, options: dict | None, *others: Config) -> None
     Args:
         config: gets the values.
         options: by dotted keys, ``model.test_cfg.flip_test``.
-        others: further configs that get the same options; a key of one of them is no mistake.
+        others: further configs that get the same options; a key of one of them is no mistake, but
+            left out here.
 
     Raises:
         ValueError: one sentence about a key that no config has, with the nearest that there is.
     """
-    for key in options or {}:
+    own = {}
+    for key, value in (options or {}).items():
         problems = [unknown_key(each, key) for each in (config, *others)]
         if all(problem is not None for problem in problems):
             raise ValueError(f'cfg-options: {problems[0]}')
-    config.merge_from_dict(options or {})
+        if problems[0] is None:
+            own[key] = value
+    config.merge_from_dict(own)
 
 
 def unknown_key(config: Config, key: str) -> str | None:

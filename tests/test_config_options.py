@@ -67,7 +67,9 @@ def test_a_key_of_another_config_that_gets_the_same(config):
     single = Config.fromfile(config_path('single_frame/single_frame_vit_posetrack18.py'))
     with pytest.raises(ValueError, match="has no 'model.method.fte.num_causal'"):
         merge_options(single, {'model.method.fte.num_causal': 5})
+    before = single.pretty_text
     merge_options(single, {'model.method.fte.num_causal': 5}, config)
+    assert single.pretty_text == before  # it has no method, and would not be built with one
 
 
 def test_configs_of_mmpose():
