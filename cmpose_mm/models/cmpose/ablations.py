@@ -107,7 +107,7 @@ def copies_of_the_key_frame(config: Config) -> Overrides:
 
 
 def tasks_teach_the_backbone(config: Config) -> Overrides:
-    """Gradients of the auxiliary tasks reach the backbone, as by default in `AuxReconLoss`."""
+    """The auxiliary tasks as by default in `AuxReconLoss`: their gradients reach the backbone."""
     aux = {key: value for key, value in config.model.method.aux.items() if key != 'detach_input'}
     return {'model.method.aux': dict(_delete_=True, **aux)}
 
@@ -148,9 +148,9 @@ SETS: dict[str, dict[str, Variant]] = {
         'primary + denoise': {'model.method.aux.mask_ratio': 0.0},
         'primary': {'model.method.aux': None},
     },
-    # For configs with `aux.detach_input`: what the tasks do to the backbone in long trainings.
+    # What the tasks do to the backbone in long trainings.
     'task_gradients': {
-        'CM-Pose': {},
+        'tasks teach the neck alone': {'model.method.aux.detach_input': True},
         'tasks teach the backbone': tasks_teach_the_backbone,
         'primary': {'model.method.aux': None},
     },
