@@ -52,6 +52,7 @@ method = dict(
         loss_weight=0.01,
         divide_by_width=True,
         detach_target=True,
+        detach_input=False,
     ),
     temporal_fusion='concat',
 )
