@@ -159,6 +159,39 @@ def test_last_validation_follows_the_step_over_resumed_runs(tmp_path):
     assert last_validation(tmp_path) == {'AP': 3}
 
 
+def test_pck_alone_is_a_validation(tmp_path):
+    log = tmp_path / '2026' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    records = (
+        {'step': 1, 'loss': 1.0},
+        {'step': 2, 'x/tPCK@0.2 mean7': 4.0},
+        {'step': 3, 'x/APs': 5.0},
+    )
+    log.write_text('\n'.join(map(json.dumps, records)))
+    assert last_validation(tmp_path) == {'tPCK@0.2 mean7': 4.0}
+
+
+def test_a_run_tells_the_code_that_its_training_began_with(tmp_path, monkeypatch):
+    folder = tmp_path / 'variant' / 'seed0'
+
+    def killed(*_):
+        raise RuntimeError('killed')
+
+    def finished(*_):
+        (folder / 'clean.json').write_text('{"AP": 8.0}')
+        (folder / 'trained').touch()
+
+    monkeypatch.setenv('GIT_COMMIT', 'first')
+    monkeypatch.setattr(ablation.runs, '_run', killed)
+    with pytest.raises(RuntimeError):
+        run_once(Config(dict(a=1)), folder, ['clean'])
+    monkeypatch.setenv('GIT_COMMIT', 'later')
+    monkeypatch.setattr(ablation.runs, '_run', finished)
+    run_once(Config(dict(a=1)), folder, ['clean'])
+    assert ablation.runs.source_of_run(folder)['commit'] == 'first'
+    assert ablation.runs.source_of_run(tmp_path)['commit'] == 'later'
+
+
 def test_no_validation_is_an_error(tmp_path):
     with pytest.raises(ValueError, match='no validation result'):
         last_validation(tmp_path)

@@ -121,6 +121,22 @@ def test_predictions_and_labels_have_the_same_pixels(model_and_data):
     np.testing.assert_allclose(decoded[inside], joints[inside], atol=0.1)
 
 
+@pytest.mark.parametrize('codec', ['UDPHeatmap', 'MSRAHeatmap'])
+def test_decoded_joints_are_those_that_were_drawn(codec):
+    codec = dict(type=codec, input_size=(96, 128), heatmap_size=(24, 32), sigma=2)
+    decoder = KEYPOINT_CODECS.build(codec)
+    joints = np.array([[[24.0, 36.0], [44.0, 60.0], [68.0, 92.0]]])
+    heatmaps = decoder.encode(joints, np.ones((1, 3), np.float32))['heatmaps']
+    head = SimpleNamespace(
+        decoder=decoder,
+        decode=lambda maps: [
+            SimpleNamespace(keypoints=decoder.decode(each.numpy())[0]) for each in maps
+        ],
+    )
+    found = measure._decode(SimpleNamespace(head=head), torch.from_numpy(heatmaps)[None])[0]
+    np.testing.assert_allclose(found, joints[0], atol=0.2)
+
+
 def slow_delete(features, cells):
     out = features.clone()
     for cell in cells:

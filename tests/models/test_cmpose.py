@@ -218,6 +218,31 @@ def test_auxiliary_losses_train_the_neck_only():
     assert features.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize('detach_target', [True, False])
+def test_tasks_that_teach_the_neck_alone(detach_target):
+    """No gradient reaches the features but through targets, and losses are the same."""
+    found = {}
+    for detach_input in (True, False):
+        aux = dict(AUX, detach_input=detach_input, detach_target=detach_target)
+        torch.manual_seed(0)
+        method = randomize(tiny_cmpose(aux=aux)).train()
+        features = clip_features().requires_grad_()
+        losses = run_method(method, features, SEEDS).losses
+        sum(losses.values()).backward()
+        neck = torch.cat([p.grad.flatten() for p in method.neck.parameters()])
+        found[detach_input] = losses, neck, features.grad
+    (losses, neck, gradient), (with_input, same_neck, larger) = found[True], found[False]
+    assert {name: loss.item() for name, loss in losses.items()} == {
+        name: loss.item() for name, loss in with_input.items()
+    }
+    torch.testing.assert_close(neck, same_neck)
+    assert larger.abs().sum() > 0
+    if detach_target:
+        assert gradient is None or not gradient.any()
+    else:
+        assert gradient.any() and not torch.equal(gradient, larger)
+
+
 def test_masked_features_receive_no_gradient_as_detached_targets():
     method = randomize(tiny_cmpose(aux=dict(AUX, noise_ratio=0.0))).train()
     features = clip_features().requires_grad_()

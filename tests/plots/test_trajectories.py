@@ -145,6 +145,7 @@ def test_times_of_frames():
             'found 1 persons and no track id, expected persons with one; `cmpose track',
         ),
         ([0], [3], dict(frame_rate=0), 'v: the frame rate is 0, expected a number above 0'),
+        ([0], [3], dict(frame_rate=float('inf')), 'v: the frame rate is inf, expected a number ab'),
         ([0], [3], dict(persons=[4]), 'no person with the track id 4, expected some of 3'),
         ([0], [3], dict(joints=['tail']), 'has no joint tail, expected some of nose, head_bottom'),
     ],

@@ -496,6 +496,7 @@ def test_command(file, tmp_path):
     done = convert('trc', tmp_path / 't', '--pixels-per-meter', '100', '--frame-rate', '10')
     assert done.returncode == 0, done.stderr
     assert '0.400000' in (tmp_path / 't/walk_person0.trc').read_text()
+    assert 'without a track id left out' in done.stdout
     for arguments, said in (
         (('trc', tmp_path / 't'), '--pixels-per-meter: expected with the format trc'),
         (('coco', file), 'holds the poses; expected another place'),
@@ -506,8 +507,9 @@ def test_command(file, tmp_path):
     ):
         done = convert(*arguments)
         assert done.returncode == 2 and said in done.stderr
-    done = convert('trc', tmp_path / 't', '--pixels-per-meter', '0')
-    assert done.returncode == 1 and 'pixels_per_meter is 0.0' in done.stderr
+    for value, shown in (('0', '0.0'), ('inf', 'inf')):
+        done = convert('trc', tmp_path / 't', '--pixels-per-meter', value)
+        assert done.returncode == 1 and f'pixels_per_meter is {shown}' in done.stderr
     data = json.loads(file.read_text())
     for image in data['images']:
         del image['time']

@@ -104,6 +104,12 @@ def test_propagators_with_a_model_ask_for_it(sparse, tmp_path):
         build_propagator('magic')
 
 
+def test_a_propagator_without_mmpose(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'cmpose_mm.propagation.models', None)
+    with pytest.raises(AnnotationError, match="Propagator 'warp' needs MMPose .*installation"):
+        build_propagator('warp', 'c.py', 'c.pth', image_root='.')
+
+
 # ---- files -------------------------------------------------------------------------------------
 
 

@@ -148,6 +148,10 @@ def test_the_command_averages_files_and_writes_the_section(tmp_path):
     assert done.returncode == 0, done.stderr
     assert '| low_light, key | ' in page.read_text() and done.stdout.strip() in page.read_text()
     assert 'Scored: 3 videos, 44 persons; 2 seeds.\n' in done.stdout
+    page.write_text('nothing')
+    done = run_tool(TOOL, *files, '--docs', page)
+    assert done.returncode == 1 and 'expected the lines' in done.stderr.splitlines()[-1]
+    assert 'Traceback' not in done.stderr and page.read_text() == 'nothing'
     done = run_tool(TOOL, files[0], tmp_path / 'none.json')
     assert done.returncode == 1 and 'none.json' in done.stderr.splitlines()[-1]
 
