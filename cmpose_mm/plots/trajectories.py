@@ -41,6 +41,7 @@ class Plotted:
         num_without_id: persons without a track id, who are in no figure.
         num_low_scores: joints of the figures that are faint since they score too low.
         num_removed: figures of an earlier run whose persons are not in the poses, removed.
+        angles_removed: whether the angles of an earlier run were, since the poses have none.
     """
 
     figures: list[Path]
@@ -48,6 +49,7 @@ class Plotted:
     num_without_id: int
     num_low_scores: int
     num_removed: int = 0
+    angles_removed: bool = False
 
     def __str__(self) -> str:
         parts = [f'figures of {len(self.figures)} persons']
@@ -61,6 +63,8 @@ class Plotted:
                 f'removed {self.num_removed} figures of an earlier run, whose persons are not in '
                 'the poses'
             )
+        if self.angles_removed:
+            parts.append('removed the angles of an earlier run')
         return '; '.join(parts)
 
 
@@ -90,7 +94,8 @@ def write_plots(
 ) -> Plotted:
     """Writes ``NAME_id3.png`` and so on, see `draw_person`, and ``NAME_angles.csv``.
 
-    Such figures of NAME whose track ids the poses do not have, of an earlier run, are removed.
+    Such figures of NAME whose track ids the poses do not have, of an earlier run, are removed, and
+    the angles where the poses have none.
 
     Args:
         video: its name is NAME.
@@ -145,7 +150,9 @@ def write_plots(
         write_angles(video, times, angles)
     names = {file.name for file in plot_files(video, folder, ids)[0]}
     removed = remove_old(folder, re.escape(video.name) + r'_id(0|[1-9][0-9]*)\.png', names)
-    return Plotted(figures, angles, int((video.track_ids < 0).sum()), num_low, len(removed))
+    old_angles = [] if angles else remove_old(folder, re.escape(video.name) + r'_angles\.csv', ())
+    num_without_id = int((video.track_ids < 0).sum())
+    return Plotted(figures, angles, num_without_id, num_low, len(removed), bool(old_angles))
 
 
 def plot_files(

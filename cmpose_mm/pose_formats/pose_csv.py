@@ -44,7 +44,7 @@ def table_rows(
         columns = list(reader.fieldnames or [])
         last_line = reader.line_num
         for row in reader:
-            last_line = reader.line_num
+            last_line = reader.reader.line_num  # reader.line_num leaves blank lines out
             rows.append((last_line, row))
     except csv.Error as error:
         raise AnnotationError(

@@ -116,8 +116,12 @@ def test_figures_of_persons_of_an_earlier_run_are_removed_and_nothing_else(tmp_p
 
 def test_joints_without_angles(tmp_path):
     video = video_of([0, 1], [0, 0], joints=('beak', 'L_Wing', 'R_Wing'))
+    (tmp_path / 'v_angles.csv').write_text('of an earlier run with other joints')
     done = write_plots(video, tmp_path)
     assert done.angles is None and 'no angles, whose joints are missing' in str(done)
+    assert str(done).endswith('; removed the angles of an earlier run')
+    assert not (tmp_path / 'v_angles.csv').exists()
+    assert 'removed' not in str(write_plots(video, tmp_path))
     figure = draw_person(video, 0, video.times, video.joints)
     assert len(figure.axes) == 2
     assert {'beak', 'L Wing', 'R Wing'} <= {li.get_label() for li in figure.axes[0].get_lines()}

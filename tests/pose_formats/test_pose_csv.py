@@ -53,6 +53,7 @@ def test_header_alone(tmp_path):
         ('frame,paw_x,paw_y,paw_y\n0,1,2,3\n', 'has the column paw_y 2 times, expected it once'),
         ('frame,frame,paw_x,paw_y,frame\n0,0,1,2,0\n', 'has the column frame 3 times, expected'),
         ('frame,paw_x,paw_y\n0,1,2\n1,1\n', 'line 3 has 2 cells, expected 3'),
+        ('frame,paw_x,paw_y\n0,1,2\n\n\n1,1\n', 'line 5 has 2 cells, expected 3'),
         ('frame,paw_x,paw_y\n0,1,5,2,5\n', 'line 2 has more cells, expected 3'),
         ('frame,paw_x,paw_y\n0,1,left\n', "line 2: paw_y is 'left', expected a number"),
     ],
