@@ -23,7 +23,8 @@ class ModelScheduleHook(Hook):
     The value is interpolated linearly between the given fractions, and constant before the first
     and after the last. The fraction is the iterations done over all iterations, so the schedule is
     the same in runs by epochs and by iterations, and in resumed runs. A model built after training
-    has the config's value, so put the schedule's last value into the config.
+    has the config's value, so put the schedule's last value into the config. Validations use it,
+    too: a test of their checkpoint gives the same.
 
     Args:
         attribute: dotted path of a number in the model.
@@ -42,6 +43,7 @@ class ModelScheduleHook(Hook):
                 'the training from 0 to 1 and their values'
             )
         self.parts, self.values = zip(*points)
+        self.value_of_config: float | None = None
 
     def value(self, part: float) -> float:
         """The value when this fraction of the training, 0 to 1, is done."""
@@ -58,9 +60,10 @@ class ModelScheduleHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Warns if the config has another value than the schedule ends with."""
         owner, name = self._owner(runner)
-        if getattr(owner, name) != self.values[-1]:
+        self.value_of_config = getattr(owner, name)
+        if self.value_of_config != self.values[-1]:
             runner.logger.warning(
-                f'ModelScheduleHook: the config has {getattr(owner, name)} as {self.attribute}, '
+                f'ModelScheduleHook: the config has {self.value_of_config} as {self.attribute}, '
                 f'but training ends with {self.values[-1]}; a model that is built for a test has '
                 'the first of them'
             )
@@ -69,6 +72,12 @@ class ModelScheduleHook(Hook):
         """Sets the attribute."""
         owner, name = self._owner(runner)
         setattr(owner, name, self.value(runner.iter / runner.max_iters))
+
+    def before_val(self, runner: Runner) -> None:
+        """Sets the config's value; the next step sets the schedule's again."""
+        if self.value_of_config is not None:
+            owner, name = self._owner(runner)
+            setattr(owner, name, self.value_of_config)
 
     def _owner(self, runner: Runner) -> tuple[object, str]:
         owner = bare_model(runner)

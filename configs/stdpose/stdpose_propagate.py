@@ -22,7 +22,7 @@ changes = dict(TopdownAffine=dict(type='ClipTopdownAffine'))
 train_pipeline = [dict(step, **changes.get(step['type'], {})) for step in _base_.train_pipeline]
 val_pipeline = [dict(step, **changes.get(step['type'], {})) for step in _base_.val_pipeline]
 del changes
-train_dataloader = dict(dataset=dict(label_every=4, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=30, dataset=dict(label_every=4, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(label_every=4, pipeline=val_pipeline))
 test_dataloader = val_dataloader
 

@@ -58,6 +58,22 @@ def test_a_config_that_ends_elsewhere_is_told(value, caplog):
     assert told == (value == 0.35)
 
 
+def test_a_validation_has_the_value_of_the_config():
+    model = torch.nn.Linear(1, 1)
+    model.weight_of_loss = 0.2
+    runner = SimpleNamespace(model=model, iter=2, max_iters=4)
+    hook = ModelScheduleHook('weight_of_loss', VALUES)
+    hook.before_val(runner)  # of a model that is not trained
+    assert model.weight_of_loss == 0.2
+    hook.before_train(runner)
+    hook.before_train_iter(runner, 2)
+    assert model.weight_of_loss == pytest.approx(0.4)
+    hook.before_val(runner)
+    assert model.weight_of_loss == 0.2
+    hook.before_train_iter(runner, 2)
+    assert model.weight_of_loss == pytest.approx(0.4)
+
+
 class Recorder:
     """In place of the method's loss: what the weight is at each step."""
 

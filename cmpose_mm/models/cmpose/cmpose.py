@@ -104,7 +104,8 @@ class CMPose(VideoMethod):
         self.fte = fte
         self.aux = aux
         if self.reading:  # of the letter, state dicts stay as they were
-            text = torch.tensor(list(self.reading.encode()), dtype=torch.uint8)
+            # int64: MMEngine sums buffers over the processes, and divides, before each checkpoint
+            text = torch.tensor(list(self.reading.encode()), dtype=torch.int64)
             self.register_buffer(READING, text)
 
     @property

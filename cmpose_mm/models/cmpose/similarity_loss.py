@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cmpose_mm.models.layers import heat_of_cells, num_processes, sum_over_processes
-
-INSIDE = 0.5
-"""A joint whose label heatmap stays below this is outside of the crop: with sigma 2, by more than
-two cells. What is there is the edge of its Gaussian, and scaled to sum to 1 it would say that the
-joint is at the border."""
+from cmpose_mm.models.layers import (
+    heat_of_cells,
+    inside_crop,
+    num_processes,
+    sum_over_processes,
+)
 
 
 def similarity_loss(
@@ -33,14 +33,14 @@ def similarity_loss(
         log_similarity: (B, K, N) log of S.
         heatmaps: (B, K, H', W') label heatmaps, not negative, with peaks of 1.
         weights: (B, K), 0 for joints without a label, between 0 and 1 for doubtful ones. Joints
-            outside of the crop have no weight, see `INSIDE`.
+            outside of the crop have no weight, see `inside_crop`.
         grid: (h, w).
 
     Returns:
         Scalar, in nats.
     """
     targets = heat_of_cells(heatmaps, grid)
-    weights = weights.to(targets.dtype) * (heatmaps.amax((2, 3)) >= INSIDE)
+    weights = weights.to(targets.dtype) * inside_crop(heatmaps)
     total = (weights * -(targets * log_similarity).sum(2)).sum()
     count = sum_over_processes(weights.sum().detach())
     return num_processes() * total / count.clamp(min=torch.finfo(count.dtype).tiny)

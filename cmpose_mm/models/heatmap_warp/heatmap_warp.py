@@ -150,13 +150,23 @@ class HeatmapWarp(VideoMethod):
         check_positive('HeatmapWarp', sigma=sigma)
         check_lists('HeatmapWarp', dilations=dilations, input_size=input_size)
         check_choices('HeatmapWarp', backend=(backend, DEFORM_BACKENDS))
+        self.num_joints = num_joints
         self.codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
         self.label_codec = dict(input_size=tuple(input_size), udp=udp)
         self.warp = WarpOffsets(num_joints, channels, num_blocks, dilations, backend)
         self.neighbors = [place for place in range(num_frames) if place != self.key_index]
 
     def forward(self, clip: ClipInput) -> MethodOutput:
-        """Warps the neighbors' heatmaps (B, K, H', W'), see the class."""
+        """Warps the neighbors' heatmaps (B, K, H', W'), see the class.
+
+        Raises:
+            ValueError: if they are not of K joints.
+        """
+        if clip.heatmaps.shape[2] != self.num_joints:
+            raise ValueError(
+                f'HeatmapWarp: model.method.num_joints is {self.num_joints}, but model.frame_head '
+                f'gives {clip.heatmaps.shape[2]} joints; expected the same'
+            )
         key = clip.heatmaps[:, self.key_index]
         heatmaps = clip.heatmaps[:, self.neighbors]  # (B, T - 1, K, H', W')
         valid = clip.valid[:, self.neighbors]

@@ -26,6 +26,7 @@ from cmpose_mm.models.layers import (
     check_not_negative,
     check_positive,
     gather_tokens,
+    inside_crop,
     key_for_missing,
     keypoint_similarity,
     put_tokens,
@@ -367,7 +368,8 @@ class HKM(VideoMethod):
                 'config, and without model.method.gate nothing could learn from it; expected the '
                 'last value of the schedule in the config'
             )
-        losses, targets = {}, (clip.targets, clip.target_weights)
+        labeled = clip.target_weights * inside_crop(clip.targets)
+        losses, targets = {}, (clip.targets, labeled)
         if self.human_weight != 0:
             positive = limb_cells(*targets, grid, self.limbs)
             losses['loss_human'] = self.human_weight * human_loss(log_scores, positive)

@@ -13,7 +13,7 @@ from .feed_forward import FeedForward
 from .gaussian_information import gaussian_mi, require_samples, standardize
 from .key_aggregation import KeyAggregation
 from .keypoint_similarity import keypoint_similarity
-from .label_heatmaps import draw_heatmaps, heat_of_cells
+from .label_heatmaps import draw_heatmaps, heat_of_cells, inside_crop
 from .missing_frames import key_for_missing
 from .modulated_deform import (
     DEFORM_BACKENDS,
@@ -72,6 +72,7 @@ __all__ = [
     'gaussian_mi',
     'hash_rows',
     'heat_of_cells',
+    'inside_crop',
     'key_for_missing',
     'keypoint_similarity',
     'merge_tokens',

@@ -51,6 +51,21 @@ def draw_heatmaps(
     return y[..., :, None] * x[..., None, :] * (poses[..., 2, None, None] > 0)
 
 
+def inside_crop(heatmaps: Tensor) -> Tensor:
+    """Whether a label heatmap shows its joint, not only the edge of its Gaussian.
+
+    Where it stays below 0.5, the joint is outside of the crop (with sigma 2, by more than two
+    cells). Its maximum, or the edge scaled to sum to 1, would say that it is at the border.
+
+    Args:
+        heatmaps: (B, K, H', W') label heatmaps with peaks of 1.
+
+    Returns:
+        (B, K) bool.
+    """
+    return heatmaps.amax((2, 3)) >= 0.5
+
+
 def heat_of_cells(heatmaps: Tensor, grid: tuple[int, int]) -> Tensor:
     """The share of a heatmap's heat in each cell of a feature map.
 

@@ -16,6 +16,7 @@ optim_wrapper = dict(
         bias_decay_mult=0.0,
         custom_keys={
             'pos_embed': dict(decay_mult=0.0),
+            'position_embed': dict(decay_mult=0.0),
             'keypoint_tokens': dict(decay_mult=0.0),
             'temporal_embed': dict(decay_mult=0.0),
         },

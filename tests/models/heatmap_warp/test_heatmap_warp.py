@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -176,6 +178,12 @@ def test_the_pose_of_the_key_frame_plays_no_role():
 def test_wrong_arguments(change, message):
     with pytest.raises(ValueError, match=message):
         method(**change)
+
+
+def test_heatmaps_of_other_joints():
+    given = clip()
+    with pytest.raises(ValueError, match=r'num_joints is \d+, but model.frame_head gives 1 joints'):
+        random_method()(replace(given, heatmaps=given.heatmaps[:, :, :1]))
 
 
 @pytest.mark.slow

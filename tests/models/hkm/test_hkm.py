@@ -575,6 +575,21 @@ def test_the_model_s_losses():
     assert model.eval()(clips).losses == {}
 
 
+def test_joints_outside_of_the_crop_teach_nothing():
+    """Their heatmaps show the edge of a Gaussian at most."""
+    heatmaps, weights = targets()
+    model = drawn(method(human_weight=0.3, keypoint_weight=0.2)).train()
+    heatmaps[0, 1] *= 0.49  # no peak of 1
+    found = model(clip(model, 3, targets=heatmaps, target_weights=weights)).losses
+    weights[0, 1] = 0
+    unlabeled = model(clip(model, 3, targets=heatmaps, target_weights=weights)).losses
+    assert found == unlabeled
+    heatmaps[0, 1] *= 0.5 / 0.49
+    weights[0, 1] = 1
+    inside = model(clip(model, 3, targets=heatmaps, target_weights=weights)).losses
+    assert all(inside[name] != found[name] for name in found)
+
+
 def test_losses_alone_teach_query_and_key():
     heatmaps, weights = targets()
     model = drawn(method(gate=False, human_weight=0.3)).train()
