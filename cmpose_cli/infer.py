@@ -89,8 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='least score of a detected person (default: 0.3); boxes of a file are '
                        'all taken')  # fmt: skip
     boxes.add_argument('--detect-every', type=int, metavar='N',
-                       help='ask for boxes every N frames, track between (default: 1, with '
-                       '--box-source or without --config 10)')  # fmt: skip
+                       help='ask for boxes every N frames, track between (default: 1; 10 '
+                       'where persons are followed by their poses)')  # fmt: skip
     outputs = parser.add_argument_group('outputs')
     outputs.add_argument('--out-dir', metavar='DIR',
                          help='write NAME_poses.* there, for each video (default: the working '
@@ -170,13 +170,13 @@ def prepare(arguments: list[str]) -> list[str]:
         if argument == '--detector' and not name.endswith(CONFIG_SUFFIXES):
             arguments.insert(place + 2, '')
             break
-    videos, others, in_list = [], [], False
+    videos, others, of_list = [], [], ''
     for argument in arguments:
         if argument.startswith('--'):
-            in_list = argument in LISTS
-        is_value = argument in FORMATS or '=' in argument
+            of_list = argument if argument in LISTS else ''
+        is_value = argument in FORMATS or (of_list == '--cfg-options' and '=' in argument)
         is_input = '://' in argument or os.path.exists(argument)
-        (videos if in_list and is_input and not is_value else others).append(argument)
+        (videos if of_list and is_input and not is_value else others).append(argument)
     return videos + others
 
 

@@ -14,9 +14,13 @@ def write_whole(path: str | Path, content: bytes) -> None:
     """Writes a file beside its place and moves it there; missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_bytes(content)
-    partial.replace(path)
+    beside = path.with_name(f'.{path.name}.partial')
+    beside.write_bytes(content)
+    try:
+        beside.replace(path)
+    except OSError:  # there is a folder of this name
+        beside.unlink()
+        raise
 
 
 def sha256(path: str | Path) -> str:

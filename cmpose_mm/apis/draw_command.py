@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -83,8 +84,10 @@ def main(args: argparse.Namespace) -> int:
         written = {os.path.realpath(args.video), os.path.realpath(args.poses)}
         if os.path.realpath(args.out) in written:
             raise AnnotationError(f'{args.out}: is an input, expected a file of its own.')
-        if args.frame_rate is not None and not args.frame_rate > 0:
-            raise AnnotationError(f'--frame-rate: found {args.frame_rate:g}, expected above 0.')
+        if args.frame_rate is not None and not 0 < args.frame_rate < math.inf:
+            raise AnnotationError(
+                f'--frame-rate: found {args.frame_rate:g}, expected above 0, and finite.'
+            )
         video, frames = read_poses(args.poses), open_frames(args.video)
         joints, persons = drawn_joints(video), persons_of_frames(video, frames)
         overlay = overlay_of(args, joints)

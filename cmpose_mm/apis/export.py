@@ -290,7 +290,8 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
             (random_clips(model, 2),),
             dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
         )
-    torch.export.save(program, str(path), extra_files={METADATA_FILE: json.dumps(metadata)})
+    with open(path, 'wb') as file:  # an OSError where it can't be written
+        torch.export.save(program, file, extra_files={METADATA_FILE: json.dumps(metadata)})
 
 
 def largest_difference(model: nn.Module, path: str | Path, batch_sizes=(1, 2, 5)) -> float:

@@ -122,7 +122,8 @@ class FrameReader:
         Args:
             start, end: as `cmpose_cli.grammar.parse_moment` takes them: ``'90'``, ``'1:30'``,
                 ``'300f'``. None is the start or the end of the source.
-            frame_rate: frames a second of sources without times, where moments are in seconds.
+            frame_rate: frames a second of sources without times, where moments are in seconds; by
+                default that which the source names.
 
         Raises:
             ValueError: if a moment is written in another way, the end is not after the start, or
@@ -131,7 +132,7 @@ class FrameReader:
         start, end = (parse_moment(m) if isinstance(m, str) else m for m in (start, end))
         part = copy.copy(self)
         part.start, part.end = start, end
-        rate = part.frame_rate = self.frame_rate or frame_rate
+        rate = part.frame_rate = frame_rate or self.frame_rate
         in_seconds = [m for m in (start, end) if m is not None and not m.in_frames]
         if in_seconds and self.paths is not None and not rate:
             raise ValueError(
@@ -325,7 +326,7 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
         if not os.path.exists(path):
             raise FileNotFoundError(f'{path}: not found; expected a video or a folder of images.')
         if path.lower().endswith(IMAGE_SUFFIXES):
-            return FrameReader(source_name(path), lambda: _read_images([path]), 1)
+            return FrameReader(source_name(path), lambda: _read_images([path]), 1, paths=[path])
         return _open_video(path)
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return _open_camera(int(source))

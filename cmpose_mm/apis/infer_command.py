@@ -164,6 +164,8 @@ def plan(args: argparse.Namespace) -> list[Job]:
         else:
             sources.append(source)
         seen.add(key)
+    if len(sources) > 1:
+        sources = _without_overlays(sources, args.out_dir or '')
     files = dict(
         video=args.out_video, json=args.out_json, csv=args.out_csv, tokens=args.causal_tokens
     )
@@ -180,8 +182,6 @@ def plan(args: argparse.Namespace) -> list[Job]:
         )
     jobs = [_job(source, files, args, several) for source in sources]
     _check_effects(jobs, args)
-    if several:
-        jobs = _without_outputs_of_others(jobs)
     taken: dict[str, object] = {}
     for file in (args.boxes, args.config, args.checkpoint, *(args.detector or ())):
         if file:
@@ -216,13 +216,13 @@ def _place(file: str) -> str:
 
 
 def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, several: bool) -> Job:
-    name = source_name(source).replace(' ', '_')
     outputs, plots = dict(files), args.plots
     if not files and (args.formats or args.out_dir or not plots):
         suffixes = dict(video='mp4', json='json', csv='csv')
         for kind in args.formats or ('video', 'json'):
-            outputs[kind] = os.path.join(args.out_dir or '', f'{name}_poses.{suffixes[kind]}')
+            outputs[kind] = _poses_file(source, args.out_dir or '', suffixes[kind])
     if plots:
+        name = source_name(source).replace(' ', '_')
         plots = os.path.join(plots, name) if several else plots
         outputs.setdefault('csv', os.path.join(plots, f'{name}.csv'))
     return Job(source, outputs, plots)
@@ -244,6 +244,8 @@ def _check_effects(jobs: list[Job], args: argparse.Namespace) -> None:
                     f'--{name.replace("_", "-")}: has no effect on '
                     f'{", ".join(job.outputs.values())}, expected {needed}, too'
                 )
+    if args.trail_joints and not args.trails:
+        raise ValueError('--trail-joints: has no effect without --trails, expected it, too')
     if args.score_thr != defaults.score_thr and not _has_detector(args):
         boxes = f'--boxes {args.boxes}, which are all taken' if args.boxes else 'the whole frame'
         raise ValueError(
@@ -264,17 +266,23 @@ def _has_detector(args: argparse.Namespace) -> bool:
     return bool(args.detector or args.box_source or not own_model)
 
 
-def _without_outputs_of_others(jobs: list[Job]) -> list[Job]:
-    """Those whose video is not the overlay of another, as in a folder after the first run."""
-    overlays = {_place(job.outputs['video']): job for job in jobs if 'video' in job.outputs}
+def _without_overlays(sources: list[str | int], out_dir: str) -> list[str | int]:
+    """Those that are not the overlay of another, as in a folder after the first run."""
+    jobs = [Job(source, {}) for source in sources]
+    overlays = {_place(_poses_file(job.source, out_dir, 'mp4')): job for job in jobs}
     kept = []
     for job in jobs:
         of = overlays.get(_place(job.source)) if job.is_file else None
         if of is None:
-            kept.append(job)
+            kept.append(job.source)
         else:
             warn(f'{job}: is the output of {of}, and left out')
     return kept
+
+
+def _poses_file(source: str | int, out_dir: str, suffix: str) -> str:
+    name = source_name(source).replace(' ', '_')
+    return os.path.join(out_dir, f'{name}_poses.{suffix}')
 
 
 def run(args: argparse.Namespace, stop: StopRequest) -> Outcome:

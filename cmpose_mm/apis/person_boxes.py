@@ -22,8 +22,8 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from cmpose_mm.compat import import_mmdet
-from cmpose_mm.pose_formats.pose_csv import table_rows
-from cmpose_mm.pose_formats.pose_video import number_of_video_frame
+from cmpose_mm.pose_formats.pose_csv import check_table, table_rows
+from cmpose_mm.pose_formats.pose_video import MAX_COORDINATE, MAX_FRAMES, number_of_video_frame
 from cmpose_mm.posetrack.annotations import Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.json_files import read_json
@@ -215,6 +215,7 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
             f'{path}: expected a header with the columns {", ".join(CSV_COLUMNS)}, '
             f'found {", ".join(columns) or "an empty file"}'
         )
+    check_table(path, columns, table, (*CSV_COLUMNS, 'score'))
     rows: dict[int, list] = {}
     for line, row in table:
         if row['frame'] and not any(row[name] for name in CSV_COLUMNS[1:]):
@@ -223,10 +224,13 @@ def _read_csv(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         texts['score'] = row.get('score') or '1'
         numbers = {name: _number(text) for name, text in texts.items()}
         frame = as_int(numbers['frame'])
-        wrong = [name for name, number in numbers.items() if not np.isfinite(number)]
+        limits = dict.fromkeys(texts, MAX_COORDINATE) | dict(frame=MAX_FRAMES)
+        wrong = [name for name, limit in limits.items() if not abs(numbers[name]) < limit]
         if wrong or frame is None or frame < 0:
             name = wrong[0] if wrong else 'frame'
             expected = 'a whole number from 0' if name == 'frame' else 'a finite number'
+            if abs(numbers[name]) >= limits[name]:
+                expected += f' below {limits[name]:,.0f}'
             raise ValueError(
                 f'{path}: line {line}: {name}: expected {expected}, found {texts[name]}'
             )
@@ -318,7 +322,10 @@ def _numbers_in_detections(content: object, video: str) -> dict[str, int]:
     names: dict[str, int] = {}
     if isinstance(content, dict):  # by video, then by the frame's place from 1
         places = [n for frames in content.values() if isinstance(frames, dict) for n in frames]
-        numbers.update(range(max((int(n) for n in places if n.isdecimal()), default=0)))
+        last = max((int(n) for n in places if n.isdecimal()), default=0)
+        if last > MAX_FRAMES:
+            raise ValueError(f'detections of frame {last}, expected numbers up to {MAX_FRAMES:,}')
+        numbers.update(range(last))
     first_id, num_ids = _first_id(video, content), 10**4
     if first_id is None:
         first_id, num_ids = 0, 10**10

@@ -9,6 +9,7 @@ from cmpose_mm.posetrack.file_names import is_hidden, natural_key
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 from .av_files import is_url
+from .frame_reader import source_name
 
 
 def listed_sources(given: list[str]) -> list[str | int]:
@@ -54,6 +55,9 @@ def _in_folder(folder: str) -> list[str]:
     names = [name for name in os.listdir(folder) if not is_hidden(name)]
     videos = sorted((n for n in names if n.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    if images:  # not what an earlier run wrote there
+        overlay = f'{source_name(folder)}_poses.mp4'.replace(' ', '_')
+        videos = [name for name in videos if name != overlay]
     if videos and images:
         raise ValueError(
             f'{folder}: holds {len(videos)} videos ({videos[0]}, ...) and {len(images)} images '

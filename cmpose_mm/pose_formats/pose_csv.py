@@ -10,12 +10,11 @@ import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
 
-from .pose_video import MAX_COORDINATE, PoseVideo, read_pose_video
+from .pose_video import MAX_COORDINATE, MAX_FRAMES, PoseVideo, read_pose_video
 
 _PERSON = ('frame', 'time', 'track_id', 'score', 'x1', 'y1', 'x2', 'y2')
 _PARTS = ('x', 'y', 'score')
 _NO_PIXELS = ('frame', 'time', 'track_id', 'score')
-_MAX_FRAMES = 10**7  # four days of 30 frames a second
 
 
 def read_poses(path: str | Path) -> PoseVideo:
@@ -54,6 +53,37 @@ def table_rows(
     return columns, rows
 
 
+def check_table(
+    path: str | Path,
+    columns: list[str],
+    rows: list[tuple[int, dict[str, str]]],
+    used: Iterable[str],
+) -> None:
+    """Checks that the columns that are used are there at most once, and every row has all cells.
+
+    Args:
+        path: for messages.
+        columns, rows: as `table_rows` gives them.
+        used: names of columns.
+
+    Raises:
+        AnnotationError: if not.
+    """
+    repeated = [name for name in dict.fromkeys(used) if columns.count(name) > 1]
+    if repeated:
+        raise AnnotationError(
+            f'{path}: has the column {repeated[0]} {columns.count(repeated[0])} times, expected it '
+            'once.'
+        )
+    for line, row in rows:
+        if None in row.values() or any(row.get(None, ())):
+            count = len([cell for cell in row.values() if cell is not None])
+            raise AnnotationError(
+                f'{path}: line {line} has '
+                f'{"more" if None in row else count} cells, expected {len(columns)}.'
+            )
+
+
 def read_pose_csv(path: str | Path) -> PoseVideo:
     """Reads a table with one row a person and frame.
 
@@ -89,19 +119,7 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
         if joint not in joints:
             found, lacking = (f'{joint}_{xy}' for xy in ('xy' if f'{joint}_x' in columns else 'yx'))
             raise AnnotationError(f'{path}: has the column {found}, but no {lacking}.')
-    repeated = [name for name in dict.fromkeys(places) if columns.count(name) > 1]
-    if repeated:
-        raise AnnotationError(
-            f'{path}: has the column {repeated[0]} {columns.count(repeated[0])} times, expected it '
-            'once.'
-        )
-    for line, row in rows:
-        if None in row.values() or any(row.get(None, ())):
-            count = len([cell for cell in row.values() if cell is not None])
-            raise AnnotationError(
-                f'{path}: line {line} has '
-                f'{"more" if None in row else count} cells, expected {len(columns)}.'
-            )
+    check_table(path, columns, rows, places)
 
     def number(line: int, row: dict, column: str) -> float:
         cell = row.get(column)
@@ -118,10 +136,10 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     pixels = np.array([name not in _NO_PIXELS and not name.endswith('_score') for name in places])
     for (line, _), values, known in zip(rows, table, is_known):
         frame, track_id = values[0], values[2]
-        if not 0 <= frame < _MAX_FRAMES or frame != int(frame):
+        if not 0 <= frame < MAX_FRAMES or frame != int(frame):
             raise AnnotationError(
                 f'{path}: line {line}: frame is {frame:g}, expected a whole number from 0, below '
-                f'{_MAX_FRAMES:,}.'
+                f'{MAX_FRAMES:,}.'
             )
         bad = np.flatnonzero(np.isinf(values) | (pixels & (np.abs(values) >= MAX_COORDINATE)))
         if len(bad):

@@ -17,6 +17,7 @@ from cmpose_mm.posetrack.values import as_floats, as_int, show
 DECIMALS = 2
 """Coordinates are written to a hundredth of a pixel."""
 MAX_COORDINATE = 1e6
+MAX_FRAMES = 10**7  # four days of 30 frames a second
 """Pixels; what is further from (0, 0) is no place in an image, and can't be drawn."""
 
 
@@ -230,9 +231,10 @@ def check_predictions(content: dict, *lists: str) -> None:
         ids.add(image['id'])
         _check_number(place, image, 'time')
         number = image.get('frame_number')
-        if number is not None and not (as_int(number) is not None and number >= 0):
+        if number is not None and not (as_int(number) is not None and 0 <= number < MAX_FRAMES):
             raise ValueError(
-                f'{place}: "frame_number" is {show(number)}, expected a whole number from 0.'
+                f'{place}: "frame_number" is {show(number)}, expected a whole number from 0, below '
+                f'{MAX_FRAMES:,}.'
             )
     for index, annotation in enumerate(content['annotations']):
         _check_person(f'annotation {index}', annotation, ids)

@@ -218,6 +218,10 @@ def test_csv_as_other_programs_write_it(tmp_path, encoding):
         ('frame,x1,y1,x2,y2\n0,1,2,nan,4\n', 'line 2: x2: expected a finite number, found nan$'),
         ('frame,x1,y1,x2,y2,score\n0,1,2,3,4,sure\n', 'line 2: score: expected a finite .* sure$'),
         ('frame,x1,y1,x2,y2,score\n0,1,2,3,4,inf\n', 'line 2: score: expected a finite .* inf$'),
+        ('frame,x1,y1,x2,y2,score\n0,1,2,3,4,1e39\n', 'line 2: score: .* below 1,000,000, found'),
+        ('frame,x1,y1,x2,y2\n1e9,1,2,3,4\n', 'frame: .* from 0 below 10,000,000, found 1e9$'),
+        ('frame,x1,y1,x2,y2,x1\n0,1,2,3,4,60\n', 'has the column x1 2 times, expected it once'),
+        ('frame,x1,y1,x2,y2\n0,1,2,3,4,9\n', 'line 2 has more cells, expected 5'),
         ('frame,x1,y1,x2,y2\n-1,1,2,3,4\n', 'line 2'),
         ('frame,x1,y1,x2,y2\n0,1,2\n', 'line 2'),
         ('frame,x1,y1,x2,y2\n0,"1,2,3,4\n', 'line 2: .* expected cells .*, and every quote closed'),
@@ -315,6 +319,23 @@ def test_poses_of_a_video_and_of_its_images_are_for_the_same_frames(tmp_path):
         file.write_text(json.dumps(content))
         for frames in (video, open_frames(folder)):
             assert as_lists(read_boxes(file, frames), range(4)) == expected
+
+
+def test_one_image_has_the_boxes_of_its_name(tmp_path):
+    cv2.imwrite(str(tmp_path / '000002.jpg'), FRAME.image)
+    boxes = [dict(bbox=[number, 2, 10, 20]) for number in range(1, 4)]
+    file = tmp_path / 'poses.json'
+    file.write_text(json.dumps(posetrack_labels([f'00000{n}.jpg' for n in (1, 2, 3)], boxes)))
+    source = read_boxes(file, open_frames(tmp_path / '000002.jpg'))
+    assert as_lists(source, [0]) == {0: [[[2, 2, 12, 22]], [1]]}
+
+
+def test_a_frame_too_far_is_one_sentence(tmp_path):
+    file = tmp_path / 'detections.json'
+    file.write_text(json.dumps({'a': {str(10**9): [[1, 2, 3, 4, 0.9]]}}))
+    frames = FrameReader('a', lambda: iter([]))
+    with pytest.raises(ValueError, match='frame 1000000000, expected numbers up to 10,000,000'):
+        read_boxes(file, frames)
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])

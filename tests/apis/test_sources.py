@@ -74,6 +74,23 @@ def test_outputs_are_named_after_the_videos(tmp_path, monkeypatch, capsys):
     touch(Path('in/c_poses.mp4'))
     assert len(planned('in', '--out-dir', 'in')) == 2  # not the overlay of the last run
     assert 'in/c_poses.mp4: is the output of in/c.mp4, and left out' in capsys.readouterr().err
+    assert len(planned('in', '--out-dir', 'in', '--formats', 'csv')) == 2  # nor with other formats
+    Path('in/d.mp4').unlink()
+    (job,) = jobs_of('in', '--out-dir', 'in', '--plots', 'p')  # one video is left, as at first
+    assert job.plots == 'p'
+
+
+def test_a_folder_of_images_holds_its_own_overlay(tmp_path):
+    touch(tmp_path / 'walk/1.jpg', tmp_path / 'walk/walk_poses.mp4')
+    assert listed_sources([str(tmp_path / 'walk')]) == [str(tmp_path / 'walk')]
+    touch(tmp_path / 'walk/other.mp4')
+    with pytest.raises(ValueError, match=r'holds 1 videos \(other.mp4'):
+        listed_sources([str(tmp_path / 'walk')])
+
+
+def test_trail_joints_need_trails():
+    with pytest.raises(ValueError, match='--trail-joints: has no effect without --trails'):
+        jobs_of('a.mp4', '--trail-joints', 'nose')
 
 
 def test_plots_have_a_folder_for_each_of_several_videos(tmp_path, monkeypatch):

@@ -147,6 +147,8 @@ def test_videos_after_the_values_of_a_list(tmp_path, monkeypatch):
     ]  # fmt: skip
     unchanged = ['a.mp4', '--formats', 'jsn', '--out-dir', 'folder', '--cfg-options', 'y', '2']
     assert infer.prepare(unchanged) == unchanged
+    address = ['--formats', 'json', 'http://host/s?token=x']
+    assert infer.prepare(address) == [address[2], *address[:2]]
     assert infer.prepare(['--detector', 'rtmdet-m', 'a.mp4']) == [
         '--detector', 'rtmdet-m', '', 'a.mp4',
     ]  # fmt: skip

@@ -383,6 +383,10 @@ def test_images_named_from_1_have_the_numbers_that_the_file_says(tmp_path):
     file.write_text(json.dumps(data))
     with pytest.raises(AnnotationError, match='"frame_number" is -1, expected a whole number'):
         read_pose_video(file)
+    data['images'][1]['frame_number'] = 2**62
+    file.write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match='"frame_number" is 4.*, below 10,000,000'):
+        read_pose_video(file)
 
 
 def test_frames_of_a_part_of_a_video_without_times_keep_their_numbers(tmp_path):
