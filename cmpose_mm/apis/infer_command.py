@@ -468,7 +468,7 @@ def infer(
     is_part = args.start is not None or args.end is not None
 
     written = list(outputs.values())
-    num_frames = num_persons = 0
+    num_frames = num_persons = num_timed = 0
     opened: list[str] = []
     try:
         # details are not stored: the journal then only says that the files are not complete
@@ -502,8 +502,9 @@ def infer(
                 writers.append(tokens)
 
             def write(result: FramePoses) -> None:
-                nonlocal num_frames, num_persons
+                nonlocal num_frames, num_persons, num_timed
                 frame = result.frame
+                num_timed += frame.time is not None
                 if frame.time is None and args.frame_rate:
                     frame = replace(frame, time=frame.number / args.frame_rate)
                     result = replace(result, frame=frame)
@@ -543,6 +544,8 @@ def infer(
             f'{job}: {frames.num_dropped} of {frames.num_read} frames were dropped, because they '
             'came while another was computed (--every-frame computes all)'
         )
+    if args.frame_rate and num_frames and num_timed == num_frames:
+        warn(f'{job}: --frame-rate has no effect, since its frames have times')
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
     elif job.plots:

@@ -156,8 +156,9 @@ def test_the_overlay_keeps_the_shape_of_pixels(tiny_model, tmp_path):
     make_video(tmp_path / 'v.mp4', noise_frames(2), pixel_aspect=Fraction(4, 3))
     model = ['--config', config, '--checkpoint', checkpoint]
     outputs = ['--out-video', 'o.mp4', '--out-json', 'o.json']
-    result = run_tool(TOOL, 'v.mp4', *model, *outputs, cwd=tmp_path)
+    result = run_tool(TOOL, 'v.mp4', *model, *outputs, '--frame-rate', '7', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert 'warning: v.mp4: --frame-rate has no effect, since its frames have' in result.stderr
     result = run_tool(COMMAND, 'draw', 'v.mp4', 'o.json', 'd.mp4', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     for name in ('o.mp4', 'd.mp4'):
@@ -499,6 +500,7 @@ def test_the_frame_rate_gives_images_their_times(tiny_model, clip_folder, tmp_pa
         '--start', '2f', '--out-csv', 'x.csv', '--out-json', 'x.json', cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert 'no effect' not in result.stderr
     with open(tmp_path / 'x.csv', newline='') as file:
         assert [row['time'] for row in csv.DictReader(file)] == ['0.200000', '0.300000', '0.400000']
     images = json.loads((tmp_path / 'x.json').read_text())['images']
