@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.detections import LABEL_SUFFIXES
 from cmpose_mm.posetrack.file_names import is_hidden
 
 from .posetrack_form import read_table
@@ -85,7 +86,8 @@ def _write_lists(lists: dict[str, list[Path]], out: Path, problems: list[str]) -
     """Copies the label files of each list, unless there are problems."""
     for name, files in lists.items():
         folder = out / 'annotations' / name
-        strange = sorted({p.name for p in folder.glob('*')} - {file.name for file in files})
+        there = {path.name for path in folder.glob('*') if not is_hidden(path.name)}
+        strange = sorted(there - {file.name for file in files})
         if strange:
             problems.append(
                 f'{folder}: holds {strange[0]} and {len(strange) - 1} other files that are not of '
@@ -115,10 +117,12 @@ def write_held_out(root: str | Path, out: str | Path | None = None) -> dict[str,
         AnnotationError: if there are no label files, or a folder of a list holds files that do not
             belong to it.
     """
-    files = sorted(Path(root, 'annotations', 'train').glob('*.json'))
-    files = [file for file in files if not is_hidden(file.name)]
+    files = sorted(Path(root, 'annotations', 'train').glob('*'))
+    files = [f for f in files if f.suffix.lower() in LABEL_SUFFIXES and not is_hidden(f.name)]
     if not files:
-        raise AnnotationError(f'{Path(root, "annotations", "train")}: has no label files (.json).')
+        raise AnnotationError(
+            f'{Path(root, "annotations", "train")}: has no label files (.json, .mat).'
+        )
     lists: dict[str, list[Path]] = {'train_chosen': [], 'held_out': []}
     for file in files:
         lists['held_out' if is_held_out(file.stem) else 'train_chosen'].append(file)
@@ -156,6 +160,11 @@ def _lists_of(row: dict[str, str], table: Path) -> list[str]:
     if row['split'] == 'train':
         film = _film_of_row(row, table)
         return ['held_out' if is_held_out(film) else 'train_chosen']
+    if row['split'] != 'test':
+        raise AnnotationError(
+            f'{table}: split of sequence {row["sequence"]} is {row["split"]!r}, expected train or '
+            'test.'
+        )
     for name in ('source_in_train', 'full_body'):
         if row[name] not in ('0', '1'):
             raise AnnotationError(

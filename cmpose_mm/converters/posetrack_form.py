@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -233,21 +234,24 @@ def config_options(labels: str | Path, frames: str | Path) -> str:
         for loader in loaders
         for key, value in (('data_root', f'{labels}/'), ('data_prefix.img', frames))
     ]
-    return ' '.join(options)
+    return shlex.join(options)
 
 
 def read_table(path: Path, fields: Iterable[str] = ()) -> list[dict[str, str]]:
     """Rows of a CSV file.
 
     Raises:
-        AnnotationError: if there is no such file, it has no row, or lacks one of the fields, in all
-            rows or in one.
+        AnnotationError: if there is no such file, it is not in UTF-8, has no row, or lacks one of
+            the fields, in all rows or in one.
     """
     if not path.is_file():
         raise AnnotationError(f'{path}: not found; expected the table of the clips.')
-    with open(path, newline='', encoding='utf-8-sig') as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f'{path}: expected a table in UTF-8 ({error}).') from error
     lacking = [name for name in fields if name not in (reader.fieldnames or ())]
     if lacking:
         raise AnnotationError(

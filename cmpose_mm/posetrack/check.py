@@ -8,13 +8,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from .annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from .detections import read_detections
 from .file_names import is_hidden
 from .frames import FrameTable, is_truncated, shared_folders
-from .persons import key_frames, labeled_persons, repeated_ids
+from .persons import detected_persons, key_frames, labeled_persons, repeated_ids
 
 SPLITS = ('train', 'val', 'test')
 LABEL_PATTERNS = {
@@ -136,8 +137,13 @@ def check_root(
 
 
 def missing_splits(reports: list[LabelReport]) -> list[str]:
-    """The splits among train and val for which no labels can be used; empty: training can start."""
+    """The splits among train and val for which no labels can be used; empty: training can start.
+
+    A test split with labels serves as val.
+    """
     usable = {report.split for report in reports if not report.errors}
+    if any(r.split == 'test' and r.usable_persons for r in reports if not r.errors):
+        usable.add('val')  # as in JHMDB
     return [split for split in ('train', 'val') if split not in usable]
 
 
@@ -191,7 +197,13 @@ def _check_labels(
     report.usable_persons = sum(person.problem is None for person in persons)
     if not report.usable_persons and report.split != 'test':
         report.errors.append(f'{path}: no labeled frame has a person that can be used')
-    _check_detections(report, root, videos)
+    if report.split != 'train':
+        headless = sum(int(np.isnan(f.head_boxes).any(axis=1).sum()) for _, f in labeled)
+        if headless:
+            report.notes.append(
+                f'{headless} persons have no head box: AP needs one of each, PoseTrackPCK does not'
+            )
+    _check_detections(report, root, videos, table)
 
 
 def _dataset_name(path: Path, videos: list[Video]) -> str:
@@ -265,7 +277,9 @@ def _check_images(report: LabelReport, table: FrameTable, videos: list[Video]) -
                 report.errors.append(f'{path} (video {video.name}): image is truncated or broken')
 
 
-def _check_detections(report: LabelReport, root: Path, videos: list[Video]) -> None:
+def _check_detections(
+    report: LabelReport, root: Path, videos: list[Video], table: FrameTable
+) -> None:
     """Looks for detection files and matches them with the frames that they can be used for."""
     frames = key_frames(videos, detected=True)
     kind = 'labeled frames' if report.labeled_frames else 'frames'
@@ -284,4 +298,16 @@ def _check_detections(report: LabelReport, root: Path, videos: list[Video]) -> N
             ids = {frame.image_id for _, frame in frames} & set(detections)
             boxes = sum(len(detections[image_id][1]) for image_id in ids)
             report.detections[name] = f'{boxes} boxes in {len(ids)} of {len(frames)} {kind}'
+            found = [(v, f) for v, f in frames if f.image_id in ids]
+            on_disk = [(v, f) for v, f in found if table.exists(f.file_name)]
+            if len(on_disk) < len(found):
+                first = next(f for _, f in found if not table.exists(f.file_name))
+                report.notes.append(
+                    f'{name}: has boxes in {len(found) - len(on_disk)} frames that are not on disk '
+                    f'(first: {first.file_name}), on which a test with these boxes stops'
+                )
+            persons = detected_persons(on_disk, detections, table)
+            problems += [
+                f'{name}: {person}: {person.problem}' for person in persons if person.problem
+            ]
             report.dropped += problems

@@ -161,6 +161,15 @@ def _read_images(images: list, file: Path) -> list[tuple[str, Frame]]:
         folder = split_name(name)[0] or str(image.get('vid_id', file.stem))
         frame = empty_frame(name, image_id, as_int(image.get('frame_id')))
         is_labeled = image.get('is_labeled')
+        if (
+            is_labeled is not None
+            and as_int(is_labeled) is None
+            and is_labeled not in (True, False)
+        ):
+            problems.append(
+                f'{place} ({name}): "is_labeled" is {show(is_labeled)}, expected true or false.'
+            )
+            continue
         frame.is_labeled = None if is_labeled is None else bool(is_labeled)
         frame.ignore_regions = regions
         frame.width, frame.height = as_int(image.get('width')), as_int(image.get('height'))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .file_names import split_name
 from .json_files import read_json
 from .values import as_int
 
@@ -123,7 +124,7 @@ def _rows_by_video(by_video: dict, videos: list) -> Iterator[tuple]:
     known: dict[str, object] = {}
     for video in videos:
         if video.frames:
-            folder = os.path.basename(os.path.dirname(video.frames[0].file_name))
+            folder = split_name(split_name(video.frames[0].file_name)[0])[1]
             # Two videos whose folders have one name: neither can be meant.
             known[folder] = None if folder in known else video
     known.update({video.name: video for video in videos})

@@ -113,11 +113,14 @@ def image_size(path: str) -> tuple[int, int]:
     Raises:
         OSError: if the file is missing or no image.
     """
-    with Image.open(path) as image:
-        if image.format == 'TIFF':  # some versions of Pillow turn the size themselves
-            width, height, orientation = map(image.tag_v2.get, (256, 257, _ORIENTATION))
-        else:
-            (width, height), orientation = image.size, _exif_orientation(image)
+    try:
+        with Image.open(path) as image:
+            if image.format == 'TIFF':  # some versions of Pillow turn the size themselves
+                width, height, orientation = map(image.tag_v2.get, (256, 257, _ORIENTATION))
+            else:
+                (width, height), orientation = image.size, _exif_orientation(image)
+    except (ValueError, Image.DecompressionBombError) as error:  # Pillow's, on a broken header
+        raise OSError(f'{path}: no image that can be read ({error})') from error
     return (height, width) if orientation in _QUARTER_TURNS else (width, height)
 
 
@@ -158,7 +161,7 @@ def is_truncated(content: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError):  # Pillow's on a broken JPEG, PNG, PPM
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # broken files
         return True
     return False
 

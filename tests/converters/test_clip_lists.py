@@ -188,6 +188,7 @@ def test_held_out_videos_of_other_data_sets(tmp_path):
         ('v,test,1,0,f\nv,test,1,0,f,more\n', 'row 2 after the header has 6 cells, expected 5'),
         ('v,test,1,False,f\n', "source_in_train of sequence v is 'False', expected 0 or 1"),
         ('v,test,1,,f\n', "source_in_train of sequence v is '', expected 0 or 1"),
+        ('v,val,1,0,f\n', "split of sequence v is 'val', expected train or test"),
         ('v,test,yes,0,f\n', "full_body of sequence v is 'yes', expected 0 or 1"),
     ],
 )
@@ -200,6 +201,12 @@ def test_tables_that_are_not_whole(tmp_path, text, message) -> None:
     with pytest.raises(AnnotationError, match=message):
         write_clip_lists(tmp_path)
     assert not (tmp_path / 'annotations' / 'clean').exists()
+
+
+def test_a_table_in_another_encoding(tmp_path) -> None:
+    (tmp_path / 'clips.csv').write_bytes('sequence,film\nv,Amélie\n'.encode('cp1252'))
+    with pytest.raises(AnnotationError, match=r'clips\.csv: expected a table in UTF-8 \('):
+        write_clip_lists(tmp_path)
 
 
 def test_hidden_files_are_no_videos(tmp_path) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 
-from cmpose_mm.converters.posetrack_form import Clip
+from cmpose_mm.converters.posetrack_form import Clip, config_options
+
+
+def test_options_can_be_pasted_into_a_shell() -> None:
+    options = shlex.split(config_options('/my data/split1', '/a'))
+    assert 'val_dataloader.dataset.data_root=/my data/split1/' in options and len(options) == 6
 
 
 @pytest.mark.parametrize('num_full, expected', [(10, True), (9, True), (8, False), (0, False)])

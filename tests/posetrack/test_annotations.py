@@ -131,6 +131,17 @@ def test_fifteen_keypoints(tmp_path) -> None:
         assert_same(a, b)
 
 
+@pytest.mark.parametrize('value', ['false', [0], 0.5])
+def test_is_labeled_that_is_no_yes_or_no(tmp_path, value) -> None:
+    data = sample()
+    data['images'][0]['is_labeled'] = value
+    write(tmp_path / 'a.json', data)
+    with pytest.raises(
+        AnnotationError, match=r'images\[0\] .*"is_labeled" is .*, expected true or f'
+    ):
+        read_videos(tmp_path / 'a.json')
+
+
 def test_merged_supplement_with_head_box_and_one_based_frame_ids(tmp_path) -> None:
     data = sample()
     for number, image in enumerate(data['images']):

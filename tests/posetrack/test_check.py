@@ -71,6 +71,54 @@ def test_mmpose_layout_with_detections(root):
     assert '1 detections dropped: box of zero or negative size' in reports[1].dropped[0]
 
 
+def test_a_labeled_test_split_serves_as_val(root):
+    """As in JHMDB."""
+    shutil.move(root / 'annotations/val', root / 'annotations/test')
+    reports = check_root(str(root))
+    assert [report.split for report in reports] == ['train', 'test']
+    assert missing_splits(reports) == []
+
+    def unlabel(content):
+        content['annotations'] = []
+
+    edit(root / 'annotations/test/000002_b.json', unlabel)
+    assert missing_splits(check_root(str(root))) == ['val']
+
+
+def test_persons_without_head_boxes_are_told_where_ap_is_measured(root):
+    def behead(content):
+        for annotation in content['annotations'][:2]:
+            del annotation['bbox_head']
+
+    for path in (root / 'annotations').glob('*/*.json'):
+        edit(path, behead)
+    train, val = check_root(str(root))
+    assert train.notes == [] and len(val.notes) == 1
+    assert val.notes[0].startswith('2 persons have no head box: AP needs one of each')
+
+
+def test_detections_that_a_test_cannot_use(root):
+    path = root / 'annotations/val/000002_b.json'
+
+    def nobody(content):  # labeled, but lists nobody: a key frame for detections alone
+        content['images'][1]['is_labeled'] = True
+
+    edit(path, nobody)
+    images = json.loads(path.read_text())['images']
+    os.remove(root / images[1]['file_name'])
+    outside = dict(image_id=images[0]['id'], category_id=1, bbox=[900, 2, 3, 4], score=1.0)
+    save_json(
+        root / 'annotations/val_detections.json',
+        [outside, dict(outside, image_id=images[1]['id'], bbox=[1, 2, 9, 9])],
+    )
+    val = check_root(str(root))[1]
+    name = 'annotations/val_detections.json'
+    note = f'{name}: has boxes in 1 frames that are not on disk (first: {images[1]["file_name"]})'
+    assert any(found.startswith(note) for found in val.notes)
+    (dropped,) = val.dropped
+    assert dropped.startswith(f'{name}: ') and 'box outside the image' in dropped
+
+
 def test_dcpose_layout(root):
     """Its labels name frames without ``images/``, and the frames lie in ``images_renamed``."""
     shutil.move(root / 'images', root / 'images_renamed')

@@ -101,6 +101,17 @@ def test_dict_by_video(tmp_path, videos, nested, suffix):
     np.testing.assert_array_equal(got[a1][1], [0.5, 0.25])
 
 
+def test_dict_by_folders_written_on_windows(tmp_path):
+    write_coco_video(tmp_path, 'val', 'one', [[person()]], images=False)
+    path = tmp_path / 'annotations/val/one.json'
+    content = json.loads(path.read_text())
+    content['images'][0]['file_name'] = r'images\val\000342_mpii\000000.jpg'
+    path.write_text(json.dumps(content))
+    videos = read_videos(tmp_path / 'annotations/val')
+    got = read(tmp_path, {'000342_mpii': {'1': [[1, 2, 3, 4, 0.5]]}}, videos)
+    assert set(got) == {videos[0].frames[0].image_id}
+
+
 def test_dict_frames_count_the_label_file_not_the_file_names(tmp_path):
     write_coco_video(tmp_path, 'val', 'v', [[person()]] * 3, first_number=7, images=False)
     videos = read_videos(tmp_path / 'annotations/val')

@@ -188,6 +188,12 @@ def test_first_component_of_a_name_may_be_replaced_by_the_root(tmp_path):
     assert not table.exists('images/bonn/v/00000001.jpg')
 
 
+def test_a_broken_header_is_an_os_error_that_names_the_file(tmp_path):
+    (tmp_path / 'a.ppm').write_bytes(b'P6 x y 255')
+    with pytest.raises(OSError, match='a.ppm'):
+        image_size(str(tmp_path / 'a.ppm'))
+
+
 def test_image_size_reads_only_the_header(tmp_path):
     write_image(tmp_path / 'a.jpg')
     header = (tmp_path / 'a.jpg').read_bytes()[:700]
