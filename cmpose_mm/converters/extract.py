@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from dataclasses import dataclass, field
@@ -70,7 +71,8 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
     elif source.is_dir():
         files = [
             path
-            for path in source.rglob('*')
+            for folder, _, names in os.walk(source, followlinks=True)
+            for path in (Path(folder, name) for name in names)
             if path.is_file() and not any(map(is_hidden, path.relative_to(source).parts))
         ]
         videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]

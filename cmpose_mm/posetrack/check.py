@@ -14,7 +14,7 @@ from tqdm import tqdm
 from .annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from .detections import read_detections
 from .file_names import is_hidden
-from .frames import FrameTable, is_truncated, shared_folders
+from .frames import FrameTable, image_size, is_truncated, shared_folders
 from .persons import detected_persons, key_frames, labeled_persons, repeated_ids
 
 SPLITS = ('train', 'val', 'test')
@@ -180,6 +180,7 @@ def _check_labels(
     table = FrameTable(str(root / report.image_root))
     on_disk = _check_frames(report, frames, table)
     report.notes += shared_folders(videos, table)
+    _check_sizes(report, on_disk, table)
     if read_images:
         _check_images(report, table, videos)
     try:
@@ -258,6 +259,31 @@ def _check_frames(
             'neighbors'
         )
     return on_disk
+
+
+def _check_sizes(
+    report: LabelReport, on_disk: list[tuple[Video, Frame]], table: FrameTable
+) -> None:
+    """Compares the size in the labels with that of the first image of each video on disk."""
+    firsts = {table.folder(frame.file_name): frame for _, frame in reversed(on_disk)}
+    wrong = []
+    for frame in firsts.values():
+        said, path = (frame.width, frame.height), table.path(frame.file_name)
+        if all(said):
+            try:
+                found = image_size(path)
+            except OSError as error:
+                report.errors.append(str(error))
+                continue
+            if found != said:
+                wrong.append(
+                    f'{path}: {found[0]} x {found[1]}, in the labels {said[0]} x {said[1]}'
+                )
+    if wrong:
+        report.notes.append(
+            f'the images of {len(wrong)} videos have another size than the labels say, in whose '
+            f'pixels boxes and joints are (first: {wrong[-1]})'
+        )
 
 
 def _check_images(report: LabelReport, table: FrameTable, videos: list[Video]) -> None:

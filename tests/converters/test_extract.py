@@ -51,6 +51,14 @@ def test_frames_are_numbered_as_decoded(tmp_path) -> None:
     assert len(levels(tmp_path / 'out/test/b.v2')) == 3
 
 
+def test_videos_in_a_linked_folder(tmp_path) -> None:
+    write_video(tmp_path / 'disk/a.mp4', 2)
+    (tmp_path / 'videos').mkdir()
+    (tmp_path / 'videos/train').symlink_to(tmp_path / 'disk', target_is_directory=True)
+    assert extract_frames(tmp_path / 'videos', tmp_path / 'out').frames == 2
+    assert len(levels(tmp_path / 'out/train/a')) == 2
+
+
 def test_pixels_are_those_of_the_reader(tmp_path) -> None:
     write_video(tmp_path / 'a.mp4', 5)
     extract_frames(tmp_path / 'a.mp4', tmp_path / 'out', quality=100)

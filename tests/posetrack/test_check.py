@@ -10,7 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from posetrack_samples import person, save_json, write_annolist_video, write_coco_video
+from posetrack_samples import (
+    HEIGHT,
+    WIDTH,
+    person,
+    save_json,
+    write_annolist_video,
+    write_coco_video,
+)
 
 from cmpose_mm.posetrack.check import check_root, missing_splits
 
@@ -83,6 +90,19 @@ def test_a_labeled_test_split_serves_as_val(root):
 
     edit(root / 'annotations/test/000002_b.json', unlabel)
     assert missing_splits(check_root(str(root))) == ['val']
+
+
+def test_images_of_another_size_than_the_labels_say_are_told(root):
+    def resize(content):
+        for image in content['images']:
+            image.update(width=WIDTH, height=2 * HEIGHT)
+
+    edit(root / 'annotations/val/000002_b.json', resize)
+    train, val = check_root(str(root))
+    assert train.notes == []
+    (note,) = val.notes
+    assert note.startswith('the images of 1 videos have another size than the labels say')
+    assert note.endswith(f'000000.jpg: {WIDTH} x {HEIGHT}, in the labels {WIDTH} x {2 * HEIGHT})')
 
 
 def test_persons_without_head_boxes_are_told_where_ap_is_measured(root):
