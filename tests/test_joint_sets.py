@@ -57,6 +57,13 @@ def test_posetracks_own():
         assert upper_arm < forearm < place((f'{side}_shoulder', f'{side}_hip'))
 
 
+def test_posetracks_joints_with_sigmas_of_their_own():
+    meta = posetrack_metainfo('posetrack18')
+    sigmas = [0.01 * (number + 1) for number in range(len(POSETRACK.joints))]
+    joints = JointSet.from_meta(parse_pose_metainfo(dict(meta, sigmas=sigmas)))
+    assert joints.sigmas == pytest.approx(sigmas) and joints.limbs == POSETRACK.limbs
+
+
 def test_joints_that_the_model_leaves_out():
     joints = JointSet.from_meta(meta_of('coco'), indices=[0, 5, 6])
     assert joints.joints == ('nose', 'left_shoulder', 'right_shoulder')

@@ -941,6 +941,19 @@ def test_poses_of_the_neighbors_go_by_track_id(tracked_root):
     assert checked >= 6
 
 
+def test_a_track_id_that_a_neighbor_has_twice_belongs_to_nobody(tracked_root):
+    def repeat(content):  # in frame 0
+        for annotation in content['annotations'][:2]:
+            annotation['track_id'] = 4
+
+    rewrite(tracked_root, repeat, name='v')
+    data = dataset(tracked_root, neighbor_poses=True)
+    of_frame_1 = [data[i] for i in range(len(data)) if data[i]['img_path'].endswith('1.jpg')]
+    (sample,) = [sample for sample in of_frame_1 if sample['track_id'] == 4]
+    before, _, after = sample['neighbor_visible']
+    assert not before.any() and after.any()
+
+
 def test_persons_without_a_track_get_no_poses_and_are_counted(tracked_root, caplog):
     rewrite(tracked_root, lambda c: c['annotations'][0].pop('track_id'), name='v')
     with logs(caplog):
