@@ -244,8 +244,6 @@ def _check_effects(jobs: list[Job], args: argparse.Namespace) -> None:
                     f'--{name.replace("_", "-")}: has no effect on '
                     f'{", ".join(job.outputs.values())}, expected {needed}, too'
                 )
-    if args.trail_joints and not args.trails:
-        raise ValueError('--trail-joints: has no effect without --trails, expected it, too')
     if args.score_thr != defaults.score_thr and not _has_detector(args):
         boxes = f'--boxes {args.boxes}, which are all taken' if args.boxes else 'the whole frame'
         raise ValueError(

@@ -88,11 +88,6 @@ def test_a_folder_of_images_holds_its_own_overlay(tmp_path):
         listed_sources([str(tmp_path / 'walk')])
 
 
-def test_trail_joints_need_trails():
-    with pytest.raises(ValueError, match='--trail-joints: has no effect without --trails'):
-        jobs_of('a.mp4', '--trail-joints', 'nose')
-
-
 def test_plots_have_a_folder_for_each_of_several_videos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     touch(tmp_path / 'a.mp4', tmp_path / 'b.mp4')
