@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS, TRANSFORMS
 
@@ -72,6 +73,35 @@ def test_config_is_consistent(name):
         assert config.default_hooks.checkpoint.save_best == 'posetrack/AP'
         assert config.val_evaluator.prefix == 'posetrack'
     assert config.randomness.seed == 0
+
+
+@pytest.mark.parametrize(
+    'name', [*(n for n in CONFIGS if 'posetrack' in n), 'stdpose/stdpose_propagate.py']
+)
+def test_the_learning_rate_is_for_the_batch(name):
+    """Of one GPU where the rate is for 30 clips, of the paper's two where it is for 32."""
+    config = load(name)
+    base = config.auto_scale_lr.base_batch_size
+    assert config.train_dataloader.batch_size * {30: 1, 32: 2}[base] == base
+
+
+def test_embeddings_have_no_weight_decay():
+    config = load('cmpose_vit-s_posetrack18.py')
+    config.model.method.neck.update(position='learned', grid=(16, 12))
+    config.model.backbone.pop('init_cfg', None)
+    model = MODELS.build(config.model)
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    decay = {
+        id(p): group['weight_decay'] for group in optimizer.param_groups for p in group['params']
+    }
+    of_embeddings = {
+        name: decay[id(value)]
+        for name, value in model.named_parameters()
+        if name.rsplit('.', 1)[-1]
+        in ('pos_embed', 'position_embed', 'keypoint_tokens', 'temporal_embed')
+    }
+    assert len(of_embeddings) == 4 and not any(of_embeddings.values())
+    assert max(decay.values()) == 0.01
 
 
 @pytest.mark.parametrize('size', SIZES)

@@ -37,7 +37,7 @@ from .av_files import is_url, shown_path
 from .frame_reader import NewestFrames, source_name
 from .journal import Journal, journal_path
 from .pose_files import CsvWriter, PoseTrackWriter
-from .sources import listed_sources
+from .sources import listed_sources, output_name
 from .video_inferencer import FramePoses, VideoPoseInferencer
 from .video_io import FrameReader, VideoWriter, open_frames
 
@@ -222,7 +222,7 @@ def _job(source: str | int, files: dict[str, str], args: argparse.Namespace, sev
         for kind in args.formats or ('video', 'json'):
             outputs[kind] = _poses_file(source, args.out_dir or '', suffixes[kind])
     if plots:
-        name = source_name(source).replace(' ', '_')
+        name = output_name(source)
         plots = os.path.join(plots, name) if several else plots
         outputs.setdefault('csv', os.path.join(plots, f'{name}.csv'))
     return Job(source, outputs, plots)
@@ -279,8 +279,7 @@ def _without_overlays(sources: list[str | int], out_dir: str) -> list[str | int]
 
 
 def _poses_file(source: str | int, out_dir: str, suffix: str) -> str:
-    name = source_name(source).replace(' ', '_')
-    return os.path.join(out_dir, f'{name}_poses.{suffix}')
+    return os.path.join(out_dir, f'{output_name(source)}_poses.{suffix}')
 
 
 def run(args: argparse.Namespace, stop: StopRequest) -> Outcome:

@@ -195,7 +195,7 @@ def _read_json(path: Path, frames: FrameReader, problems: list[str]) -> FileBoxe
         ) from None
     if isinstance(content, dict) and ('images' in content or 'annolist' in content):
         return FileBoxes(_read_posetrack(path, content, frames, problems), inside=True)
-    video = _numbered_frames(content, frames)
+    video = _numbered_frames(path, content, frames)
     found = read_detections(str(path), [video], problems=problems)
     numbers = {frame.image_id: frame.number for frame in video.frames}
     return FileBoxes({numbers[image_id]: persons for image_id, persons in found.items()})
@@ -296,7 +296,7 @@ def _read_posetrack(
     return found
 
 
-def _numbered_frames(content: object, frames: FrameReader) -> Video:
+def _numbered_frames(path: Path, content: object, frames: FrameReader) -> Video:
     """A label-like list of the video's frames, for readers of boxes to find them in.
 
     The frames of a folder are known. Of another video, whose length may not be known before its
@@ -304,7 +304,7 @@ def _numbered_frames(content: object, frames: FrameReader) -> Video:
     """
     names = _numbers_by_file(frames)
     if names is None:
-        names = _numbers_in_detections(content, frames.name)
+        names = _numbers_in_detections(path, content, frames.name)
     blank = empty_frame('', -1, 0)
     first_id = _first_id(frames.name, content)
     numbered = []
@@ -316,7 +316,7 @@ def _numbered_frames(content: object, frames: FrameReader) -> Video:
     return Video(frames.name, numbered, '')
 
 
-def _numbers_in_detections(content: object, video: str) -> dict[str, int]:
+def _numbers_in_detections(path: Path, content: object, video: str) -> dict[str, int]:
     """Names of frames, and their numbers from 0, that a file of detections speaks of."""
     numbers: set[int] = set()
     names: dict[str, int] = {}
@@ -324,7 +324,7 @@ def _numbers_in_detections(content: object, video: str) -> dict[str, int]:
         places = [n for frames in content.values() if isinstance(frames, dict) for n in frames]
         last = max((int(n) for n in places if n.isdecimal()), default=0)
         if last > MAX_FRAMES:
-            raise ValueError(f'detections of frame {last}, expected numbers up to {MAX_FRAMES:,}')
+            raise ValueError(f'{path}: has frame {last}, expected numbers up to {MAX_FRAMES:,}')
         numbers.update(range(last))
     first_id, num_ids = _first_id(video, content), 10**4
     if first_id is None:

@@ -50,14 +50,18 @@ def listed_sources(given: list[str]) -> list[str | int]:
     return sources
 
 
+def output_name(source: str | int) -> str:
+    """What the files are named after that are written of a video."""
+    return source_name(source).replace(' ', '_')
+
+
 def _in_folder(folder: str) -> list[str]:
     """A folder's videos, or the folder, if it holds the frames of one."""
     names = [name for name in os.listdir(folder) if not is_hidden(name)]
     videos = sorted((n for n in names if n.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     if images:  # not what an earlier run wrote there
-        overlay = f'{source_name(folder)}_poses.mp4'.replace(' ', '_')
-        videos = [name for name in videos if name != overlay]
+        videos = [name for name in videos if name != f'{output_name(folder)}_poses.mp4']
     if videos and images:
         raise ValueError(
             f'{folder}: holds {len(videos)} videos ({videos[0]}, ...) and {len(images)} images '

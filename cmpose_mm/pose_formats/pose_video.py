@@ -17,8 +17,9 @@ from cmpose_mm.posetrack.values import as_floats, as_int, show
 DECIMALS = 2
 """Coordinates are written to a hundredth of a pixel."""
 MAX_COORDINATE = 1e6
-MAX_FRAMES = 10**7  # four days of 30 frames a second
 """Pixels; what is further from (0, 0) is no place in an image, and can't be drawn."""
+MAX_FRAMES = 10**7
+"""Frame numbers are below this: four days of 30 frames a second."""
 
 
 @dataclass

@@ -332,8 +332,10 @@ def _check_detections(
                     f'{name}: has boxes in {len(found) - len(on_disk)} frames that are not on disk '
                     f'(first: {first.file_name}), on which a test with these boxes stops'
                 )
-            persons = detected_persons(on_disk, detections, table)
-            problems += [
-                f'{name}: {person}: {person.problem}' for person in persons if person.problem
-            ]
             report.dropped += problems
+            try:
+                persons = list(detected_persons(on_disk, detections, table))
+            except OSError as error:  # the image whose header tells the size
+                report.errors.append(str(error))
+                continue
+            report.dropped += [f'{name}: {p}: {p.problem}' for p in persons if p.problem]

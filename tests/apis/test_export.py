@@ -318,6 +318,13 @@ def test_torch_export_runs_in_a_process_without_our_packages(tmp_path):
         np.testing.assert_allclose(maps.numpy(), expected, rtol=0, atol=1e-5)
 
 
+@needs_torch_export
+def test_a_torch_program_that_can_not_be_written(tmp_path):
+    (tmp_path / 'pose.pt2').mkdir()
+    with pytest.raises(OSError, match='pose.pt2'):
+        export_torch(tiny(), tmp_path / 'pose.pt2')
+
+
 @pytest.mark.skipif(TORCH >= (2, 6), reason='needs torch < 2.6')
 def test_old_torch_says_what_it_lacks(tmp_path):
     with pytest.raises(NotImplementedError, match='needs torch 2.6 or later'):

@@ -89,6 +89,14 @@ def test_times_of_pictures_that_are_stored_in_another_order(tmp_path, suffix, co
         assert np.argmin(errors) == frame.number
 
 
+def test_parts_without_times_go_by_the_rate_that_is_given(tmp_path):
+    """The rate that FFmpeg makes up for a raw stream is another."""
+    path = make_video(tmp_path / 'raw.h264', noise_frames(12))
+    reader = open_frames(path)
+    assert {frame.time for frame in reader} == {None} and reader.frame_rate not in (None, 50)
+    assert [frame.number for frame in reader.cut('0.1', '0.2', 50)] == [5, 6, 7, 8, 9]
+
+
 def test_times_in_an_avi_that_is_damaged(tmp_path):
     """A packet that cannot be decoded takes its time with it."""
     path = make_video(tmp_path / 'b.avi', noise_frames(20), rate=25, options={'bf': '2'})

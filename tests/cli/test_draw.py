@@ -235,6 +235,7 @@ def test_wrong_input_is_one_sentence(folder):
     for arguments, said in (
         (('v', 'p.json', 'p.json'), 'p.json: is an input, expected a file of its own.'),
         (('v', 'p.json', 'o.mp4', '--frame-rate', '0'), '--frame-rate: found 0, expected above 0'),
+        (('v', 'p.json', 'o.mp4', '--frame-rate', 'inf'), 'found inf, expected above 0, and'),
         (('v', 'no.json', 'o.mp4'), 'no.json: not found; expected predictions.'),
         (('no', 'p.json', 'o.mp4'), 'no'),
     ):

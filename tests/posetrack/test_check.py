@@ -139,6 +139,24 @@ def test_detections_that_a_test_cannot_use(root):
     assert dropped.startswith(f'{name}: ') and 'box outside the image' in dropped
 
 
+def test_detections_in_a_video_whose_first_file_is_no_image(root):
+    shutil.move(root / 'annotations/val', root / 'annotations/test')
+    path = root / 'annotations/test/000002_b.json'
+
+    def unlabel(content):
+        content['annotations'] = []
+        for image in content['images']:
+            image['is_labeled'] = False
+
+    edit(path, unlabel)
+    first = json.loads(path.read_text())['images'][0]
+    (root / first['file_name']).write_bytes(b'no image')
+    box = dict(image_id=first['id'], category_id=1, bbox=[1, 2, 9, 9], score=1.0)
+    save_json(root / 'annotations/test_detections.json', [box])
+    (error,) = check_root(str(root))[1].errors
+    assert first['file_name'] in error
+
+
 def test_dcpose_layout(root):
     """Its labels name frames without ``images/``, and the frames lie in ``images_renamed``."""
     shutil.move(root / 'images', root / 'images_renamed')

@@ -47,9 +47,9 @@ class AuxReconLoss(nn.Module):
         detach_target: no gradient flows into the clean tokens when they serve as targets.
         detach_input: no gradient flows from the tasks into the clean tokens that are corrupted,
             and so, with ``detach_target``, none into the backbone: the tasks train the shared
-            network alone. Where a backbone without a norm at its end (ResNet, HRNet) learns from
-            the tasks, its features grow in long trainings until the tasks' losses are all that
-            counts (docs/causal_tokens.md); those of the ViT configs have one.
+            network alone. Where a backbone without a norm at its end (as ResNet) learns from the
+            tasks, its features grow in long trainings until the tasks' losses are all that counts
+            (docs/evidence.md). The backbones of the ViT configs have a norm there.
 
     Raises:
         ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
