@@ -26,6 +26,7 @@ from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
 from cmpose_cli.grammar import PersonChoice, parse_persons
+from cmpose_mm.datasets.codec_check import check_codec
 from cmpose_mm.joint_sets import JointSet, ToPoseTrack
 from cmpose_mm.models import FrameFeatures
 from cmpose_mm.models.clip_preprocessor import normalize
@@ -270,6 +271,8 @@ class VideoPoseInferencer:
         dataset = self.model.cfg.test_dataloader.dataset
         with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
             self.pipeline = Compose(dataset.pipeline)
+        decoder = getattr(self.model.head, 'decoder', None)
+        check_codec(decoder, self.pipeline.transforms, 'test_dataloader.dataset.pipeline')
         self.offsets = _clip_offsets(self.model, dataset)
         self.key_index = int(np.flatnonzero(self.offsets == 0)[0])
         self.model_joints = _model_joints(self.model)

@@ -1,17 +1,20 @@
-"""Makes model and datasets agree on the layout of the clips, and on the joints."""
+"""Makes model, datasets, labels and checkpoint agree before anything is computed."""
 
 from __future__ import annotations
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, DefaultSampler
-from mmengine.hooks import Hook
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmpose.models import PoseDataPreprocessor
 from mmpose.registry import DATASETS, HOOKS, MODELS
 from torch import nn
 from torch.utils.data import BatchSampler, Dataset
 
+from cmpose_mm.apis.loading import load_weights
+from cmpose_mm.datasets.codec_check import check_codec
 from cmpose_mm.models.clip_preprocessor import ClipDataPreprocessor
 
 from .bare_model import bare_model
@@ -26,10 +29,16 @@ class ClipLayoutHook(Hook):
     ``model.method.num_frames`` decides how many frames the clips have. Datasets without a
     ``num_frames`` of their own take it from there (1 for a model without a method). A dataset with
     another ``num_frames``, with its key frame at another position than ``model.method.key_index``,
-    or without the neighbors' poses that the method needs is an error. So are a data preprocessor
-    for images beside a dataset of clips, a test of a checkpoint that was trained on other joints,
-    by their names, than those of the dataset, and a training without a step, or with a last batch
-    that is too small for the method.
+    or without the neighbors' poses that the method needs is an error. So are
+
+    - a data preprocessor for images beside a dataset of clips;
+    - a pipeline that crops or labels otherwise than the head's decoder reads heatmaps, see
+      `check_codec`;
+    - a test of a checkpoint that lacks weights of the model, or was trained on other joints, by
+      their names, than those of the dataset;
+    - an evaluator with the labels of other images;
+    - a training without a step, with a last batch that is too small for the method, or with a
+      ``save_best`` that the evaluator does not give.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -44,6 +53,12 @@ class ClipLayoutHook(Hook):
             if loop is None or isinstance(loop, dict):  # a loop that will not run is not built
                 continue
             check_preprocessor(model, loop.dataloader.dataset, f'{name}_dataloader.dataset')
+            if name != 'train':
+                check_labels(loop, name)
+            decoder = getattr(getattr(model, 'head', None), 'decoder', None)
+            for dataset in leaf_datasets(loop.dataloader.dataset):
+                transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+                check_codec(decoder, transforms, f'{name}_dataloader.dataset.pipeline')
             changed = [
                 fit_clips(
                     dataset,
@@ -63,8 +78,10 @@ class ClipLayoutHook(Hook):
         """Checks that there is something to train on.
 
         Raises:
-            ValueError: if the data are fewer than one batch, and such a batch is dropped.
+            ValueError: if the data are fewer than one batch, and such a batch is dropped; or if
+                the best checkpoint is chosen by something that the evaluator does not give.
         """
+        check_save_best(runner)
         batches = finite_batches(runner)
         if batches is not None and len(batches) == 0:
             raise ValueError(
@@ -94,20 +111,21 @@ class ClipLayoutHook(Hook):
             )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compares the joints of a checkpoint with those of the data that it is tested on.
+        """Checks that a checkpoint that is tested fits the model, and the data by its joints.
 
-        A training may start from a model of other joints.
+        MMEngine would go on with random weights where the checkpoint has none. A training may: it
+        starts from another model, of other joints.
 
         Raises:
-            ValueError: if the checkpoint names joints, and others.
+            ValueError: if the checkpoint lacks weights, has others, or names other joints.
         """
-        found = joint_names((checkpoint.get('meta') or {}).get('dataset_meta') or {})
         train_loop = runner._train_loop
-        if not found or not (train_loop is None or isinstance(train_loop, dict)):
+        if not (train_loop is None or isinstance(train_loop, dict)):
             return
+        found = joint_names((checkpoint.get('meta') or {}).get('dataset_meta') or {})
         for name in ('val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
-            if loop is None or isinstance(loop, dict):
+            if not found or loop is None or isinstance(loop, dict):
                 continue
             expected = joint_names(loop.dataloader.dataset.metainfo)
             if expected and found != expected:
@@ -115,6 +133,8 @@ class ClipLayoutHook(Hook):
                     f'the checkpoint was trained on the joints {", ".join(found)}, but '
                     f'{name}_dataloader.dataset has {", ".join(expected)}; expected the same'
                 )
+        config = runner.cfg.filename or 'the config'
+        load_weights(bare_model(runner), checkpoint, f'{runner._load_from} does not fit {config}')
 
 
 def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:
@@ -135,6 +155,60 @@ def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:
             f'model.data_preprocessor is a {type(preprocessor).__name__}, but {key} gives clips; '
             "expected type='ClipDataPreprocessor' with the same arguments"
         )
+
+
+def check_labels(loop: BaseLoop, name: str) -> None:
+    """Checks that the labels of a loop's evaluator are of its dataset, by the first images.
+
+    Args:
+        loop: of a validation or test.
+        name: 'val' or 'test', for messages.
+
+    Raises:
+        ValueError: if an image is not in the labels.
+    """
+    if (
+        type(getattr(loop, 'evaluator', None)) is not Evaluator
+    ):  # MMPose's for several datasets has labels for each
+        return
+    for dataset in leaf_datasets(loop.dataloader.dataset):
+        if not len(dataset) or not hasattr(dataset, 'get_data_info'):
+            continue
+        image_id = dataset.get_data_info(0).get('img_id')
+        for metric in loop.evaluator.metrics:
+            if image_id is not None and hasattr(metric, 'check_image_ids'):
+                try:
+                    metric.check_image_ids([image_id])
+                except ValueError as error:
+                    raise ValueError(
+                        f'{name}_evaluator.ann_file does not belong to {name}_dataloader.dataset: '
+                        f'{error}'
+                    ) from error
+
+
+def check_save_best(runner: Runner) -> None:
+    """Checks that the evaluator gives what the best checkpoint is chosen by.
+
+    Raises:
+        ValueError: if it does not; only told where all metrics name their results.
+    """
+    loop = runner.val_loop
+    if type(getattr(loop, 'evaluator', None)) is not Evaluator:
+        return
+    metrics = loop.evaluator.metrics
+    if not metrics or not all(hasattr(metric, 'result_names') for metric in metrics):
+        return
+    given = [name for metric in metrics for name in metric.result_names]
+    for hook in runner.hooks:
+        wanted = (
+            (getattr(hook, 'save_best', None) or []) if isinstance(hook, CheckpointHook) else []
+        )
+        missing = [name for name in wanted if name != 'auto' and name not in given]
+        if missing:
+            raise ValueError(
+                f'default_hooks.checkpoint.save_best is {missing[0]!r}, which val_evaluator does '
+                f'not give; expected one of {", ".join(given) or "none: it scores nothing"}'
+            )
 
 
 def finite_batches(runner: Runner) -> BatchSampler | None:

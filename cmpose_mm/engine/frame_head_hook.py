@@ -29,6 +29,8 @@ class FrameHeadHook(Hook):
             those of MMEngine's runner do. They say nothing of a checkpoint with a frame head.
     """
 
+    priority = 'ABOVE_NORMAL'  # `ClipLayoutHook` checks the weights with those that it adds
+
     def __init__(self, joints: list[str] | None = None) -> None:
         self.joints = joints
         self._loaded = False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 
-from cmpose_mm.evaluation.pck import PCK_THRESHOLDS, check_pck, correct_keypoints
+from cmpose_mm.evaluation.pck import PCK_NORMS, PCK_THRESHOLDS, check_pck, correct_keypoints
 from cmpose_mm.evaluation.protocol import Protocol
 from cmpose_mm.evaluation.report import format_pck, pck_to_dict
 from cmpose_mm.evaluation.scored_frames import ScoredSet
@@ -93,6 +93,14 @@ class PoseTrackPCK(PoseTrackMetric):
             for name, row in result.summary().items():
                 metrics.update({name + suffix: row[mean] for mean, suffix in _MEANS.items()})
         return metrics
+
+    def _result_names(self) -> list[str]:
+        return [
+            f'{PCK_NORMS[norm]}@{threshold:g}{suffix}'
+            for norm in self.norms
+            for threshold in self.thresholds
+            for suffix in _MEANS.values()
+        ]
 
     def select_scored(self, results: list[dict]) -> ScoredSet | None:
         """As `PoseTrackMetric`; where labels do not tell the size of an image, its sample does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,12 @@ from cmpose_mm.evaluation.average_precision import TIE_BREAKS, average_precision
 from cmpose_mm.evaluation.protocol import Protocol, get_protocol
 from cmpose_mm.evaluation.report import COLUMNS, format_table, format_visibility, visibility_to_dict
 from cmpose_mm.evaluation.scored_frames import RULES, Rules, ScoredSet, check_labeled, select_scored
-from cmpose_mm.evaluation.visibility import Reach, check_reach, recall_by_visibility
+from cmpose_mm.evaluation.visibility import (
+    VISIBILITY_CLASSES,
+    Reach,
+    check_reach,
+    recall_by_visibility,
+)
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.posetrack.predictions import write_predictions
@@ -194,6 +199,16 @@ class PoseTrackMetric(BaseMetric):
                 metrics[f'Recall {name}'] = columns['Total']
         return metrics
 
+    @property
+    def result_names(self) -> list[str]:
+        """Names of what comes out, as ``save_best`` takes them."""
+        names = [] if self.format_only else self._result_names()
+        return [f'{self.prefix}/{name}' for name in names]
+
+    def _result_names(self) -> list[str]:
+        recall = [f'Recall {name}' for name in VISIBILITY_CLASSES] if self.visibility else []
+        return [*_NAMES_IN_LOGS.values(), 'AP', *recall]
+
     def select_scored(self, results: list[dict]) -> ScoredSet | None:
         """Pairs the samples of all processes with the labels, and logs what is scored.
 
@@ -265,6 +280,21 @@ class PoseTrackMetric(BaseMetric):
             self._frames = frames_by_id(self._labels)
         return self._labels
 
+    def check_image_ids(self, image_ids: Iterable[int]) -> None:
+        """Checks that the labels have some images.
+
+        Raises:
+            AnnotationError: if an id is not in the labels.
+        """
+        unknown = sorted({*image_ids} - self._frames.keys())
+        if unknown:
+            raise AnnotationError(
+                f'{type(self).__name__}: predictions for {len(unknown)} image ids that the '
+                f'labels do not have, for example {unknown[0]}; the labels have '
+                f'{next(iter(self._frames))} and others. Expected the ann_file of the dataset '
+                'that is evaluated.'
+            )
+
     @property
     def release(self) -> str:
         """The release of PoseTrack whose rules hold, a key of `RULES`."""
@@ -286,14 +316,7 @@ class PoseTrackMetric(BaseMetric):
         """
         if not results:
             raise AnnotationError(f'{type(self).__name__}: no predictions to score.')
-        unknown = sorted({r['img_id'] for r in results if r['img_id'] not in self._frames})
-        if unknown:
-            raise AnnotationError(
-                f'{type(self).__name__}: predictions for {len(unknown)} image ids that the '
-                f'labels do not have, for example {unknown[0]}; the labels have '
-                f'{next(iter(self._frames))} and others. Expected the ann_file of the dataset '
-                'that is evaluated.'
-            )
+        self.check_image_ids(r['img_id'] for r in results)
         samples = Counter(
             # bottom-up models predict a whole image: its id is that of the sample
             r['id'] if np.ndim(r['id']) == 0 else ('image', r['img_id'])

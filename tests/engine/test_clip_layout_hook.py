@@ -66,6 +66,17 @@ CONTRADICTIONS = {
     'a PoseDataPreprocessor, but train_dataloader.dataset gives clips; expected type=.ClipData',
     "model['method']['key_index'] = 2": 'train_dataloader.dataset.causal is False, so that the key '
     'frame is at 1 of 3 frames, but model.method.key_index is 2',
+    "val_dataloader['dataset']['pipeline'][2]['input_size'] = (192, 256)": 'val_dataloader.dataset'
+    r'.pipeline: TopdownAffine has input_size=.192, 256., but model.head.decoder has .96, 128',
+    "train_dataloader['dataset']['pipeline'][6]['encoder'] = dict(codec, type='MSRAHeatmap')": (
+        "train_dataloader.dataset.pipeline: GenerateTarget's encoder is .*MSRAHeatmap"
+    ),
+    "val_evaluator['ann_file'] = val_evaluator['ann_file'].replace('val', 'train')": (
+        'val_evaluator.ann_file does not belong to val_dataloader.dataset: PoseTrackMetric: .*1 '
+        'image ids that the labels do not have'
+    ),
+    "default_hooks['checkpoint'] = dict(save_best='posetrack17/AP')": 'default_hooks.checkpoint.'
+    "save_best is 'posetrack17/AP', which val_evaluator does not give; expected one of .*/Head AP",
 }
 
 
@@ -106,6 +117,37 @@ def test_joints_of_a_checkpoint_are_compared_by_name(tiny_config, synthetic_root
         message = 'trained on the joints .*, but test_dataloader.dataset has nose, head_bottom'
         with pytest.raises(ValueError, match=message):
             tested.test()
+        runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').train()  # a start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'kind, message',
+    [
+        (
+            'a part',
+            r"does not fit .*tiny\.py: \d+ of the model's weights are not in it .first method",
+        ),
+        ('nothing', r'does not fit .*weights are not in it .first backbone'),
+        ('other shapes', r'does not fit .*: 1 weights have another shape .first head.final_layer'),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_not_tested(
+    tiny_config, synthetic_root, tmp_path, kind, message
+):
+    """MMEngine would score random weights, and say so in a log line at most."""
+    weights = runner(tiny_config, synthetic_root).model.state_dict()
+    if kind == 'nothing':
+        weights = {}
+    if kind == 'a part':
+        weights = {n: value for n, value in weights.items() if not n.startswith('method.')}
+    if kind == 'other shapes':
+        weights['head.final_layer.bias'] = torch.zeros(3)
+    path = str(tmp_path / 'other.pth')
+    torch.save(dict(state_dict=weights, meta={}), path)
+    with pytest.raises(ValueError, match=message):
+        runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').test()
+    if kind == 'a part':
         runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').train()  # a start
 
 

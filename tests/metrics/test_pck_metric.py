@@ -94,15 +94,14 @@ def test_equals_mmposes_pck_on_its_own_inputs(tmp_path, threshold) -> None:
 def test_all_norms_and_means_beside_ap(tmp_path) -> None:
     samples = make(tmp_path / 'labels')
     norms = ['box', 'torso', 'head']
-    found = run(
-        [
-            PoseTrackPCK(str(tmp_path / 'labels'), norms=norms, thresholds=[0.2], prefix='a'),
-            PoseTrackMetric(
-                str(tmp_path / 'labels'), prefix='a', outfile_prefix=str(tmp_path / 'pred' / 'x')
-            ),
-        ],
-        samples,
-    )
+    metrics = [
+        PoseTrackPCK(str(tmp_path / 'labels'), norms=norms, thresholds=[0.2, 0.05], prefix='a'),
+        PoseTrackMetric(
+            str(tmp_path / 'labels'), prefix='a', outfile_prefix=str(tmp_path / 'pred' / 'x')
+        ),
+    ]
+    found = run(metrics, samples)
+    assert sorted(found) == sorted(name for metric in metrics for name in metric.result_names)
     result = evaluate_files(sized(tmp_path), tmp_path / 'pred', pck_norms=norms)
     assert found['a/AP'] == pytest.approx(result['Total'])
     for norm, name in {'box': 'PCK', 'torso': 'tPCK', 'head': 'PCKh'}.items():
@@ -153,7 +152,7 @@ def test_predictions_alone(tmp_path) -> None:
     metric = PoseTrackPCK(
         str(tmp_path / 'labels'), format_only=True, outfile_prefix=f'{out}/x', prefix='x'
     )
-    assert run([metric], samples) == {}
+    assert run([metric], samples) == {} and metric.result_names == []
     assert len(list(out.iterdir())) == len(list((tmp_path / 'labels').iterdir()))
 
 

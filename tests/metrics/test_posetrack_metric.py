@@ -782,7 +782,11 @@ def test_recall_by_visibility(labels, log, tmp_path) -> None:
         assert result[f'posetrack18/Recall {name}'] == columns['Total']
     assert expected['joints']['recoverable'] > 0 < expected['joints']['lost']
     assert any('| Recall recoverable' in message for message in log)
-    plain = run(PoseTrackMetric(ann_file=folder), samples)
+    metric = PoseTrackMetric(ann_file=folder, visibility=True, prefix='x')
+    assert set(metric.result_names) == set(run(metric, samples))
+    metric = PoseTrackMetric(ann_file=folder)
+    plain = run(metric, samples)
+    assert set(metric.result_names) == set(plain)
     assert plain == {k: v for k, v in result.items() if 'Recall' not in k}
 
 
