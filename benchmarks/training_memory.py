@@ -4,7 +4,8 @@
 
 Counts the bytes of every distinct tensor that autograd keeps between forward and backward for one
 clip under bfloat16 autocast, and 16 bytes per parameter (float32 weights, gradients, AdamW's two
-moments). A GPU needs a little more: workspaces, fragmentation, the CUDA context (about 1 GB).
+moments). The last column is with gradient checkpointing of a transformer's layers. A GPU needs a
+little more: workspaces, fragmentation, the CUDA context (about 1 GB).
 """
 
 from __future__ import annotations
@@ -59,12 +60,14 @@ def main() -> None:
         clip = torch.randn(1, config.model.method.num_frames, 3, height, width)
         (sample,) = training_samples(config, 1)
         plain = saved_bytes(model, clip, sample)
-        layers = len(model.backbone.layers)
-        turn_on_activation_checkpointing(model, [f'backbone.layers.{i}' for i in range(layers)])
-        checkpointed = saved_bytes(model, clip, sample)
         count = sum(p.numel() for p in model.parameters())
-        sizes = (16 * count, plain, checkpointed)
-        rows.append([path, f'{count / 1e6:.1f}', *(f'{size / GIB:.2f}' for size in sizes)])
+        row = [path, f'{count / 1e6:.1f}', f'{16 * count / GIB:.2f}', f'{plain / GIB:.2f}', '-']
+        layers = getattr(model.backbone, 'layers', None)
+        if isinstance(layers, torch.nn.ModuleList):  # a transformer's; convolutional ones have none
+            names = [f'backbone.layers.{index}' for index in range(len(layers))]
+            turn_on_activation_checkpointing(model, names)
+            row[-1] = f'{saved_bytes(model, clip, sample) / GIB:.2f}'
+        rows.append(row)
     header = ['config', 'parameters (M)', 'weights + AdamW (GiB)', 'a clip (GiB)']
     print(markdown_table([*header, 'with checkpointing'], rows))
 

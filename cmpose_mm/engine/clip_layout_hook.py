@@ -256,6 +256,11 @@ def fit_clips(dataset, method: nn.Module | None, key: str, training: bool) -> bo
     Raises:
         ValueError: see `ClipLayoutHook`.
     """
+    if hasattr(dataset, 'check_joints'):
+        try:
+            dataset.check_joints()
+        except ValueError as error:
+            raise ValueError(f'{key}: {error}') from error
     num_frames = getattr(method, 'num_frames', 1)
     if training:
         num_frames = getattr(method, 'num_training_frames', num_frames)

@@ -75,6 +75,10 @@ CONTRADICTIONS = {
         'val_evaluator.ann_file does not belong to val_dataloader.dataset: PoseTrackMetric: .*1 '
         'image ids that the labels do not have'
     ),
+    "train_dataloader['dataset']['metainfo'] = dict(from_file='configs/_base_/datasets/coco.py')": (
+        'train_dataloader.dataset: metainfo has the 17 joints nose, left_eye, .*; expected '
+        "PoseTrack's 15, which samples have: nose, head_bottom"
+    ),
     "default_hooks['checkpoint'] = dict(save_best='posetrack17/AP')": 'default_hooks.checkpoint.'
     "save_best is 'posetrack17/AP', which val_evaluator does not give; expected one of .*/Head AP",
 }

@@ -139,6 +139,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         bbox_file: detected boxes to use in place of the labeled ones, see `read_detections`; only
             with ``test_mode``. A path that doesn't exist is taken relative to ``data_root``. In a
             video without any labeled frame, as in test sets, all frames with a box are key frames.
+        metainfo: description of the joints in place of the release's, for another name or other
+            sigmas and weights; its joints must be the 15.
         **kwargs: see ``BaseCocoStyleDataset``. ``data_prefix=dict(img=...)`` is the folder that
             ``file_name`` in the labels starts from; ``filter_cfg=dict(bbox_score_thr=...)`` drops
             detections; ``data_mode`` must be 'topdown'.
@@ -228,6 +230,20 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     def key_index(self) -> int:
         """Position of the key frame in the clips."""
         return int(np.flatnonzero(self.offsets == 0)[0])
+
+    def check_joints(self) -> None:
+        """Checks that the meta information describes the joints that samples have.
+
+        Raises:
+            ValueError: if it has other joints than PoseTrack's 15, or another order.
+        """
+        names = self.metainfo['keypoint_id2name']
+        names = [names[index] for index in sorted(names)]
+        if names != list(JOINT_NAMES):
+            raise ValueError(
+                f"metainfo has the {len(names)} joints {', '.join(names)}; expected PoseTrack's "
+                f'{len(JOINT_NAMES)}, which samples have: {", ".join(JOINT_NAMES)}'
+            )
 
     # ---- samples -----------------------------------------------------------------------------
 

@@ -265,17 +265,20 @@ class CausalTokenFTE(nn.Module):
         if num_other < 0:
             raise ValueError(
                 f'CausalTokenFTE: {num_causal} causal tokens for each of {self.num_keypoints} '
-                f'joints are more than the {num_tokens} cells of the feature map'
+                f'joints are more than the {num_tokens} cells of the feature map; expected fewer '
+                'as model.method.fte.num_causal (None follows the grid), or a larger input'
             )
         num_clusters = self.num_clusters or max(1, num_other // 4)
         if not self.causal_only and num_clusters > num_other:
             raise ValueError(
                 f'CausalTokenFTE: num_clusters is {num_clusters}, expected at most the '
-                f'{num_other} non-causal cells of the {num_tokens}'
+                f'{num_other} non-causal cells of the {num_tokens}; model.method.fte.num_clusters='
+                'None follows the grid'
             )
         if not self.causal_only and self.num_neighbors >= num_other:
             raise ValueError(
                 f'CausalTokenFTE: num_neighbors is {self.num_neighbors}, expected less than the '
-                f'{num_other} non-causal cells of the {num_tokens}'
+                f'{num_other} non-causal cells of the {num_tokens} as '
+                'model.method.fte.num_neighbors'
             )
         return num_causal, num_clusters
