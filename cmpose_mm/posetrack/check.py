@@ -103,6 +103,8 @@ class LabelReport:
                 f"  config: dataset_name='{self.dataset}', ann_file='{self.path}', "
                 f"data_prefix=dict(img='{self.image_root}')"
             )
+            fitting = [p for p, text in self.detections.items() if not text.startswith('0 boxes')]
+            lines += [f"  config of tests on detected boxes: bbox_file='{p}'" for p in fitting]
         return '\n'.join(lines)
 
 

@@ -75,6 +75,8 @@ def test_mmpose_layout_with_detections(root):
     name = 'annotations/posetrack18_val_human_detections.json'
     assert reports[0].detections == {} and reports[0].notes == []  # those are of val
     assert reports[1].detections == {name: '2 boxes in 2 of 2 labeled frames'}
+    last = str(reports[1]).splitlines()[-1]
+    assert last == f"  config of tests on detected boxes: bbox_file='{name}'"
     assert '1 detections dropped: box of zero or negative size' in reports[1].dropped[0]
 
 
