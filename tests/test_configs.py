@@ -145,6 +145,24 @@ def test_model_builds_and_predicts_a_map(name, monkeypatch):
     assert shape == (1, 15, map_height, map_width)
 
 
+@pytest.mark.slow
+def test_another_backbone(tmp_path):
+    """The config that docs/train.md shows, without its download."""
+    text = (Path(__file__).parents[1] / 'docs/train.md').read_text()
+    section = text.split('## Another backbone')[1].split('\n## ')[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith('    ')]
+    path = tmp_path / 'own.py'
+    path.write_text('\n'.join(lines))
+    config = load(str(path))
+    assert config.load_from is None and config.model.method.aux.detach_input
+    assert config.model.backbone.init_cfg.checkpoint == 'torchvision://resnet50'
+    del config.model.backbone.init_cfg
+    assert heatmap_shape(config.model, 'cpu', whole=True) == (1, 15, 64, 48)
+    model = MODELS.build(config.model)
+    (features,) = model.extract_frames(torch.zeros(1, 3, 256, 192)).maps
+    assert features.shape == (1, 1024, 16, 12)
+
+
 SHAPES: dict[str, torch.Size] = {}
 
 
