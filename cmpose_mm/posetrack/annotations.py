@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .annolist_files import read_annolist
 from .coco_files import read_coco
-from .file_names import is_hidden, numbers_in_names
+from .file_names import is_hidden, numbers_in_names, split_name
 from .json_files import read_json
 from .mat_files import read_mat
 from .values import list_names, show
@@ -129,11 +129,18 @@ def frames_by_id(videos: list[Video]) -> dict[int, tuple[Video, Frame]]:
     """Finds a frame and its video by image id.
 
     Raises:
-        AnnotationError: if two frames carry the same image id.
+        AnnotationError: if two frames carry the same image id, or are the same image.
     """
     found: dict[int, tuple[Video, Frame]] = {}
     for video in videos:
+        ids: dict[tuple[str, str], int] = {}
         for frame in video.frames:
+            first = ids.setdefault(split_name(frame.file_name), frame.image_id)
+            if first != frame.image_id:
+                raise AnnotationError(
+                    f'{video.source}: the image ids {first} and {frame.image_id} are both of '
+                    f'{frame.file_name}; expected one entry for an image.'
+                )
             other = found.setdefault(frame.image_id, (video, frame))
             if other[1] is not frame:
                 raise AnnotationError(

@@ -75,6 +75,8 @@ def read_coco(
             drop(index, '"image_id" is that of no image in the file')
         if categories[index] not in (-1, category_id):
             drop(index, f'"category_id" is {categories[index]}, expected {category_id} (person)')
+        if annotations[index].get('iscrowd'):
+            drop(index, '"iscrowd" is set, expected a person')
 
     keypoints = _float_rows(annotations, ('keypoints',), 3 * num_keypoints, drop, required=True)
     scores = _float_rows(annotations, ('scores',), num_keypoints, drop)

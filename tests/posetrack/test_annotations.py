@@ -536,6 +536,11 @@ def test_frames_by_id(tmp_path) -> None:
     write(tmp_path / 'b.json', sample('b', 102))
     with pytest.raises(AnnotationError, match=r'image id 102 of .*b/000000.jpg is also that of'):
         frames_by_id(read_videos(tmp_path))
+    data = sample('b', 200)
+    data['images'][2]['file_name'] = data['images'][0]['file_name']
+    write(tmp_path / 'b.json', data)
+    with pytest.raises(AnnotationError, match=r'image ids 200 and 202 are both of .*b/000000.jpg;'):
+        frames_by_id(read_videos(tmp_path))
 
 
 # --------------------------------------------------------------------------------- writer

@@ -194,6 +194,10 @@ COCO = {
         field('annotations', 0, 'category_id', to=2),
         ANNOTATION + r'"category_id" is 2, expected 1 \(person\).',
     ),
+    'a crowd': (
+        field('annotations', 0, 'iscrowd', to=1),
+        ANNOTATION + '"iscrowd" is set, expected a person.',
+    ),
     'no keypoints': (
         field('annotations', 0, 'keypoints', to=...),
         ANNOTATION + '"keypoints" is missing, expected 51 finite numbers.',
