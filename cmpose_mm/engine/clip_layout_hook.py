@@ -34,8 +34,8 @@ class ClipLayoutHook(Hook):
     - a data preprocessor for images beside a dataset of clips;
     - a pipeline that crops or labels otherwise than the head's decoder reads heatmaps, see
       `check_codec`;
-    - a test of a checkpoint that lacks weights of the model, or was trained on other joints, by
-      their names, than those of the dataset;
+    - a test or resumed training of a checkpoint that lacks weights of the model, or was trained on
+      other joints, by their names, than those of the dataset;
     - an evaluator with the labels of other images;
     - a training without a step, with a last batch that is too small for the method, or with a
       ``save_best`` that the evaluator does not give.
@@ -111,16 +111,18 @@ class ClipLayoutHook(Hook):
             )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Checks that a checkpoint that is tested fits the model, and the data by its joints.
+        """Checks that a checkpoint fits the model, and the data by its joints.
 
-        MMEngine would go on with random weights where the checkpoint has none. A training may: it
-        starts from another model, of other joints.
+        MMEngine would go on with random weights where the checkpoint has none. A training that
+        begins may: it starts from another model, of other joints. A test and a resumed training
+        may not.
 
         Raises:
             ValueError: if the checkpoint lacks weights, has others, or names other joints.
         """
         train_loop = runner._train_loop
-        if not (train_loop is None or isinstance(train_loop, dict)):
+        training = train_loop is not None and not isinstance(train_loop, dict)
+        if training and not runner._resume:
             return
         found = joint_names((checkpoint.get('meta') or {}).get('dataset_meta') or {})
         for name in ('val', 'test'):
@@ -133,8 +135,9 @@ class ClipLayoutHook(Hook):
                     f'the checkpoint was trained on the joints {", ".join(found)}, but '
                     f'{name}_dataloader.dataset has {", ".join(expected)}; expected the same'
                 )
+        path = runner._load_from or f'the last checkpoint of {runner.work_dir}'
         config = runner.cfg.filename or 'the config'
-        load_weights(bare_model(runner), checkpoint, f'{runner._load_from} does not fit {config}')
+        load_weights(bare_model(runner), checkpoint, f'{path} does not fit {config}')
 
 
 def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:

@@ -151,6 +151,8 @@ def test_a_checkpoint_of_another_model_is_not_tested(
     torch.save(dict(state_dict=weights, meta={}), path)
     with pytest.raises(ValueError, match=message):
         runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').test()
+    with pytest.raises(ValueError, match=message):
+        runner(tiny_config, synthetic_root, f'load_from = {path!r}\nresume = True\n').train()
     if kind == 'a part':
         runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').train()  # a start
 
