@@ -100,6 +100,12 @@ def run(args: argparse.Namespace) -> int:
     """Scores and prints; returns the exit status."""
     if min(args.reach, args.stride) < 1:
         args.error(f'--reach {args.reach} --stride {args.stride}: expected both to be at least 1.')
+    if args.pck_visible_only and args.pck is None:
+        args.error('--pck-visible-only: expected with --pck')
+    if args.reach != 1 and not args.visibility:
+        args.error('--reach: expected with --visibility')
+    if args.stride != 1 and not (args.visibility or args.jitter):
+        args.error('--stride: expected with --visibility or --jitter')
     import orjson
     from tqdm import tqdm
 

@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> int:
         boxes = video.boxes + np.pad(video.boxes[:, :2], ((0, 0), (2, 0)))  # x1, y1, x2, y2
         frame_rate = args.frame_rate or frames.frame_rate or 25
         audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
-        drawn = count = 0
+        drawn = count = timed = 0
         with VideoWriter(
             args.out, frame_rate, audio_from, pixel_aspect=frames.pixel_aspect
         ) as writer:
@@ -111,15 +111,21 @@ def main(args: argparse.Namespace) -> int:
                     keypoints[chosen],
                     shown[chosen],
                     video.track_ids[chosen],
-                    None if np.isnan(video.scores).any() else video.scores[chosen],
+                    video.scores[chosen],
                     boxes[chosen],
                     count / frame_rate if frame.time is None else frame.time,
                 )
                 writer.write(image, frame.time)
                 drawn, count = drawn + len(chosen), count + 1
+                timed += frame.time is not None
     except (AnnotationError, OSError, ValueError, ImportError) as error:
         print(f'{args.name}: {error}', file=sys.stderr)
         return 1
+    if args.frame_rate is not None and timed == count:
+        print(
+            f'{args.name}: --frame-rate has no effect, since the frames of {args.video} have times',
+            file=sys.stderr,
+        )
     left_out = len(video.frames) - drawn
     print(
         f'{Path(args.out)}: {drawn} persons in {count} frames'

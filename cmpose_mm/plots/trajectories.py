@@ -142,10 +142,10 @@ def write_plots(
         picture = io.BytesIO()
         figure.savefig(picture, format='png', dpi=110)
         write_whole(file, picture.getvalue())
-        scores = video.keypoint_scores[video.track_ids == track_id]
-        num_low += int(
-            (scores[:, [video.joints.index(joint) for joint in joints]] < joint_thr).sum()
-        )
+        persons, places = video.track_ids == track_id, [*map(video.joints.index, joints)]
+        is_low = video.keypoint_scores[persons][:, places] < joint_thr
+        is_there = ~np.isnan(video.keypoints[persons][:, places, 0])
+        num_low += int((is_low & is_there).sum())
     if angles is not None:
         write_angles(video, times, angles)
     names = {file.name for file in plot_files(video, folder, ids)[0]}

@@ -27,6 +27,7 @@ def write_coco_results(video: PoseVideo, path: str | Path) -> int:
         The number of persons written.
     """
     entries = []
+    has_boxes = not np.isnan(video.boxes).any(axis=1).all()
     for person, frame in enumerate(video.frames.tolist()):
         scores = np.nan_to_num(video.keypoint_scores[person], nan=1.0)
         joints = np.concatenate([video.keypoints[person].round(DECIMALS), scores[:, None]], axis=1)
@@ -43,6 +44,10 @@ def write_coco_results(video: PoseVideo, path: str | Path) -> int:
         )
         if not np.isnan(video.boxes[person]).any():
             entry['bbox'] = video.boxes[person].round(DECIMALS).tolist()
+        elif has_boxes:  # pycocotools looks for boxes in all entries or in none
+            there = joints[~absent, :2] if (~absent).any() else np.zeros((1, 2))
+            low, high = there.min(axis=0), there.max(axis=0)
+            entry['bbox'] = np.concatenate([low, high - low]).round(DECIMALS).tolist()
         if video.track_ids[person] >= 0:
             entry['track_id'] = int(video.track_ids[person])
         entries.append(entry)

@@ -151,9 +151,21 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
             raise AnnotationError(
                 f'{path}: line {line}: track_id is {track_id:g}, expected a whole number.'
             )
+        if known[4:8].all() and (values[6:8] < values[4:6]).any():
+            raise AnnotationError(
+                f'{path}: line {line}: the box from {values[4]:g}, {values[5]:g} to '
+                f'{values[6]:g}, {values[7]:g} has no area, expected x1, y1 before x2, y2.'
+            )
     listed, frames = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
     times = np.full(len(listed), np.nan)
     times[frames[is_known[:, 1]]] = table[is_known[:, 1], 1]
+    other = np.flatnonzero(is_known[:, 1] & (times[frames] != table[:, 1]))
+    if len(other):
+        place = other[0]
+        raise AnnotationError(
+            f'{path}: line {rows[place][0]}: frame {table[place, 0]:g} has the time '
+            f'{table[place, 1]:g} s, in another line {times[frames[place]]:g} s; expected the same.'
+        )
     points = table[:, len(_PERSON) :].reshape(len(rows), len(joints), 3)
     points[np.isnan(points[..., :2]).any(axis=-1)] = np.nan
     is_person = is_known[:, 2] | is_known[:, 4:8].all(axis=1)

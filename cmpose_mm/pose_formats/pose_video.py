@@ -173,13 +173,18 @@ def number_of_video_frame(image: dict) -> int | None:
     """The number of an entry of ``images`` that is a frame of a video file, from 0; else None.
 
     Its file name is made up, see `PoseTrackWriter`, and says nothing about images that the frames
-    were extracted to. In earlier versions it had a time, and image files a ``frame_number``.
+    were extracted to. In earlier versions it had a time, no ``frame_number``, and the number of the
+    name was its id (or its last four digits).
     """
     if image.get('of_video'):
         return as_int(image.get('frame_number'))
     stem = posixpath.splitext(split_name(str(image.get('file_name', '')))[1])[0]
     is_old = image.get('frame_number') is None and image.get('time') is not None
-    return int(stem) if is_old and stem.isdecimal() else None
+    if not is_old or not stem.isdecimal():
+        return None
+    image_id = as_int(image.get('id'))
+    ids = () if image_id is None else (image_id, image_id % 10_000)
+    return int(stem) if int(stem) in ids else None
 
 
 def read_pose_video(path: str | Path) -> PoseVideo:
@@ -237,8 +242,34 @@ def check_predictions(content: dict, *lists: str) -> None:
                 f'{place}: "frame_number" is {show(number)}, expected a whole number from 0, below '
                 f'{MAX_FRAMES:,}.'
             )
+    category_id = as_int(person_category(content).get('id', 1))
     for index, annotation in enumerate(content['annotations']):
         _check_person(f'annotation {index}', annotation, ids)
+        found = annotation.get('category_id')
+        if found is not None and found != category_id:
+            raise ValueError(
+                f'annotation {index}: "category_id" is {show(found)}, expected {category_id} '
+                '(person).'
+            )
+        if annotation.get('iscrowd'):
+            raise ValueError(f'annotation {index}: "iscrowd" is set, expected a person.')
+
+
+def person_category(content: dict) -> dict:
+    """The category of a file that names the joints; an empty one if there is none.
+
+    Raises:
+        ValueError: if several do.
+    """
+    categories = content.get('categories')
+    found = [
+        category
+        for category in (categories if isinstance(categories, list) else ())
+        if isinstance(category, dict) and isinstance(category.get('keypoints'), list)
+    ]
+    if len(found) > 1:
+        raise ValueError(f'{len(found)} "categories" have a list of "keypoints", expected one.')
+    return found[0] if found else {}
 
 
 def _check_person(place: str, annotation: dict, image_ids: set[int]) -> None:
@@ -284,7 +315,7 @@ def _check_number(place: str, entry: dict, key: str) -> None:
 def _video(content: dict, name: str) -> PoseVideo:
     check_predictions(content, 'categories')
     images, annotations = content['images'], content['annotations']
-    category = content['categories'][0] if content['categories'] else {}
+    category = person_category(content)
     joints = category.get('keypoints')
     if not isinstance(joints, list) or len(set(map(str, joints))) < len(joints):
         raise ValueError('"categories" has no list of different names "keypoints".')
@@ -327,6 +358,9 @@ def _video(content: dict, name: str) -> PoseVideo:
         numbers = [image.get('frame_number') for image in images]
     else:
         names = [''] * len(images)
+    if None not in numbers and len(set(numbers)) < len(numbers):
+        number = next(n for i, n in enumerate(numbers) if n in numbers[:i])
+        raise ValueError(f'frame {number} is there twice in "images", expected each frame once.')
     return PoseVideo(
         name=name,
         joints=[str(joint) for joint in joints],

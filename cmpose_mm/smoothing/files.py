@@ -13,7 +13,7 @@ import orjson
 
 from cmpose_mm.pose_formats.pose_video import check_predictions
 from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.posetrack.file_names import is_hidden, split_name
+from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names, split_name
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.whole_files import write_whole
 
@@ -21,6 +21,11 @@ from .series import even_points, fill_gaps, fitting_window, pieces, smooth_serie
 
 _MAX_FRAMES = 2.0**53
 """Of a window or a gap; numbers of frames are exact up to here."""
+
+_GAP_TOLERANCE = 0.05
+"""Frames: 0.2 s are 6 frames also at 29.97 frames a second."""
+_MAX_ORDER = 8
+"""Of a polynomial; SciPy's fit of higher ones is off by pixels."""
 
 
 @dataclass
@@ -133,10 +138,10 @@ def smooth_predictions(
     Args:
         content: of a file: ``images``, and ``annotations`` with ``keypoints`` (x, y, v of any
             number of joints) and ``track_id``, and perhaps ``scores``, ``score`` and ``bbox``.
-        frame_rate: frames a second; given, ``time`` of the images does not count, and each image is
-            one step in time.
+        frame_rate: frames a second; given, ``time`` of the images does not count. They are then
+            ``frame_number`` frames apart, or by the numbers in their names, or one frame each.
         window: of the polynomials in seconds; 0 smooths nothing. See `window_in_frames`.
-        order: of the polynomials.
+        order: of the polynomials, up to 8.
         max_gap: longest gap to fill, in seconds; 0 fills none.
 
     Returns:
@@ -149,6 +154,8 @@ def smooth_predictions(
     for name, value in (('window', window), ('max_gap', max_gap), ('order', order)):
         if not 0 <= value < inf:
             raise ValueError(f'{name} is {value}, expected 0 or more.')
+    if order > _MAX_ORDER:
+        raise ValueError(f'order is {order}, expected at most {_MAX_ORDER}.')
     if frame_rate is not None and not 0 < frame_rate < inf:
         raise ValueError(f'frame_rate is {frame_rate}, expected a number above 0.')
     check_predictions(content)
@@ -187,7 +194,7 @@ def smooth_predictions(
             {place: annotations[index] for place, index in members.items()},
             window_in_frames(window, rate, order),
             order,
-            round(max_gap * rate),
+            int(max_gap * rate + _GAP_TOLERANCE),
             done,
         )
         for annotation in added:
@@ -200,14 +207,24 @@ def smooth_predictions(
 
 def _times(images: list[dict], frame_rate: float | None) -> tuple[np.ndarray, float]:
     """Times of a video's images, counted in frames (see `series`), and frames a second."""
-    if frame_rate is not None or len(images) == 1:
-        return np.arange(len(images), dtype=np.float64), frame_rate or 1.0
-    times = np.array([image.get('time') for image in images], np.float64)
+    if len(images) == 1:
+        return np.zeros(1), frame_rate or 1.0
+    if frame_rate is not None:
+        times = _numbers(images) / frame_rate
+    else:
+        times = np.array([image.get('time') for image in images], np.float64)
     without = int(np.isnan(times).sum())
     if without:
         which = 'the images have' if without == len(times) else f'{without} images have'
         raise ValueError(f'{which} no "time" in seconds; expected a frame rate to be given.')
     steps = np.diff(times)
+    if frame_rate is not None and (steps <= 0).any():
+        late = int(np.argmax(steps <= 0)) + 1
+        raise ValueError(
+            f'image {late} is frame {times[late] * frame_rate:g} after frame '
+            f'{times[late - 1] * frame_rate:g} of the image before, by "frame_number" or name, '
+            'expected rising numbers.'
+        )
     if (steps <= 0).any():
         late = int(np.argmax(steps <= 0)) + 1
         raise ValueError(
@@ -219,6 +236,14 @@ def _times(images: list[dict], frame_rate: float | None) -> tuple[np.ndarray, fl
     usual = np.rint(steps / median) == 1
     rate = float(1 / steps[usual].mean())  # the median of times in milliseconds is off by 1 %
     return (times - times[0]) * rate, rate
+
+
+def _numbers(images: list[dict]) -> np.ndarray:
+    """Numbers of a video's images in it, float64."""
+    numbers = [image.get('frame_number') for image in images]
+    if None in numbers:
+        numbers = numbers_in_names([str(image.get('file_name', '')) for image in images])
+    return np.arange(len(images), dtype=float) if numbers is None else np.array(numbers, float)
 
 
 def _smooth_track(
@@ -284,6 +309,7 @@ def _smooth_track(
             before = member
         else:
             member = {**before, 'image_id': image_ids[place + first], 'filled': True}
+            member.pop('bbox_head', None)  # where it was before
             member['keypoints'] = [0.0] * (3 * joints)
             if member.get('scores') and scored[place].any():
                 member['scores'] = [0.0] * joints

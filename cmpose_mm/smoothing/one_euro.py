@@ -63,8 +63,8 @@ class OneEuroSmoother:
             (P, K, 2) smoothed joints, float64.
 
         Raises:
-            ValueError: if ``time`` is not after that of a track's last frame, an id is there twice
-                or a size is not above 0. The smoother is then unchanged.
+            ValueError: if ``time`` is not after that of a track's last frame, an id is there twice,
+                a size is not above 0 or a coordinate not finite. The smoother is then unchanged.
         """
         keypoints, sizes = np.asarray(keypoints, np.float64), np.asarray(sizes, np.float64)
         known = [track for track in np.asarray(ids).tolist() if track >= 0]
@@ -78,11 +78,13 @@ class OneEuroSmoother:
                 f'time is {time} s, expected it after {self._last[late[0]][0]} s, when track '
                 f'{late[0]} was last seen.'
             )
+        if not np.isfinite(keypoints).all():
+            raise ValueError('keypoints have a coordinate that is not finite, expected pixels.')
+        self._last = {k: seen for k, seen in self._last.items() if time - seen[0] <= _FORGOTTEN}
         smoothed = keypoints.copy()
         for place, track in enumerate(np.asarray(ids).tolist()):
             if track >= 0:
                 smoothed[place] = self._filter(track, keypoints[place], sizes[place], time)
-        self._last = {k: seen for k, seen in self._last.items() if time - seen[0] <= _FORGOTTEN}
         return smoothed
 
     def _filter(self, track: int, raw: np.ndarray, size: float, time: float) -> np.ndarray:

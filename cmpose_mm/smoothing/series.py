@@ -17,7 +17,7 @@ def fill_gaps(
     Args:
         values: (T, C) of the frames.
         seen: (T,) bool, frames that have values.
-        max_gap: longest gap to fill, in frames that lack between two seen ones.
+        max_gap: longest gap to fill, in frames that lack between two seen ones; 0 fills nothing.
         times: (T,) of the frames, rising; by default 0, 1, 2, ...
 
     Returns:
@@ -27,7 +27,7 @@ def fill_gaps(
     values, known = np.array(values, np.float64), np.array(seen, bool)
     times = np.arange(len(values)) if times is None else times
     places = np.flatnonzero(known)
-    for before, after in zip(places[:-1], places[1:]):
+    for before, after in zip(places[:-1], places[1:]) if max_gap else ():
         if after - before > 1 and _lacking(times[after] - times[before]) <= max_gap:
             between = slice(before + 1, after)
             share = (times[between, None] - times[before]) / (times[after] - times[before])

@@ -77,7 +77,7 @@ class PoseOverlay:
             keypoints: (P, K, 2) in pixels of the image.
             shown: (P, K) bool, the joints to draw.
             ids: (P,) track ids, -1: none.
-            scores: (P,) of the persons, or None.
+            scores: (P,) of the persons, NaN where one has none; or None.
             boxes: (P, 4) x1, y1, x2, y2; NaN where a person has none.
             time: of the frame, in seconds.
 

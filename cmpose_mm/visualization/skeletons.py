@@ -137,7 +137,7 @@ def draw_poses(
     named = []
     for p in drawn if names else ():
         parts = [f'id {track_ids[p]}'] if track_ids[p] >= 0 else []
-        parts += [f'{scores[p]:.2f}'] if scores is not None else []
+        parts += [f'{scores[p]:.2f}'] if scores is not None and np.isfinite(scores[p]) else []
         if has_box[p]:
             corners, gap = boxes[p].reshape(2, 2), 1
         else:

@@ -262,3 +262,23 @@ def test_poses_of_images_of_another_size_are_refused(folder):
         image.update(height=96)
     (folder / 'p.json').write_text(json.dumps(content))
     assert draw('v', 'p.json', 'o.mp4', cwd=folder).returncode == 0
+
+
+def test_a_person_without_a_score_leaves_those_of_others():
+    blank = np.full((200, 400, 3), 90, np.uint8)
+    left = np.random.default_rng(0).uniform(20, 150, (1, 15, 2))
+    points, shown = np.concatenate([left, left + (220, 0)]), np.ones((2, 15), bool)
+    ids, scores = np.array([3, 4]), np.array([0.5, np.nan])
+    found = draw_poses(blank, points, shown, ids=ids, scores=scores)
+    one = draw_poses(blank, points[:1], shown[:1], ids=ids[:1], scores=scores[:1])
+    np.testing.assert_array_equal(found, draw_poses(one, points[1:], shown[1:], ids=ids[1:]))
+    assert (found != draw_poses(blank, points, shown, ids=ids)).any()
+
+
+def test_a_frame_rate_without_effect_is_told(folder):
+    assert (
+        draw('v', 'p.json', 'o.mp4', '--frame-rate', '10', cwd=folder).stderr.count('effect') == 0
+    )
+    done = draw('o.mp4', 'p.json', 'again.mp4', '--frame-rate', '50', cwd=folder)
+    assert done.returncode == 0
+    assert '--frame-rate has no effect, since the frames of o.mp4 have times' in done.stderr

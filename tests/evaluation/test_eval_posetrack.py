@@ -123,6 +123,21 @@ def test_visibility_in_table_and_json(files, run) -> None:
         run(*args, '--visibility', '--reach', 0)
 
 
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--reach', 2], '--reach: expected with --visibility'),
+        (['--reach', 2, '--jitter'], '--reach: expected with --visibility'),
+        (['--stride', 2], '--stride: expected with --visibility or --jitter'),
+        (['--pck-visible-only'], '--pck-visible-only: expected with --pck'),
+    ],
+)
+def test_options_without_effect_are_refused(files, run, capsys, options, message) -> None:
+    with pytest.raises(SystemExit):
+        run(files / 'gt', files / 'pred', *options)
+    assert message in capsys.readouterr().err
+
+
 def test_undefined_values_are_null_and_dashes(tmp_path, run) -> None:
     write(tmp_path / 'gt.json', coco([[person({'head_top': (100, 100)})]]))
     write(tmp_path / 'pred.json', coco([[person(FULL, scores=0.5)]]))

@@ -79,6 +79,14 @@ def test_sides_share_a_color_and_differ_in_the_dashes():
     assert left.get_linestyle() == '-' and right.get_linestyle() == '--'
 
 
+def test_absent_joints_are_not_faint(tmp_path):
+    video = video_of([0, 1, 2], [3, 3, 3])
+    video.keypoint_scores[0, NOSE] = 0.1
+    video.keypoint_scores[1:, WRIST] = 0.0
+    video.keypoints[1:, WRIST] = np.nan
+    assert write_plots(video, tmp_path, joints=['nose', 'right_wrist']).num_low_scores == 1
+
+
 @pytest.mark.slow
 def test_files(tmp_path):
     video = video_of([0, 0, 1, 1, 2], [4, 7, 4, -1, 4])

@@ -47,6 +47,14 @@ def test_header_alone(tmp_path):
         ('frame,paw_x,paw_y\n0,inf,2\n', 'line 2: paw_x is inf, expected pixels below'),
         ('frame,time,paw_x,paw_y\n0,inf,1,2\n', 'line 2: time is inf, expected a finite'),
         ('frame,track_id,paw_x,paw_y\n0,1.5,1,2\n', 'line 2: track_id is 1.5, expected a whole'),
+        (
+            'frame,x1,y1,x2,y2,paw_x,paw_y\n0,50,50,1,99,1,2\n',
+            'line 2: the box from 50, 50 to 1, 99 has no area',
+        ),
+        (
+            'frame,time,paw_x,paw_y\n3,0.08,1,2\n4,0.1,1,2\n3,0.5,1,2\n',
+            'line 2: frame 3 has the time 0.08 s, in another line 0.5 s',
+        ),
         ('frame,paw_x,paw_y,ear_x\n0,1,2,3\n', 'has the column ear_x, but no ear_y'),
         ('frame,paw_x,paw_y,ear_y\n0,1,2,3\n', 'has the column ear_y, but no ear_x'),
         ('frame,paw_x,paw_y,paw_x,paw_y\n0,1,2,3,4\n', 'has the column paw_x 2 times, expected'),

@@ -571,3 +571,66 @@ def test_any_encoding_but_no_numbers_that_are_none(file):
     file.write_text(json.dumps(content))
     with pytest.raises(AnnotationError, match=r'annotation 1: "keypoints" has a number that is n'):
         read_pose_video(file)
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda c: [i.update(frame_number=n // 2) for n, i in enumerate(c['images'])],
+         'frame 0 is there twice in "images"'),
+        (lambda c: c['annotations'][2].update(category_id=2),
+         'annotation 2: "category_id" is 2, expected 1 .person.'),
+        (lambda c: c['annotations'][2].update(iscrowd=1), 'annotation 2: "iscrowd" is set'),
+        (lambda c: c['categories'].append(dict(c['categories'][0], id=2)),
+         '2 "categories" have a list of "keypoints", expected one'),
+    ],
+)  # fmt: skip
+def test_what_is_no_person_of_the_video_is_refused(tmp_path, change, message):
+    data = content(np.random.default_rng(0))
+    change(data)
+    (tmp_path / 'a.json').write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match=message):
+        read_pose_video(tmp_path / 'a.json')
+
+
+def test_another_category_without_joints_may_stand_first(tmp_path, file):
+    data = json.loads(file.read_text())
+    data['categories'].insert(0, dict(id=7, name='ball'))
+    (tmp_path / 'a.json').write_text(json.dumps(data))
+    assert read_pose_video(tmp_path / 'a.json').joints == read_pose_video(file).joints
+
+
+def test_names_of_images_stay_beside_times(tmp_path):
+    """A file of an earlier version has made-up names, which are its ids."""
+    data = content(np.random.default_rng(0))
+    for start, ids, names in [(1, 1000, True), (0, 0, False), (12, 10003420012, False)]:
+        images = [
+            dict(id=ids + n, file_name=f'v/{start + n:06d}.jpg', time=n / RATE) for n in range(3)
+        ]
+        (tmp_path / 'a.json').write_text(json.dumps({**data, 'images': images, 'annotations': []}))
+        video = read_pose_video(tmp_path / 'a.json')
+        assert any(video.file_names) == names
+        assert video.frame_numbers().tolist() == [(0 if names else start) + n for n in range(3)]
+
+
+def test_coco_boxes_are_there_for_all_or_for_none(tmp_path, file):
+    data = json.loads(file.read_text())
+    whole = data['annotations'][3]
+    whole['bbox'] = []
+    file.write_text(json.dumps(data))
+    write_coco_results(read_pose_video(file), tmp_path / 'c.json')
+    entries = json.loads((tmp_path / 'c.json').read_text())
+    assert all('bbox' in entry for entry in entries)
+    joints = np.array(whole['keypoints']).reshape(-1, 3)
+    joints = joints[joints.any(axis=1), :2]
+    expected = [*joints.min(axis=0), *np.ptp(joints, axis=0)]
+    (found,) = (
+        entry['bbox'] for entry in entries
+        if entry['image_id'] == whole['image_id'] and entry['score'] == whole['score']
+    )  # fmt: skip
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    for annotation in data['annotations']:
+        annotation['bbox'] = []
+    file.write_text(json.dumps(data))
+    write_coco_results(read_pose_video(file), tmp_path / 'c.json')
+    assert not any('bbox' in entry for entry in json.loads((tmp_path / 'c.json').read_text()))

@@ -103,3 +103,22 @@ def test_memory_does_not_grow_with_the_number_of_tracks():
     assert len(smoother._last) <= 10 * 25 + 1
     back = smoother.update(np.array([0]), pose + 7, np.ones(1), 81.0)
     np.testing.assert_array_equal(back, pose + 7)
+
+
+def test_a_track_begins_anew_after_ten_seconds_whoever_else_is_there():
+    for others in ([], [19.9]):
+        smoother = OneEuroSmoother()
+        smoother.update([1], np.zeros((1, 1, 2)), [50], 0.0)
+        for time in others:
+            smoother.update([2], np.zeros((1, 1, 2)), [50], time)
+        found = smoother.update([1], np.full((1, 1, 2), 1000.0), [50], 20.0)
+        assert (found == 1000).all()
+
+
+def test_what_is_not_finite_is_refused_and_forgotten():
+    smoother = OneEuroSmoother()
+    smoother.update([1], np.ones((1, 1, 2)), [50], 0.0)
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match='keypoints have a coordinate that is not finite'):
+            smoother.update([1], np.full((1, 1, 2), value), [50], 0.1)
+    assert np.isfinite(smoother.update([1], np.ones((1, 1, 2)), [50], 0.2)).all()

@@ -318,3 +318,63 @@ def test_benchmark_prints_its_table(synthetic_root, tmp_path):
     assert [row[0] for row in cells[1:]] == ['as predicted', 'One-Euro', 'Savitzky-Golay, 0.2 s']
     assert cells[1][1:6] == ['100.0', '100.0', '100.0', '100.0', '0.000']
     assert cells[1][6] == cells[1][7] and all(float(row[5]) > 0 for row in cells[2:])
+
+
+def test_max_gap_is_the_longest_that_is_filled():
+    """Frames at 20 a second; of a gap the frames that lack count."""
+    for missing, max_gap, added in [
+        (1, 0.05, 1), (1, 0.049, 1), (1, 0.04, 0), (3, 0.15, 3), (3, 0.14, 0), (1, 0, 0),
+    ]:  # fmt: skip
+        _, done = smooth_predictions(predictions(range(5, 5 + missing)), window=0, max_gap=max_gap)
+        assert done.persons_added == added, (missing, max_gap)
+    close = predictions([5])  # frames 4 and 6 are a usual step apart
+    for image in close['images'][5:]:
+        image['time'] -= 1 / 40
+    for image in close['images'][6:]:
+        image['time'] -= 1 / 40
+    assert smooth_predictions(close, window=0, max_gap=0)[1].persons_added == 0
+
+
+def test_a_given_frame_rate_goes_by_the_numbers_of_frames():
+    """A pause is one, whether frame_number tells it, the name, or the time."""
+    expected = None
+    for told_by in ('time', 'frame_number', 'name'):
+        content = predictions(time=False)
+        for place, image in enumerate(content['images']):
+            number = place if place < 10 else place + 30
+            if told_by == 'time':
+                image['time'] = number / 20
+            elif told_by == 'frame_number':
+                image['frame_number'] = number
+            else:
+                image['file_name'] = f'v/{number:06d}.jpg'
+        rate = None if told_by == 'time' else 20
+        found = points(smooth_predictions(content, frame_rate=rate)[0])
+        expected = expected or found
+        for image_id, joints in expected.items():
+            np.testing.assert_allclose(found[image_id], joints, atol=1e-9)
+    through = points(smooth_predictions(predictions(time=False), frame_rate=20)[0])
+    assert np.abs(through[109] - expected[109]).max() > 0.01
+
+
+def test_frames_in_another_order_are_refused():
+    content = predictions(time=False)
+    content['images'][3:5] = reversed(content['images'][3:5])
+    message = 'image 4 is frame 3 after frame 4 of the image before, by "frame_number" or name'
+    with pytest.raises(ValueError, match=message):
+        smooth_predictions(content, frame_rate=20)
+
+
+def test_polynomials_of_a_high_order_are_refused():
+    smooth_predictions(predictions(), order=8)
+    with pytest.raises(ValueError, match='order is 9, expected at most 8'):
+        smooth_predictions(predictions(), order=9)
+
+
+def test_added_persons_have_no_head_box():
+    content = predictions([5])
+    for annotation in content['annotations']:
+        annotation['bbox_head'] = [1.0, 2, 3, 4]
+    smoothed, _ = smooth_predictions(content, max_gap=0.1)
+    (added,) = (a for a in smoothed['annotations'] if a.get('filled'))
+    assert 'bbox' in added and 'bbox_head' not in added
