@@ -61,7 +61,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--docs', type=Path, metavar='FILE',
                         help='also write tables and plot into the section "interpretability" of '
                              'FILE, and the picture into images/ beside FILE')  # fmt: skip
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.clips < 2:
+        parser.error(f'--clips {args.clips}: expected at least 2, the other for comparison')
+    return args
 
 
 def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: list[dict]) -> str:

@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--protocol', choices=list(BASELINES), default='hidden')
     parser.add_argument(
-        '--every', type=int, default=4, metavar='K', help='labels that stay (default: every 4th)'
+        '--every', type=int, metavar='K', help='for hidden: labels that stay (default: every 4th)'
     )
     parser.add_argument(
         '--neck',
@@ -73,6 +73,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--videos', nargs='+', metavar='NAME', help='score only these videos')
     parser.add_argument('--out', metavar='FILE', help='also write the results as JSON')
     args = parser.parse_args()
+    if args.every is not None and args.protocol == 'posewarper':
+        parser.error('--every: is of --protocol hidden; posewarper has every 7th label.')
+    args.every = 4 if args.every is None else args.every
     if args.every < 2:
         parser.error(f'--every {args.every}: expected at least 2, so that labels are hidden.')
     if args.protocol == 'posewarper' and args.propagator == 'linear':

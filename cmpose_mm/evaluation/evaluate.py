@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
+from cmpose_mm.posetrack.annotations import AnnotationError, Video, check_images, read_videos
 
 from .average_precision import average_precision, average_precision_per_video
 from .jitter import acceleration_error
@@ -70,6 +70,7 @@ def evaluate_files(
     """
     rules = RULES[dataset]
     labeled, predicted = _read_both(ground_truth, predictions, progress=progress)
+    check_images(labeled)
     if tie_break == 'poseval':
         labeled = _in_listed_order(labeled, Path(ground_truth))
     scored = select_scored(
@@ -114,6 +115,9 @@ def evaluate_files(
     }
     if headless:
         result['protocol']['persons_without_head_box'] = headless
+    flat = sum(int((video.gt_head_sizes == 0).sum()) for video in scored.videos)
+    if flat:
+        result['protocol']['persons_with_empty_head_box'] = flat
     if mota:
         result['protocol']['mota'] = mota_compat or 'plain'
     if pck_norms:

@@ -20,6 +20,7 @@ class Jitter:
         num_joints: joints that count.
         num_left_out: joints of labeled persons with track ids that do not count, as they or their
             predictions are absent in one of the three frames, or the person has no head box.
+        stride: s, frame numbers from one frame to the next; accelerations are per (s frames)^2.
     """
 
     error: float
@@ -27,6 +28,7 @@ class Jitter:
     labeled: float
     num_joints: int
     num_left_out: int
+    stride: int = 1
 
 
 def acceleration_error(scored: ScoredSet, *, stride: int = 1) -> Jitter:
@@ -54,7 +56,7 @@ def acceleration_error(scored: ScoredSet, *, stride: int = 1) -> Jitter:
     lengths = np.concatenate([*parts, np.zeros((0, 3))])
     labeled = sum(int(video.gt_present[video.gt_track_ids >= 0].sum()) for video in scored.videos)
     means = lengths.mean(axis=0) if len(lengths) else np.full(3, np.nan)
-    return Jitter(*means.tolist(), len(lengths), labeled - len(lengths))
+    return Jitter(*means.tolist(), len(lengths), labeled - len(lengths), stride)
 
 
 def _of_video(video: ScoredVideo, stride: int) -> np.ndarray:

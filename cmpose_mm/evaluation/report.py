@@ -107,8 +107,10 @@ def format_pck(result: dict) -> str:
 
 def format_jitter(result: dict) -> str:
     """The sentence about acceleration, from the fields of `Jitter`."""
+    stride = result.get('stride', 1)
+    unit = 'frame^2' if stride == 1 else f'({stride} frames)^2'
     return (
-        f'Acceleration error: {result["error"]:.4f} head sizes per frame^2 (acceleration of the '
+        f'Acceleration error: {result["error"]:.4f} head sizes per {unit} (acceleration of the '
         f'predictions {result["predicted"]:.4f}, of the labels {result["labeled"]:.4f}; '
         f'{result["num_joints"]} joints, {result["num_left_out"]} others without all three frames)'
     )
@@ -145,6 +147,12 @@ def format_result(result: dict) -> str:
     headless = result['protocol'].get('persons_without_head_box')
     if headless:
         parts.append(f'{headless} labeled persons have no head box, without which there is no AP')
+    flat = result['protocol'].get('persons_with_empty_head_box')
+    if flat:
+        parts.append(
+            f'{flat} labeled persons have a head box without extent: all their joints count as '
+            'missed, as in poseval'
+        )
     if 'visibility' in result:
         parts.insert(2, format_visibility(result['visibility']))
     if 'jitter' in result:

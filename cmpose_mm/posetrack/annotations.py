@@ -125,13 +125,8 @@ def read_videos(
     return videos
 
 
-def frames_by_id(videos: list[Video]) -> dict[int, tuple[Video, Frame]]:
-    """Finds a frame and its video by image id.
-
-    Raises:
-        AnnotationError: if two frames carry the same image id, or are the same image.
-    """
-    found: dict[int, tuple[Video, Frame]] = {}
+def check_images(videos: list[Video]) -> None:
+    """Raises AnnotationError if two frames of a video are the same image."""
     for video in videos:
         ids: dict[tuple[str, str], int] = {}
         for frame in video.frames:
@@ -141,6 +136,18 @@ def frames_by_id(videos: list[Video]) -> dict[int, tuple[Video, Frame]]:
                     f'{video.source}: the image ids {first} and {frame.image_id} are both of '
                     f'{frame.file_name}; expected one entry for an image.'
                 )
+
+
+def frames_by_id(videos: list[Video]) -> dict[int, tuple[Video, Frame]]:
+    """Finds a frame and its video by image id.
+
+    Raises:
+        AnnotationError: if two frames carry the same image id, or are the same image.
+    """
+    check_images(videos)
+    found: dict[int, tuple[Video, Frame]] = {}
+    for video in videos:
+        for frame in video.frames:
             other = found.setdefault(frame.image_id, (video, frame))
             if other[1] is not frame:
                 raise AnnotationError(

@@ -26,7 +26,7 @@ from cmpose_mm.evaluation import (
 from cmpose_mm.evaluation.pck import found_joints
 from cmpose_mm.evaluation.report import ap_to_dict, pck_to_dict
 from cmpose_mm.evaluation.scored_frames import ScoredVideo, check_labeled
-from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video
+from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, check_images
 from cmpose_mm.posetrack.frames import FrameTable
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
@@ -150,10 +150,11 @@ def score_hidden(
         progress: wraps the videos.
 
     Raises:
-        AnnotationError: if no labeled frame is hidden, nobody can be followed to one, or labels
-            lack what is needed.
+        AnnotationError: if no labeled frame is hidden, nobody is labeled in those that are or
+            can be followed to one, an image is there twice, or labels lack what is needed.
     """
     check_labeled(videos)
+    check_images(videos)
     table = None if image_root is None else FrameTable(image_root)
     on_disk = None if table is None else (lambda frame: table.exists(frame.file_name))
     hidden, predicted, plan = [], [], Plan()
@@ -184,6 +185,11 @@ def score_hidden(
         raise AnnotationError(
             f'{videos[0].source}: no labeled frame of the {len(videos)} videos is hidden where '
             f'labels are to be {every} frames apart; expected labels that are closer.'
+        )
+    if not any(len(frame.keypoints) for video in hidden for frame in video.frames):
+        raise AnnotationError(
+            f'{videos[0].source}: nobody is labeled in the hidden frames of the {len(videos)} '
+            'videos; expected labels to score by.'
         )
     if not num_asked:
         raise AnnotationError(

@@ -34,7 +34,7 @@ class Difficulty:
 
     Attributes:
         people: smallest and largest number of persons in a scene.
-        occluder_coverage: total area of the occluders as a share of the image.
+        occluder_coverage: area of the rectangles around the occluders, as a share of the image.
         occluder_size: smallest and largest area of one occluder as a share of the image.
         moving_occluders: share of the occluders that move.
         occluder_speed: factor on the motion of occluders, on top of `speed`.
@@ -433,7 +433,7 @@ def _sample_people(appearance, motion, difficulty, count, zoom, duration) -> lis
 def _sample_occluders(
     appearance, motion, difficulty, scene: Scene, nearest: float, duration: float
 ) -> list[Occluder]:
-    """Occluders in front of people, until their total area is the wanted share of the image."""
+    """Occluders in front of people, until their rectangles are the wanted share of the image."""
     left = difficulty.occluder_coverage * scene.height * scene.width
     occluders = []
     while left > 50:

@@ -123,6 +123,23 @@ def test_visibility_in_table_and_json(files, run) -> None:
         run(*args, '--visibility', '--reach', 0)
 
 
+def test_head_boxes_without_extent_are_told(files, run) -> None:
+    status, out, _ = run(files / 'gt', files / 'gt')
+    assert 'without extent' not in out
+    path = sorted((files / 'gt').iterdir())[0]
+    edit(path, lambda data: data['annotations'][0].update(bbox_head=[5, 5, 0, 0]))
+    status, out, _ = run(files / 'gt', files / 'pred')
+    assert status == 0
+    assert '1 labeled persons have a head box without extent: all their joints count as m' in out
+
+
+def test_an_image_that_is_there_twice_is_refused(files, run) -> None:
+    path = sorted((files / 'gt').iterdir())[0]
+    edit(path, lambda d: d['images'][1].update(file_name=d['images'][0]['file_name']))
+    status, out, err = run(files / 'gt', files / 'pred')
+    assert (status, out) == (1, '') and 'expected one entry for an image' in err
+
+
 @pytest.mark.parametrize(
     'options, message',
     [

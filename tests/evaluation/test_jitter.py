@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from label_files import ORDER_15, coco, person
 
 from cmpose_mm.evaluation import acceleration_error, evaluate_files, format_result, select_scored
+from cmpose_mm.evaluation.report import format_jitter
 from cmpose_mm.posetrack.annotations import read_videos
 
 HEAD_SIZE = 30  # of label_files.HEAD
@@ -95,6 +97,8 @@ def test_equals_loops(noise, tmp_path):
     # Every second frame is 4 times as far, with twice the distance.
     far = acceleration_error(select_scored(*videos), stride=2)
     assert far.labeled == pytest.approx(16 / HEAD_SIZE) and far.num_joints < found.num_joints
+    assert 'head sizes per (2 frames)^2 (' in format_jitter(asdict(far))
+    assert 'head sizes per frame^2 (' in format_jitter(asdict(found))
 
     result = evaluate_files(tmp_path / 'gt.json', tmp_path / 'pred.json', jitter=True)
     assert result['jitter']['error'] == found.error

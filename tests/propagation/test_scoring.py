@@ -232,6 +232,15 @@ def test_joints_that_the_label_lacks_and_persons_who_enter(videos_of):
 def test_what_can_not_be_scored(videos_of, tmp_path):
     with pytest.raises(AnnotationError, match='no labeled frame of the 1 videos is hidden'):
         score_hidden(videos_of(keep(walk(9), [0, 4, 8])), Copy(), 4)
+    empty = keep(walk(9), [0, 4, 8])
+    for image in empty['images']:
+        image['is_labeled'] = True
+    with pytest.raises(AnnotationError, match='nobody is labeled in the hidden frames of the 1 v'):
+        score_hidden(videos_of(empty), Copy(), 4)
+    twice = walk(9)
+    twice['images'][3]['file_name'] = twice['images'][2]['file_name']
+    with pytest.raises(AnnotationError, match='are both of .*; expected one entry for an image'):
+        score_hidden(videos_of(twice), Copy(), 4)
     write(tmp_path / 'sparse.json', keep(walk(9), [0, 4, 8]))
     propagate_labels(tmp_path / 'sparse.json', tmp_path / 'dense.json', Copy())
     dense = read_videos(tmp_path / 'dense.json')
@@ -335,6 +344,7 @@ def test_the_tool_says_what_is_wrong_in_a_sentence(tmp_path):
     write(tmp_path / 'gt' / 'a.json', walk(9))
     for arguments, expected in (
         (['--propagator', 'warp'], "Propagator 'warp' warps the nearest label"),
+        (['--protocol', 'posewarper', '--every', '9'], '--every: is of --protocol hidden'),
         (['--videos', 'b'], "Video 'b' is not among the 1 of the labels"),
         (['--every', 1], '--every 1: expected at least 2'),
         (['--protocol', 'posewarper', '--propagator', 'linear'], 'needs two labels'),
