@@ -271,8 +271,6 @@ class VideoPoseInferencer:
         dataset = self.model.cfg.test_dataloader.dataset
         with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
             self.pipeline = Compose(dataset.pipeline)
-        decoder = getattr(self.model.head, 'decoder', None)
-        check_codec(decoder, self.pipeline.transforms, 'test_dataloader.dataset.pipeline')
         self.offsets = _clip_offsets(self.model, dataset)
         self.key_index = int(np.flatnonzero(self.offsets == 0)[0])
         self.model_joints = _model_joints(self.model)
@@ -325,10 +323,13 @@ class VideoPoseInferencer:
 
         Raises:
             OSError: if the video or a frame can't be read.
-            ValueError: if the file of boxes is wrong, or the frames differ in size; at the end, if
+            ValueError: if the test pipeline crops persons in another size than the head's decoder
+                reads, the file of boxes is wrong, or the frames differ in size; at the end, if
                 boxes are given and none of them is in a frame of the video, or if nobody has a
                 track id that was asked for; for a journal with ``details``, which are not stored.
         """
+        decoder = getattr(self.model.head, 'decoder', None)
+        check_codec(decoder, self.pipeline.transforms, 'test_dataloader.dataset.pipeline')
         frames = open_frames(video)
         if journal is not None and self.model.test_cfg['output_details']:
             raise ValueError('details are not stored, expected no journal')

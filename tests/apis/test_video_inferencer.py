@@ -161,6 +161,15 @@ def test_sliding_clips(length, offsets):
     assert clips == expected
 
 
+def test_crops_of_another_size_than_the_decoder_reads_are_refused(tiny_model, clip_folder):
+    config, checkpoint = tiny_model()
+    options = {'test_dataloader.dataset.pipeline.2.input_size': (192, 256)}
+    inferencer = VideoPoseInferencer(config, checkpoint, cfg_options=options)
+    message = r'has input_size=\(192, 256\), but model.head.decoder has \(96, 128\)'
+    with pytest.raises(ValueError, match=message):
+        next(inferencer(clip_folder))
+
+
 def test_clips_of_a_dataset_with_another_key_frame(tiny_model):
     config, checkpoint = tiny_model("\nmodel['method'].update(key_index=2)\n")
     with pytest.raises(ValueError, match=r'key frame is at 2 .* but at 1 .*causal=False'):
