@@ -121,7 +121,7 @@ def main(args: argparse.Namespace) -> int:
     except (AnnotationError, OSError, ValueError, ImportError) as error:
         print(f'{args.name}: {error}', file=sys.stderr)
         return 1
-    if args.frame_rate is not None and timed == count:
+    if args.frame_rate is not None and 0 < timed == count:
         print(
             f'{args.name}: --frame-rate has no effect, since the frames of {args.video} have times',
             file=sys.stderr,

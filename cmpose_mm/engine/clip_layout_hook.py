@@ -48,6 +48,7 @@ class ClipLayoutHook(Hook):
             ValueError: if a dataset contradicts the model; the message names both keys.
         """
         model = bare_model(runner)
+        decoder = getattr(getattr(model, 'head', None), 'decoder', None)
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
             if loop is None or isinstance(loop, dict):  # a loop that will not run is not built
@@ -55,7 +56,6 @@ class ClipLayoutHook(Hook):
             check_preprocessor(model, loop.dataloader.dataset, f'{name}_dataloader.dataset')
             if name != 'train':
                 check_labels(loop, name)
-            decoder = getattr(getattr(model, 'head', None), 'decoder', None)
             for dataset in leaf_datasets(loop.dataloader.dataset):
                 transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
                 check_codec(decoder, transforms, f'{name}_dataloader.dataset.pipeline')

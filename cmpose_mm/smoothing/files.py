@@ -218,15 +218,14 @@ def _times(images: list[dict], frame_rate: float | None) -> tuple[np.ndarray, fl
         which = 'the images have' if without == len(times) else f'{without} images have'
         raise ValueError(f'{which} no "time" in seconds; expected a frame rate to be given.')
     steps = np.diff(times)
-    if frame_rate is not None and (steps <= 0).any():
-        late = int(np.argmax(steps <= 0)) + 1
-        raise ValueError(
-            f'image {late} is frame {times[late] * frame_rate:g} after frame '
-            f'{times[late - 1] * frame_rate:g} of the image before, by "frame_number" or name, '
-            'expected rising numbers.'
-        )
     if (steps <= 0).any():
         late = int(np.argmax(steps <= 0)) + 1
+        if frame_rate is not None:
+            raise ValueError(
+                f'image {late} is frame {times[late] * frame_rate:g} after frame '
+                f'{times[late - 1] * frame_rate:g} of the image before, by "frame_number" or name, '
+                'expected rising numbers.'
+            )
         raise ValueError(
             f'image {late}: "time" is {times[late]:g} s after {times[late - 1]:g} s of the image '
             'before, expected rising times, or a frame rate to be given.'
