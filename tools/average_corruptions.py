@@ -14,6 +14,22 @@ from cmpose_mm.ablation import replace_section
 from cmpose_mm.robustness import RobustnessError, Run, format_seeds, read_results
 
 
+def same_counts(files: list[Path], results: list[dict]) -> dict[str, int]:
+    """What was scored on clean videos, the same in all results.
+
+    Raises:
+        RobustnessError: if a result does not say it, or another than the first.
+    """
+    found = [result['runs'].get(Run().name, {}).get('counts') for result in results]
+    for file, counts in zip(files, found):
+        if not counts or counts != found[0]:
+            raise RobustnessError(
+                f'{file}: found {counts} scored on clean videos, expected '
+                f'{found[0] or "their counts"}'
+            )
+    return found[0]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -25,10 +41,10 @@ def main() -> int:
     try:
         results = [read_results(file) for file in args.results]
         table = format_seeds(results)
+        counts = same_counts(args.results, results)
     except (OSError, RobustnessError) as error:
         print(error, file=sys.stderr)
         return 1
-    counts = results[0]['runs'][Run().name]['counts']
     scored = ', '.join(f'{number} {name}' for name, number in counts.items())
     foot = f'Scored: {scored}; {len(results)} seeds.'
     print(f'{table}\n\n{foot}')

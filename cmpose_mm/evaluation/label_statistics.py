@@ -67,18 +67,12 @@ def _displacements(video: ScoredVideo) -> np.ndarray:
 
     Persons whose head box has no extent can't be measured and are left out.
     """
-    frames, tracks = video.frames_and_tracks()
-    size = video.gt_head_sizes
-    follows = (
-        (size[:, None] > 0)
-        & (frames[:, None] + 1 == frames)
-        & (tracks[:, None] == tracks)
-        & (tracks >= 0)
-    )
-    first, second = np.nonzero(follows)
+    first, second = video.same_track(1)
+    size = video.gt_head_sizes[first]
+    first, second, size = (each[size > 0] for each in (first, second, size))
     apart = np.linalg.norm(video.gt_xy[second] - video.gt_xy[first], axis=-1)
     both = video.gt_present[first] & video.gt_present[second]
-    return 100 * (apart / size[first, None])[both]
+    return 100 * (apart / size[:, None])[both]
 
 
 def _ratio(part: int, whole: int) -> float:

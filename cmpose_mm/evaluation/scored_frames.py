@@ -115,6 +115,39 @@ class ScoredVideo:
         _, place, count = np.unique(places, axis=0, return_inverse=True, return_counts=True)
         return frames, np.where(count[place.reshape(-1)] == 1, self.gt_track_ids, -1)
 
+    def same_track(self, ahead: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labeled persons whose track is labeled in another frame, too.
+
+        Args:
+            ahead: frame numbers from the one frame to the other; below 0 for an earlier one.
+
+        Returns:
+            Two (N,) index arrays into the labeled persons: those of the one frame, and the same
+            persons in the other. Who has no track id, see `frames_and_tracks`, is in neither.
+        """
+        persons, frames, places, last = self._places_in_tracks
+        if abs(ahead) > last:
+            return persons[:0], persons[:0]
+        inside = (frames + ahead >= 0) & (frames + ahead <= last)
+        wanted = places[inside] + ahead
+        found = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+        there = places[found] == wanted
+        return persons[inside][there], persons[found[there]]
+
+    @cached_property
+    def _places_in_tracks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Of the n persons with a track id, by track and frame: (n,) who they are, (n,) how many
+        frame numbers after the first, and (n,) one number for track and frame; the last frame."""
+        frames, tracks = self.frames_and_tracks()
+        persons = np.flatnonzero(tracks >= 0)
+        if not len(persons):
+            return persons, persons, persons, -1
+        persons = persons[np.lexsort((frames[persons], tracks[persons]))]
+        frames = frames[persons] - frames[persons].min()
+        last = int(frames.max())
+        track = np.unique(tracks[persons], return_inverse=True)[1].reshape(-1)
+        return persons, frames, track * (last + 1) + frames, last
+
     def distances(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Distances of every predicted to every labeled person of the same frame.
 

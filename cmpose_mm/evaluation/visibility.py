@@ -119,12 +119,10 @@ def recall_by_visibility(
 def visibility_classes(video: ScoredVideo, *, reach: Reach = 1, stride: int = 1) -> np.ndarray:
     """(C, G, J) bool: which labeled joints are of which class, see `recall_by_visibility`."""
     before, after = check_reach(reach, stride)
-    frames, tracks = video.frames_and_tracks()
-    ahead = frames - frames[:, None]
-    near = (ahead % stride == 0) & (ahead >= -before * stride) & (ahead <= after * stride)
-    near &= (tracks[:, None] == tracks) & (tracks >= 0)
-    # float32 counts up to 2^24 exactly and multiplies fast
-    seen_nearby = near.astype(np.float32) @ video.gt_visible.astype(np.float32) > 0
+    seen_nearby = np.zeros_like(video.gt_visible)
+    for neighbor in (*range(-before, 0), *range(1, after + 1)):
+        person, there = video.same_track(neighbor * stride)
+        seen_nearby[person] |= video.gt_visible[there]
     occluded = video.gt_present & ~video.gt_visible
     return np.stack([video.gt_visible, occluded, occluded & seen_nearby, occluded & ~seen_nearby])
 

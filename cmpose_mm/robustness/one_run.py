@@ -104,6 +104,7 @@ def prepare(
         'seed': seed,
         'dataset': dataset.metainfo['dataset_name'],
         'boxes': Path(bbox_file).name if bbox_file else 'ground truth',
+        'labels': _content([cfg.test_evaluator.get('ann_file'), dataset.ann_file, bbox_file]),
         'frames of a clip': num_frames,
         'config': _digest(json.dumps(tested, sort_keys=True, default=str).encode()),
         'checkpoint': sha256(checkpoint)[:16],
@@ -244,6 +245,15 @@ def _loads_frames(cfg: dict) -> bool:
 
 def _type_name(cfg: dict) -> str:
     return getattr(cfg['type'], '__name__', str(cfg['type']))
+
+
+def _content(paths: Sequence[str | None]) -> str:
+    """Digest of what labels and boxes hold; a path may be a file, a folder of files or None."""
+    sums = []
+    for path in filter(None, paths):
+        files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
+        sums.append([f'{file.name} {sha256(file)}' for file in files if file.is_file()])
+    return _digest(json.dumps(sums).encode())
 
 
 def _digest(content: bytes) -> str:

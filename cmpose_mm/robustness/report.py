@@ -96,12 +96,20 @@ def format_seeds(results: Sequence[dict]) -> str:
         raise RobustnessError('two results are of one checkpoint, expected one of each seed')
     if any('summary' not in result for result in results):
         raise RobustnessError('a result has no summary, expected those of finished tests')
-    tables = [_ap_and_gain(result['summary']) for result in results]
+    tables, severities = [], []
+    for place, result in enumerate(results, 1):
+        try:
+            tables.append(_ap_and_gain(result['summary']))
+            severities.append(_severities(result['summary']))
+        except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+            raise RobustnessError(
+                f'the summary of result {place} is not whole ({error!r}), expected that of a '
+                'finished test'
+            ) from None
     if any({*table} != {*tables[0]} for table in tables):
         raise RobustnessError(
             'the results are of different corruptions or modes, expected the same'
         )
-    severities = [_severities(result['summary']) for result in results]
     for found in severities[1:]:
         if found != severities[0]:
             raise RobustnessError(

@@ -26,9 +26,14 @@ def read_runs(out: Path, settings: dict) -> dict[str, dict]:
     results = read_results(out)
     found, runs = results['settings'], results['runs']
     for key, value in settings.items():
-        if found.get(key) != value:
+        if key not in found:
             raise RobustnessError(
-                f'{out}: its results are of {key} {found.get(key)!r}, expected {value!r}; choose '
+                f'{out}: found no "{key}" in its settings, as in results of earlier versions, '
+                f'expected {value!r}; choose another file for this test'
+            )
+        if found[key] != value:
+            raise RobustnessError(
+                f'{out}: its results are of {key} {found[key]!r}, expected {value!r}; choose '
                 'another file for this test'
             )
     return runs

@@ -111,7 +111,8 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
 
     ``annotations/SPLIT/NAME.json`` holds a video's labels, ``images/SPLIT/NAME/%06d.jpg`` its
     frames, and ``synthetic.json`` the settings. If the folder already holds the finished dataset
-    with the same settings and version, nothing is done; an unfinished one is written again.
+    with the same settings and version, only videos that lack files are written; an unfinished one
+    is written again.
 
     Args:
         root: folder to write to, created if it does not exist.
@@ -126,6 +127,8 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
     """
     root = Path(root)
     manifest = root / MANIFEST
+    jobs = [(split, order, i) for order, split in enumerate(settings.videos)
+            for i in range(settings.videos[split])]  # fmt: skip
     wanted = json.loads(json.dumps(dict(version=VERSION, **asdict(settings))))
     if manifest.exists():
         found = _with_later_settings(_read_manifest(manifest))
@@ -137,7 +140,9 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
                 'delete the folder or choose another.'
             )
         if finished:
-            return root
+            jobs = [job for job in jobs if not _is_whole(root, settings, job)]
+            if not jobs:
+                return root
     elif root.exists() and any(root.iterdir()):
         raise FileExistsError(
             f'{root} is not empty and holds no {MANIFEST}; choose another folder.'
@@ -145,8 +150,6 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
     root.mkdir(parents=True, exist_ok=True)
     manifest.write_text(json.dumps(dict(**wanted, finished=False), indent=1))
 
-    jobs = [(split, order, i) for order, split in enumerate(settings.videos)
-            for i in range(settings.videos[split])]  # fmt: skip
     write = partial(_write_video, root, settings)
     progress = partial(tqdm, total=len(jobs), desc='Rendering', unit='video')
     if workers <= 1:
@@ -188,8 +191,7 @@ def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> N
     cv2.setNumThreads(1)  # the pool already uses the cores
     split, order, index = job
     number = order * 100_000 + index
-    name = f'{number:06d}_synthetic'
-    folder = root / 'images' / split / name
+    name, folder, label_file = _places(root, job)
     folder.mkdir(parents=True, exist_ok=True)
     scene = video_scene(settings, split, index)
     images, annotations = [], []
@@ -208,10 +210,23 @@ def _write_video(root: Path, settings: Settings, job: tuple[str, int, int]) -> N
             width=settings.width, height=settings.height,
         ))  # fmt: skip
         annotations += person_annotations(frame_labels(scene, time, canvas), images[-1])
-    folder = root / 'annotations' / split
-    folder.mkdir(parents=True, exist_ok=True)
+    label_file.parent.mkdir(parents=True, exist_ok=True)
     data = dict(images=images, annotations=annotations, categories=CATEGORIES)
-    (folder / f'{name}.json').write_text(json.dumps(data))
+    label_file.write_text(json.dumps(data))
+
+
+def _places(root: Path, job: tuple[str, int, int]) -> tuple[str, Path, Path]:
+    """Name of a job's video, the folder of its frames, and the file of its labels."""
+    split, order, index = job
+    name = f'{order * 100_000 + index:06d}_synthetic'
+    return name, root / 'images' / split / name, root / 'annotations' / split / f'{name}.json'
+
+
+def _is_whole(root: Path, settings: Settings, job: tuple[str, int, int]) -> bool:
+    """Whether all files of a job's video are there."""
+    _, folder, label_file = _places(root, job)
+    frames = (folder / f'{frame:06d}.jpg' for frame in range(settings.frames))
+    return all(file.is_file() for file in (label_file, *frames))
 
 
 def person_annotations(labels: FrameLabels, image: dict) -> list[dict]:

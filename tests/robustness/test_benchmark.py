@@ -402,6 +402,29 @@ def test_results_of_another_config(clip_model, tmp_path, options):
         run_benchmark(*clip_model, out, cfg_options=options)
 
 
+@pytest.mark.slow
+def test_results_of_other_labels_at_the_same_place(clip_model, tmp_path):
+    subject = prepare(*clip_model)
+    out = tmp_path / 'out.json'
+    out.write_text(json.dumps({'settings': subject.settings, 'runs': {}}))
+    folder = Path(subject.cfg.test_dataloader.dataset.data_root)
+    file = sorted(folder.joinpath(subject.cfg.test_dataloader.dataset.ann_file).glob('*.json'))[0]
+    whole = file.read_bytes()
+    assert prepare(*clip_model).settings == subject.settings
+    labels = json.loads(whole)
+    labels['annotations'][0]['keypoints'][0] += 1
+    try:
+        file.write_text(json.dumps(labels))
+        with pytest.raises(RobustnessError, match='out.json: its results are of labels '):
+            run_benchmark(*clip_model, out)
+    finally:
+        file.write_bytes(whole)
+    settings = {key: value for key, value in subject.settings.items() if key != 'labels'}
+    out.write_text(json.dumps({'settings': settings, 'runs': {}}))
+    with pytest.raises(RobustnessError, match='found no "labels" in its settings, as in results'):
+        run_benchmark(*clip_model, out)
+
+
 def test_checkpoint_missing(clip_model):
     with pytest.raises(RobustnessError, match='nothing.pth: no such checkpoint'):
         prepare(clip_model[0], 'nothing.pth')

@@ -148,6 +148,21 @@ def test_the_command_averages_files_and_writes_the_section(tmp_path):
     assert done.returncode == 0, done.stderr
     assert '| low_light, key | ' in page.read_text() and done.stdout.strip() in page.read_text()
     assert 'Scored: 3 videos, 44 persons; 2 seeds.\n' in done.stdout
+    whole = files[1].read_text()
+    files[1].write_text(whole.replace('"persons": 44', '"persons": 45'))
+    done = run_tool(TOOL, *files)
+    assert done.returncode == 1 and done.stderr == (
+        f"{files[1]}: found {{'videos': 3, 'persons': 45}} scored on clean videos, expected "
+        "{'videos': 3, 'persons': 44}\n"
+    )
+    for damaged in ({'modes': {}}, {'modes': {'key': {'corruptions': {}}}}, {'clean': None}):
+        content = json.loads(whole)
+        content['summary'].update(damaged)
+        files[1].write_text(json.dumps(content))
+        done = run_tool(TOOL, *files)
+        assert done.returncode == 1 and 'Traceback' not in done.stderr
+        assert done.stderr.startswith('the summary of result 2 is not whole (')
+    files[1].write_text(whole)
     page.write_text('nothing')
     done = run_tool(TOOL, *files, '--docs', page)
     assert done.returncode == 1 and 'expected the lines' in done.stderr.splitlines()[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -129,6 +130,22 @@ def test_an_equal_finished_dataset_is_kept_and_an_unfinished_one_repaired(tmp_pa
     (root / 'synthetic.json').write_text(json.dumps({**manifest, 'finished': False}))
     write_dataset(root, settings)
     assert files(root) == before
+
+
+@pytest.mark.parametrize('lost', ['images/train', 'annotations/train/000001_synthetic.json'])
+def test_files_that_a_finished_dataset_lacks_are_written_again(tmp_path, lost):
+    settings = Settings(videos={'train': 2}, frames=2, height=64, width=64)
+    root = write_dataset(tmp_path / 'data', settings)
+    before = files(root)
+    kept = root / 'annotations/train/000000_synthetic.json'
+    written = kept.stat().st_mtime_ns
+    if (root / lost).is_dir():
+        shutil.rmtree(root / lost)
+    else:
+        (root / lost).unlink()
+    write_dataset(root, settings)
+    assert files(root) == before
+    assert (kept.stat().st_mtime_ns == written) == (lost != 'images/train')  # only what lacks files
 
 
 def test_a_dataset_from_before_a_setting_existed_is_kept(tmp_path):
