@@ -95,6 +95,8 @@ def parse_args() -> argparse.Namespace:
     for name in args.variants or ():
         if name not in known:
             parser.error(f'{args.experiment} has no variant {name!r}; it has {"; ".join(known)}')
+    if args.tokens == 1 or args.tokens < 0:  # they are compared with those of another clip
+        parser.error(f'--tokens {args.tokens}: expected at least 2, or 0 for none')
     if args.choose is None:
         args.choose = full_name(args.experiment) == 'cmpose/causal'
     return args

@@ -234,6 +234,11 @@ def run(args: argparse.Namespace) -> None:
         feet.append(costs_foot(measured))
     if args.only is not None:
         return
+    for kind, by_variant in results.items():
+        if not any(by_variant.values()):
+            raise ValueError(
+                f'{kind}: {args.records} has no result of seeds {", ".join(map(str, args.seeds))}'
+            )
     text = tables(results, measured)
     picture = args.docs.parent / 'images' / 'leaderboard.png'
     plot(results, picture)

@@ -115,6 +115,8 @@ def parse_args() -> argparse.Namespace:
         if name not in PROPAGATORS or name in (*MODEL_FREE, 'estimate'):
             others = [n for n in PROPAGATORS if n not in (*MODEL_FREE, 'estimate')]
             parser.error(f'--model {name}: expected one of {", ".join(others)}.')
+    if 'randomness.seed' in args.cfg_options:
+        parser.error('--cfg-options randomness.seed: expected --seeds.')
     if args.jobs < 1:
         parser.error(f'--jobs {args.jobs}: expected at least 1.')
     if min(args.every) < 2:
@@ -232,7 +234,7 @@ class Experiment:
             return found
         labels, hidden = self.train_labels(variant)
         config, digest = self.on(self.student, labels, self.name_of(variant))
-        measures = run_once(config, self.place(variant), self.splits)
+        measures = run_once(config, self.place(variant), self.splits, digest=digest)
         source = source_of_run(self.place(variant))
         if hidden is not None:
             measures = {**measures, HIDDEN: hidden}
@@ -273,14 +275,14 @@ class Experiment:
         """Config and checkpoint of a propagator, which is trained if need be."""
         if variant in MODEL_FREE:
             return ()
-        config, _ = self.on(self.student, self.sparse, self.name_of(SPARSE))
+        config, start = self.on(self.student, self.sparse, self.name_of(SPARSE))
         folder = self.place(SPARSE)
-        checkpoint = train_once(config, folder)
+        checkpoint = train_once(config, folder, digest=start)
         if variant in self.models:
-            config, _ = self.on(self.models[variant], self.sparse, self.name_of(SPARSE))
+            config, digest = self.on(self.models[variant], self.sparse, self.name_of(SPARSE))
             config.load_from = checkpoint
             folder = self.folder / f'every{self.every}' / f'model_{variant}' / f'seed{self.seed}'
-            checkpoint = train_once(config, folder)
+            checkpoint = train_once(config, folder, digest=f'{digest} from {start}')
         return str(folder.with_suffix('.py')), checkpoint
 
 
@@ -292,15 +294,20 @@ def run_all(
     return {variant: do(variant) for variant in variants or experiment.args.variants}
 
 
-def tables(results: dict[tuple[str, int], dict[str, dict[int, Metrics]]]) -> str:
+def tables(
+    results: dict[tuple[str, int], dict[str, dict[int, Metrics]]],
+    splits: Sequence[str] | None = None,
+) -> str:
     """For each data set and distance: test scores and scores of the propagated poses, by variant.
 
     Args:
         results: (data, every) -> variant -> seed -> metrics.
+        splits: of the test scores; by default those of `SCORES`.
     """
+    chosen = [(split, measure) for split in splits or () for measure in ('PCK@0.1', 'Total AP')]
     parts = []
     for (data, every), by_variant in results.items():
-        columns = (*SCORES[data], (HIDDEN, 'PCK@0.1'), (HIDDEN, 'Total AP'))
+        columns = (*(chosen or SCORES[data]), (HIDDEN, 'PCK@0.1'), (HIDDEN, 'Total AP'))
         rows = []
         for variant, by_seed in by_variant.items():
             cells = [variant, len(by_seed)]
@@ -356,7 +363,7 @@ def run(args: argparse.Namespace) -> None:
                 by_seed = by_variant.setdefault(variant, {})
                 if found is not None:
                     by_seed[experiment.seed] = found
-    text = tables(results)
+    text = tables(results, args.splits)
     sources = [
         measures['source']
         for by_variant in results.values()

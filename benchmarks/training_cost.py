@@ -57,9 +57,10 @@ def measure(config: Config, batch_size: int, repeats: int) -> str:
     if hasattr(model.method, 'neck'):  # CM-Pose
         part, module = 'neck', model.method.neck
         both = model.method.aux
-        mask, denoise = copy.deepcopy(both), copy.deepcopy(both)
-        mask.noise_ratio = denoise.mask_ratio = 0.0
-        tasks = {'primary': None, '+ mask': mask, '+ denoise': denoise, label: both}
+        if both is not None:
+            mask, denoise = copy.deepcopy(both), copy.deepcopy(both)
+            mask.noise_ratio = denoise.mask_ratio = 0.0
+            tasks = {'primary': None, '+ mask': mask, '+ denoise': denoise, label: both}
 
     def clip_step(aux: torch.nn.Module | None) -> None:
         if hasattr(model.method, 'aux'):

@@ -16,6 +16,7 @@ from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from processes import quick_python
+from run_tools import run_tool
 
 from cmpose_mm import ablation, config_path
 from cmpose_mm.ablation import (
@@ -28,13 +29,14 @@ from cmpose_mm.ablation import (
     results_tables,
     run_experiment,
     run_experiments,
+    split_tests,
     variant_config,
 )
 from cmpose_mm.ablation.experiments import check_method
 from cmpose_mm.ablation.records import config_digest
 from cmpose_mm.ablation.report import GROUPS, RECALL
-from cmpose_mm.ablation.runs import FIRST_STAGE, results_file, run_once
-from cmpose_mm.ablation.split_tests import split_test_config
+from cmpose_mm.ablation.runs import FIRST_STAGE, results_file, run_once, train_once
+from cmpose_mm.ablation.split_tests import evaluate_splits, split_test_config
 from cmpose_mm.ablation.variants import equal_time
 from cmpose_mm.models import VideoMethod
 from cmpose_mm.models.baselines.ablations import single_frame
@@ -137,6 +139,17 @@ def test_plot_draws_means_spreads_and_lines(monkeypatch, tmp_path):
     assert means == pytest.approx([0, 1.5]) and drawn[1].get_supxlabel() == 'difference to a'
 
 
+def test_a_plot_without_the_first_variant_compares_with_no_other(monkeypatch, tmp_path):
+    drawn = []
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, 'savefig', lambda self, *args, **kwargs: drawn.append(self))
+    results = {'CM-Pose': {}, 'mask 0.1': {0: metrics(1)}, 'mask 0.5': {0: metrics(2)}}
+    plot_results(results, tmp_path / 'plot.png', ('ratio', 0.2))
+    (figure,) = drawn
+    assert not figure.axes and 'no results of CM-Pose' in figure.texts[0].get_text()
+
+
 def test_section_of_a_document_is_replaced(tmp_path):
     document = tmp_path / 'page.md'
     document.write_text('one\n<!-- begin a -->\nold\n<!-- end a -->\ntwo\n')
@@ -224,6 +237,44 @@ def test_finished_trainings_and_tests_are_only_read(tmp_path, monkeypatch):
     ]
     with pytest.raises(ValueError, match='seed0.py: differs from the config of this run'):
         run_once(Config(dict(a=2)), folder, ['clean'])
+
+
+def test_a_run_that_began_from_other_weights_is_not_continued(tmp_path, monkeypatch):
+    folder, config = tmp_path / 'variant' / 'seed0', Config(dict(load_from='start.pth'))
+
+    def run(*_):
+        (folder / 'clean.json').write_text('{"AP": 8.0}')
+        (folder / 'trained').touch()
+
+    monkeypatch.setattr(ablation.runs, '_run', run)
+    for _ in range(2):
+        assert run_once(config, folder, ['clean'], digest='one') == {'clean': {'AP': 8.0}}
+    with pytest.raises(ValueError, match='seed0: this run began with other weights or labels'):
+        run_once(config, folder, ['clean'], digest='another')
+    with pytest.raises(ValueError, match='seed0: this run began with other weights or labels'):
+        train_once(config, folder, digest='another')
+    (folder / 'digest').unlink()  # of an earlier version
+    assert run_once(config, folder, ['clean'], digest='another') == {'clean': {'AP': 8.0}}
+    assert not (folder / 'digest').exists()
+
+
+def test_weights_that_are_gone_are_not_replaced_by_random_ones(tmp_path, monkeypatch):
+    folder, config = tmp_path / 'seed0', Config.fromfile(config_path('experiments/cmpose.py'))
+    folder.mkdir()
+    message = 'last_checkpoint: not found, expected the path of the last checkpoint; delete '
+    monkeypatch.setattr(split_tests, 'group_splits', lambda *_: {'clean': ['clean']})
+    for split in ('clean', 'clean tokens 2'):
+        with pytest.raises(ValueError, match=message):
+            evaluate_splits(config, folder, [split])
+    monkeypatch.setattr(ablation.runs, '_run', lambda *_: None)
+    with pytest.raises(ValueError, match=message):
+        train_once(config, folder)
+
+
+def test_seeds_are_no_overrides(tmp_path):
+    with pytest.raises(ValueError, match='found .*randomness.seed .*expected'):
+        run_experiments(['table5'], config_path('experiments/cmpose.py'), [0], tmp_path,
+                        cfg_options={'randomness.seed': 7}, only_recorded=True)  # fmt: skip
 
 
 @pytest.fixture
@@ -355,6 +406,19 @@ def test_the_command_writes_table_and_plot(tmp_path):
     assert page.read_text().endswith('<!-- end table5 -->\nafter\n')
     for picture in (page.parent / 'images' / 'table5.png', tmp_path / 'runs' / 'table5.png'):
         assert cv2.imread(str(picture)) is not None
+    # What is not recorded is named, and nothing is written where only first stages are.
+    record = next((tmp_path / 'records').glob('no_FTE_seed4*'))
+    record.unlink()
+    next((tmp_path / 'records').glob('no_FTE_seed5*')).unlink()
+    result = subprocess.run([*command, '--recorded'], capture_output=True, text=True)
+    assert result.returncode == 0 and 'no FTE' not in page.read_text()
+    assert 'table5: left out no FTE: no result is recorded of seeds 4, 5 on clean' in result.stderr
+    before = page.read_text()
+    result = subprocess.run([*command, '--recorded', '--copies'], capture_output=True, text=True)
+    assert result.returncode == 1 and page.read_text() == before
+    assert result.stderr.endswith(
+        'table5: no result is recorded of seeds 4, 5 on clean, with and without neighbors\n'
+    )
 
 
 @pytest.mark.slow
@@ -367,6 +431,7 @@ def test_the_command_writes_table_and_plot(tmp_path):
         (['CONFIG', '--cfg-options', 'modell.x=1'], "has no 'modell.x'"),
         (['CONFIG', '--recorded', '--splits', 'val', '--seeds', '0'],
          'table5: no result is recorded of seeds 0 on val'),
+        (['CONFIG', '--cfg-options', 'randomness.seed=1'], 'expected it as a seed (--seeds)'),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(tiny_config, synthetic_root, tmp_path, arguments, message):
@@ -514,6 +579,12 @@ def test_distances_are_of_clips_of_neighboring_frames():
     config = Config.fromfile(config_path('experiments/jhmdb_cmpose.py'))
     changed = variant_config(config, EXPERIMENTS['distance']['distance 3'])
     assert changed.train_dataloader.dataset.stride == changed.test_dataloader.dataset.stride == 3
+
+
+def test_copies_are_of_splits():
+    tool = Path(__file__).parents[1] / 'tools' / 'ablate.py'
+    done = run_tool(tool, 'table5', 'c.py', '--copies')
+    assert done.returncode == 2 and '--copies: tests on splits, expected --splits' in done.stderr
 
 
 def test_the_command_passes_its_options_on(tmp_path, monkeypatch):

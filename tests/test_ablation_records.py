@@ -162,6 +162,8 @@ def test_digest_depends_on_the_training_and_on_no_folder():
         {'auto_scale_lr': dict(enable=True, base_batch_size=1)},
         {'test_evaluator.0.norms': ['torso']},
         {'mim_args': ['--gpus', '2']},
+        {'sync_bn': 'torch'},
+        {'test_cfg.fp16': True},
     ):
         assert config_digest(variant_config(config, change), 'start') != digest, change
     assert (
@@ -207,6 +209,13 @@ def test_records_are_read_as_they_were(measures, tmp_path):
         assert read.pop('source') == source_of_results()
         np.testing.assert_equal(read, measures[split])
     assert read_record(tmp_path, 64 * 'b', ['test']) is None
+
+
+@pytest.mark.parametrize('text', ['', '{}', '{"splits": 1}', '{"splits": {"a": 3}}', '[1', 'x'])
+def test_a_damaged_record_is_named(tmp_path, text):
+    (tmp_path / f'any_seed0_{12 * "a"}.json').write_text(text)
+    with pytest.raises(ValueError, match='any_seed0_a+.json: expected the results of a run'):
+        read_record(tmp_path, 64 * 'a', ['test'])
 
 
 def test_results_keep_what_made_them(tmp_path, monkeypatch):

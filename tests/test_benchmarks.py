@@ -416,6 +416,9 @@ def test_tables_of_other_methods():
     names = [row['part of JM-Pose'] for row in parts]
     assert names == ['backbone', 'frame head', 'method', 'head']
     assert sum(float(row['% of GMACs']) for row in parts) == pytest.approx(100, abs=0.1)
+    config = costs.load_config('cmpose/cmpose_tiny.py', {'model.method.aux': None})
+    rows = {row['step']: row for row in cells(training_cost.measure(config, 2, repeats=1))}
+    assert list(rows) == ['least', 'single frames', 'CM-Pose']
     config = costs.load_config('tdmi/tdmi_tiny.py', {'model.freeze_backbone': True})
     rows = {row['step']: row for row in cells(training_cost.measure(config, 2, repeats=1))}
     assert list(rows) == ['least', 'single frames', 'TDMI']

@@ -224,6 +224,12 @@ def test_intervals_of_the_table():
     assert '[' not in table
 
 
+@pytest.mark.parametrize('number', ['1', '-3'])
+def test_tokens_need_another_clip(number):
+    done = run_tool(BENCHMARK, 'finalists', '--tokens', number)
+    assert done.returncode == 2 and f'--tokens {number}: expected at least 2, or 0' in done.stderr
+
+
 def test_unknown_variants_end_in_a_sentence():
     done = run_tool(BENCHMARK, 'causal', '--variants', 'nothing')
     assert done.returncode == 2 and "causal has no variant 'nothing'; it has letter;" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 from processes import quick_python
+from run_tools import run_tool
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,3 +35,16 @@ def test_quick_demo_leaves_table_and_picture(tmp_path):
     assert 'unexpected key' not in log
     assert all(key.strip().startswith('method.') for key in missing.split(','))
     assert 'loss_mask' in log and 'loss_denoise' in log
+
+
+@pytest.mark.parametrize(
+    ('folder', 'message'),
+    [('none', 'none'), ('other', 'choose another')],
+)
+def test_a_folder_that_can_not_serve_is_one_sentence(tmp_path, folder, message):
+    data = tmp_path / 'other/data/synthetic_demo'
+    data.mkdir(parents=True)
+    (data / 'synthetic.json').write_text('{"version": 1, "seed": 5}')
+    done = run_tool(ROOT / 'tools/demo.py', '--quick', '--folder', tmp_path / folder)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert message in done.stderr.splitlines()[-1]

@@ -1,6 +1,7 @@
 """The leaderboard's table and plot, from records; nothing is trained."""
 
 import copy
+import shutil
 import sys
 from pathlib import Path
 
@@ -150,6 +151,20 @@ def test_differences_are_of_the_seeds_that_both_have(results):
     found = leaderboard.difference(real, second, 'clean', 'PCK@0.1')
     assert found.differences == pytest.approx([10.0])  # one joint of ten
     assert leaderboard.difference(real, first, 'clean', 'PCK@0.1') == ''
+
+
+@pytest.mark.slow
+def test_a_page_is_not_overwritten_with_nothing(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- begin leaderboard -->\nnumbers\n<!-- end leaderboard -->\n')
+    (tmp_path / 'nope').mkdir()
+    shutil.copy(BENCHMARK.parent / 'results/leaderboard_costs.json', tmp_path / 'nope')
+    done = run_tool(
+        BENCHMARK, '--recorded', '--records', tmp_path / 'nope', '--docs', page,
+        '--work-dir', tmp_path / 'work', '--seeds', '0', '7',
+    )  # fmt: skip
+    assert done.returncode == 1 and 'numbers' in page.read_text()
+    assert done.stderr.endswith(f'real: {tmp_path / "nope"} has no result of seeds 0, 7\n')
 
 
 def test_an_unknown_step_ends_in_a_sentence():

@@ -309,6 +309,20 @@ def test_a_config_that_is_nowhere(capsys):
     assert '--video-config: ' in (err := capsys.readouterr().err) and 'nope.py' in err
 
 
+@pytest.mark.parametrize(
+    ('config', 'key'),
+    [
+        ('tdmi/tdmi_small.py', 'train_cfg.max_epochs'),
+        ('cmpose_demo.py', 'train_cfg.max_epochs'),
+        ('cmpose/cmpose_vit-s_jhmdb.py', 'train_dataloader.dataset.datasets.0'),
+    ],
+)
+def test_a_last_stage_that_can_not_be_trained_is_refused_before_the_first(config, key):
+    todo = train_model.stages(config_path(config))
+    with pytest.raises(ValueError, match=f'{Path(config).name}: found no {key}, expected a conf'):
+        train_model.check_overrides(todo, [])
+
+
 def test_what_only_one_stage_has_is_no_mistake():
     todo = train_model.stages(train_model.MODELS['small'])
     todo[-1].config = config_path(todo[-1].config)

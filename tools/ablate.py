@@ -22,7 +22,7 @@ from cmpose_mm.ablation import (
     results_tables,
     run_experiments,
 )
-from cmpose_mm.ablation.runs import results_file
+from cmpose_mm.ablation.runs import FIRST_STAGE, results_file
 from cmpose_mm.config_options import CfgOptions
 
 EXAMPLES = """
@@ -81,6 +81,8 @@ def main() -> None:
         own, mim_args = own[:place], own[place + 1 :]
     args = parser.parse_args(own)
     args.mim_args += mim_args
+    if args.copies and not args.splits:
+        parser.error('--copies: tests on splits, expected --splits with it')
     names = args.experiment.split(',')
     try:
         numbers = {name: NUMBERS.get(full_name(name)) for name in names}
@@ -116,11 +118,16 @@ def run(args: argparse.Namespace, names: list[str], numbers: dict) -> None:
     foot = f'(torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, ' \
            f'{date.today():%B %Y}.)'  # fmt: skip
     for name, results in all_results.items():
-        if not any(results.values()):
-            raise ValueError(
-                f'{name}: no result is recorded of seeds {", ".join(map(str, args.seeds))} on '
-                f'{", ".join(args.splits) or "the validation data"}'
-            )
+        lacking = [variant for variant, by_seed in results.items() if not by_seed]
+        what = (
+            f'is recorded of seeds {", ".join(map(str, args.seeds))} on '
+            f'{", ".join(args.splits) or "the validation data"}'
+            + (', with and without neighbors' if args.copies else '')
+        )
+        if {*results} - {*lacking} <= {FIRST_STAGE}:
+            raise ValueError(f'{name}: no result {what}')
+        if lacking:
+            print(f'{name}: left out {"; ".join(lacking)}: no result {what}', file=sys.stderr)
         tables = results_tables(results)
         print(f'{tables}\n{results_foot(results)}')
         table, plot, _ = files = [

@@ -17,6 +17,7 @@ import argparse
 import os
 import pickle
 import shutil
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--folder', default=str(Path(__file__).resolve().parents[1]),
                         help='holds data/ and work_dirs/ (default: the repository)')  # fmt: skip
     args = parser.parse_args(argv)
+    try:
+        run(args)
+    except OSError as error:
+        sys.exit(str(error))
+
+
+def run(args: argparse.Namespace) -> None:
+    """The demo's steps, in ``args.folder``.
+
+    Raises:
+        OSError: if the folder is missing or holds the videos of another demo, as --quick has them.
+    """
     os.chdir(args.folder)
     size, clock = QUICK if args.quick else FULL, Clock(6)
 

@@ -331,16 +331,35 @@ def epoch_count(text: str) -> int:
 
 
 def check_overrides(todo: list[Stage], pairs: list[str]) -> None:
-    """Checks ``--cfg-options`` before anything is rendered.
+    """Checks ``--cfg-options`` and ``--video-config`` before anything is rendered.
 
     Raises:
-        ValueError: for what is not KEY=VALUE, and for a key that no stage's config has.
+        ValueError: for what is not KEY=VALUE, for a key that no stage's config has, and for a
+            stage's config that does not train in epochs on that stage's data sets.
     """
     for pair in pairs:
         if '=' not in pair:
             raise ValueError(f'--cfg-options: expected KEY=VALUE, found {pair!r}')
     configs = [Config.fromfile(stage.config) for stage in todo]
     merge_options(configs[0], parse_options(pairs), *configs[1:])
+    for stage, config in zip(todo, configs):
+        for key in ('train_cfg.max_epochs', *stage.sets.values(), 'param_scheduler.1.T_max'):
+            if not has_key(config, key):
+                raise ValueError(
+                    f'{stage.config}: found no {key}, expected a config like that of the stage '
+                    f'{stage.name!r}, such as {config_path(MODELS["small"])}'
+                )
+
+
+def has_key(config: Config, key: str) -> bool:
+    """Whether a config has a value at a dotted key."""
+    place = config
+    for part in key.split('.'):
+        try:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return False
+    return True
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from cmpose_mm.whole_files import write_whole
 
 DECISIVE = (
     'model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks',
-    'auto_scale_lr', 'randomness', 'test_dataloader', 'test_evaluator', 'mim_args',
+    'auto_scale_lr', 'randomness', 'sync_bn', 'test_dataloader', 'test_evaluator', 'mim_args',
 )  # fmt: skip
 """Keys of a config that decide what is measured, besides some of its default hooks.
 
@@ -50,6 +50,11 @@ def config_digest(config: Config, start: str | None = None) -> str:
             name in ``load_from`` counts.
     """
     content = {key: config[key] for key in DECISIVE if config.get(key) is not None}
+    loop = {
+        k: v for k, v in (config.get('test_cfg') or {}).items() if (k, v) != ('type', 'TestLoop')
+    }
+    if loop:  # half precision, for one
+        content['test_cfg'] = loop
     hooks = {
         name: hook
         for name, hook in config.get('default_hooks', {}).items()
@@ -150,7 +155,17 @@ def read_record(folder: Path, digest: str, splits: Iterable[str]) -> dict[str, d
 
 def _read_splits(path: Path) -> dict[str, dict]:
     """The results in a file, by split; clips that are a part of another split's are filled in."""
-    found = json.loads(path.read_text())['splits']
+    try:
+        return _whole_splits(json.loads(path.read_text())['splits'])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path}: expected the results of a run as write_record writes them ({error!r}); '
+            'delete the file to make them again'
+        ) from None
+
+
+def _whole_splits(found: dict[str, dict]) -> dict[str, dict]:
+    """Splits of a file, with the clips that are a part of another split's."""
 
     def whole_clips(split: str) -> dict:
         clips = found[split].get('clips') or {}

@@ -238,13 +238,20 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     none.
 
     Args:
-        results: variants that share no seed with the first are left out.
+        results: variants that share no seed with the first are left out. If the first has no
+            results, the picture says so.
         path: of the picture; its suffix decides the format.
         numbers: what the numbers in the variants' names are, and the number of the first variant.
     """
     from matplotlib.figure import Figure
 
-    reference, first_results = next((v, by_seed) for v, by_seed in results.items() if by_seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reference, first_results = next(iter(results.items()))
+    if not first_results:
+        figure = Figure(figsize=(6, 1))
+        figure.text(0.5, 0.5, f'no results of {reference}, to compare with', ha='center')
+        figure.savefig(path, dpi=100)
+        return
     results = {v: by_seed for v, by_seed in results.items() if {*by_seed} & {*first_results}}
     first = next(iter(first_results.values()))
     splits = [split for split in first if is_plain(split)]
@@ -281,7 +288,6 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
             axes.set_xlabel(numbers[0], fontsize='small')
     label = figure.supylabel if lines else figure.supxlabel
     label(f'difference to {reference}', fontsize='small')
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
 

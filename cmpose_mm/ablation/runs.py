@@ -27,6 +27,8 @@ from .variants import Variant, variant_config
 
 FIRST_STAGE = 'start: first stage'
 SOURCE = 'source.json'
+DIGEST = 'digest'
+"""File of a run's folder with what its records are known by, from the start of its training."""
 COPIES = ' copies'
 """Ends the name of a split that is tested on copies of the key frame in place of its neighbors."""
 TOKENS = ' tokens '
@@ -95,7 +97,7 @@ def run_experiments(
     Raises:
         KeyError: if there is no such set.
         ValueError: if a folder holds runs of another config, a split to test on has no labels, or
-            a set is of another method than the config.
+            a set is of another method than the config, or ``cfg_options`` has a seed.
         RuntimeError: if a training or test fails.
     """
     sets = {
@@ -138,6 +140,7 @@ def run_experiments(
                     plan[key].splits,
                     mim_args,
                     jobs,
+                    plan[key].digest,
                 ): key
                 for key in keys
             }
@@ -166,7 +169,7 @@ def run_experiments(
             run_all([(FIRST_STAGE, seed) for seed in seeds if seed in needed])
         todo = [key for key in todo if key[0] != FIRST_STAGE]
         for variant, seed in todo:
-            checkpoint = find_latest_checkpoint(str(_folder(work_dir, FIRST_STAGE, seed)))
+            checkpoint = trained_weights(_folder(work_dir, FIRST_STAGE, seed))
             plan[variant, seed].config.load_from = checkpoint
     once: dict[str, tuple[str, int]] = {}  # what has several names runs at its first place
     for key in todo:
@@ -249,6 +252,10 @@ def _weights_digest(load_from: str | None) -> str | None:
 
 def _load(config: str, options: dict | None, *others: str) -> Config:
     """A config with the user's options, each of which one of the configs must have."""
+    if 'randomness.seed' in (options or {}):
+        raise ValueError(
+            'found randomness.seed among the overrides, expected it as a seed (--seeds)'
+        )
     config = Config.fromfile(config)
     merge_options(config, options, *(Config.fromfile(other) for other in others if options))
     return config
@@ -288,17 +295,19 @@ def run_once(
     splits: Sequence[str] = (),
     mim_args: Sequence[str] = (),
     jobs: int = 1,
+    digest: str | None = None,
 ) -> Metrics:
     """One training and its tests; see `run_experiments`.
 
     A finished training and the metrics of a split that the folder holds are not computed again. A
     training that left a checkpoint is resumed. Without ``splits`` the only split is ``val``, the
     last validation of the training. Training and tests share a process; with ``mim_args``, or
-    without ``splits``, ``mim train mmpose`` trains.
+    without ``splits``, ``mim train mmpose`` trains. A config names a file to start from; ``digest``
+    tells what that file is, so that a folder holds no run that began with another.
 
     Raises:
-        ValueError: if the folder holds a run of another config, a split has no labels, or there are
-            neither ``splits`` nor a validation in the training.
+        ValueError: if the folder holds a run of another config or ``digest``, its weights are gone,
+            a split has no labels, or there are neither ``splits`` nor a validation in the training.
         RuntimeError: if the training or a test fails.
     """
     config_file = work_dir.with_suffix('.py')
@@ -309,6 +318,7 @@ def run_once(
         if not Path(labels).exists():
             raise ValueError(f'{labels}: not found, expected the labels of the split {split!r}')
     _write_config(config, config_file)
+    _note_digest(work_dir, digest)
     trained = work_dir / 'trained'
     if not trained.exists():
         _note_source(work_dir)
@@ -334,7 +344,7 @@ def run_once(
     return {split: json.loads(file.read_text()) for split, file in files.items()}
 
 
-def train_once(config: Config, work_dir: Path, jobs: int = 1) -> str:
+def train_once(config: Config, work_dir: Path, jobs: int = 1, digest: str | None = None) -> str:
     """One training without tests; resumed if it was interrupted, not repeated if it is finished.
 
     Returns:
@@ -345,10 +355,26 @@ def train_once(config: Config, work_dir: Path, jobs: int = 1) -> str:
     """
     config_file = work_dir.with_suffix('.py')
     _write_config(config, config_file)
+    _note_digest(work_dir, digest)
     if not (work_dir / 'trained').exists():
         _note_source(work_dir)
         command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
         _run([*command, str(work_dir), '--train'], work_dir, jobs)
+    return trained_weights(work_dir)
+
+
+def trained_weights(work_dir: Path) -> str:
+    """Path of a training's last checkpoint.
+
+    Raises:
+        ValueError: if no file tells it. MMEngine would go on with random weights.
+    """
+    note = work_dir / 'last_checkpoint'
+    if not note.exists():
+        raise ValueError(
+            f'{note}: not found, expected the path of the last checkpoint; delete {work_dir} to '
+            'train again'
+        )
     return find_latest_checkpoint(str(work_dir))
 
 
@@ -361,6 +387,21 @@ def source_of_run(work_dir: Path) -> dict:
 def _note_source(work_dir: Path) -> None:
     if not (work_dir / SOURCE).exists():
         write_whole(work_dir / SOURCE, json.dumps(source_of_results()).encode())
+
+
+def _note_digest(work_dir: Path, digest: str | None) -> None:
+    """Notes a run's digest when its training begins; runs of earlier versions have none."""
+    file = work_dir / DIGEST
+    if digest is None:
+        return
+    if file.exists():
+        if file.read_text() != digest:
+            raise ValueError(
+                f'{work_dir}: this run began with other weights or labels than those of now; '
+                'delete this folder or choose another work folder'
+            )
+    elif not (work_dir / SOURCE).exists():
+        write_whole(file, digest.encode())
 
 
 def _write_config(config: Config, path: Path) -> None:

@@ -17,7 +17,7 @@ from mmengine import Config
 from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.registry import EVALUATOR
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from tqdm import tqdm
 
 from cmpose_mm.apis.loading import load_pose_model
@@ -31,7 +31,7 @@ from cmpose_mm.interpretability.summary import clip_rows, deletion_rows, share_r
 from cmpose_mm.metrics import PoseTrackMetric, PoseTrackPCK
 from cmpose_mm.posetrack.annotations import AnnotationError, frames_by_id, read_videos
 
-from .runs import COPIES, TOKENS, split_labels
+from .runs import COPIES, TOKENS, split_labels, trained_weights
 
 TOKEN_DRAWS = 2
 """Random selections and deletions of each kind, see `measure_tokens`."""
@@ -75,7 +75,7 @@ def evaluate_splits(config: Config, work_dir: Path, splits: list[str]) -> None:
             type='SplitEvaluator',
             metrics={split: split_test_config(config, split).test_evaluator for split in scored},
         )
-        split_config.load_from, split_config.resume = find_latest_checkpoint(str(work_dir)), False
+        split_config.load_from, split_config.resume = trained_weights(work_dir), False
         split_config.work_dir = str(work_dir / 'tests')
         # MMEngine distinguishes the loggers of runners by this name.
         split_config.experiment_name = f'test_{tested}'
@@ -102,7 +102,7 @@ def measure_split_tokens(config: Config, work_dir: Path, split: str) -> dict:
     """
     labels, clips = split.split(TOKENS)
     config = split_test_config(config, labels)
-    model = load_pose_model(config, find_latest_checkpoint(str(work_dir)), get_device())
+    model = load_pose_model(config, trained_weights(work_dir), get_device())
     data = spread_test_data(config, int(clips))
     videos = read_videos(data.dataset.ann_file)
     try:

@@ -26,7 +26,7 @@ from cmpose_mm.propagation.sparsify import sparsify_video
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 
-from propagation import ALL, SPARSE, Experiment, Remembered  # noqa: E402
+from propagation import ALL, SPARSE, Experiment, Remembered, tables  # noqa: E402
 
 NEEDS_MODELS = ('warp', 'stdpose')
 BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'propagation.py'
@@ -228,3 +228,16 @@ def test_each_query_is_asked_once_and_answered_as_before(tmp_path):
         for found, expected in zip(remembered(some), Linear()(some)):
             np.testing.assert_array_equal(found, expected)
     assert len(asked) == len(queries) + len(one_sided)
+
+
+def test_the_columns_are_those_of_the_splits():
+    scores = {'other': {'PCK@0.1': 12.5, 'Total AP': 34.5}}
+    text = tables({('real', 4): {ALL: {0: scores}}}, ['other'])
+    assert 'PCK@0.1, other' in text and 'AP, other' in text and 'clean' not in text
+    assert '| 12.5 ' in text and '| 34.5 ' in text
+    assert 'PCK@0.1, clean' in tables({('real', 4): {ALL: {0: {'clean': scores['other']}}}})
+
+
+def test_seeds_are_no_overrides(run):
+    done = run('--only', ALL, '--cfg-options', 'randomness.seed=1')
+    assert done.returncode == 2 and 'randomness.seed: expected --seeds' in done.stderr
