@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import orjson
@@ -26,14 +27,15 @@ def read_runs(out: Path, settings: dict) -> dict[str, dict]:
     results = read_results(out)
     found, runs = results['settings'], results['runs']
     for key, value in settings.items():
-        if key not in found:
-            raise RobustnessError(
-                f'{out}: found no "{key}" in its settings, as in results of earlier versions, '
-                f'expected {value!r}; choose another file for this test'
+        if key == 'labels' and key not in found:
+            warnings.warn(
+                f'{out}: results of an earlier version, which does not tell what the labels held; '
+                'taken for those of the same labels as now.',
+                stacklevel=3,
             )
-        if found[key] != value:
+        elif found.get(key) != value:
             raise RobustnessError(
-                f'{out}: its results are of {key} {found[key]!r}, expected {value!r}; choose '
+                f'{out}: its results are of {key} {found.get(key)!r}, expected {value!r}; choose '
                 'another file for this test'
             )
     return runs
