@@ -32,6 +32,15 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def folder_sha256(folder: str | Path) -> str:
+    """Checksum over the names and bytes of all files in a folder, sorted by name."""
+    folder = Path(folder)
+    total = hashlib.sha256()
+    for name in sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()):
+        total.update(name.encode() + b'\0' + hashlib.sha256((folder / name).read_bytes()).digest())
+    return total.hexdigest()
+
+
 def remove_old(folder: str | Path, pattern: str, kept: Collection[str]) -> list[str]:
     """Removes a writer's files that an earlier run left in its folder.
 

@@ -37,7 +37,7 @@ from cmpose_mm.evaluation.report import COLUMNS, ap_to_dict
 from cmpose_mm.metrics import PoseTrackMetric
 from cmpose_mm.posetrack.annotations import Frame, Video, read_videos
 from cmpose_mm.posetrack.frames import image_size
-from cmpose_mm.whole_files import sha256
+from cmpose_mm.whole_files import folder_sha256, sha256
 
 from .plan import NEIGHBORS, RobustnessError, Run
 
@@ -249,11 +249,8 @@ def _type_name(cfg: dict) -> str:
 
 def _content(paths: Sequence[str | None]) -> str:
     """Digest of what labels and boxes hold; a path may be a file, a folder of files or None."""
-    sums = []
-    for path in filter(None, paths):
-        files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
-        sums.append([f'{file.name} {sha256(file)}' for file in files if file.is_file()])
-    return _digest(json.dumps(sums).encode())
+    sums = [folder_sha256(p) if Path(p).is_dir() else sha256(p) for p in paths if p]
+    return _digest(' '.join(sums).encode())
 
 
 def _digest(content: bytes) -> str:

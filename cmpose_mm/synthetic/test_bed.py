@@ -6,11 +6,12 @@ whether two copies are equal. `docs/synthetic.md` describes it.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
+
+from cmpose_mm.whole_files import folder_sha256
 
 from .dataset import Settings
 from .scene import Difficulty
@@ -75,15 +76,6 @@ SHA256 = {
     },
 }
 """`folder_sha256` of ``annotations/SPLIT`` and ``images/SPLIT``."""
-
-
-def folder_sha256(folder: str | Path) -> str:
-    """Checksum over the names and bytes of all files in a folder, sorted by name."""
-    folder = Path(folder)
-    total = hashlib.sha256()
-    for name in sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()):
-        total.update(name.encode() + b'\0' + hashlib.sha256((folder / name).read_bytes()).digest())
-    return total.hexdigest()
 
 
 def differences(root: str | Path, expected: dict[str, dict[str, str]] = SHA256) -> list[str]:
