@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -29,6 +31,7 @@ from cmpose_mm.ablation import (
     results_tables,
     run_experiment,
     run_experiments,
+    runs,
     split_tests,
     variant_config,
 )
@@ -288,6 +291,41 @@ def test_a_failed_run_shows_its_end(tmp_path, quick_processes):
     with pytest.raises(RuntimeError, match=r'(?s)no_such_module.*failed; all its output is in'):
         run_once(Config(dict(custom_imports=dict(imports=['no_such_module']))), tmp_path / 'seed0')
     assert not (tmp_path / 'seed0' / 'trained').exists()
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='files are locked where fcntl is')
+def test_what_goes_on_after_a_kill_is_not_started_twice(tmp_path):
+    """The killed command's training still writes to its folder."""
+    training = [
+        sys.executable,
+        '-c',
+        'import os, time; print(os.getpid(), flush=True); time.sleep(60)',
+    ]
+    code = (
+        f'from pathlib import Path; from cmpose_mm.ablation.runs import _run; '
+        f'_run({training!r}, Path({str(tmp_path)!r}), 1)'
+    )
+    command = subprocess.Popen([sys.executable, '-c', code])
+    log = tmp_path / 'output.log'
+    try:
+        while not (log.exists() and log.read_text().strip()):
+            assert command.poll() is None
+            time.sleep(0.05)
+        command.kill()
+        command.wait()
+        with pytest.raises(RuntimeError, match=f'{tmp_path}: another process trains or tests'):
+            runs._run([sys.executable, '-c', 'pass'], tmp_path, 1)
+    finally:
+        command.kill()
+        os.kill(int(log.read_text()), signal.SIGKILL)
+    for _ in range(100):  # until it is gone
+        try:
+            runs._run([sys.executable, '-c', 'pass'], tmp_path, 1)
+            break
+        except RuntimeError:
+            time.sleep(0.05)
+    else:
+        pytest.fail('still locked')
 
 
 def test_unknown_set(tmp_path):
@@ -655,6 +693,28 @@ def test_experiments_change_nothing_but_budget_and_lambda():
     assert first.model.backbone == {
         key: value for key, value in ours.model.backbone.items() if key != 'norm_eval'
     }
+
+
+@pytest.mark.parametrize(
+    ('short', 'long'),
+    [('cmpose_360', 'cmpose_three_passes'), ('jhmdb_cmpose', 'jhmdb_cmpose_three_passes')],
+)
+def test_three_passes_differ_by_their_steps_and_what_tasks_teach(short, long):
+    short, long = (
+        Config.fromfile(config_path(f'experiments/{name}.py')).to_dict() for name in (short, long)
+    )
+    assert long['model']['method']['aux'].pop('detach_input') is True
+    steps = long['max_iters']
+    assert steps == long['train_cfg']['max_iters'] == long['train_cfg']['val_interval']
+    assert steps == long['param_scheduler'][-1]['T_max']
+    assert short['param_scheduler'][-1]['T_max'] == short['max_iters'] == 360
+    for config in (short, long):
+        for key in ('max_iters', 'train_cfg'):
+            del config[key]
+        del config['param_scheduler'][-1]['T_max']
+        for key in ('interval', 'save_optimizer', 'max_keep_ckpts'):
+            config['default_hooks']['checkpoint'].pop(key, None)
+    assert short == long
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from mmengine import Config
 from mmengine.runner import find_latest_checkpoint
@@ -24,6 +25,11 @@ from cmpose_mm.whole_files import sha256, write_whole
 from .experiments import EXPERIMENTS, check_method
 from .records import config_digest, read_record, source_of_results, write_record
 from .variants import Variant, variant_config
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FIRST_STAGE = 'start: first stage'
 SOURCE = 'source.json'
@@ -417,19 +423,42 @@ def _write_config(config: Config, path: Path) -> None:
 
 
 def _run(command: list[str], work_dir: Path, jobs: int) -> None:
-    """Runs a command; its output goes to ``work_dir/output.log``."""
+    """Runs a command; its output goes to ``work_dir/output.log``.
+
+    Raises:
+        RuntimeError: if it fails, or another process still writes there: the training of a command
+            that was killed goes on without it.
+    """
     work_dir.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
     if jobs > 1:
         environment.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // jobs)))
     log = work_dir / 'output.log'
     with log.open('a') as file:
+        if not _lock(file):
+            raise RuntimeError(
+                f'{work_dir}: another process trains or tests there; wait until it ends, or stop it'
+            )
         code = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment
         ).returncode
     if code:
         tail = '\n'.join(log.read_text(errors='replace').splitlines()[-60:])  # mim adds 40
         raise RuntimeError(f'{tail}\n{" ".join(command)}\nfailed; all its output is in {log}')
+
+
+def _lock(file: IO) -> bool:
+    """Locks a file for this process and those that inherit it; False if others hold the lock."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    return True  # also on file systems that have no locks
 
 
 def last_validation(work_dir: Path) -> dict[str, float]:
