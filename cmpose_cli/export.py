@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 NEEDS_MMPOSE = True
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         differences = [write(model, path, args) for path in args.output]
     except (OSError, ModuleNotFoundError, NotImplementedError, ValueError) as error:
         raise SystemExit(str(error)) from error
+    if any(math.isnan(difference) for difference in differences):
+        raise SystemExit('Heatmaps are not finite, expected a checkpoint whose weights are.')
     if max(differences) > TOLERANCE:
         raise SystemExit(f'The largest difference is above {TOLERANCE:g}.')
     return 0

@@ -143,8 +143,9 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
         opset: version of ONNX's operators, at least `MIN_OPSET` and the method's ``min_opset``.
 
     Raises:
-        ValueError: see `pose_metadata`; if ``opset`` is too low or unknown to torch, or the method
-            can't be exported.
+        ValueError: see `pose_metadata`; if ``opset`` is too low or unknown to torch, the method
+            can't be exported, ONNX lacks an operator, or the size of the batch would become a
+            constant, as in Swin backbones.
         ModuleNotFoundError: if ``onnx`` is not installed.
         NotImplementedError: if torch is older than 2.1.
         OSError: if the file can't be written.
@@ -160,14 +161,13 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         traced = f'{folder}/model.onnx'  # beside it, torch writes the weights of a large model
+        module, clips = HeatmapModel(model).eval(), random_clips(model, 2)
         try:
-            trace_to_onnx(
-                HeatmapModel(model).eval(),
-                random_clips(model, 2),
-                traced,
-                names=['clips', 'heatmaps'],
-                opset=opset,
-            )
+            trace_to_onnx(module, clips, traced, names=['clips', 'heatmaps'], opset=opset)
+            _check_batch_is_free(module, clips, random_clips(model, 3))
+        except torch.onnx.errors.OnnxExporterError as error:  # with a page about the graph
+            reason = str(error).split('. ')[0].splitlines()[0]
+            raise ValueError(f'{path}: ONNX can not hold this model: {reason}') from error
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
         content = onnx.load(traced)
@@ -230,6 +230,25 @@ def trace_to_onnx(
             ) from error
 
 
+def _check_batch_is_free(module: nn.Module, example: Tensor, others: Tensor) -> None:
+    """Raises a ValueError if a module traced with one batch computes another batch wrongly."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        traced = torch.jit.trace(module, example, check_trace=False)
+        expected = module(others)
+        try:
+            found = traced(others)
+            same = found.shape == expected.shape
+            same = same and bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+        except RuntimeError:  # sizes that do not fit
+            same = False
+    if not same and bool(expected.isfinite().all()):
+        raise ValueError(
+            'can not hold this model for batches of any size: when it is traced, the size of the '
+            f'batch becomes a constant in {type(module.model.backbone).__name__} or what follows it'
+        )
+
+
 def _require_exportable(model: nn.Module) -> None:
     reason = getattr(model.method, 'not_exportable', None)
     if reason is not None:
@@ -273,7 +292,7 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
         path: the file to write, ending in .pt2.
 
     Raises:
-        ValueError: see `pose_metadata`; if the method can't be exported.
+        ValueError: see `pose_metadata`; if the method or the backbone can't be exported.
         NotImplementedError: if torch is older than 2.6.
     """
     if TORCH_VERSION < (2, 6):
@@ -284,12 +303,17 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
     metadata = pose_metadata(model)
     _require_exportable(model)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    clips = random_clips(model, 2)
     with torch.no_grad():
-        program = torch.export.export(
-            HeatmapModel(model).eval(),
-            (random_clips(model, 2),),
-            dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
-        )
+        try:
+            program = torch.export.export(
+                HeatmapModel(model).eval(),
+                (clips,),
+                dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
+            )
+        except (RuntimeError, ValueError) as error:  # torch's reasons have many types
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ValueError(f'{path}: torch.export can not write this model: {reason}') from error
     with open(path, 'wb') as file:  # an OSError where it can't be written
         torch.export.save(program, file, extra_files={METADATA_FILE: json.dumps(metadata)})
 
@@ -305,6 +329,9 @@ def largest_difference(model: nn.Module, path: str | Path, batch_sizes=(1, 2, 5)
         path: the file, .onnx or .pt2.
         batch_sizes: values of B.
 
+    Returns:
+        The difference; NaN if one of them is.
+
     Raises:
         ModuleNotFoundError: if ``onnxruntime`` is not installed.
     """
@@ -316,7 +343,7 @@ def largest_difference(model: nn.Module, path: str | Path, batch_sizes=(1, 2, 5)
             batch = model.data_preprocessor(dict(inputs=clips, data_samples=[]))
             expected = model(batch['inputs'], None, mode='tensor').cpu().numpy()
             differences.append(np.abs(np.asarray(run(clips.cpu())) - expected).max())
-    return float(max(differences))
+    return float(np.max(differences))  # max() loses NaN
 
 
 def _load_onnx(path: str | Path) -> Callable[[Tensor], np.ndarray]:

@@ -284,6 +284,11 @@ class VideoPoseInferencer:
                 f"joints='model', found {joints!r}"
             )
         method = getattr(self.model, 'method', None)
+        if getattr(method, 'needs_poses', False):
+            raise ValueError(
+                f'{type(method).__name__} takes labels of the neighboring frames, which a video '
+                'does not have; expected a model that goes without (of STDPose: labels=None)'
+            )
         self.needs_images = getattr(method, 'needs_images', False)
         if crops is None:
             tolerant = getattr(method, 'tolerates_track_crops', False) and len(self.offsets) > 1

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
     elif source.is_dir():
         files = [
             path
-            for folder, _, names in os.walk(source, followlinks=True)
+            for folder, names in _walk(source)
             for path in (Path(folder, name) for name in names)
             if path.is_file() and not any(map(is_hidden, path.relative_to(source).parts))
         ]
@@ -102,6 +103,18 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
         result.videos += 1
         result.frames += count
     return result
+
+
+def _walk(source: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders below one and their files; links to folders are followed, but not into a circle."""
+    for folder, folders, names in os.walk(source, followlinks=True):
+        above = Path(os.path.realpath(folder))
+        folders[:] = [
+            name
+            for name in folders
+            if Path(os.path.realpath(os.path.join(folder, name))) not in (above, *above.parents)
+        ]
+        yield folder, names
 
 
 def _check_is_no_file(folder: Path) -> None:

@@ -379,6 +379,66 @@ def test_missing_package(tmp_path, monkeypatch):
         export_onnx(tiny(), tmp_path / 'pose.onnx')
 
 
+SWIN = dict(
+    backbone=dict(
+        _delete_=True,
+        type='SwinTransformer',
+        embed_dims=8,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 1, 1, 1),
+        window_size=7,
+        out_indices=(3,),
+    ),
+    neck=None,
+    head=dict(
+        in_channels=64, deconv_out_channels=(8, 8, 8), deconv_kernel_sizes=(4, 4, 4)
+    ),
+)  # fmt: skip
+LITE_HRNET = dict(
+    backbone=dict(
+        _delete_=True,
+        type='LiteHRNet',
+        in_channels=3,
+        extra=dict(
+            stem=dict(stem_channels=8, out_channels=8, expand_ratio=1),
+            num_stages=1,
+            stages_spec=dict(
+                num_modules=(1,),
+                num_branches=(2,),
+                num_blocks=(1,),
+                module_type=('LITE',),
+                with_fuse=(True,),
+                reduce_ratios=(8,),
+                num_channels=((8, 16),),
+            ),
+            with_head=True,
+        ),
+    ),
+    neck=None,
+    head=dict(in_channels=8, deconv_out_channels=None, deconv_kernel_sizes=None),
+)
+
+
+def test_a_batch_that_becomes_a_constant(tmp_path):
+    """Swin's windows are counted as a number when it is traced: other batches came out wrong."""
+    model = build('baselines/key_frame_only_tiny.py', SWIN)
+    message = 'pose.onnx: can not hold this model for batches of any size.* SwinTransformer'
+    with pytest.raises(ValueError, match=message):
+        export_onnx(model, tmp_path / 'pose.onnx')
+    if TORCH >= (2, 6):
+        with pytest.raises(ValueError, match='pose.pt2: torch.export can not write this model: '):
+            export_torch(model, tmp_path / 'pose.pt2')
+    assert not list(tmp_path.iterdir())
+
+
+def test_operators_that_onnx_lacks(tmp_path):
+    model = build('baselines/key_frame_only_tiny.py', LITE_HRNET)
+    with pytest.raises(ValueError, match='pose.onnx: ONNX can not hold this model: ') as error:
+        export_onnx(model, tmp_path / 'pose.onnx')
+    assert len(str(error.value)) < 300 and '\n' not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
 # ---- the command ----------------------------------------------------------------------------
 
 
@@ -423,6 +483,17 @@ def test_the_check_sees_another_model(tmp_path):
     with torch.no_grad():
         model.method.temporal_fusion.proj.bias.add_(0.1)
     assert all(largest_difference(model, path) > 1e-3 for path in paths)
+
+
+def test_the_check_sees_what_is_no_number(tiny_model, tmp_path):
+    """NaN is above no limit, and max() loses it."""
+    config, checkpoint = tiny_model()
+    weights = torch.load(checkpoint, map_location='cpu', weights_only=False)
+    weights['state_dict']['head.final_layer.bias'][3] = float('nan')
+    torch.save(weights, tmp_path / 'nan.pth')
+    process = command(config, 'nan.pth', 'pose.onnx', '--check', cwd=tmp_path)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith('Heatmaps are not finite')
 
 
 # ---- the example ----------------------------------------------------------------------------

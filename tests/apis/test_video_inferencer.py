@@ -12,7 +12,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmpose.apis import init_model
 
+from cmpose_mm import config_path
 from cmpose_mm.apis import VideoPoseInferencer, followed_boxes, video_inferencer
 from cmpose_mm.apis.person_boxes import whole_frame
 from cmpose_mm.apis.video_inferencer import READ_AHEAD, sliding_clips
@@ -692,6 +694,15 @@ def test_single_frame_model(tiny_model, synthetic_root, clip_folder, clip_labels
     assert len(results) == 5 and all(len(r.data_sample.pred_instances) for r in results)
     with pytest.raises(ValueError, match='needs a VideoTopdownPoseEstimator'):
         VideoPoseInferencer(single, checkpoint, crops='track')
+
+
+def test_a_model_that_needs_labels_of_the_neighbors_is_refused(tmp_path):
+    config = Config.fromfile(config_path('stdpose/stdpose_tiny.py'))
+    config.model.method.labels = config.codec
+    checkpoint = tmp_path / 'random.pth'
+    torch.save(init_model(config, None, device='cpu').state_dict(), checkpoint)
+    with pytest.raises(ValueError, match='STDPose takes labels of the neighboring frames, which'):
+        VideoPoseInferencer(config, checkpoint)
 
 
 @pytest.mark.parametrize(
