@@ -168,8 +168,9 @@ class VideoMethod(nn.Module):
         num_training_frames: T in training, if it differs from ``num_frames``.
         out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
             method does not say.
-        label_codec: of a method that draws labels itself, ``input_size`` (width, height) and
-            whether it draws as ``UDPHeatmap`` does (``udp``), to check the head's decoder against.
+        label_codec: of a method that draws labels itself, ``input_size`` (width, height),
+            whether it draws as ``UDPHeatmap`` does (``udp``), and ``sigma`` in cells, to check the
+            head's decoder against; what it leaves out is not checked.
 
     Args:
         num_frames: T, frames of a clip.

@@ -144,8 +144,10 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             return
         found = {
             'input_size': tuple(decoder.input_size),
+            'sigma': getattr(decoder, 'sigma', None),
             'udp': type(decoder).__name__ == 'UDPHeatmap',
         }
+        found = {name: found[name] for name in codec}
         if codec != found:
             raise ValueError(
                 f'model.method of type {type(self.method).__name__} draws labels with {codec}, but '

@@ -12,7 +12,7 @@ from mmpose.registry import MODELS
 from tiny_models import HALF_PRECISIONS, randomize, run_method
 
 from cmpose_mm.models import ClipInput
-from cmpose_mm.models.cmpose import CMPose
+from cmpose_mm.models.cmpose import CausalTokenFTE, CMPose, CrissCrossSTNeck
 from cmpose_mm.models.cmpose.temporal_fusion import (
     ConcatTemporalFusion,
     WeightedSumTemporalFusion,
@@ -353,6 +353,16 @@ def test_bad_arguments(changes, message):
         tiny_cmpose(**changes)
 
 
+def test_parts_that_do_not_belong_together():
+    """A neck of one frame would add its one embedding to all frames."""
+    with pytest.raises(ValueError, match='neck.num_frames is 1, expected 3 as in the rest'):
+        CMPose(CrissCrossSTNeck(16, 5, num_frames=1), None, None, 16)
+    with pytest.raises(ValueError, match='neck.embed_dims is 16, expected 32 as in the rest'):
+        CMPose(CrissCrossSTNeck(16, 5), None, None, 32)
+    with pytest.raises(ValueError, match='fte.num_keypoints is 7, expected 5 as in the rest'):
+        CMPose(CrissCrossSTNeck(16, 5), CausalTokenFTE(16, 7, num_causal=2), None, 16)
+
+
 # ---- readings ----------------------------------------------------------------------------------
 
 SUPERVISED = dict(FTE, similarity_weight=0.5)
@@ -386,7 +396,7 @@ def test_a_batch_without_labels():
     method = randomize(tiny_cmpose(fte=SUPERVISED)).train()
     out = run_labeled(method, clip_features(), target_weights=torch.zeros(3, 5))
     assert out.losses['loss_similarity'] == 0
-    out.losses['loss_similarity'].backward()
+    (65536 * out.losses['loss_similarity']).backward()  # as GradScaler begins
     assert all(p.grad is not None and p.grad.abs().sum() == 0 for p in method.fte.parameters())
 
 

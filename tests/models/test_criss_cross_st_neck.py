@@ -119,6 +119,7 @@ def test_information_crosses_frames_and_cells():
     'arguments, message',
     [
         (dict(num_blocks=0), 'num_blocks is 0, expected at least 1'),
+        (dict(num_blocks='2'), "neck.num_blocks is '2', expected a whole number of at least 1"),
         (dict(fusion='add'), "fusion is 'add', expected one of"),
         (dict(num_heads=3), 'attention_dims 8 is not a multiple of num_heads 3'),
         (dict(position='x'), "position is 'x', expected one of .None, 'sine_cosine', 'learned'"),

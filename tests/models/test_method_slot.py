@@ -347,6 +347,8 @@ def test_a_method_that_needs_poses_says_so():
         ('heatmap_warp/heatmap_warp_tiny.py', {'method.input_size': (192, 256)},
          r"draws labels with {'input_size': \(192, 256\), .*decoder has {'input_size': \(96, 128"),
         ('heatmap_warp/heatmap_warp_tiny.py', {'method.udp': False}, "'udp': False}, but"),
+        ('heatmap_warp/heatmap_warp_tiny.py', {'method.sigma': 3.0},
+         r"'sigma': 3.0, 'udp': True}, but model.head.decoder has .*'sigma': 1.5"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_when_the_model_is_built(file, changes, message):

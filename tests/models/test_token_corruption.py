@@ -209,6 +209,8 @@ def test_without_seeds_the_tasks_draw_anew_and_follow_torch_generator():
     [
         (dict(mask_ratio=1.2), r'mask_ratio is 1.2, expected a number in \[0, 1\]'),
         (dict(noise_ratio=-0.1), r'noise_ratio is -0.1, expected a number in \[0, 1\]'),
+        (dict(mask_ratio='0.4'), r"mask_ratio is '0.4', expected a number in \[0, 1\]"),
+        (dict(noise_ratio=None), r'noise_ratio is None, expected a number in \[0, 1\]'),
         (dict(mask_ratio=0, noise_ratio=0), 'both 0; set aux=None'),
     ],
 )

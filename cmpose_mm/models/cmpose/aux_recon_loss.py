@@ -5,6 +5,8 @@ Shapes: B clips, T frames, N tokens a frame, D token width, M corrupted tokens o
 
 from __future__ import annotations
 
+from numbers import Real
+
 from torch import Tensor, nn
 
 from cmpose_mm.models.layers import check_not_negative, draw_seeds, gather_tokens
@@ -68,8 +70,8 @@ class AuxReconLoss(nn.Module):
     ):
         super().__init__()
         for name, ratio in (('mask_ratio', mask_ratio), ('noise_ratio', noise_ratio)):
-            if not 0 <= ratio <= 1:
-                raise ValueError(f'AuxReconLoss: {name} is {ratio}, expected a number in [0, 1]')
+            if not isinstance(ratio, Real) or not 0 <= ratio <= 1:
+                raise ValueError(f'AuxReconLoss: {name} is {ratio!r}, expected a number in [0, 1]')
         if mask_ratio == noise_ratio == 0:
             raise ValueError(
                 'AuxReconLoss: mask_ratio and noise_ratio are both 0; set aux=None for no tasks'

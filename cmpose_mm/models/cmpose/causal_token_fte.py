@@ -15,6 +15,7 @@ from cmpose_mm.models.layers import (
     SELECTIONS,
     TransformerLayer,
     check_counts,
+    check_heads,
     check_not_negative,
     cluster_tokens,
     gather_tokens,
@@ -145,6 +146,8 @@ class CausalTokenFTE(nn.Module):
             )
         check_not_negative('CausalTokenFTE', **{'fte.similarity_weight': similarity_weight})
         check_counts('CausalTokenFTE', 0, **{'fte.num_layers': num_layers})
+        if num_layers:
+            check_heads('CausalTokenFTE', num_heads, embed_dims, 'fte.num_heads')
         self.num_keypoints = num_keypoints
         self.num_causal = num_causal
         self.num_neighbors = num_neighbors

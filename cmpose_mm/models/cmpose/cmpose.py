@@ -72,8 +72,9 @@ class CMPose(VideoMethod):
         temporal_fusion: ``'concat'``, or ``'weighted_sum'`` for one learned weight per frame.
 
     Raises:
-        ValueError: if ``key_index`` is outside the clip, ``embed_dims`` is no width or
-            ``temporal_fusion`` is unknown.
+        ValueError: if ``key_index`` is outside the clip, ``embed_dims`` is no width,
+            ``temporal_fusion`` is unknown, or ``neck`` and ``fte`` are not of the same clips,
+            widths and joints.
     """
 
     detail_kinds = dict(causal_tokens='cells', cluster_ids='labels', similarity='heat')
@@ -96,6 +97,18 @@ class CMPose(VideoMethod):
                 f'CMPose: temporal_fusion is {temporal_fusion!r}, '
                 f'expected one of {sorted(TEMPORAL_FUSIONS)}'
             )
+        frames, width = neck.temporal_embed.shape
+        joints = len(neck.keypoint_tokens)
+        for name, found, expected in (
+            ('neck.num_frames', frames, self.num_frames),
+            ('neck.embed_dims', width, embed_dims),
+            ('fte.num_keypoints', joints if fte is None else fte.num_keypoints, joints),
+        ):
+            if found != expected:
+                raise ValueError(
+                    f'CMPose: model.method.{name} is {found}, expected {expected} as in the rest '
+                    'of the method'
+                )
         self.out_channels = embed_dims
         self.neck = neck
         self.temporal_fusion = TEMPORAL_FUSIONS[temporal_fusion](

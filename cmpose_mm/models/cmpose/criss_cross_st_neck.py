@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -218,7 +219,7 @@ class CrissCrossSTNeck(nn.Module):
         feed_forward_dims: int | None = None,
     ):
         super().__init__()
-        if num_blocks < 1:
+        if isinstance(num_blocks, Integral) and num_blocks < 1:
             raise ValueError(f'CrissCrossSTNeck: num_blocks is {num_blocks}, expected at least 1')
         for name, value, known in (
             ('fusion', fusion, sorted(FUSIONS)),
@@ -255,6 +256,11 @@ class CrissCrossSTNeck(nn.Module):
         numbers = dict(num_keypoints=num_keypoints, num_blocks=num_blocks, num_heads=num_heads,
                        attention_dims=attention_dims or embed_dims)  # fmt: skip
         check_counts('CrissCrossSTNeck', **{f'neck.{name}': n for name, n in numbers.items()})
+        if numbers['attention_dims'] % num_heads:
+            raise ValueError(
+                f'CrissCrossSTNeck: model.method.neck: attention_dims {numbers["attention_dims"]} '
+                f'is not a multiple of num_heads {num_heads}'
+            )
         self.keypoint_tokens = nn.Parameter(torch.empty(num_keypoints, embed_dims))
         self.temporal_embed = nn.Parameter(torch.zeros(num_frames, embed_dims))
         self.blocks = nn.Sequential(

@@ -43,4 +43,5 @@ def similarity_loss(
     weights = weights.to(targets.dtype) * inside_crop(heatmaps)
     total = (weights * -(targets * log_similarity).sum(2)).sum()
     count = sum_over_processes(weights.sum().detach())
-    return num_processes() * total / count.clamp(min=torch.finfo(count.dtype).tiny)
+    # Not clamped to a tiny number: with a gradient scaled for half precision, 0 / tiny becomes NaN.
+    return num_processes() * total / torch.where(count > 0, count, torch.ones_like(count))

@@ -151,8 +151,7 @@ class HeatmapWarp(VideoMethod):
         check_lists('HeatmapWarp', dilations=dilations, input_size=input_size)
         check_choices('HeatmapWarp', backend=(backend, DEFORM_BACKENDS))
         self.num_joints = num_joints
-        self.codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
-        self.label_codec = dict(input_size=tuple(input_size), udp=udp)
+        self.codec = self.label_codec = dict(input_size=tuple(input_size), sigma=sigma, udp=udp)
         self.warp = WarpOffsets(num_joints, channels, num_blocks, dilations, backend)
         self.neighbors = [place for place in range(num_frames) if place != self.key_index]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -165,10 +166,16 @@ class HKM(VideoMethod):
                         'joints'
                     )
         for limb in limbs:
-            if len(limb) != 2 or not 0 <= min(limb) <= max(limb) < num_keypoints:
+            is_list = isinstance(limb, Sequence) and not isinstance(limb, str)
+            if (
+                not is_list
+                or len(limb) != 2
+                or not all(isinstance(joint, Integral) for joint in limb)
+                or not 0 <= min(limb) <= max(limb) < num_keypoints
+            ):
                 raise ValueError(
-                    f'HKM: model.method.limbs has {tuple(limb)}, expected pairs of joints from 0 '
-                    f'to {num_keypoints - 1}'
+                    f'HKM: model.method.limbs has {tuple(limb) if is_list else limb!r}, expected '
+                    f'pairs of joints from 0 to {num_keypoints - 1}'
                 )
         self.out_channels = in_channels
         self.keep_ratio = keep_ratio

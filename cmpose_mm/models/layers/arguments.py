@@ -69,11 +69,11 @@ def check_lists(method: str, least: int = 1, **lists: Sequence[int]) -> None:
     _check(method, lists, fits, f'a list of whole numbers of at least {least}')
 
 
-def check_heads(method: str, num_heads: int, channels: int) -> None:
+def check_heads(method: str, num_heads: int, channels: int, name: str = 'num_heads') -> None:
     """Checks that attention heads divide the channels; ValueError names both if they do not."""
     if not _is_count(num_heads, 1) or channels % num_heads:
         raise ValueError(
-            f'{method}: model.method.num_heads is {num_heads!r}, expected a divisor of the '
+            f'{method}: model.method.{name} is {num_heads!r}, expected a divisor of the '
             f'{channels} channels'
         )
 

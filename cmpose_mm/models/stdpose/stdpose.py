@@ -158,6 +158,7 @@ class STDPose(VideoMethod):
         self.labels = None
         if labels is not None:
             self.labels = label_options(labels)
+            # Its sigma is to be that of the frame head, not of the head.
             self.label_codec = dict(input_size=self.labels['input_size'], udp=True)
             self.labels_size = tuple(labels['heatmap_size'])[::-1]
             self.needs_poses = True
@@ -249,8 +250,13 @@ def label_options(codec: dict) -> dict:
         codec: config of a ``UDPHeatmap``.
 
     Raises:
-        ValueError: if it is the config of another codec.
+        ValueError: if it is the config of another codec, or lacks its sizes.
     """
+    if not isinstance(codec, dict) or not {'input_size', 'heatmap_size'} <= {*codec}:
+        raise ValueError(
+            f"STDPose: model.method.labels is {codec!r}, expected the config of the data's codec "
+            'with input_size and heatmap_size'
+        )
     kind = codec.get('type'), codec.get('heatmap_type', 'gaussian')
     if kind != ('UDPHeatmap', 'gaussian'):
         raise ValueError(

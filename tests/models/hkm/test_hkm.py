@@ -682,6 +682,8 @@ def test_weights_in_half_precision():
     (dict(human_weight=1, limbs=None), 'num_keypoints is 3 and model.method.limbs is None'),
     (dict(limbs=[(0, 3)]), r'limbs has \(0, 3\), expected pairs of joints from 0 to 2'),
     (dict(limbs=[(0,)]), r'limbs has \(0,\), expected pairs of joints'),
+    (dict(limbs=[0, 1]), 'limbs has 0, expected pairs of joints'),
+    (dict(limbs=[('head', 'neck')]), r"limbs has \('head', 'neck'\), expected pairs of joints"),
     (dict(key_index=3), 'key_index is 3, expected 0 to 2 for 3 frames'),
 ])  # fmt: skip
 def test_arguments_out_of_range(arguments, message):

@@ -485,6 +485,9 @@ def test_labels_are_refused_where_they_can_not_be():
         method(labels=dict(CODEC, type='MSRAHeatmap'))
     with pytest.raises(ValueError, match='config of a UDPHeatmap combined'):
         method(labels=dict(CODEC, heatmap_type='combined'))
+    for wrong in ('codec', dict(type='UDPHeatmap', input_size=(24, 32))):
+        with pytest.raises(ValueError, match='labels is .* with input_size and heatmap_size'):
+            method(labels=wrong)
     model = method(labels=dict(CODEC, heatmap_size=(8, 12)))
     with pytest.raises(ValueError, match=(
         r'model.method.labels.heatmap_size is \(8, 12\), but model.frame_head gives heatmaps of '

@@ -449,6 +449,18 @@ def test_club_is_the_mean_over_all_pairs():
     assert fit.item() == pytest.approx(-np.mean(own) / 3, rel=1e-9)
 
 
+def test_club_teaches_the_features_and_its_fit_the_network_alone():
+    bound = randomize(ClubBound(3, hidden=5, noise=0.3), std=0.5)
+    x, y = torch.randn(2, 7, 3).requires_grad_().unbind()
+    weights = [*bound.parameters()]
+    found, fit = (
+        torch.autograd.grad(loss, [x, y, *weights], retain_graph=True, allow_unused=True)
+        for loss in bound(x, y)
+    )
+    assert all(each is not None and each.abs().sum() > 0 for each in found[:2] + fit[2:])
+    assert all(each is None for each in found[2:] + fit[:2])
+
+
 @pytest.mark.slow
 def test_a_fitted_club_bounds_the_information_from_above():
     generator = torch.Generator().manual_seed(0)
