@@ -1,4 +1,8 @@
-"""The paper's letter: none of the readings that `readings.py` may choose."""
+"""The paper's letter: none of the readings that `readings.py` may choose.
+
+Two choices stay, since the printed equations do worse: the weights of the merging sum to 1 in each
+cluster (`normalize_merge=True`, eq. 11), and squared distances are divided by D (eq. 9 and 10).
+"""
 
 literal = dict(
     neck=dict(position=None, grid=None, temporal='slot', feed_forward=None, feed_forward_dims=None),
