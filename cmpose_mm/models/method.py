@@ -169,8 +169,8 @@ class VideoMethod(nn.Module):
         out_channels: D of ``MethodOutput.key_features``, to check the head against; None if the
             method does not say.
         label_codec: of a method that draws labels itself, ``input_size`` (width, height),
-            whether it draws as ``UDPHeatmap`` does (``udp``), and ``sigma`` in cells, to check the
-            head's decoder against; what it leaves out is not checked.
+            whether it draws as ``UDPHeatmap`` does (``udp``), to check the head's decoder against,
+            and perhaps ``sigma`` in cells, of which another value is a warning.
 
     Args:
         num_frames: T, frames of a clip.

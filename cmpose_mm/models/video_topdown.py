@@ -142,16 +142,23 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         decoder = getattr(getattr(self, 'head', None), 'decoder', None)
         if codec is None or decoder is None:
             return
+        codec = dict(codec)
+        sigma, expected = codec.pop('sigma', None), getattr(decoder, 'sigma', None)
         found = {
             'input_size': tuple(decoder.input_size),
-            'sigma': getattr(decoder, 'sigma', None),
             'udp': type(decoder).__name__ == 'UDPHeatmap',
         }
-        found = {name: found[name] for name in codec}
         if codec != found:
             raise ValueError(
                 f'model.method of type {type(self.method).__name__} draws labels with {codec}, but '
                 f'model.head.decoder has {found}; expected the same'
+            )
+        if sigma is not None and sigma != expected:
+            warnings.warn(
+                f'model.method of type {type(self.method).__name__} draws labels with sigma='
+                f'{sigma}, but model.head.decoder has sigma={expected}; heatmaps of labels are '
+                'wider or narrower than those that the model has learned',
+                stacklevel=2,
             )
 
     def _frozen_modules(self) -> list[nn.Module]:

@@ -1,6 +1,7 @@
 """What the estimator hands to a method, and what it does with what comes back."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -347,8 +348,6 @@ def test_a_method_that_needs_poses_says_so():
         ('heatmap_warp/heatmap_warp_tiny.py', {'method.input_size': (192, 256)},
          r"draws labels with {'input_size': \(192, 256\), .*decoder has {'input_size': \(96, 128"),
         ('heatmap_warp/heatmap_warp_tiny.py', {'method.udp': False}, "'udp': False}, but"),
-        ('heatmap_warp/heatmap_warp_tiny.py', {'method.sigma': 3.0},
-         r"'sigma': 3.0, 'udp': True}, but model.head.decoder has .*'sigma': 1.5"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_when_the_model_is_built(file, changes, message):
@@ -356,6 +355,16 @@ def test_what_does_not_fit_is_told_when_the_model_is_built(file, changes, messag
     config.merge_from_dict({f'model.{key}': value for key, value in changes.items()})
     with pytest.raises(ValueError, match=message):
         MODELS.build(config.model)
+
+
+def test_labels_of_another_sigma_are_a_warning():
+    config = tiny_file_config('heatmap_warp/heatmap_warp_tiny.py')
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*draws labels')
+        MODELS.build(copy.deepcopy(config))
+    config.method.sigma = 3.0
+    with pytest.warns(UserWarning, match='labels with sigma=3.0, but .* has sigma=1.5'):
+        MODELS.build(config)
 
 
 @pytest.mark.parametrize('method', [None, dict(type='FrameConcat', embed_dims=16)])
