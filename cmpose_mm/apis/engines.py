@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.onnx.errors import OnnxExporterError
 
-from .export import import_module_for, trace_to_onnx
+from .export import agree, first_sentence, import_module_for, trace_to_onnx
 
 ENGINES = ('torch', 'compile', 'onnx')
 """``'torch'``; ``'compile'``, torch.compile; ``'onnx'``, ONNX Runtime on the CPU."""
@@ -114,10 +114,10 @@ class OnnxModule(nn.Module):
             session = self._written(two, len(outputs))
             found = self._run(session, three)
         except OnnxExporterError as error:
-            return self._without_session(str(error).split('. ')[0])
+            return self._without_session(first_sentence(error))
         except cannot as error:
             return self._without_session(str(error).splitlines()[0])
-        if not all(map(_agree, found, outputs)):
+        if not all(map(agree, found, outputs)):
             return self._without_session('ONNX Runtime computes something else')
         return session, is_sequence
 
@@ -171,13 +171,6 @@ class _HeadForward:
 
     def __call__(self, maps: Sequence) -> Any:
         return self.onnx(*maps) if _all_tensors(maps) else self.compute(maps)
-
-
-def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Whether outputs differ by rounding alone: less than a thousandth of the largest value."""
-    if found.shape != expected.shape:
-        return False
-    return bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
 
 
 def _all_tensors(values: Sequence) -> bool:

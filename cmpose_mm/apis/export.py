@@ -166,8 +166,8 @@ def export_onnx(model: nn.Module, path: str | Path, opset: int = 17) -> None:
             trace_to_onnx(module, clips, traced, names=['clips', 'heatmaps'], opset=opset)
             _check_batch_is_free(module, clips, random_clips(model, 3))
         except torch.onnx.errors.OnnxExporterError as error:  # with a page about the graph
-            reason = str(error).split('. ')[0].splitlines()[0]
-            raise ValueError(f'{path}: ONNX can not hold this model: {reason}') from error
+            message = f'{path}: ONNX can not hold this model: {first_sentence(error)}'
+            raise ValueError(message) from error
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
         content = onnx.load(traced)
@@ -230,6 +230,18 @@ def trace_to_onnx(
             ) from error
 
 
+def agree(found: Tensor, expected: Tensor) -> bool:
+    """Whether outputs differ by rounding alone: less than a thousandth of the largest value."""
+    if found.shape != expected.shape:
+        return False
+    return bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+
+
+def first_sentence(error: Exception) -> str:
+    """What an error of torch's exporters says before its page about the graph."""
+    return str(error).strip().split('. ')[0].split('\n')[0] or type(error).__name__
+
+
 def _check_batch_is_free(module: nn.Module, example: Tensor, others: Tensor) -> None:
     """Raises a ValueError if a module traced with one batch computes another batch wrongly."""
     with warnings.catch_warnings(), torch.no_grad():
@@ -237,9 +249,7 @@ def _check_batch_is_free(module: nn.Module, example: Tensor, others: Tensor) -> 
         traced = torch.jit.trace(module, example, check_trace=False)
         expected = module(others)
         try:
-            found = traced(others)
-            same = found.shape == expected.shape
-            same = same and bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+            same = agree(traced(others), expected)
         except RuntimeError:  # sizes that do not fit
             same = False
     if not same and bool(expected.isfinite().all()):
@@ -312,8 +322,8 @@ def export_torch(model: nn.Module, path: str | Path) -> None:
                 dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
             )
         except (RuntimeError, ValueError) as error:  # torch's reasons have many types
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise ValueError(f'{path}: torch.export can not write this model: {reason}') from error
+            message = f'{path}: torch.export can not write this model: {first_sentence(error)}'
+            raise ValueError(message) from error
     with open(path, 'wb') as file:  # an OSError where it can't be written
         torch.export.save(program, file, extra_files={METADATA_FILE: json.dumps(metadata)})
 
