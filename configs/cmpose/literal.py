@@ -1,7 +1,7 @@
 """The paper's letter: none of the readings that `readings.py` may choose.
 
-Two choices stay, since the printed equations do worse: the weights of the merging sum to 1 in each
-cluster (`normalize_merge=True`, eq. 11), and squared distances are divided by D (eq. 9 and 10).
+Two choices stay: the weights of the merging sum to 1 in each cluster (`normalize_merge=True`;
+eq. 11 does not say so), and squared distances are divided by D (not so in eq. 9 and 10).
 """
 
 literal = dict(
