@@ -28,6 +28,7 @@ from cmpose_mm.ablation import (
     last_validation,
     plot_results,
     replace_section,
+    results_foot,
     results_tables,
     run_experiment,
     run_experiments,
@@ -555,6 +556,7 @@ def test_whole_experiment(tiny_config, synthetic_root, tmp_path, monkeypatch, qu
         log = (tmp_path / 'runs' / variant / 'seed3' / 'output.log').read_text()
         start = rf'Load checkpoint from \S*{FIRST_STAGE.replace(" ", "_")[:5]}\S*/seed3/epoch_1.pth'
         assert re.search(start, log), log[-2000:]
+    assert len({by_seed[3]['val']['source']['start'] for by_seed in results.values()}) == 1
     # The numbers are those of `mim test` on that split.
     command = [quick_python(), '-m', 'mim', 'test', 'mmpose', run.filename, '--checkpoint']
     command += [str(tmp_path / 'runs' / 'averaged' / 'seed3' / 'epoch_1.pth'), '--work-dir']
@@ -608,6 +610,50 @@ def test_each_seed_starts_from_its_own_first_stage(tmp_path, monkeypatch):
         for seed in ('seed1', 'seed2'):
             start = Path(starts[variant, seed])
             assert start.parent.name == seed and start.parents[1].name not in ('CM-Pose', 'b')
+
+
+def test_runs_of_other_starts_are_told(tmp_path, monkeypatch, recwarn):
+    """A first stage that is trained again, elsewhere, is not quite that of the recorded runs."""
+    weights = {'a': torch.ones(2)}
+
+    def run_once(config, work_dir, *_):
+        ablation.runs._note_source(work_dir, config)
+        torch.save({'state_dict': weights, 'meta': {'time': str(work_dir)}}, work_dir / 'last.pth')
+        (work_dir / 'last_checkpoint').write_text(str(work_dir / 'last.pth'))
+        return {'test': {'Total AP': 0.0}}
+
+    monkeypatch.setattr(ablation.runs, 'run_once', run_once)
+    sets = {'CM-Pose': {}, 'b': {'train_cfg.max_iters': 9}, 'c': {'train_cfg.max_iters': 8}}
+    monkeypatch.setattr(ablation.runs, 'EXPERIMENTS', {'x': sets})
+    names = ('experiments/jhmdb_cmpose.py', 'experiments/jhmdb_single_frame.py')
+    config, first_stage = map(config_path, names)
+
+    def run(work_dir, seeds=(1, 2), **options):
+        return run_experiment(
+            'x', config, seeds, tmp_path / work_dir, splits=['test'], first_stage=first_stage,
+            records=tmp_path, **options,
+        )  # fmt: skip
+
+    assert 'other weights' not in results_foot(run('here'))
+    for seed in (1, 2):
+        next(tmp_path.glob(f'c_seed{seed}*')).unlink()
+    assert 'other weights' not in results_foot(run('here'))  # the same first stage
+    next(tmp_path.glob('c_seed1*')).unlink()
+    assert 'other weights' not in results_foot(run('equal', [1]))  # a file of the same weights
+    assert not [w for w in recwarn if 'other weights' in str(w.message)]
+    next(tmp_path.glob('c_seed1*')).unlink()
+    weights['a'] = torch.tensor([1.0, 1.0001])
+    told = re.escape('those that these recorded runs began from, or their records do not say so: ')
+    with pytest.warns(UserWarning, match=f'^seed 1: .* {told}CM-Pose; b; start: first stage. Diff'):
+        results = run('elsewhere')
+    foot = results_foot(results)
+    assert 'Seed 1: c began from other weights than CM-Pose, or' in foot and 'Seed 2' not in foot
+    assert results_foot(run('nowhere', only_recorded=True)) == foot
+    for file in tmp_path.glob('*_seed1*.json'):  # as earlier versions wrote them
+        content = json.loads(file.read_text())
+        content['splits']['test']['source'].pop('start')
+        file.write_text(json.dumps(content))
+    assert 'Seed' not in results_foot(run('nowhere', only_recorded=True))
 
 
 def test_distances_are_of_clips_of_neighboring_frames():

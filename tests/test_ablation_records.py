@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine import Config
 from mmengine.evaluator import Evaluator
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -21,6 +22,7 @@ from cmpose_mm.ablation.records import (
     format_sources,
     read_record,
     source_of_results,
+    weights_digest,
     write_record,
 )
 from cmpose_mm.ablation.report import AP_DRAWS, Comparison, value
@@ -254,6 +256,28 @@ def test_splits_written_one_after_another_stay_as_they_were(tmp_path):
         for read in found.values():
             read.pop('source')
         assert found == expected
+
+
+def test_weights_are_known_by_their_values(tmp_path):
+    """Neither by the rest of the file nor by their order; a type or a shape is a difference."""
+    weights = {'b': torch.tensor(3), 'a': torch.ones(2, 3), 'c': torch.ones(2).bfloat16()}
+    files = [
+        {'state_dict': weights, 'meta': {'time': 'one'}},
+        {'state_dict': dict(sorted(weights.items())), 'meta': {'time': 'another'}},
+        weights,
+        {**weights, 'a': torch.ones(3, 2)},
+        {**weights, 'c': torch.ones(2).half()},
+        {**weights, 'b': torch.tensor(4)},
+        {('d' if name == 'b' else name): value for name, value in weights.items()},
+    ]
+    digests = []
+    for content in files:
+        torch.save(content, tmp_path / 'w.pth')
+        digests.append(weights_digest(tmp_path / 'w.pth'))
+    assert len({*digests[:3]}) == 1 and len({*digests[2:]}) == 5
+    transposed = {**weights, 'a': torch.ones(3, 2).t()}
+    torch.save(transposed, tmp_path / 'w.pth')
+    assert weights_digest(tmp_path / 'w.pth') == digests[0]
 
 
 def test_weights_to_start_from_and_options_of_mim_are_part_of_a_run(tmp_path):

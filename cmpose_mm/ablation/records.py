@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from mmengine import Config
 from mmengine.device import get_device
+from mmengine.runner import CheckpointLoader
 
 from cmpose_mm.engine.bfloat16_optim_wrapper import has_bfloat16
 from cmpose_mm.whole_files import write_whole
@@ -199,6 +200,36 @@ def source_of_results() -> dict[str, str]:
         'bfloat16': has_bfloat16(get_device()),  # whether configs that ask for it train in it
         'date': str(date.today()),
     }
+
+
+def weights_digest(checkpoint: str | Path) -> str:
+    """SHA-256 of the names, types and values of a checkpoint's weights, its first 16 digits.
+
+    Two files of equal weights differ in what else they hold, such as the time of the training.
+    """
+    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+    digest = hashlib.sha256()
+    for name, value in sorted(content.get('state_dict', content).items()):
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def starts_of_runs(runs: dict[str, dict[str, dict]]) -> dict[str, str | None]:
+    """Run -> `weights_digest` of what it began from, and of a first stage what it ended with.
+
+    None where the record does not say so, as those of earlier versions, or where splits are of
+    trainings from different weights. Results that no file has kept are left out.
+
+    Args:
+        runs: name -> split -> measures.
+    """
+    starts = {}
+    for name, splits in runs.items():
+        found = {m['source'].get('start') for m in splits.values() if 'source' in m}
+        if found:
+            starts[name] = found.pop() if len(found) == 1 else None
+    return starts
 
 
 def format_sources(sources: Sequence[dict[str, str]]) -> str:

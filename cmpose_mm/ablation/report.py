@@ -21,7 +21,7 @@ from cmpose_mm.evaluation.resampling import (
     resampled_total,
 )
 
-from .records import format_sources
+from .records import format_sources, starts_of_runs
 from .runs import COPIES, FIRST_STAGE, Results, is_plain
 
 if TYPE_CHECKING:
@@ -199,6 +199,7 @@ def _pairs(results: Results, variant: str, split: str) -> list[tuple[dict, dict]
 def results_foot(results: Results) -> str:
     """What the differences and intervals are, and which commits and machines the results are from.
 
+    Also names the runs that did not begin from the weights of the first variant with their seed.
     Empty for results that no file has kept.
     """
     measures = [
@@ -224,9 +225,25 @@ def results_foot(results: Results) -> str:
             f'In brackets: 95 % of {NUM_DRAWS:,} draws of the films with replacement '
             f'({AP_DRAWS:,} for AP), seeds averaged ({sizes} films).'
         )
+    lines += _other_starts(results)
     if sources:
         lines.append(format_sources(sources))
     return '\n\n'.join(lines)
+
+
+def _other_starts(results: Results) -> list[str]:
+    """A sentence for each seed whose runs did not all begin from the same weights."""
+    lines = []
+    for seed in sorted({seed for by_seed in results.values() for seed in by_seed}):
+        starts = starts_of_runs({v: results[v][seed] for v in results if seed in results[v]})
+        if len({*starts.values()}) > 1:  # if no record tells, there is nothing to say
+            first, *rest = starts
+            others = [variant for variant in rest if starts[variant] != starts[first]]
+            lines.append(
+                f'Seed {seed}: {"; ".join(others)} began from other weights than {first}, or '
+                'records do not say so; differences to them are also those of the starts.'
+            )
+    return lines
 
 
 def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None = None) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -23,7 +24,14 @@ from cmpose_mm.config_options import merge_options
 from cmpose_mm.whole_files import sha256, write_whole
 
 from .experiments import EXPERIMENTS, check_method
-from .records import config_digest, read_record, source_of_results, write_record
+from .records import (
+    config_digest,
+    read_record,
+    source_of_results,
+    starts_of_runs,
+    weights_digest,
+    write_record,
+)
 from .variants import Variant, variant_config
 
 try:
@@ -158,6 +166,10 @@ def run_experiments(
                     if records is not None and splits:
                         run = plan[variant, seed]
                         source = source_of_run(_folder(work_dir, variant, seed))
+                        if variant == FIRST_STAGE:
+                            source['start'] = weights_digest(
+                                trained_weights(_folder(work_dir, variant, seed))
+                            )
                         write_record(records, variant, seed, run.digest, result, source)
                         result = read_record(records, run.digest, run.splits)
                     for (other, _), run in plan.items():  # one config may have several names
@@ -177,6 +189,10 @@ def run_experiments(
         for variant, seed in todo:
             checkpoint = trained_weights(_folder(work_dir, FIRST_STAGE, seed))
             plan[variant, seed].config.load_from = checkpoint
+        for seed in sorted({seed for _, seed in todo}) if recorded else ():
+            start = trained_weights(_folder(work_dir, FIRST_STAGE, seed))
+            done = {v: results[v][seed] for v in results if (v, seed) in recorded}
+            _warn_of_other_starts(seed, start, done)
     once: dict[str, tuple[str, int]] = {}  # what has several names runs at its first place
     for key in todo:
         once.setdefault(plan[key].digest, key)
@@ -190,6 +206,19 @@ def run_experiments(
         }
         for name in sets
     }
+
+
+def _warn_of_other_starts(seed: int, start: str, recorded: dict[str, Metrics]) -> None:
+    """Tells before hours of training which recorded runs of a seed began from other weights."""
+    weights = weights_digest(start)
+    others = [name for name, begun in starts_of_runs(recorded).items() if begun != weights]
+    if others:
+        warnings.warn(
+            f'seed {seed}: {start} holds other weights than those that these recorded runs began '
+            f'from, or their records do not say so: {"; ".join(others)}. Differences to them are '
+            'also those of the starts.',
+            stacklevel=3,
+        )
 
 
 @dataclass
@@ -327,7 +356,7 @@ def run_once(
     _note_digest(work_dir, digest)
     trained = work_dir / 'trained'
     if not trained.exists():
-        _note_source(work_dir)
+        _note_source(work_dir, config)
     in_one_process = splits and not mim_args
     if not trained.exists() and not in_one_process:
         command = [sys.executable, '-m', 'mim', 'train', 'mmpose', str(config_file), *mim_args]
@@ -363,7 +392,7 @@ def train_once(config: Config, work_dir: Path, jobs: int = 1, digest: str | None
     _write_config(config, config_file)
     _note_digest(work_dir, digest)
     if not (work_dir / 'trained').exists():
-        _note_source(work_dir)
+        _note_source(work_dir, config)
         command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
         _run([*command, str(work_dir), '--train'], work_dir, jobs)
     return trained_weights(work_dir)
@@ -390,9 +419,14 @@ def source_of_run(work_dir: Path) -> dict:
     return json.loads(file.read_text()) if file.exists() else source_of_results()
 
 
-def _note_source(work_dir: Path) -> None:
-    if not (work_dir / SOURCE).exists():
-        write_whole(work_dir / SOURCE, json.dumps(source_of_results()).encode())
+def _note_source(work_dir: Path, config: Config) -> None:
+    """Notes what makes a run when its training begins, with the weights that it begins from."""
+    if (work_dir / SOURCE).exists():
+        return
+    source, start = source_of_results(), config.get('load_from')
+    if start is not None and Path(start).is_file():
+        source['start'] = weights_digest(start)
+    write_whole(work_dir / SOURCE, json.dumps(source).encode())
 
 
 def _note_digest(work_dir: Path, digest: str | None) -> None:
