@@ -207,7 +207,7 @@ def weights_digest(checkpoint: str | Path) -> str:
 
     Two files of equal weights differ in what else they hold, such as the time of the training.
     """
-    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='silent')
     digest = hashlib.sha256()
     for name, value in sorted(content.get('state_dict', content).items()):
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
