@@ -3,7 +3,8 @@
 Shares: of the causal tokens, those within a head size of the joint that chose them, within a head
 size of any labeled joint, and on the body (within half a head size of a bone). They are compared
 with the shares of random selections, of another clip's causal tokens, of all cells, and of the
-cells that the label heatmaps would select in the place of S: the ceiling.
+cells that the label heatmaps would select in the place of S: the ceiling. Below the tables are
+those of joints that the model finds, and of joints that it misses.
 
 Deletions: how far predicted joints move, and how many are found, when tokens in the head's input
 are replaced by their mean: causal ones, or as many others. The same is measured for a random
@@ -37,6 +38,7 @@ from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.interpretability.measure import measure_tokens
 from cmpose_mm.interpretability.spread_data import spread_test_data
 from cmpose_mm.interpretability.summary import EFFECTS, SHARES, deletion_rows, share_rows
+from cmpose_mm.interpretability.token_shares import TokenShares
 from cmpose_mm.posetrack.annotations import read_videos
 
 
@@ -81,6 +83,22 @@ def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: lis
     return markdown_table([title, *columns], lines)
 
 
+def success_sentence(by_success: list[tuple[TokenShares, TokenShares]]) -> str:
+    """Shares of the tokens of joints that are found, and of those that are missed; of models."""
+    tokens = np.array([[sum(n for n, _ in s.by_clip) for s in pair] for pair in by_success])
+    found = 100 * (tokens[:, 0] / tokens.sum(axis=1)).mean()
+    cells = []
+    for of_models in zip(*by_success):
+        values = np.array([shares.own_joint for shares in of_models], dtype=float)
+        spread = f' ± {values.std(ddof=1):.1f}' if len(values) > 1 else ''
+        cells.append('-' if np.isnan(values).any() else f'{values.mean():.1f}{spread} %')
+    return (
+        f'{found:.0f} % of the labeled joints are found (the prediction is within half a head '
+        f'size). Of the tokens of joints that are found, {cells[0]} lie within a head size of '
+        f'their joint, of those of joints that are missed {cells[1]}.'
+    )
+
+
 def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:
     """Shares, and recall without the deleted tokens; dots are models, bars their means."""
     from matplotlib.figure import Figure
@@ -119,14 +137,16 @@ def main() -> None:
     init_default_scope(config.default_scope)
     data = spread_test_data(config, args.clips)
     labels = read_videos(data.dataset.ann_file)
-    shares, deletions = [], []
+    shares, deletions, by_success = [], [], []
     for checkpoint in args.checkpoints:
         model = load_pose_model(config, checkpoint, args.device)
         evidence = measure_tokens(model, tqdm(data, unit='batch'), labels, draws=args.draws)
         shares.append(share_rows(evidence))
         deletions.append(deletion_rows(evidence))
+        by_success.append((evidence.found, evidence.missed))
     text = table('share of the cells in %', SHARES, (1, 1, 1), shares) + '\n\n'
     text += table('deleted', EFFECTS, (0, 2, 2, 1, 1, 1), deletions) + '\n'
+    text += f'\n{success_sentence(by_success)}\n'
     models = len(args.checkpoints)
     end = f'({models} model{"s" * (models > 1)}, {len(evidence.image_ids)} clips of '
     end += f'{config.test_dataloader.dataset.ann_file}, torch {torch.__version__}, '

@@ -66,6 +66,9 @@ class TokenEvidence:
         random: shares of random selections, one for each draw.
         chance: shares of all cells.
         effects: what is deleted, one of `DELETIONS` -> its effect.
+        found, missed: shares of the causal tokens of labeled joints that the model finds (the
+            prediction is at most half a head size from the label), and of those that it misses.
+            Both depend on S: they do not tell which is the cause.
     """
 
     image_ids: list[int]
@@ -75,6 +78,8 @@ class TokenEvidence:
     random: list[TokenShares]
     chance: TokenShares
     effects: dict[str, Effect]
+    found: TokenShares | None = None
+    missed: TokenShares | None = None
 
 
 DELETIONS = (
@@ -108,6 +113,7 @@ class _Sums:
     regions: list[TokenRegions] = field(default_factory=list)
     selections: list[np.ndarray] = field(default_factory=list)
     by_labels: list[np.ndarray] = field(default_factory=list)
+    found: list[np.ndarray] = field(default_factory=list)
     effects: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
@@ -169,6 +175,7 @@ def measure_tokens(
     # Neighbors in the data show the same scene; clips half the data's length apart do not.
     half = len(sums.selections) // 2
     others = sums.selections[half:] + sums.selections[:half]
+    missed = [region.labeled & ~found for region, found in zip(sums.regions, sums.found)]
     return TokenEvidence(
         image_ids=sums.image_ids,
         selected=token_shares(sums.selections, sums.regions),
@@ -177,6 +184,8 @@ def measure_tokens(
         random=random,
         chance=chance_shares(sums.regions),
         effects={name: _joined(sums.effects[name]) for name in DELETIONS},
+        found=token_shares(sums.selections, sums.regions, sums.found),
+        missed=token_shares(sums.selections, sums.regions, missed),
     )
 
 
@@ -256,16 +265,17 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
     joints, labeled = (np.stack(values) for values in list(zip(*truth))[:2])
     head_sizes = np.stack([size for *_, size in truth])[:, None]
     predicted = _predict(model, features)
+
+    def found(points: np.ndarray) -> np.ndarray:
+        return np.linalg.norm((points - joints) / head_sizes, axis=2) <= MATCH_DISTANCE
+
+    sums.found += list(found(predicted) & labeled)
     first = len(sums.regions) - len(regions)
     clips = np.arange(first, len(sums.regions))[:, None].repeat(joints.shape[1], axis=1)
 
     def add(name: str, moved: np.ndarray, counted: np.ndarray, before: np.ndarray) -> None:
         movement = np.linalg.norm((moved - before) / head_sizes, axis=2)
-        found = [
-            np.linalg.norm((points - joints) / head_sizes, axis=2) <= MATCH_DISTANCE
-            for points in (before, moved)
-        ]
-        rows = np.stack([movement, *found, clips])[:, counted]
+        rows = np.stack([movement, found(before), found(moved), clips])[:, counted]
         sums.effects.setdefault(name, []).append(rows)
 
     own = selected_cells(_selected_cells(model, out), features[0, 0].numel())

@@ -105,16 +105,23 @@ class TokenShares:
     by_clip: list[tuple[int, int]]
 
 
-def token_shares(selections: list[np.ndarray], regions: list[TokenRegions]) -> TokenShares:
+def token_shares(
+    selections: list[np.ndarray],
+    regions: list[TokenRegions],
+    joints: list[np.ndarray] | None = None,
+) -> TokenShares:
     """Shares over all clips.
 
     Args:
         selections: for each clip, the cells (K, n) that the joints selected.
         regions: of the clips.
+        joints: for each clip (K,) bool, whose cells count; None for all.
     """
     hits, totals, by_clip = np.zeros(3), np.zeros(3), []
-    for cells, region in zip(selections, regions):
-        own = np.take_along_axis(region.near, cells, axis=1)[region.labeled]
+    for clip, (cells, region) in enumerate(zip(selections, regions)):
+        counted = np.ones(len(cells), bool) if joints is None else joints[clip]
+        own = np.take_along_axis(region.near, cells, axis=1)[region.labeled & counted]
+        cells = cells[counted]
         anywhere = region.near.any(axis=0)[cells], region.body[cells]
         hits += [inside.sum() for inside in (own, *anywhere)]
         totals += [own.size, cells.size, cells.size]

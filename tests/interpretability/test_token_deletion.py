@@ -26,6 +26,7 @@ from cmpose_mm.interpretability.token_deletion import (
     match_cells,
     selected_cells,
 )
+from cmpose_mm.interpretability.token_shares import TokenShares
 from cmpose_mm.models.layers.token_clustering import cluster_tokens, merge_tokens, restore_tokens
 from cmpose_mm.posetrack.annotations import read_videos
 
@@ -153,7 +154,7 @@ def test_measures_against_a_loop(model_and_data):
     evidence = measure_tokens(model, data, labels, draws=2)
     frames = {frame.image_id: frame for video in labels for frame in video.frames}
     movement, before, after, shares, ceiling, by_clip = [], [], [], [], [], []
-    clips, image_ids = [], []
+    clips, image_ids, by_success = [], [], {True: [], False: []}
     number = 0
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
@@ -191,6 +192,7 @@ def test_measures_against_a_loop(model_and_data):
                     row, column = divmod(cell, 6)
                     center = np.array([column * 16 + 7.5, row * 16 + 7.5])
                     shares.append(math.dist(to_image(center), (x, y)) <= head_size)
+                    by_success[before[-1]].append(shares[-1])
                     by_clip[-1] = by_clip[-1][0] + 1, by_clip[-1][1] + shares[-1]
                 row, column = divmod(best[k], 6)
                 center = np.array([column * 16 + 7.5, row * 16 + 7.5])
@@ -202,6 +204,9 @@ def test_measures_against_a_loop(model_and_data):
     assert effect.clips.tolist() == clips
     assert evidence.selected.own_joint == pytest.approx(100 * np.mean(shares))
     assert evidence.selected.by_clip == by_clip
+    for found, of_joints in ((True, evidence.found), (False, evidence.missed)):
+        assert of_joints.own_joint == pytest.approx(100 * np.mean(by_success[found]))
+        assert sum(n for n, _ in of_joints.by_clip) == len(by_success[found]) > 1
     assert np.mean(movement) > 0.01
     assert evidence.ceiling.own_joint == pytest.approx(100 * np.mean(ceiling))
     assert evidence.ceiling.own_joint > 50 > evidence.selected.own_joint
@@ -456,6 +461,20 @@ def test_measured_clips_are_spread_over_the_test_data(tiny_config, synthetic_roo
         assert [sample.frame_number for sample in samples] == places
 
 
+def test_tokens_of_joints_that_are_found(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    from interpretability import success_sentence
+
+    one = TokenShares(80.0, 0, 0, [(4, 3), (0, 0)]), TokenShares(20.0, 0, 0, [(8, 0), (4, 0)])
+    text = success_sentence([one])
+    assert text.startswith('25 % of the labeled joints are found ')
+    assert 'that are found, 80.0 % lie' in text and text.endswith('that are missed 20.0 %.')
+    two = TokenShares(90.0, 0, 0, [(12, 9)]), TokenShares(None, None, None, [(0, 0)])
+    text = success_sentence([one, two])
+    assert text.startswith('62 % ') and 'found, 85.0 ± 7.1 % lie' in text
+    assert text.endswith('that are missed -.')
+
+
 @pytest.mark.slow
 def test_command(tiny_config, synthetic_root, tmp_path):
     config = tiny_config(synthetic_root)
@@ -472,4 +491,6 @@ def test_command(tiny_config, synthetic_root, tmp_path):
     assert len(rows) == 6 + 1 + len(DELETIONS)
     assert re.search(r'\| random selection, 2 draws +\| [\d.]+ ± [\d.]+ +\|', page.read_text())
     assert '(2 models, 3 clips of ' in page.read_text()
+    sentence = r'\d+ % of the labeled joints are found .* joints that are missed [\d.]+ ± [\d.]+ %'
+    assert re.search(sentence, page.read_text()) and re.search(sentence, result.stdout)
     assert cv2.imread(str(tmp_path / 'images' / 'interpretability.png')) is not None

@@ -113,6 +113,28 @@ def test_shares():
     assert shares.by_clip == list(map(tuple, by_clip))
 
 
+def test_shares_of_some_joints():
+    """Those of the joints' own cells alone; a clip may have none."""
+    rng = np.random.default_rng(0)
+    regions = [token_regions(*clip(seed), GRID, SIZE) for seed in range(3)]
+    selections = [rng.permutation(48)[:30].reshape(15, 2) for _ in regions]
+    joints = [rng.random(15) < 0.4, np.zeros(15, bool), rng.random(15) < 0.4]
+    shares = token_shares(selections, regions, joints)
+    cells = [
+        (c, k, cell)
+        for c in range(3)
+        for k in np.flatnonzero(joints[c])
+        for cell in selections[c][k]
+    ]
+    own = [regions[c].near[k, cell] for c, k, cell in cells if regions[c].labeled[k]]
+    near = [regions[c].near[:, cell].any() for c, _, cell in cells]
+    body = [regions[c].body[cell] for c, _, cell in cells]
+    expected = [100 * np.mean(values) for values in (own, near, body)]
+    assert [shares.own_joint, shares.any_joint, shares.body] == pytest.approx(expected)
+    assert shares.by_clip[1] == (0, 0) and sum(n for n, _ in shares.by_clip) == len(own)
+    assert 0 < len(own) < len(cells)
+
+
 def test_random_selections_have_the_shares_of_chance():
     regions = [token_regions(*clip(seed), GRID, SIZE) for seed in range(5)]
     rng = np.random.default_rng(1)
