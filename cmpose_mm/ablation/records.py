@@ -20,6 +20,7 @@ import torch
 from mmengine import Config
 from mmengine.device import get_device
 from mmengine.runner import CheckpointLoader
+from torch import Tensor
 
 from cmpose_mm.engine.bfloat16_optim_wrapper import has_bfloat16
 from cmpose_mm.whole_files import write_whole
@@ -209,7 +210,9 @@ def weights_digest(checkpoint: str | Path) -> str:
     """
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='silent')
     digest = hashlib.sha256()
-    for name, value in sorted(content.get('state_dict', content).items()):
+    weights = content.get('state_dict', content)
+    for name in sorted(name for name, value in weights.items() if isinstance(value, Tensor)):
+        value = weights[name]
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
         digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
