@@ -113,7 +113,6 @@ class _Sums:
     regions: list[TokenRegions] = field(default_factory=list)
     selections: list[np.ndarray] = field(default_factory=list)
     by_labels: list[np.ndarray] = field(default_factory=list)
-    found: list[np.ndarray] = field(default_factory=list)
     effects: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
@@ -175,7 +174,10 @@ def measure_tokens(
     # Neighbors in the data show the same scene; clips half the data's length apart do not.
     half = len(sums.selections) // 2
     others = sums.selections[half:] + sums.selections[:half]
-    missed = [region.labeled & ~found for region, found in zip(sums.regions, sums.found)]
+    effects = {name: _joined(sums.effects[name]) for name in DELETIONS}
+    labeled = np.stack([region.labeled for region in sums.regions])
+    found = np.zeros_like(labeled)
+    found[labeled] = effects["a joint's causal tokens"].found_before  # of each labeled joint
     return TokenEvidence(
         image_ids=sums.image_ids,
         selected=token_shares(sums.selections, sums.regions),
@@ -183,9 +185,9 @@ def measure_tokens(
         ceiling=token_shares(sums.by_labels, sums.regions),
         random=random,
         chance=chance_shares(sums.regions),
-        effects={name: _joined(sums.effects[name]) for name in DELETIONS},
-        found=token_shares(sums.selections, sums.regions, sums.found),
-        missed=token_shares(sums.selections, sums.regions, missed),
+        effects=effects,
+        found=token_shares(sums.selections, sums.regions, list(found)),
+        missed=token_shares(sums.selections, sums.regions, list(labeled & ~found)),
     )
 
 
@@ -265,17 +267,16 @@ def _add_effects(sums, model, out, control, truth, regions, draws, generator) ->
     joints, labeled = (np.stack(values) for values in list(zip(*truth))[:2])
     head_sizes = np.stack([size for *_, size in truth])[:, None]
     predicted = _predict(model, features)
-
-    def found(points: np.ndarray) -> np.ndarray:
-        return np.linalg.norm((points - joints) / head_sizes, axis=2) <= MATCH_DISTANCE
-
-    sums.found += list(found(predicted) & labeled)
     first = len(sums.regions) - len(regions)
     clips = np.arange(first, len(sums.regions))[:, None].repeat(joints.shape[1], axis=1)
 
     def add(name: str, moved: np.ndarray, counted: np.ndarray, before: np.ndarray) -> None:
         movement = np.linalg.norm((moved - before) / head_sizes, axis=2)
-        rows = np.stack([movement, found(before), found(moved), clips])[:, counted]
+        found = [
+            np.linalg.norm((points - joints) / head_sizes, axis=2) <= MATCH_DISTANCE
+            for points in (before, moved)
+        ]
+        rows = np.stack([movement, *found, clips])[:, counted]
         sums.effects.setdefault(name, []).append(rows)
 
     own = selected_cells(_selected_cells(model, out), features[0, 0].numel())
