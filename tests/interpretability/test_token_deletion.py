@@ -217,6 +217,20 @@ def test_measures_against_a_loop(model_and_data):
     assert nearby == 2 * own
 
 
+def test_joints_are_found_with_all_their_tokens(model_and_data, monkeypatch):
+    """Not after their deletion, which changes who is found at this distance."""
+    model, data, labels = model_and_data
+    monkeypatch.setattr(measure, 'MATCH_DISTANCE', 3.0)
+    evidence = measure_tokens(model, data, labels, draws=1)
+    effect = evidence.effects["a joint's causal tokens"]
+    before, after = (
+        np.bincount(effect.clips, found, len(evidence.image_ids)).tolist()
+        for found in (effect.found_before, effect.found_after)
+    )
+    chosen = evidence.selected.by_clip[0][0] // np.count_nonzero(effect.clips == 0)
+    assert [cells / chosen for cells, _ in evidence.found.by_clip] == before != after
+
+
 def cells_by_labels(model, joints, labeled):
     """The cell that each labeled joint takes, in order, by the heatmaps that training draws."""
     decoder = model.head.decoder
