@@ -36,7 +36,7 @@ persons (--persons), one of
   center   center:2            those nearest to the center of the image
   640,360  640,360:2           those nearest to this point, in pixels
   id:0,3                       those with these track ids, as a run without --persons gives them
-All but id choose in each frame before poses are computed, which saves their time.
+All but id choose whenever boxes are asked for, before poses are computed, which saves their time.
 
 Without --out-video, --out-json, --out-csv, --plots or --causal-tokens, NAME_poses.mp4 and
 NAME_poses.json are written into the working folder, or into --out-dir. Ctrl-C ends after the
@@ -140,8 +140,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--causal', action='store_true', help='no future frames, results at once')
     model.add_argument('--crops', choices=['key_frame', 'track'],
                        help="how the frames of a clip are cut: all by the key frame's box, as in "
-                       'training, or each by its own, which is faster (default: track if it costs '
-                       'the method nothing, as with CM-Pose)')  # fmt: skip
+                       'training, or each by its own, which is faster (default: track where the '
+                       'method tolerates it, as CM-Pose does)')  # fmt: skip
     model.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                        help='overrides of the config')  # fmt: skip
     model.add_argument('--download', action='store_true', help='download checkpoints given as URL')
