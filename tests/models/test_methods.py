@@ -32,6 +32,8 @@ STEPS_TO_LEARN = {'tdmi': 2}
 """Optimizer steps until every parameter has a gradient: layers that start at zero behind others
 that do so need a second one."""
 
+READ_HEATMAPS = ('heatmap_warp/', 'jmpose/', 'stdpose/')
+
 every_method = pytest.mark.parametrize('name', CONFIGS)
 
 IN_PROCESSES = {name: (name, {}) for name in CONFIGS}
@@ -259,6 +261,15 @@ def test_another_key_frame_is_refused(name):
         model(clips, samples, mode='loss')
     with pytest.raises(ValueError, match='key_index is 3, expected 0 to 2 for 3 frames'):
         build(name, key_index=3)
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name.startswith(READ_HEATMAPS)])
+def test_clips_without_heatmaps_are_refused(name):
+    model = build(name).eval()
+    model.method.register_forward_pre_hook(lambda _, clips: setattr(clips[0], 'heatmaps', None))
+    expected = f'{type(model.method).__name__}: the clips have no heatmaps, expected those of model'
+    with pytest.raises(ValueError, match=expected):
+        model(batch(model)[0], None, mode='tensor')
 
 
 @every_method

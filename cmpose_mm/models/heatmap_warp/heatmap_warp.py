@@ -23,6 +23,7 @@ from cmpose_mm.models.layers import (
     draw_heatmaps,
     draw_seeds,
     hash_rows,
+    need_heatmaps,
 )
 from cmpose_mm.models.method import ClipInput, MethodOutput, VideoMethod
 
@@ -159,15 +160,16 @@ class HeatmapWarp(VideoMethod):
         """Warps the neighbors' heatmaps (B, K, H', W'), see the class.
 
         Raises:
-            ValueError: if they are not of K joints.
+            ValueError: if there are none, or they are not of K joints.
         """
-        if clip.heatmaps.shape[2] != self.num_joints:
+        heatmaps = need_heatmaps('HeatmapWarp', clip)
+        if heatmaps.shape[2] != self.num_joints:
             raise ValueError(
                 f'HeatmapWarp: model.method.num_joints is {self.num_joints}, but model.frame_head '
-                f'gives {clip.heatmaps.shape[2]} joints; expected the same'
+                f'gives {heatmaps.shape[2]} joints; expected the same'
             )
-        key = clip.heatmaps[:, self.key_index]
-        heatmaps = clip.heatmaps[:, self.neighbors]  # (B, T - 1, K, H', W')
+        key = heatmaps[:, self.key_index]
+        heatmaps = heatmaps[:, self.neighbors]  # (B, T - 1, K, H', W')
         valid = clip.valid[:, self.neighbors]
         if self.training:
             drawn = self._draw(clip, valid)

@@ -33,6 +33,7 @@ from .stage_maps import (
     check_heatmaps,
     check_maps,
     check_width,
+    need_heatmaps,
     resample,
 )
 from .stateless_random import draw_seeds, hash_rows, standard_normals
@@ -76,6 +77,7 @@ __all__ = [
     'key_for_missing',
     'keypoint_similarity',
     'merge_tokens',
+    'need_heatmaps',
     'num_processes',
     'offset_groups',
     'prediction_kl',

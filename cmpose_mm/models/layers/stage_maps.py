@@ -45,19 +45,37 @@ def check_width(method: str, features: Tensor, embed_dims: int) -> None:
         )
 
 
+def need_heatmaps(method: str, clip: ClipInput) -> Tensor:
+    """The clips' heatmaps (B, T, K, H', W'), for a method that can not do without.
+
+    Args:
+        method: its name, for the message.
+        clip: the clips.
+
+    Raises:
+        ValueError: if they have none.
+    """
+    if clip.heatmaps is None:
+        raise ValueError(
+            f'{method}: the clips have no heatmaps, expected those of model.frame_head, '
+            "ClipInput.heatmaps (B, T, K, H', W')"
+        )
+    return clip.heatmaps
+
+
 def check_heatmaps(method: str, clip: ClipInput, num_keypoints: int, heatmap_scale: int) -> None:
     """Checks that the frame head gives the heatmaps that a method was built for.
 
     Args:
         method: its name, for the message.
-        clip: the clips, with heatmaps (B, T, K, H', W').
+        clip: the clips.
         num_keypoints: expected K.
         heatmap_scale: expected cells of a heatmap for a cell of the last map, along one axis.
 
     Raises:
-        ValueError: if joints or sizes differ.
+        ValueError: if there are none, or joints or sizes differ.
     """
-    heatmaps, (height, width) = clip.heatmaps, clip.features.shape[-2:]
+    heatmaps, (height, width) = need_heatmaps(method, clip), clip.features.shape[-2:]
     if heatmaps.shape[2] != num_keypoints:
         raise ValueError(
             f'{method}: model.method.num_keypoints is {num_keypoints}, but model.frame_head gives '
