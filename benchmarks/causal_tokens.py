@@ -31,11 +31,14 @@ from cmpose_mm.ablation import (
     results_tables,
     run_experiments,
 )
+from cmpose_mm.ablation.report import COMPARED, PCK
 from cmpose_mm.ablation.runs import TOKENS, Results
 from cmpose_mm.evaluation.report import markdown_table, mean_and_spread
 from cmpose_mm.evaluation.resampling import draw_films, interval
 from cmpose_mm.interpretability.summary import EFFECTS
 
+NOT_COMPARED = [name for name in PCK if name not in COMPARED]
+"""Measures whose columns have no differences unless asked for."""
 REPORTED = {'real': ['clean', 'clean_full_body'], 'rendered': ['clean', 'occluded']}
 """Splits of each data set for sets that choose nothing."""
 CHOOSING = {'train_dataloader.dataset.ann_file': 'annotations/train_chosen'}
@@ -80,6 +83,9 @@ def parse_args() -> argparse.Namespace:
                         help='only these of the set (default: all)')  # fmt: skip
     parser.add_argument('--tokens', type=int, default=100, metavar='CLIPS',
                         help='of each split, to measure tokens on (default: 100)')  # fmt: skip
+    parser.add_argument('--compare', nargs='+', choices=NOT_COMPARED, default=[], metavar='COLUMN',
+                        help='columns with differences beside the usual ones: '
+                             f'{", ".join(NOT_COMPARED)}')  # fmt: skip
     parser.add_argument('--only', choices=['real', 'rendered'], help='of the two data sets')
     parser.add_argument('--choose', action=argparse.BooleanOptionalAction, default=None,
                         help='train on train_chosen and test on held_out '
@@ -219,7 +225,7 @@ def run(args: argparse.Namespace) -> None:
                 f'{args.experiment}, {kind}: {args.records / stem} has no result of seeds '
                 f'{", ".join(map(str, args.seeds))}'
             )
-        tables = [results_tables(results)]
+        tables = [results_tables(results, (*COMPARED, *args.compare))]
         splits = {split for by_seed in results.values() for m in by_seed.values() for split in m}
         tables += [
             token_table({v: r for v, r in results.items() if all(split in m for m in r.values())},

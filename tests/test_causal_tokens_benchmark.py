@@ -233,3 +233,21 @@ def test_tokens_need_another_clip(number):
 def test_unknown_variants_end_in_a_sentence():
     done = run_tool(BENCHMARK, 'causal', '--variants', 'nothing')
     assert done.returncode == 2 and "causal has no variant 'nothing'; it has letter;" in done.stderr
+
+
+@pytest.mark.slow
+def test_more_columns_get_differences():
+    """Of the results in the repository."""
+    records = ['finalists', '--recorded', '--only', 'real', '--variants', 'CM-Pose', 'letter']
+    tables = [run_tool(BENCHMARK, *records, *more) for more in ([], ['--compare', 'PCK@0.05'])]
+    assert [table.returncode for table in tables] == [0, 0], tables[1].stderr
+    usual, more = (table.stdout for table in tables)
+    assert 'Δ PCK@0.05' not in usual
+    head, _, ours, letter = (
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in [line for line in more.splitlines() if line.startswith('|')][:4]
+    )
+    column = head.index('Δ PCK@0.05')
+    assert ours[column] == '' and letter[column].startswith('-0.6 ± ')
+    differ = [float(row[column - 1].split(' ')[0]) for row in (letter, ours)]
+    assert differ[0] - differ[1] == pytest.approx(-0.6, abs=0.11)

@@ -134,7 +134,7 @@ def draw_all(results: Results) -> None:
         _cached_draws(measures, 'Total AP')
 
 
-def results_tables(results: Results) -> str:
+def results_tables(results: Results, compared: Sequence[str] = COMPARED) -> str:
     """One Markdown table per split, with mean ± standard deviation over the seeds of each variant.
 
     Columns with a *Δ* are differences from the first variant with the same seed, and their spread;
@@ -145,6 +145,7 @@ def results_tables(results: Results) -> str:
 
     Args:
         results: variants without results are left out; without those of the first, no *Δ* is known.
+        compared: the measures with a *Δ*.
     """
     with_first, first = results, next(iter(results.values()), {})
     results = {variant: by_seed for variant, by_seed in results.items() if by_seed}
@@ -162,7 +163,7 @@ def results_tables(results: Results) -> str:
         for column in columns:
             name = column.removesuffix(' AP').replace('Recall', 'recall')
             name = 'AP' if name == 'Total' and PCK[0] in measures else name
-            header += [name, f'Δ {name}'] if column in COMPARED else [name]
+            header += [name, f'Δ {name}'] if column in compared else [name]
         with_copies = any(
             split + COPIES in metrics
             for by_seed in results.values()
@@ -175,7 +176,7 @@ def results_tables(results: Results) -> str:
             cells = [variant, len(by_seed)]
             for column in columns:
                 cells.append(mean_and_spread([value(m[split], column) for m in by_seed.values()]))
-                if column in COMPARED:
+                if column in compared:
                     pairs = _pairs(with_first, variant, split)
                     cells.append(Comparison(pairs, column) if by_seed is not first else '')
             pairs = temporal_pairs(by_seed, split)

@@ -228,6 +228,17 @@ def test_grid_too_small(arguments, message):
         tiny_fte(**arguments)(*inputs())
 
 
+@pytest.mark.parametrize('cells', [12, 13])
+def test_no_cells_left_to_merge(cells):
+    tokens, keypoints = inputs()
+    message = (
+        f'3 causal tokens for each of 4 joints leave {cells - 12} of the {cells} cells .*num_c'
+    )
+    with pytest.raises(ValueError, match=message):
+        tiny_fte(num_clusters=None)(tokens[:, :cells], keypoints)
+    tiny_fte(causal_only=True)(tokens[:, :cells], keypoints)
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

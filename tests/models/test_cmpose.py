@@ -1,3 +1,4 @@
+import argparse
 import copy
 import re
 
@@ -7,6 +8,7 @@ import slow_cmpose
 import slow_information as slow
 import slow_transformer
 import torch
+from mmengine.config import Config, DictAction
 from mmengine.runner.checkpoint import load_state_dict
 from mmpose.registry import MODELS
 from tiny_models import HALF_PRECISIONS, randomize, run_method
@@ -475,6 +477,23 @@ def test_weights_of_other_sizes_of_a_reading_are_refused(one, other):
     one, other = (tiny_cmpose(neck=dict(NECK, **changes)) for changes in (one, other))
     with pytest.raises(ValueError, match='expected the same reading'):
         load_state_dict(other, one.state_dict(), strict=False)
+
+
+@pytest.mark.parametrize('reading', [*READINGS, 'all'])
+def test_the_refusal_says_how_to_build_what_the_weights_are_of(reading):
+    """Its settings, read as the command line reads them, make the config one of the weights."""
+    config = ALL if reading == 'all' else READINGS[reading]
+    arguments = [dict(neck=NECK, fte=FTE), {**dict(neck=NECK, fte=FTE), **config}]
+    for ours, theirs in (arguments, arguments[::-1]):
+        weights = tiny_cmpose(**theirs).state_dict()
+        with pytest.raises(ValueError, match='for these weights model.method') as refused:
+            tiny_cmpose(**ours).load_state_dict(weights)
+        settings = str(refused.value).split('for these weights ')[1].split()
+        parser = argparse.ArgumentParser()
+        parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+        config = Config(dict(model=dict(method=copy.deepcopy(ours))))
+        config.merge_from_dict(parser.parse_args(['--cfg-options', *settings]).cfg_options)
+        tiny_cmpose(**config.to_dict()['model']['method']).load_state_dict(weights)
 
 
 def test_what_matters_only_in_training_is_no_other_reading():

@@ -271,6 +271,12 @@ class CausalTokenFTE(nn.Module):
                 f'joints are more than the {num_tokens} cells of the feature map; expected fewer '
                 'as model.method.fte.num_causal (None follows the grid), or a larger input'
             )
+        if not self.causal_only and num_other < 2:
+            raise ValueError(
+                f'CausalTokenFTE: {num_causal} causal tokens for each of {self.num_keypoints} '
+                f'joints leave {num_other} of the {num_tokens} cells of the feature map to merge, '
+                'expected at least 2, from a larger input or fewer as model.method.fte.num_causal'
+            )
         num_clusters = self.num_clusters or max(1, num_other // 4)
         if not self.causal_only and num_clusters > num_other:
             raise ValueError(

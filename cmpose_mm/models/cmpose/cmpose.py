@@ -27,9 +27,37 @@ READING = 'reading_as_text'
 """Name of the buffer that holds `CMPose.reading` as UTF-8."""
 
 
+LETTER = {
+    'neck.position': None,
+    'neck.temporal': 'slot',
+    'neck.feed_forward': None,
+    'neck.grid': None,
+    'neck.feed_forward_dims': None,
+    'fte.restoring': 'replace',
+    'fte.num_layers': 0,
+    'fte.num_heads': 8,
+}
+"""Switches that a reading names, and their values in the paper's letter."""
+
+
 def described(reading: str) -> str:
     """A reading in words."""
     return reading or "the paper's literal reading"
+
+
+def settings_for(wanted: str, reading: str) -> str:
+    """What `--cfg-options` needs to make a config of one reading one of the wanted reading."""
+    wanted, reading = (
+        dict(part.split('=') for part in text.split(', ') if part) for text in (wanted, reading)
+    )
+    values = {
+        name: wanted.get(name, letter)
+        for name, letter in LETTER.items()
+        if wanted.get(name) != reading.get(name)
+    }
+    if 'x' in str(values.get('neck.grid')):
+        values['neck.grid'] = values['neck.grid'].replace('x', ',')
+    return ' '.join(f'model.method.{name}={value}' for name, value in values.items())
 
 
 class CMPose(VideoMethod):
@@ -147,7 +175,8 @@ class CMPose(VideoMethod):
             if found != self.reading:
                 raise ValueError(
                     f'the weights are of a CM-Pose with {described(found)}, but the config is of '
-                    f'one with {described(self.reading)}; expected the same reading of the paper'
+                    f'one with {described(self.reading)}; expected the same reading of the paper, '
+                    f'for these weights {settings_for(found, self.reading)}'
                 )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
