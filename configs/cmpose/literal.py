@@ -1,7 +1,8 @@
-"""The paper's letter: none of the readings that `readings.py` may choose.
+"""The paper's letter: without the readings that docs/causal_tokens.md compares.
 
-Two choices stay: the weights of the merging sum to 1 in each cluster (`normalize_merge=True`;
-eq. 11 does not say so), and squared distances are divided by D (not so in eq. 9 and 10).
+Choices that stay: the weights of the merging sum to 1 in each cluster (`normalize_merge=True`;
+eq. 11 does not say so), squared distances are divided by D (not so in eq. 2, 3, 9 and 10), and no
+gradient flows through the targets of the auxiliary tasks (open in eq. 2 and 3).
 """
 
 literal = dict(

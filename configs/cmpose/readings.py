@@ -1,7 +1,7 @@
 """The one place where the readings of CM-Pose are chosen that its configs have in common.
 
 What is not named here is as in the paper's letter, the classes' defaults. The switches are in
-`README.md`; `cmpose_literal_*` keep the letter, whatever is chosen here.
+`README.md`. `cmpose_literal_*` undo the readings; what they undo is named in `literal.py`.
 """
 
 readings = dict(
