@@ -161,14 +161,17 @@ def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:
 
 
 def check_labels(loop: BaseLoop, name: str) -> None:
-    """Checks that the labels of a loop's evaluator are of its dataset, by the first images.
+    """Checks that the labels of a loop's evaluator are of its dataset, by its first and last image.
+
+    Those tell also of labels without ids, whose ids count the videos: with another folder of
+    labels either an id is unknown, or the last image is of another video.
 
     Args:
         loop: of a validation or test.
         name: 'val' or 'test', for messages.
 
     Raises:
-        ValueError: if an image is not in the labels.
+        ValueError: if an image is not in the labels, or is another one there.
     """
     if (
         type(getattr(loop, 'evaluator', None)) is not Evaluator
@@ -177,11 +180,17 @@ def check_labels(loop: BaseLoop, name: str) -> None:
     for dataset in leaf_datasets(loop.dataloader.dataset):
         if not len(dataset) or not hasattr(dataset, 'get_data_info'):
             continue
-        image_id = dataset.get_data_info(0).get('img_id')
+        paths = {
+            info['img_id']: info.get('img_path')
+            for info in map(dataset.get_data_info, (0, len(dataset) - 1))
+            if info.get('img_id') is not None
+        }
         for metric in loop.evaluator.metrics:
-            if image_id is not None and hasattr(metric, 'check_image_ids'):
+            if paths and hasattr(metric, 'check_image_ids'):
                 try:
-                    metric.check_image_ids([image_id])
+                    metric.check_image_ids(paths)
+                    if hasattr(metric, 'check_image_paths') and None not in paths.values():
+                        metric.check_image_paths(paths)
                 except ValueError as error:
                     raise ValueError(
                         f'{name}_evaluator.ann_file does not belong to {name}_dataloader.dataset: '

@@ -10,7 +10,7 @@ Shapes: P predicted and G labeled persons, J = 15 joints in the order of `JOINT_
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -318,17 +318,25 @@ def _pair_videos(
 ) -> dict[str, Video]:
     """Predicted video by name of its ground-truth video."""
     names = {video.name for video in ground_truth}
-    name_of_image = {
-        frame.image_id: video.name
-        for video in ground_truth
-        if video.has_image_ids
-        for frame in video.frames
-    }
+    names_of_image: dict[int, list[str]] = defaultdict(list)
+    for video in ground_truth:
+        if video.has_image_ids:
+            for frame in video.frames:
+                names_of_image[frame.image_id].append(video.name)
     partners: dict[str, Video] = {}
     for predicted in predictions:
         name = predicted.name
         if name not in names and predicted.has_image_ids:
-            name = name_of_image.get(predicted.frames[0].image_id, name)
+            found = {frame.image_id: names_of_image[frame.image_id] for frame in predicted.frames}
+            several = next((i for i, named in found.items() if len(named) > 1), None)
+            if several is not None:
+                problems.append(
+                    f'{predicted.source}: image id {several} is in {len(found[several])} videos of '
+                    f'the ground truth ({", ".join(found[several][:2])}), so it does not tell which '
+                    'of them was predicted; expected the file to be named like the video.'
+                )
+                continue
+            name = next(iter(found[predicted.frames[0].image_id]), name)
         if name not in names:
             problems.append(
                 f'{predicted.source}: predictions for video {predicted.name!r}, which the ground '

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os.path as osp
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from cmpose_mm.evaluation.visibility import (
     recall_by_visibility,
 )
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
+from cmpose_mm.posetrack.file_names import same_image
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
 from cmpose_mm.posetrack.predictions import write_predictions
 
@@ -67,8 +69,8 @@ class PoseTrackMetric(BaseMetric):
             truth boxes do, and else number the persons of a frame: nothing is tracked here.
         pred_converter: `num_keypoints` and `mapping` of MMPose's ``KeypointConverter``, to score a
             model of another keypoint set; the result must be PoseTrack's 17 or 15 keypoints.
-        dataset: release whose rules hold, '17', '18' or '21'; by default that of the dataset's
-            name.
+        dataset: release whose rules hold, '17', '18' or '21'; by default that at the end of the
+            dataset's name (``posetrack21``), and '18' for other names.
         tie_break: see `average_precision`.
         visibility: also emit ``Recall visible``, ``Recall occluded``, ``Recall recoverable`` and
             ``Recall lost`` over all joints, in percent; the log has the groups.
@@ -151,6 +153,7 @@ class PoseTrackMetric(BaseMetric):
             result = {
                 'id': sample['id'],
                 'img_id': sample['img_id'],
+                'img_path': sample.get('img_path'),
                 'keypoints': to_numpy(pred['keypoints']),
                 'keypoint_scores': to_numpy(pred['keypoint_scores']),
                 'track_id': sample.get('track_id', -1),
@@ -295,13 +298,34 @@ class PoseTrackMetric(BaseMetric):
                 'that is evaluated.'
             )
 
+    def check_image_paths(self, paths: Mapping[int, str]) -> None:
+        """Checks that images are those of the labels where the labels have no ids of their own.
+
+        The ids that PoseTrack17's labels get count the videos beside them, so those of another
+        folder of labels are known here as well, and are of other images.
+
+        Args:
+            paths: image id -> file of the image.
+
+        Raises:
+            AnnotationError: if an image is another one than that of its id.
+        """
+        for image_id, path in paths.items():
+            video, frame = self._frames[image_id]
+            if not video.has_image_ids and not same_image(path, frame.file_name):
+                raise AnnotationError(
+                    f'{type(self).__name__}: {path} was predicted as image id {image_id}, which is '
+                    f'{frame.file_name} in {video.source}; such labels have no ids, so these count '
+                    'their videos. Expected the ann_file of the dataset that is evaluated.'
+                )
+
     @property
     def release(self) -> str:
         """The release of PoseTrack whose rules hold, a key of `RULES`."""
         if self.dataset is not None:
             return self.dataset
-        release = self.dataset_meta['dataset_name'][-2:]
-        return release if release in RULES else '18'
+        named = re.search(r'posetrack(\d\d)$', self.dataset_meta['dataset_name'], re.IGNORECASE)
+        return named[1] if named and named[1] in RULES else '18'
 
     @property
     def rules(self) -> Rules:
@@ -317,6 +341,9 @@ class PoseTrackMetric(BaseMetric):
         if not results:
             raise AnnotationError(f'{type(self).__name__}: no predictions to score.')
         self.check_image_ids(r['img_id'] for r in results)
+        self.check_image_paths(
+            {r['img_id']: r['img_path'] for r in results if isinstance(r.get('img_path'), str)}
+        )
         samples = Counter(
             # bottom-up models predict a whole image: its id is that of the sample
             r['id'] if np.ndim(r['id']) == 0 else ('image', r['img_id'])

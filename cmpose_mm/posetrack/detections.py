@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .file_names import split_name
+from .file_names import split_name, video_and_file
 from .json_files import read_json
 from .values import as_int
 
@@ -42,13 +42,16 @@ def read_detections(
 
     Raises:
         ValueError: if the file is no JSON, has another structure, none of its boxes belongs to a
-            frame of ``videos``, or (without ``problems``) one of them can't be used.
+            frame of ``videos``, or (without ``problems``) one of them can't be used. Also if it
+            has an unknown image id where the labels have no ids of their own: the ids that they
+            got count their videos, so those of the file are of other labels, and would be of other
+            images.
     """
     content = read_json(path)
     if isinstance(content, dict):
         rows = _rows_by_video(content, videos)
     elif isinstance(content, list):
-        rows = _rows_of_list(content, videos)
+        rows = _rows_of_list(path, content, videos)
     else:
         raise ValueError(
             f'{path}: expected a list of detections or a dict by video, '
@@ -83,13 +86,14 @@ def read_detections(
 # The two row readers below yield (where, image id, [x1, y1, x2, y2, score], problem or None).
 
 
-def _rows_of_list(records: list, videos: list) -> Iterator[tuple]:
+def _rows_of_list(path: str, records: list, videos: list) -> Iterator[tuple]:
     """Rows of a COCO list, with or without image names."""
     known_ids = {frame.image_id for video in videos for frame in video.frames}
+    made_up = any(not video.has_image_ids for video in videos)
     ids_by_name: dict[str, int | None] = {}
     for video in videos:
         for frame in video.frames:
-            name = _video_and_file(frame.file_name)
+            name = video_and_file(frame.file_name)
             # Two frames of one name: neither can be meant.
             ids_by_name[name] = None if name in ids_by_name else frame.image_id
 
@@ -103,10 +107,16 @@ def _rows_of_list(records: list, videos: list) -> Iterator[tuple]:
             continue
         if isinstance(record.get('image_name'), str):
             where += f', image_name {record["image_name"]}'
-            image_id = ids_by_name.get(_video_and_file(record['image_name']))
+            image_id = ids_by_name.get(video_and_file(record['image_name']))
         else:
             where += f', image_id {record.get("image_id")}'
             image_id = as_int(record.get('image_id'))
+            if made_up and image_id not in known_ids:
+                raise ValueError(
+                    f'{path}: {where} is not in the label file, whose images have no ids of their '
+                    'own: those of the detections count the videos of other labels; expected '
+                    'detections that were made with these labels, or that have image_name'
+                )
             image_id = image_id if image_id in known_ids else None
         if image_id is None:
             yield where, None, None, 'its image is not in the label file'
@@ -165,8 +175,3 @@ def _are_numbers(values, count: int) -> bool:
         and len(values) == count
         and all(type(v) in (int, float) and abs(v) < LARGEST for v in values)
     )
-
-
-def _video_and_file(name: str) -> str:
-    """The last two components of a frame's path: what all layouts of PoseTrack have in common."""
-    return '/'.join(name.replace('\\', '/').split('/')[-2:])

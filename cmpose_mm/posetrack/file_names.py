@@ -19,6 +19,17 @@ def split_name(file_name: str) -> tuple[str, str]:
     return posixpath.split(file_name.replace('\\', '/'))
 
 
+def video_and_file(name: str) -> str:
+    """The last two components of a frame's path: what all layouts of PoseTrack have in common."""
+    return '/'.join(name.replace('\\', '/').split('/')[-2:])
+
+
+def same_image(path: str, file_name: str) -> bool:
+    """Whether a file is the image that a label file names, by as much as both tell of its place."""
+    path, file_name = (video_and_file(name) for name in (path, file_name))
+    return path == file_name or path.endswith('/' + file_name)
+
+
 def natural_key(name: str) -> tuple[list, str]:
     """Sort key that compares runs of digits as numbers; equal numbers go by the plain name."""
     parts = re.split(r'(\d+)', name)

@@ -1,14 +1,21 @@
 """Model and data agree on the clips, or one sentence at the start says where they do not."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine import Config
-from mmengine.registry import DATA_SAMPLERS
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DATA_SAMPLERS, init_default_scope
 from mmengine.runner import Runner
+from posetrack_samples import person, write_annolist_video
 from torch.utils.data import Sampler
 
 from cmpose_mm import config_path
+from cmpose_mm.datasets import PoseTrackVideoDataset
 from cmpose_mm.engine import build_dataset
+from cmpose_mm.engine.clip_layout_hook import check_labels
+from cmpose_mm.metrics import PoseTrackMetric
 
 QUICK = """
 for loader in (train_dataloader, val_dataloader):
@@ -290,3 +297,24 @@ def test_datasets_built_without_a_runner_fit_too(synthetic_root):
     config.model.method = dict(type='KeyFrameOnly')
     with pytest.raises(ValueError, match='train_dataloader.dataset.num_frames is 3'):
         build_dataset(config, 'train_dataloader')
+
+
+def test_labels_of_other_videos_without_ids_are_told_before_the_test(tmp_path):
+    """PoseTrack17's ids count the videos: those of a part are other videos' in the whole."""
+    for split, names in (('val', 'ab'), ('part', 'b')):
+        for name in names:
+            write_annolist_video(tmp_path, split, f'00000{name}', [[person()], [person()]])
+    init_default_scope('mmpose')
+    for split, refused in (('val', False), ('part', True)):
+        dataset = PoseTrackVideoDataset(
+            'posetrack17', num_frames=3, ann_file=f'annotations/{split}', data_root=str(tmp_path),
+            data_prefix=dict(img=''), test_mode=True, pipeline=[],
+        )  # fmt: skip
+        evaluator = Evaluator([PoseTrackMetric(str(tmp_path / 'annotations/val'))])
+        evaluator.dataset_meta = dataset.metainfo
+        loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset), evaluator=evaluator)
+        if not refused:
+            check_labels(loop, 'test')
+            continue
+        with pytest.raises(ValueError, match='test_evaluator.ann_file does not .* id 1000000'):
+            check_labels(loop, 'test')

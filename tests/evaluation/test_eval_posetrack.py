@@ -411,9 +411,18 @@ def prediction_file_twice(files: Path) -> None:
     write(files / 'pred' / 'again.json', load(files / 'pred' / '000001.json'))
 
 
+def image_ids_of_two_videos(files: Path) -> None:
+    write(files / 'gt' / 'street.json', coco([[person(FULL)]], 'street', 100))
+    (files / 'pred' / '000001.json').rename(files / 'pred' / '000001_poses.json')
+
+
 @pytest.mark.parametrize(
     ('break_files', 'sentence'),
     [
+        (
+            image_ids_of_two_videos,
+            '000001_poses.json: image id 100 is in 2 videos of the ground truth (000001, street), ',
+        ),
         (
             unknown_video,
             "000009.json: predictions for video '000009', which the ground truth does not have.",

@@ -469,6 +469,42 @@ def test_three_datasets(tmp_path, name, log) -> None:
     assert again['Total'] == 100
 
 
+def test_images_of_other_labels_without_ids_are_refused(tmp_path) -> None:
+    """A subset of PoseTrack17's videos: the ids made up for them are other videos' in the whole."""
+    files = make_labels()
+    for video, data in files.items():
+        for split in ('val', 'subset') if video == '000001_test' else ('val',):
+            write(tmp_path / split / f'{video}.json', annolist(data))
+    ids = [frame.image_id for v in read_videos(tmp_path / 'subset') for frame in v.frames]
+    (images,) = (data['images'] for name, data in files.items() if name == '000001_test')
+    known = {image['id']: (i, f'/data/{image["file_name"]}') for i, image in zip(ids, images)}
+    samples = make_samples({'000001_test': files['000001_test']}, noise=0, detected=False)
+    for sample in samples:
+        image_id, path = known[sample.img_id]
+        sample.set_metainfo(dict(img_id=image_id, img_path=path))
+    scores = run(PoseTrackMetric(str(tmp_path / 'subset')), samples, meta('posetrack17'))
+    assert scores['posetrack17/AP'] == 100
+    with pytest.raises(AnnotationError, match='000001_test/.* as image id 1000000, which is '):
+        run(PoseTrackMetric(str(tmp_path / 'val')), samples, meta('posetrack17'))
+
+
+@pytest.mark.parametrize(
+    'name, release',
+    [
+        ('posetrack17', '17'),
+        ('my_PoseTrack21', '21'),
+        ('dance2021', '18'),
+        ('gym_v21', '18'),
+        ('posetrack99', '18'),
+        ('jhmdb', '18'),
+    ],
+)
+def test_rules_of_a_release_go_by_its_whole_name(labels, name, release) -> None:
+    metric = PoseTrackMetric(labels[0])
+    metric.dataset_meta = {**meta(), 'dataset_name': name}
+    assert metric.release == release
+
+
 def test_prefix_and_rules_can_be_chosen(labels, log) -> None:
     folder, files = labels
     metric = PoseTrackMetric(folder, prefix='val', dataset='21')

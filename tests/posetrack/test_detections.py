@@ -77,6 +77,21 @@ def test_image_names_find_posetrack17_frames(tmp_path):
     assert set(read(tmp_path, content, videos)) == {videos[0].frames[1].image_id}
 
 
+def test_ids_of_other_labels_without_ids_are_refused(tmp_path):
+    """Those of a whole split, read with a part of it: that they are of other images shows here."""
+    for name in ('000001_bonn', '000002_bonn'):
+        write_annolist_video(tmp_path, 'val', name, [[person()], [person()]])
+    write_annolist_video(tmp_path, 'part', '000002_bonn', [[person()], [person()]])
+    whole, part = (read_videos(tmp_path / f'annotations/{split}') for split in ('val', 'part'))
+    content = [coco(frame.image_id) for video in whole for frame in video.frames]
+    assert set(read(tmp_path, content, whole)) == {i for ids in ids_of(whole) for i in ids}
+    for problems in (None, []):
+        with pytest.raises(ValueError, match='detection 2, image_id 2000000 .* have image_name'):
+            read(tmp_path, content, part, problems=problems)
+    named = [coco(1, image_name='bonn/000002_bonn/00000001.jpg')]
+    assert set(read(tmp_path, named, part)) == {part[0].frames[0].image_id}
+
+
 def test_a_name_that_two_frames_share_matches_neither(tmp_path):
     for split, name in (('x', 'v'), ('y', 'v')):
         write_coco_video(tmp_path / split, split, name, [[person()]], images=False)
