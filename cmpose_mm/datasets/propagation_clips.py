@@ -48,12 +48,10 @@ class PropagationClips:
         self.table, self.poses, self.every = table, poses, every
         self.label_dropout, self.training = label_dropout, training
 
-    def draw(self, file_name: str, track_id: int) -> dict:
-        """The clip around a frame, for the pipeline.
+    def labels_near(self, file_name: str, track_id: int) -> dict[int, tuple[int, str, np.ndarray]]:
+        """Side of a frame, -1 or 1 -> the furthest label of a person there within k frames.
 
-        Returns:
-            ``frame_paths`` (3), ``frame_offsets``, ``frame_valid``, ``key_index``,
-            ``neighbor_keypoints`` (3, 15, 2) in pixels of the image, ``neighbor_visible`` (3, 15).
+        Of each label the distance, the path of its frame, and the joints (15, 3).
         """
         near = [sign * d for sign in (-1, 1) for d in range(self.every, 0, -1)]  # furthest first
         labels: dict[int, tuple[int, str, np.ndarray]] = {}
@@ -61,6 +59,16 @@ class PropagationClips:
             if on_disk and (path, track_id) in self.poses:
                 found = abs(offset), path, self.poses[path, track_id]
                 labels.setdefault(int(np.sign(offset)), found)
+        return labels
+
+    def draw(self, file_name: str, track_id: int) -> dict:
+        """The clip around a frame, for the pipeline.
+
+        Returns:
+            ``frame_paths`` (3), ``frame_offsets``, ``frame_valid``, ``key_index``,
+            ``neighbor_keypoints`` (3, 15, 2) in pixels of the image, ``neighbor_visible`` (3, 15).
+        """
+        labels = self.labels_near(file_name, track_id)
         xy, visible = (
             np.zeros((NUM_FRAMES, len(JOINT_NAMES), 2)),
             np.zeros((NUM_FRAMES, len(JOINT_NAMES))),

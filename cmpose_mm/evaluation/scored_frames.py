@@ -332,8 +332,8 @@ def _pair_videos(
             if several is not None:
                 problems.append(
                     f'{predicted.source}: image id {several} is in {len(found[several])} videos of '
-                    f'the ground truth ({", ".join(found[several][:2])}), so it does not tell which '
-                    'of them was predicted; expected the file to be named like the video.'
+                    f'the ground truth ({", ".join(found[several][:2])}), so it does not tell '
+                    'which was predicted; expected the file to be named like the video.'
                 )
                 continue
             name = next(iter(found[predicted.frames[0].image_id]), name)

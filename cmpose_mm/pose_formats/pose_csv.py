@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     columns are ignored, but for those that end in ``_x`` or ``_y``: they need each other. Columns
     that are read are there once.
 
+    Warns of boxes with some of their four corners, which are left out.
+
     Raises:
         AnnotationError: one sentence about what is missing or wrong, with the line.
     """
@@ -134,6 +137,7 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
     table = np.array(numbers, np.float64).reshape(len(rows), len(places))
     is_known = np.isfinite(table)
     pixels = np.array([name not in _NO_PIXELS and not name.endswith('_score') for name in places])
+    x_places = range(len(_PERSON), len(places), len(_PARTS))
     for (line, _), values, known in zip(rows, table, is_known):
         frame, track_id = values[0], values[2]
         if not 0 <= frame < MAX_FRAMES or frame != int(frame):
@@ -151,11 +155,27 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
             raise AnnotationError(
                 f'{path}: line {line}: track_id is {track_id:g}, expected a whole number.'
             )
+        half = [place for place in x_places if known[place] != known[place + 1]]
+        if half:
+            place = half[0] if known[half[0]] else half[0] + 1
+            other = places[2 * half[0] + 1 - place]
+            raise AnnotationError(
+                f'{path}: line {line}: has {places[place]}, but no {other}; expected both or none.'
+            )
         if known[4:8].all() and (values[6:8] < values[4:6]).any():
             raise AnnotationError(
                 f'{path}: line {line}: the box from {values[4]:g}, {values[5]:g} to '
                 f'{values[6]:g}, {values[7]:g} has no area, expected x1, y1 before x2, y2.'
             )
+    parts = is_known[:, 4:8].sum(axis=1)
+    cut = np.flatnonzero((parts > 0) & (parts < 4))
+    if len(cut):
+        warnings.warn(
+            f'{path}: {len(cut)} boxes are left out (first: line {rows[cut[0]][0]}), of which not '
+            'all of x1, y1, x2, y2 are given.',
+            stacklevel=2,
+        )
+        table[cut, 4:8] = np.nan
     listed, frames = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
     times = np.full(len(listed), np.nan)
     times[frames[is_known[:, 1]]] = table[is_known[:, 1], 1]

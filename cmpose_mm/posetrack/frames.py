@@ -223,20 +223,17 @@ class FrameTable:
         return self._positions[self.folder(file_name)][split_name(file_name)[1]]
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
-        """(width, height) in pixels from the label, else from the header of the video's first file.
+        """(width, height) in pixels from the label, else from the header of the frame's file.
 
         Raises:
-            OSError: if that file is no image.
-            FileNotFoundError: if the folder holds no image.
+            OSError: if that file is missing or no image.
         """
         if frame.width and frame.height:
             return frame.width, frame.height
-        folder = self.folder(frame.file_name)
-        if folder not in self._sizes:
-            if not self.frames(frame.file_name):
-                raise FileNotFoundError(f'{folder}: no image in this folder')
-            self._sizes[folder] = image_size(os.path.join(folder, self._frames[folder][0]))
-        return self._sizes[folder]
+        path = self.path(frame.file_name)
+        if path not in self._sizes:
+            self._sizes[path] = image_size(path)
+        return self._sizes[path]
 
     def neighbors(self, file_name: str, offsets: Sequence[int]) -> tuple[list[str], np.ndarray]:
         """The clip around a frame.

@@ -36,7 +36,7 @@ from cmpose_mm.evaluation import (
 from cmpose_mm.evaluation.report import COLUMNS, ap_to_dict
 from cmpose_mm.metrics import PoseTrackMetric
 from cmpose_mm.posetrack.annotations import Frame, Video, read_videos
-from cmpose_mm.posetrack.frames import image_size
+from cmpose_mm.posetrack.frames import FrameTable, image_size
 from cmpose_mm.whole_files import folder_sha256, sha256
 
 from .plan import NEIGHBORS, RobustnessError, Run
@@ -49,13 +49,15 @@ class Subject:
     Attributes:
         cfg: config for tests, ready but for the corruption.
         num_frames: T, frames that the model gets.
-        image_paths: path of the key frame by image id.
+        image_paths: path of the key frame by image id, of frames with a sample.
+        image_root: folder of the images, in which the labels name the other frames.
         settings: what all runs of a results file share.
     """
 
     cfg: Config
     num_frames: int
     image_paths: dict[int, str]
+    image_root: str
     settings: dict
 
 
@@ -110,7 +112,7 @@ def prepare(
         'checkpoint': sha256(checkpoint)[:16],
     }
     paths = {info['img_id']: info['img_path'] for info in infos}
-    return Subject(cfg, num_frames, paths, settings)
+    return Subject(cfg, num_frames, paths, dataset.data_prefix['img'], settings)
 
 
 def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
@@ -124,17 +126,23 @@ def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
     Returns:
         ``AP`` by joint, group, ``Total`` and ``mean7``; ``recall_occluded`` in percent and the
         number of ``occluded_joints``; ``counts`` of what was scored.
+
+    Raises:
+        OSError: if a labeled frame is not on disk, which moving occluders would hide joints of.
     """
     seed = subject.settings['seed']
     metric, predicted = _test(subject, run, title)
     rules = metric.rules
     labels = metric.read_labels()
     if run.corruption == 'moving_occluders':
+        tested = {video.name for video in predicted}
+        labels = [video for video in labels if video.name in tested]
+        table = FrameTable(subject.image_root)
+        # also where nobody was detected: joints that are missed there may be hidden, too
+        paths = {f.image_id: table.path(f.file_name) for video in labels for f in video.frames}
+        paths.update(subject.image_paths)
         labels = [
-            replace(
-                video,
-                frames=[hidden_frame(f, run, seed, subject.image_paths) for f in video.frames],
-            )
+            replace(video, frames=[hidden_frame(f, run, seed, paths) for f in video.frames])
             for video in labels
         ]
     scored = select_scored(labels, predicted, rules=rules, allow_missing=True)

@@ -129,6 +129,10 @@ def test_the_pipeline_moves_the_labels_into_the_crop(root):
         (dict(label_dropout=1.0), r'label_dropout must be in \[0, 1\), got 1.0'),
         (dict(num_frames=5), 'num_frames is 5, expected 3 with label_every'),
         (dict(causal=True), 'expected no causal, random_neighbors, stride or bbox_file beside it'),
+        (
+            dict(label_every=2),
+            'label_every is 2, but no person .* in the 2 frames before',
+        ),
         (dict(stride=2), 'expected no causal, random_neighbors, stride or bbox_file beside it'),
     ],
 )

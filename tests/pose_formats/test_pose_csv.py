@@ -55,6 +55,8 @@ def test_header_alone(tmp_path):
             'frame,time,paw_x,paw_y\n3,0.08,1,2\n4,0.1,1,2\n3,0.5,1,2\n',
             'line 2: frame 3 has the time 0.08 s, in another line 0.5 s',
         ),
+        ('frame,paw_x,paw_y\n0,1,\n', 'line 2: has paw_x, but no paw_y; expected both or none'),
+        ('frame,paw_x,paw_y\n0,1,2\n1,nan,3\n', 'line 3: has paw_y, but no paw_x; expected both'),
         ('frame,paw_x,paw_y,ear_x\n0,1,2,3\n', 'has the column ear_x, but no ear_y'),
         ('frame,paw_x,paw_y,ear_y\n0,1,2,3\n', 'has the column ear_y, but no ear_x'),
         ('frame,paw_x,paw_y,paw_x,paw_y\n0,1,2,3,4\n', 'has the column paw_x 2 times, expected'),
@@ -135,6 +137,14 @@ def test_a_person_without_joints(tmp_path):
     assert video.frame_numbers().tolist() == [0, 1, 2, 3, 4]
     assert video.frames.tolist() == [0, 1, 2] and video.track_ids.tolist() == [4, 4, -1]
     assert video.boxes[2].tolist() == [1, 2, 2, 3]
+
+
+def test_a_part_of_a_box_is_told(tmp_path):
+    rows = ['0,1,2,3,5,1,2', '1,1,2,3,,1,2', '2,,,,,1,2', '3,1,,,,1,2']
+    (tmp_path / 'a.csv').write_text('\n'.join(['frame,x1,y1,x2,y2,nose_x,nose_y', *rows]))
+    with pytest.warns(UserWarning, match='a.csv: 2 boxes are left out .first: line 3., of which'):
+        video = read_pose_csv(tmp_path / 'a.csv')
+    assert np.isnan(video.boxes).all(axis=1).tolist() == [False, True, True, True]
 
 
 def test_frame_rate_where_every_other_row_is_deleted(tmp_path):

@@ -226,7 +226,7 @@ def test_damaged_exif_is_none(tmp_path, exif):
 
 
 def test_size_of_a_frame(tmp_path):
-    """By the label, else by the first file of its folder as it is decoded."""
+    """By the label, else by its file as it is decoded, whatever size others in its folder have."""
     (tmp_path / 'v').mkdir()
     exif = Image.Exif()
     exif[274] = 6
@@ -235,6 +235,10 @@ def test_size_of_a_frame(tmp_path):
     table = FrameTable(str(tmp_path))
     frame = empty_frame('v/1.jpg', 1, 1)
     assert table.size_of(frame) == (HEIGHT, WIDTH)
+    write_image(tmp_path / 'v/2.jpg', width=50, height=40)
+    assert table.size_of(empty_frame('v/2.jpg', 2, 2)) == (50, 40)
+    with pytest.raises(OSError, match='v/3.jpg'):
+        table.size_of(empty_frame('v/3.jpg', 3, 3))
     frame.width, frame.height = 30, 20
     assert table.size_of(frame) == (30, 20)
 

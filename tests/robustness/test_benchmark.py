@@ -313,7 +313,7 @@ def painted_over(shape, severity, **where):
 
 
 @pytest.mark.slow
-def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
+def test_joints_behind_the_occluders_count_as_occluded(root, clip_model, tmp_path):
     (video,) = read_videos(Path(root, 'annotations', 'val'))
     run, changed = Run('moving_occluders', 4, 'key'), {}
     paths = prepare(*clip_model).image_paths
@@ -341,6 +341,17 @@ def test_joints_behind_the_occluders_count_as_occluded(root, clip_model):
     result, clean = evaluate(subject, run), evaluate(subject, Run())
     assert result['occluded_joints'] == clean['occluded_joints'] + changed[seed]
     assert result['counts'] == clean['counts']
+    # In frames without any detection, too: what is hidden does not depend on the detector.
+    labeled = [frame for frame in video.frames if len(frame.keypoints)]
+    boxes = [
+        dict(image_id=frame.image_id, category_id=1, bbox=[0, 0, 40, 40], score=0.9)
+        for frame in labeled[::2]
+    ]
+    (tmp_path / 'boxes.json').write_text(json.dumps(boxes))
+    options = {'test_dataloader.dataset.bbox_file': str(tmp_path / 'boxes.json')}
+    detected = prepare(*clip_model, seed=seed, cfg_options=options)
+    assert 0 < len(detected.image_paths) < len(labeled)
+    assert evaluate(detected, run)['occluded_joints'] == result['occluded_joints']
 
 
 @pytest.mark.slow

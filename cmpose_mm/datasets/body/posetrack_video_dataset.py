@@ -361,6 +361,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                     self.frame_table, self._poses, self.label_every, self.label_dropout,
                     not self.test_mode,
                 )  # fmt: skip
+                self._check_labels_near(data_list)
             untracked = sum(info['track_id'] < 0 for info in data_list)
             if untracked:
                 dropped.append(f'the neighbor poses of {untracked} persons without a track id')
@@ -402,6 +403,25 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 logging.WARNING,
             )
         return data_list
+
+    def _check_labels_near(self, data_list: list[dict]) -> None:
+        """Logs how many samples can be given labels.
+
+        Raises:
+            ValueError: if none can: a method that propagates labels would learn from none.
+        """
+        clips = self.propagation_clips
+        given = sum(bool(clips.labels_near(i['file_name'], i['track_id'])) for i in data_list)
+        if data_list and not given:
+            raise ValueError(
+                f'{self.ann_file}: label_every is {clips.every}, but no person is labeled again, '
+                f'by its track id, in the {clips.every} frames before and after; expected the '
+                'distance between labels'
+            )
+        self._log(
+            f'{given} of {len(data_list)} samples have labels of their track within '
+            f'{clips.every} frames'
+        )
 
     def _tracked_poses(self, videos: list[Video]) -> dict[tuple[str, int], np.ndarray]:
         """Path of a frame and track id -> the joints (15, 3) of that person there.
