@@ -106,11 +106,15 @@ def run(args: argparse.Namespace) -> int:
         args.error('--reach: expected with --visibility')
     if args.stride != 1 and not (args.visibility or args.jitter):
         args.error('--stride: expected with --visibility or --jitter')
+    if args.out and not Path(args.out).absolute().parent.is_dir():  # told before the scoring
+        print(f'{args.out}: its folder is not there; expected one to write to.', file=sys.stderr)
+        return 1
     import orjson
     from tqdm import tqdm
 
     from cmpose_mm.evaluation import evaluate_files, format_result
     from cmpose_mm.posetrack.annotations import AnnotationError
+    from cmpose_mm.whole_files import write_whole
 
     try:
         result = evaluate_files(
@@ -131,10 +135,10 @@ def run(args: argparse.Namespace) -> int:
             pck_visible_only=args.pck_visible_only,
             progress=partial(tqdm, desc='reading', unit=' files', delay=1, leave=False),
         )
+        print(format_result(result))
         if args.out:
-            Path(args.out).write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+            write_whole(args.out, orjson.dumps(result, option=orjson.OPT_INDENT_2))
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(format_result(result))
     return 0

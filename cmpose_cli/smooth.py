@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 
 from .grammar import number
 
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from cmpose_mm.posetrack.annotations import AnnotationError
+    from cmpose_mm.posetrack.predictions import describe_other_files
     from cmpose_mm.smoothing import smooth_files
 
     try:
@@ -55,4 +57,8 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f'{args.out}: {done}')
+    given = Path(args.predictions)
+    told = given.is_dir() and describe_other_files(args.out, [f.name for f in given.iterdir()])
+    if told:
+        print(told, file=sys.stderr)
     return 0

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+    from cmpose_mm.posetrack.predictions import describe_other_files, prediction_files
     from cmpose_mm.tracking import assign_track_ids, write_tracked
 
     progress = partial(tqdm, delay=1, leave=False)
@@ -77,4 +78,7 @@ def run(args: argparse.Namespace) -> int:
         f'{args.out}: {persons} persons in {len(videos)} videos, {sum(map(len, ids))} tracks, '
         f'{unsure} persons without id'
     )
+    told = describe_other_files(args.out, prediction_files(videos))
+    if told:
+        print(told, file=sys.stderr)
     return 0

@@ -126,7 +126,17 @@ def evaluate_files(
         result['protocol']['visibility'] = (
             f'recall within {MATCH_DISTANCE} head sizes, neighbors up to {reach} x {stride} frames'
         )
+    apart = _least_step(video for video in labeled if video.name not in scored.left_out)
+    if (visibility or jitter) and apart > reach * stride:
+        result['protocol']['frames_apart'] = apart
     return result
+
+
+def _least_step(videos: Iterable[Video]) -> int:
+    """The least difference of two frame numbers of a video; 0 if no video lists two frames."""
+    numbers = [np.sort([frame.number for frame in video.frames]) for video in videos]
+    steps = [np.diff(of_video).min() for of_video in numbers if len(of_video) > 1]
+    return int(min(steps, default=0))
 
 
 def _read_both(*paths: str | Path, progress) -> list[list[Video]]:

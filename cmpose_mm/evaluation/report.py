@@ -153,6 +153,12 @@ def format_result(result: dict) -> str:
             f'{flat} labeled persons have a head box without extent: all their joints count as '
             'missed, as in poseval'
         )
+    apart = result['protocol'].get('frames_apart')
+    if apart:
+        parts.append(
+            f'the numbers of frames, by their names or "frame_id", are at least {apart} apart, so '
+            f'no frame has a neighbor; expected --stride {apart} if that is the usual distance'
+        )
     if 'visibility' in result:
         parts.insert(2, format_visibility(result['visibility']))
     if 'jitter' in result:

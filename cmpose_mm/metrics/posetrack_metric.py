@@ -28,7 +28,11 @@ from cmpose_mm.evaluation.visibility import (
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, frames_by_id, read_videos
 from cmpose_mm.posetrack.file_names import same_image
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
-from cmpose_mm.posetrack.predictions import write_predictions
+from cmpose_mm.posetrack.predictions import (
+    describe_other_files,
+    prediction_files,
+    write_predictions,
+)
 
 _NAMES_IN_LOGS = {
     'Head': 'Head AP',
@@ -229,6 +233,9 @@ class PoseTrackMetric(BaseMetric):
             folder = osp.dirname(self.outfile_prefix) or '.'
             write_predictions(predicted, folder)
             logger.info(f'Predictions for {len(predicted)} videos are in {folder}')
+            told = describe_other_files(folder, prediction_files(predicted))
+            if told:
+                logger.warning(told)
         if self.format_only:
             return None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+from .file_names import is_hidden
 from .joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
 from .videos import AnnotationError, Frame, Video
 
@@ -69,6 +71,24 @@ def prediction_files(videos: list[Video]) -> list[str]:
                 'and "_".'
             )
     return list(of_file)
+
+
+def describe_other_files(folder: str | Path, names: Iterable[str]) -> str | None:
+    """A sentence about the files of labels in a folder beside those that were written; or None.
+
+    They are of an earlier run, and who reads the folder reads them, too.
+    """
+    others = sorted(
+        path.name
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() == '.json' and not is_hidden(path.name) and path.name not in {*names}
+    )
+    if not others:
+        return None
+    return (
+        f'{folder} also has {len(others)} .json files that were there before (first: {others[0]}), '
+        'which are read with these, as by cmpose eval.'
+    )
 
 
 def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> list[dict]:

@@ -327,9 +327,11 @@ def score_posewarper(
         progress: wraps the videos.
 
     Raises:
-        AnnotationError: if no frame is labeled, or labels lack what is needed.
+        AnnotationError: if no frame is labeled, an image is there twice, or labels lack what is
+            needed.
     """
     check_labeled(videos)
+    check_images(videos)
     runs, predicted, plan = [], [], Plan(videos=len(videos))
     for video in progress(videos):
         run = longest_run(video)

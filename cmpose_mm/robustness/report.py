@@ -85,7 +85,8 @@ def format_seeds(results: Sequence[dict]) -> str:
     """
     first = results[0]['settings']
     for result in results[1:]:
-        for key, found in result['settings'].items():
+        for key in {**first, **result['settings']}:
+            found = result['settings'].get(key)
             if key != 'checkpoint' and found != first.get(key):
                 raise RobustnessError(
                     f'results of {key} {found!r} and of {first.get(key)!r}; expected those of one '

@@ -41,6 +41,8 @@ class Smoothed:
             for long enough without a gap.
         windows: odd numbers of frames that polynomials were fitted to, one or more a file; 1 is
             no smoothing.
+        steps: where a frame rate was given, how far the numbers of neighboring images usually are
+            apart, one for each video; 1 if every frame is there.
     """
 
     tracks: int = 0
@@ -49,12 +51,13 @@ class Smoothed:
     persons_without_track: int = 0
     tracks_kept: int = 0
     windows: set[int] = field(default_factory=set)
+    steps: set[int] = field(default_factory=set)
 
     def add(self, other: Smoothed) -> None:
         """Adds what was done elsewhere."""
         for name, value in vars(other).items():
             mine = getattr(self, name)
-            setattr(self, name, mine | value if name == 'windows' else mine + value)
+            setattr(self, name, mine | value if isinstance(mine, set) else mine + value)
 
     def __str__(self) -> str:
         windows = ' or '.join(map(str, sorted(self.windows - {1})))
@@ -69,6 +72,9 @@ class Smoothed:
             f'{self.persons_added} persons added',
             f'{self.persons_without_track} persons without a track id',
         ]
+        if self.steps - {1}:
+            steps = ' or '.join(map(str, sorted(self.steps)))
+            parts.append(f'images {steps} frames apart, by "frame_number" or name')
         return ', '.join(parts)
 
 
@@ -102,7 +108,11 @@ def smooth_files(
     is_folder = predictions.is_dir()
     files = [predictions]
     if is_folder:
-        files = sorted(f for f in predictions.glob('*.json') if not is_hidden(f.name))
+        files = sorted(
+            file
+            for file in predictions.iterdir()
+            if file.suffix.lower() == '.json' and not is_hidden(file.name) and file.is_file()
+        )
     if not files:
         raise AnnotationError(f'{predictions}: has no .json file; expected predictions to smooth.')
     done = Smoothed()
@@ -179,9 +189,13 @@ def smooth_predictions(
                 f'{annotation["image_id"]}, expected each track once.'
             )
     next_id = max((a['id'] for a in annotations if isinstance(a.get('id'), int)), default=-1) + 1
+    tracked = dict.fromkeys(video for video, _ in tracks)
+    times_of = {video: _times(videos[video], frame_rate) for video in tracked}
     for (video, _), members in tracks.items():
         images = videos[video]
-        times, rate = _times(images, frame_rate)
+        times, rate = times_of[video]
+        if frame_rate is not None and len(images) > 1:
+            done.steps.add(round(frame_rate / rate))
         for name, value in (('window', window), ('max_gap', max_gap)):
             if not value * rate <= _MAX_FRAMES:
                 raise ValueError(

@@ -123,6 +123,28 @@ def test_visibility_in_table_and_json(files, run) -> None:
         run(*args, '--visibility', '--reach', 0)
 
 
+def test_frames_without_neighbors_are_told(tmp_path, run) -> None:
+    """Names that are times: by their numbers, no frame is next to another."""
+    for name, step in (('counted', 1), ('timed', 40)):
+        video = coco([[person(FULL, scores=1)]] * 5, '000001', 100)
+        for place, image in enumerate(video['images']):
+            image['file_name'] = f'images/000001/{1633024800000 + step * place}.jpg'
+        write(tmp_path / name / '000001.json', video)
+        folders = tmp_path / name, tmp_path / name
+        for options in (['--visibility'], ['--jitter'], ['--visibility', '--stride', 40], []):
+            status, out, _ = run(*folders, *options)
+            told = 'are at least 40 apart, so no frame has a neighbor; expected --stride 40' in out
+            assert status == 0 and told == (step == 40 and len(options) == 1), options
+    out = run(*folders, '--visibility', '--reach', 40)[1]
+    assert 'apart' not in out
+
+
+def test_a_result_that_can_not_be_written_is_still_shown(files, run) -> None:
+    (files / 'taken').mkdir()
+    status, out, err = run(files / 'gt', files / 'pred', '--out', files / 'taken')
+    assert status == 1 and 'Total' in out and 'taken' in err
+
+
 def test_head_boxes_without_extent_are_told(files, run) -> None:
     status, out, _ = run(files / 'gt', files / 'gt')
     assert 'without extent' not in out
@@ -494,7 +516,7 @@ def test_missing_paths_and_unwritable_output(files, run) -> None:
     status, _, err = run(files / 'no', files / 'where')
     assert status == 1 and len(err.splitlines()) == 2
     status, _, err = run(files / 'gt', files / 'pred', '--out', files / 'no' / 'r.json')
-    assert status == 1 and 'r.json' in err
+    assert status == 1 and 'r.json: its folder is not there' in err
 
 
 @pytest.mark.slow

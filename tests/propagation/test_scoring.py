@@ -241,6 +241,8 @@ def test_what_can_not_be_scored(videos_of, tmp_path):
     twice['images'][3]['file_name'] = twice['images'][2]['file_name']
     with pytest.raises(AnnotationError, match='are both of .*; expected one entry for an image'):
         score_hidden(videos_of(twice), Copy(), 4)
+    with pytest.raises(AnnotationError, match='are both of .*; expected one entry for an image'):
+        score_posewarper(videos_of(twice), Copy())
     write(tmp_path / 'sparse.json', keep(walk(9), [0, 4, 8]))
     propagate_labels(tmp_path / 'sparse.json', tmp_path / 'dense.json', Copy())
     dense = read_videos(tmp_path / 'dense.json')

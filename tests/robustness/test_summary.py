@@ -126,6 +126,11 @@ def test_seeds_are_averaged_and_must_be_of_one_test(tmp_path):
             format_seeds([results[0], {**results[1], 'summary': summary}])
     with pytest.raises(RobustnessError, match='two results are of one checkpoint'):
         format_seeds([*results, results[0]])
+    results[1]['settings']['labels'] = 'aa'
+    for order in (results, results[::-1]):
+        with pytest.raises(RobustnessError, match='results of labels .*; expected those of'):
+            format_seeds(order)
+    del results[1]['settings']['labels']
     results[1]['settings']['seed'] = 1
     with pytest.raises(RobustnessError, match='results of seed 1 and of 0; expected those of one'):
         format_seeds(results)

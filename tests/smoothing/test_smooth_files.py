@@ -216,8 +216,9 @@ def test_hidden_files_are_left_out(tmp_path):
     folder.mkdir()
     (folder / '._v.json').write_bytes(b'\0\5\x16\7')
     (folder / 'v.json').write_text(json.dumps(predictions()))
-    smooth_files(folder, tmp_path / 'out')
-    assert [file.name for file in (tmp_path / 'out').iterdir()] == ['v.json']
+    (folder / 'w.JSON').write_text(json.dumps(predictions()))  # is none
+    assert smooth_files(folder, tmp_path / 'out').tracks == 2
+    assert sorted(file.name for file in (tmp_path / 'out').iterdir()) == ['v.json', 'w.JSON']
 
 
 def test_persons_without_a_track_and_empty_videos_stay():
@@ -293,6 +294,10 @@ def test_command(tmp_path):
         '0 persons without a track id\n'
     )
     assert len(json.loads((tmp_path / 'out/v.json').read_text())['annotations']) == FRAMES
+    (tmp_path / 'out/old.json').write_text('{}')
+    again = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', folder, tmp_path / 'out')
+    assert again.stdout == done.stdout and (tmp_path / 'out/old.json').exists()
+    assert 'also has 1 .json files that were there before (first: old.json)' in again.stderr
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', folder, folder)
     assert done.returncode == 1 and 'expected another place to write to' in done.stderr
     done = run_tool(ROOT / 'cmpose_cli/__main__.py', 'smooth', tmp_path / 'no', tmp_path / 'out')
@@ -355,6 +360,18 @@ def test_a_given_frame_rate_goes_by_the_numbers_of_frames():
             np.testing.assert_allclose(found[image_id], joints, atol=1e-9)
     through = points(smooth_predictions(predictions(time=False), frame_rate=20)[0])
     assert np.abs(through[109] - expected[109]).max() > 0.01
+
+
+def test_numbers_that_are_no_frames_are_told():
+    """Names that are times in milliseconds: so far apart, nothing is a short gap."""
+    content = predictions([7], time=False)
+    _, done = smooth_predictions(content, frame_rate=25)
+    assert done.steps == {1} and 'apart' not in str(done) and done.persons_added == 1
+    for place, image in enumerate(content['images']):
+        image['file_name'] = f'v/{1633024800000 + 40 * place}.jpg'
+    _, done = smooth_predictions(content, frame_rate=25)
+    assert done.steps == {40} and done.persons_added == 0
+    assert str(done).endswith(', images 40 frames apart, by "frame_number" or name')
 
 
 def test_frames_in_another_order_are_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -146,6 +147,12 @@ def test_command_writes_what_the_function_gives(synthetic_root, tmp_path) -> Non
     command = [sys.executable, TOOL, tmp_path / 'in', tmp_path / 'out']
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    assert 'there before' not in result.stderr
+    shutil.copytree(tmp_path / 'out', tmp_path / 'again')
+    (tmp_path / 'again' / 'of_before.json').write_text('{}')
+    again = subprocess.run([*command[:3], tmp_path / 'again'], capture_output=True, text=True)
+    assert again.returncode == 0
+    assert 'also has 1 .json files that were there before (first: of_before.json)' in again.stderr
     written, expected = (
         read_videos(tmp_path / 'out'),
         assign_track_ids(read_videos(tmp_path / 'in')),
