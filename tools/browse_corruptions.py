@@ -28,6 +28,8 @@ def main() -> int:
                         help="height of one picture in pixels (default: the frame's)")  # fmt: skip
     args = parser.parse_args()
     try:
+        if args.height is not None and args.height < 1:
+            raise ValueError(f'--height {args.height}: expected at least 1')
         sheet = corruption_sheet(args.image, args.corruptions, args.seed, args.height)
         write_image(args.out, sheet, quality=80)
     except (OSError, ValueError) as error:

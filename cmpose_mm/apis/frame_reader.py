@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from cmpose_cli.grammar import Moment, parse_moment
 from cmpose_mm.images import read_image
@@ -42,6 +43,7 @@ from .av_files import (
 
 # formats whose header counts the length from time 0, not from the first frame
 _LENGTH_FROM_ZERO = ('matroska,webm', 'asf', 'nut')
+_NO_TIMESTAMPS = 0x0080  # FFmpeg's AVFMT_NOTIMESTAMPS
 _EXACT = 1e-6  # seconds by which a time stamp may miss the moment that was asked for
 _CONVERTERS = local()
 
@@ -326,6 +328,7 @@ def open_frames(source: str | Path | int | Iterable[np.ndarray] | FrameReader) -
         if not os.path.exists(path):
             raise FileNotFoundError(f'{path}: not found; expected a video or a folder of images.')
         if path.lower().endswith(IMAGE_SUFFIXES):
+            _warn_of_pages(path)
             return FrameReader(source_name(path), lambda: _read_images([path]), 1, paths=[path])
         return _open_video(path)
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
@@ -374,7 +377,7 @@ def _open_video(path: str) -> FrameReader:
     container = open_container(path)
     try:
         stream = _video_stream(container, shown_path(path))
-        rate = float(stream.average_rate) if stream.average_rate else None
+        rate = _frame_rate(container, stream)
         length = _length(container, stream)
         num_frames = _num_shown_frames(container, stream)
         aspect = stream.sample_aspect_ratio
@@ -399,6 +402,19 @@ def _open_video(path: str) -> FrameReader:
     )
 
 
+def _frame_rate(container, stream) -> float | None:
+    """Frames a second, None if the file does not tell.
+
+    Where frames have no times (raw H.264), and in DV, the average is that of FFmpeg's clock, not of
+    the video; the guess then is the rate that the video itself names, if it does.
+    """
+    rate = stream.average_rate
+    is_clock = rate and stream.time_base and rate * stream.time_base == 1
+    if is_clock or int(container.format.flags) & _NO_TIMESTAMPS:
+        rate = stream.guessed_rate or rate
+    return float(rate) if rate else None
+
+
 def _length(container, stream) -> float:
     """Seconds from a file's first to its last time stamp as far as its header tells, else 0."""
     length = float((stream.duration or 0) * stream.time_base)
@@ -410,9 +426,10 @@ def _length(container, stream) -> float:
 
 def _num_shown_frames(container, stream) -> int:
     """How many frames a file's index tells of that are to be shown; 0 if it has none."""
-    if stream.frames and stream.average_rate and container.format.name.startswith('mov,'):
+    rate = _frame_rate(container, stream)
+    if stream.frames and rate and container.format.name.startswith('mov,'):
         # an edit list may leave some of them out: phones trim a video in that way
-        shown = round(_length(container, stream) * stream.average_rate)
+        shown = round(_length(container, stream) * rate)
         return min(stream.frames, max(shown, 1))
     return stream.frames
 
@@ -533,7 +550,9 @@ def _read_packets(container, stream, tally: _Tally) -> Iterator:
 
 def _describe_loss(container, stream, tally: _Tally, lost: str) -> str:
     """How many of how many frames were read, or '' if nothing says that frames are missing."""
-    frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.0
+    rate = _frame_rate(container, stream)
+    # without a rate, as long as those that were read
+    frame_duration = 1 / rate if rate else tally.video_end / max(tally.num_packets, 1)
     num_expected, about = tally.num_frames + tally.num_broken, ''
     if stream.frames:
         # avi also counts frames that are not in the file, but time goes on in their place
@@ -616,6 +635,22 @@ def _open_folder(folder: str) -> FrameReader:
     return FrameReader(source_name(folder), lambda: _read_images(paths), len(paths), paths=paths)
 
 
+def _warn_of_pages(path: str) -> None:
+    """Warns of an image file that holds several pictures, of which the first is read."""
+    try:
+        with open(path, 'rb') as file, PIL.Image.open(file) as image:
+            # a photo (MPO) may hold previews of itself
+            count = image.n_frames if image.format in ('TIFF', 'WEBP', 'PNG') else 1
+    except (OSError, ValueError, PIL.Image.DecompressionBombError):
+        return  # reading it says what is wrong
+    if count > 1:
+        warnings.warn(
+            f'{path}: holds {count} pictures, of which the first is read; expected a video, or a '
+            'folder with an image for each.',
+            stacklevel=3,
+        )
+
+
 def _read_images(paths: list[str]) -> Iterator[tuple[Image, None, str]]:
     for path in paths:
         yield partial(read_image, path), None, path
@@ -623,7 +658,9 @@ def _read_images(paths: list[str]) -> Iterator[tuple[Image, None, str]]:
 
 def _read_arrays(images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, None, None]]:
     for number, image in enumerate(images):
-        yield as_image(image, f'frame {number}'), None, None
+        image = as_image(image, f'frame {number}')
+        # a copy: who makes them may use one array for all, and clips hold several
+        yield image.copy(), None, None
 
 
 def as_image(image: np.ndarray, what: str) -> np.ndarray:

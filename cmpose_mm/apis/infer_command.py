@@ -195,6 +195,10 @@ def plan(args: argparse.Namespace) -> list[Job]:
                 '--resume'
             )
     for job in jobs:
+        if job.plots and taken.get(_place(job.plots), job) is None:
+            raise ValueError(
+                f'{job.plots}: is the folder of an input, expected another one for --plots'
+            )
         for file in job.outputs.values():
             other = taken.get(_place(file), file)
             if other is None or other is job:

@@ -18,6 +18,8 @@ import orjson
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
+from .pose_files import utf8
+
 _VERSION = 1
 
 
@@ -58,14 +60,19 @@ class Journal:
         self.path, self.other_names = Path(path), [Path(name) for name in other_names]
         self.num_stored = self._num_read = 0
         self._stored: dict[int, dict] = {}
+        settings = {k: utf8(v) if isinstance(v, str) else v for k, v in settings.items()}
         header = orjson.dumps(dict(version=_VERSION, settings=settings)) + b'\n'
         self.path.parent.mkdir(parents=True, exist_ok=True)
         found = [name for name in (self.path, *self.other_names) if resume and name.exists()]
         if found:
+            self._old = open(found[0], 'rb')
+            try:
+                end = self._check(found[0], orjson.loads(header))
+            except ValueError:
+                self._old.close()
+                raise
             if found[0] != self.path:
                 _link(found[0], self.path)
-            self._old = open(self.path, 'rb')
-            end = self._check(orjson.loads(header))
             self._new = open(self.path, 'r+b')
             self._new.truncate(end)
             self._new.seek(end)
@@ -79,9 +86,9 @@ class Journal:
         for name in self.other_names:
             _link(self.path, name)
 
-    def _check(self, expected: dict) -> int:
+    def _check(self, path: Path, expected: dict) -> int:
         """Where the last whole line ends; the file is then read on from its second line."""
-        problem = f'{self.path}: cannot be resumed, '
+        problem = f'{path}: cannot be resumed, '
         line = self._old.readline()
         try:
             found = orjson.loads(line)

@@ -117,15 +117,30 @@ class FileBoxes:
     Args:
         boxes: boxes (P, 4) and scores (P,) by the frame's number; other frames have no persons.
         inside: cut the boxes to the image, as `PoseTrackVideoDataset` does with labels.
+        sizes: (width, height) of the image by the frame's number, where a file tells it.
     """
 
     def __init__(
-        self, boxes: dict[int, tuple[np.ndarray, np.ndarray]], inside: bool = False
+        self,
+        boxes: dict[int, tuple[np.ndarray, np.ndarray]],
+        inside: bool = False,
+        sizes: dict[int, tuple[int, int]] | None = None,
     ) -> None:
-        self.boxes, self.inside = boxes, inside
+        self.boxes, self.inside, self.sizes = boxes, inside, sizes or {}
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Persons of one frame, in the order of the file."""
+        """Persons of one frame, in the order of the file.
+
+        Raises:
+            ValueError: if the boxes are of an image of another size.
+        """
+        size = frame.image.shape[1::-1]
+        told = self.sizes.get(frame.number, size)
+        if told != size:
+            raise ValueError(
+                f'the boxes of frame {frame.number} are of an image of {told[0]} x {told[1]} '
+                f'pixels, but it has {size[0]} x {size[1]}; expected those of this video'
+            )
         boxes, scores = self.boxes.get(frame.number, (np.zeros((0, 4)), np.zeros(0)))
         if self.inside:
             boxes = clip_box(boxes, *frame.image.shape[1::-1])
@@ -194,7 +209,8 @@ def _read_json(path: Path, frames: FrameReader, problems: list[str]) -> FileBoxe
             f'{", ".join(CSV_COLUMNS)}, or PoseTrack JSON or detections (docs/inference.md).'
         ) from None
     if isinstance(content, dict) and ('images' in content or 'annolist' in content):
-        return FileBoxes(_read_posetrack(path, content, frames, problems), inside=True)
+        boxes, sizes = _read_posetrack(path, content, frames, problems)
+        return FileBoxes(boxes, inside=True, sizes=sizes)
     video = _numbered_frames(path, content, frames)
     found = read_detections(str(path), [video], problems=problems)
     numbers = {frame.image_id: frame.number for frame in video.frames}
@@ -249,8 +265,8 @@ def _number(text: str | None) -> float:
 
 def _read_posetrack(
     path: Path, content: dict, frames: FrameReader, problems: list[str]
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Boxes and scores by frame, of PoseTrack labels or predictions.
+) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], dict[int, tuple[int, int]]]:
+    """Boxes and scores by frame, of PoseTrack labels or predictions, and sizes of the images.
 
     Images of a folder are found by their names, frames of a video by their numbers; predictions
     made from the one may be used with the other.
@@ -264,7 +280,7 @@ def _read_posetrack(
     numbers = _numbers_by_file(frames)
     first = 0 if video.has_image_ids else 1  # PoseTrack17 counts from 1
     images = {image['id']: image for image in content.get('images', ())}
-    found = {}
+    found, sizes = {}, {}
     strangers: list[str] = []
     num_without_box = 0
     for frame in video.frames:
@@ -282,6 +298,8 @@ def _read_posetrack(
             has_box = np.isfinite(boxes).all(axis=1)
             num_without_box += np.count_nonzero(~has_box)
             found[number] = boxes[has_box], np.ones(np.count_nonzero(has_box))
+            if frame.width and frame.height:
+                sizes[number] = frame.width, frame.height
     if not found:
         raise ValueError(f'{path}: none of its frames with persons belongs to {frames.name}')
     if strangers:
@@ -293,7 +311,7 @@ def _read_posetrack(
         problems.append(
             f'{path}: {num_without_box} persons are left out, who have no box and no joint'
         )
-    return found
+    return found, sizes
 
 
 def _numbered_frames(path: Path, content: object, frames: FrameReader) -> Video:

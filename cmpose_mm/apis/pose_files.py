@@ -92,6 +92,11 @@ def _lines(entries: list[dict], is_first: bool) -> bytes:
     return lines if is_first or not entries else b',\n' + lines
 
 
+def utf8(name: str) -> str:
+    """A name as files in UTF-8 can have it: bytes of a file's name that are none are escaped."""
+    return name.encode('utf-8', 'backslashreplace').decode()
+
+
 class PoseTrackWriter:
     """Writes predictions in PoseTrack18's format, which `tools/eval_posetrack.py` reads.
 
@@ -213,7 +218,7 @@ class PoseTrackWriter:
         image_id = frame.number
         if self._first_id is not None and stem.isdecimal():
             image_id = self._first_id + int(stem)
-        return f'{self.video}/{name}', image_id
+        return utf8(f'{self.video}/{name}'), image_id
 
 
 def _columns(joints: JointSet) -> tuple[str, ...]:

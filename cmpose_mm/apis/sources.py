@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 
 from cmpose_mm.posetrack.file_names import is_hidden, natural_key
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 from .av_files import is_url
 from .frame_reader import source_name
+
+_OTHER_VIDEO_SUFFIXES = ('.gif', '.rm', '.rmvb', '.ogg', '.ogm', '.swf', '.mjpeg')
+"""Of files that may be videos, and are none of a folder's."""
 
 
 def listed_sources(given: list[str]) -> list[str | int]:
@@ -68,5 +72,12 @@ def _in_folder(folder: str) -> list[str]:
             f'({min(images, key=natural_key)}, ...), expected videos alone or the frames of one; '
             f'name the videos by a pattern, such as "{os.path.join(folder, "*")}'
             f'{os.path.splitext(videos[0])[1]}"'
+        )
+    others = sorted(name for name in names if name.lower().endswith(_OTHER_VIDEO_SUFFIXES))
+    if videos and others:
+        warnings.warn(
+            f'{folder}: {len(others)} files that may be videos are left out (first: {others[0]}); '
+            'name them one by one to read them, too.',
+            stacklevel=3,
         )
     return [os.path.join(folder, name) for name in videos] or [folder]

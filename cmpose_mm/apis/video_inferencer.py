@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -511,7 +511,8 @@ class VideoPoseInferencer:
         wanted = persons.wanted_ids(pred.track_ids)
         if not wanted.all():
             sample.pred_instances = pred[wanted]
-        return FramePoses(frame, sample)
+        # a copy: the image is still a neighbor in clips to come, and who draws on it may
+        return FramePoses(replace(frame, image=frame.image.copy()), sample)
 
     def _predict(self, persons: list) -> list[PoseDataSample]:
         """Poses of prepared persons."""

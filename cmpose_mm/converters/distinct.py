@@ -92,7 +92,7 @@ def link_frame(source: str | Path, target: str | Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # of a link, what it leads to
     except OSError:
         shutil.copyfile(source, target)
 

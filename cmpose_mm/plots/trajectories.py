@@ -235,7 +235,9 @@ def draw_person(
             )
             axis.legend(handles=handles, loc='upper left', bbox_to_anchor=(1, 1), fontsize='small')
     figure.suptitle(
-        f'{video.name}, id {track_id}: {len(frames)} of {len(keypoints)} frames', fontsize='medium'
+        f'{video.name}, id {track_id}: {len(frames)} of {len(keypoints)} frames',
+        fontsize='medium',
+        parse_math=False,  # a name may have a $
     )
     return figure
 

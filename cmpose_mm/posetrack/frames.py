@@ -35,6 +35,7 @@ IMAGE_SUFFIXES = (
 VIDEO_SUFFIXES = (
     '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.wmv', '.asf', '.flv', '.mpg', '.mpeg',
     '.vob', '.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.ogv', '.mxf', '.nut', '.y4m', '.dv',
+    '.qt', '.f4v', '.divx', '.m2v', '.h264', '.264', '.h265', '.hevc', '.ivf',
 )  # fmt: skip
 """How the names of videos in a folder end. A file that is named itself may have any name."""
 _OTHER_IMAGE_SUFFIXES = (

@@ -35,12 +35,21 @@ def nearest_free(
         if (row - y) ** 2 >= best_distance:
             break
         blocked = [(t[0] - width, t[2]) for t in taken if t[1] < row + height and row < t[3]]
-        for column in (x, *(end for interval in blocked for end in interval)):
+        for column in _nearest_columns(x, blocked):
             distance = (column - x) ** 2 + (row - y) ** 2
-            if (
-                distance < best_distance
-                and 0 <= column <= last_x
-                and not any(start < column < end for start, end in blocked)
-            ):
+            if distance < best_distance and 0 <= column <= last_x:
                 best, best_distance = (column, row, column + width, row + height), distance
     return best
+
+
+def _nearest_columns(x: int, blocked: list[tuple[int, int]]) -> tuple[int, ...]:
+    """Those nearest to x, to either side, that are inside no interval; x alone if it is free."""
+    low = high = x
+    for start, end in sorted(blocked):  # which unite to gaps and blocks, from left to right
+        if start < high and low < high:
+            high = max(high, end)
+        elif low < x < high:
+            break
+        else:
+            low, high = start, end
+    return (low, high) if low < x < high else (x,)

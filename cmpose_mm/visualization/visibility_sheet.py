@@ -51,6 +51,8 @@ def visibility_sheet(
             _draw(Path(root) / files[number], number, scored, classes, height)
             for number in scored.frame_numbers[:num_frames].tolist()
         ]
+        if not images:
+            raise ValueError(f'Video {video} of split {split!r} has no labeled person.')
         rows.append(captioned(row(images), split))
     return stack([*rows, text_line(_LEGEND, rows[0].shape[1])])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from sample_videos import (
     cut,
@@ -334,6 +335,37 @@ def test_leaving_early_while_ffmpeg_logs(tmp_path):
     assert ended == 0
 
 
+@pytest.mark.parametrize('suffix, codec', [('h264', 'libx264'), ('hevc', 'libx265')])
+def test_the_rate_of_a_raw_stream_is_its_own(tmp_path, suffix, codec):
+    """It has no times, and FFmpeg takes 25 frames a second where nobody looks into the stream."""
+    images = flat_frames([10 * n for n in range(20)])
+    reader = open_frames(make_video(tmp_path / f'a.{suffix}', images, codec, rate=50))
+    assert reader.frame_rate == 50
+    part = [frame.number for frame in reader.cut('0.1', '0.2')]
+    assert part == [5, 6, 7, 8, 9]
+
+
+def test_the_rate_of_dv(tmp_path):
+    images = flat_frames([40, 80, 120], 576, 720)
+    path = make_video(tmp_path / 'a.dv', images, 'dvvideo', rate=25)
+    reader = open_frames(path)
+    assert reader.frame_rate == 25 and reader.num_frames == len(list(reader)) == 3
+
+
+@pytest.mark.parametrize('suffix', ['tif', 'webp', 'png'])
+def test_an_image_of_several_pictures_is_told(tmp_path, suffix):
+    first, *more = (PIL.Image.new('RGB', (40, 30), (level, 0, 0)) for level in (9, 99, 199))
+    first.save(tmp_path / f'a.{suffix}', save_all=True, append_images=more)
+    with pytest.warns(UserWarning, match=f'a.{suffix}: holds 3 pictures, of which the first'):
+        reader = open_frames(tmp_path / f'a.{suffix}')
+    (frame,) = reader
+    assert frame.image.shape == (30, 40, 3) and frame.image[..., 2].max() < 40
+    first.save(tmp_path / f'b.{suffix}')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        open_frames(tmp_path / f'b.{suffix}')
+
+
 # --------------------------------------------------------------------------- damaged and wrong
 
 
@@ -360,6 +392,23 @@ def test_a_file_that_is_cut_off_gives_the_frames_before(tmp_path, suffix, codec,
     assert 10 <= len(frames) < 50
     for frame in frames[:-5]:  # the last ones may lack a frame that they refer to
         np.testing.assert_array_equal(frame.image, whole[frame.number])
+
+
+def test_a_cut_file_without_a_frame_rate(tmp_path):
+    """How many are missing then goes by how long those are that could be read."""
+    times = [n * 0.03 + 0.01 * (n % 3) for n in range(100)]
+    path = Path(make_video(tmp_path / 'a.mkv', noise_frames(100), times=times))
+    content = path.read_bytes()
+    place = content.index(b'\x23\xe3\x83')  # Matroska's DefaultDuration, with one byte of its size
+    size = content[place + 3] & 0x7F
+    nothing = bytes([0xEC, 0x80 | size + 2]) + bytes(size + 2)  # a void of the same length
+    path.write_bytes(content[:place] + nothing + content[place + len(nothing) :])
+    reader = open_frames(path)
+    assert reader.frame_rate is None and len(list(reader)) == 100  # without a warning
+    cut(path, 0.3)
+    with pytest.warns(UserWarning, match=r'a\.mkv: (\d+) of about (9\d|10\d) frames could be read'):
+        frames = list(open_frames(path))
+    assert 10 <= len(frames) < 60
 
 
 def test_frames_that_avi_counts_but_does_not_hold_are_no_damage(tmp_path):

@@ -370,6 +370,22 @@ def test_a_journal_with_several_names(tmp_path, monkeypatch, has_links):
     last.remove()
 
 
+def test_a_refused_journal_leaves_no_other_behind(tmp_path):
+    first = Journal(tmp_path / 'a', SETTINGS)
+    first.add([dict(number=0)])
+    first.close()
+    with pytest.raises(ValueError, match='a: cannot be resumed, more was None and is 1'):
+        Journal(tmp_path / 'b', {**SETTINGS, 'more': 1}, True, [tmp_path / 'a'])
+    assert files_of(tmp_path) == ['a']
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    """Of a file on Linux, whose name may be any bytes."""
+    settings = {**SETTINGS, 'boxes': 'caf\udce9.csv'}
+    Journal(tmp_path / 'a', settings).close()
+    assert Journal(tmp_path / 'a', settings, resume=True).num_stored == 0
+
+
 def stopped_run(arguments, monkeypatch, count=2):
     """Runs the command, and breaks it off, as an error does, in frame `count`."""
 

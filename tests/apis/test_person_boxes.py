@@ -321,6 +321,23 @@ def test_poses_of_a_video_and_of_its_images_are_for_the_same_frames(tmp_path):
             assert as_lists(read_boxes(file, frames), range(4)) == expected
 
 
+def test_boxes_of_images_of_another_size_are_refused(tmp_path):
+    content = posetrack_labels(['000000.jpg'], [dict(bbox=[0, 2, 10, 20])])
+    height, width = FRAME.image.shape[:2]
+    file = tmp_path / 'poses.json'
+    for size, refused in (((width, height), False), ((2 * width, 2 * height), True)):
+        content['images'][0].update(width=size[0], height=size[1])
+        file.write_text(json.dumps(content))
+        source = read_boxes(file, FrameReader('walk', lambda: iter([]), 1))
+        if not refused:
+            assert len(source(FRAME)[0]) == 1
+            continue
+        with pytest.raises(
+            ValueError, match=f'of an image of {size[0]} x {size[1]} pixels, but it'
+        ):
+            source(FRAME)
+
+
 def test_one_image_has_the_boxes_of_its_name(tmp_path):
     cv2.imwrite(str(tmp_path / '000002.jpg'), FRAME.image)
     boxes = [dict(bbox=[number, 2, 10, 20]) for number in range(1, 4)]

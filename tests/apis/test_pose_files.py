@@ -111,6 +111,7 @@ def test_times_that_are_unknown_are_left_out(tmp_path):
         ('holiday', 'x/000012.jpg', 3, 'holiday/000012.jpg', 3),
         ('holiday', None, 3, 'holiday/000003.jpg', 3),
         ('0003421_x', None, 3, '0003421_x/000003.jpg', 3),
+        ('caf\udce9', None, 3, 'caf\\udce9/000003.jpg', 3),  # no UTF-8, as names on Linux may be
     ],
 )
 def test_image_ids_and_names(tmp_path, video, path, number, file_name, image_id):

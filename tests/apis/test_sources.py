@@ -56,6 +56,19 @@ def planned(*arguments) -> list[tuple]:
     return [(job.source, list(job.outputs.values())) for job in jobs_of(*arguments)]
 
 
+def test_files_of_a_folder_that_may_be_videos_are_told(tmp_path):
+    touch(*(tmp_path / name for name in ('a.mp4', 'b.h264', 'c.gif', 'notes.txt')))
+    with pytest.warns(UserWarning, match=r'1 files that may be videos are left out \(first: c.gif'):
+        found = listed_sources([str(tmp_path)])
+    assert [Path(source).name for source in found] == ['a.mp4', 'b.h264']
+
+
+def test_plots_do_not_go_among_the_frames(tmp_path):
+    touch(tmp_path / '000000.jpg')
+    with pytest.raises(ValueError, match='is the folder of an input, expected another one'):
+        planned(str(tmp_path), '--plots', str(tmp_path), '--frame-rate', '25')
+
+
 def test_outputs_are_named_after_the_videos(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     touch(Path('a b.mp4'), Path('in/c.mp4'), Path('in/d.mp4'))

@@ -193,6 +193,32 @@ def test_batch_size_does_not_matter(tiny_model, batch_size):
         assert_same_poses(results, expected)
 
 
+@pytest.mark.parametrize('crops', ['key_frame', 'track'])
+def test_who_draws_on_the_frames_changes_no_pose(tiny_model, crops):
+    """Frames are neighbors in later clips, whatever happens to what was handed out."""
+    inferencer = VideoPoseInferencer(*tiny_model(), crops=crops, batch_size=1)
+    expected = list(inferencer(noise_frames(5), one_box(5)))
+    results = []
+    for result in inferencer(noise_frames(5), one_box(5)):
+        result.frame.image[:] = 0
+        results.append(result)
+    assert_same_poses(results, expected)
+
+
+def test_a_source_may_use_one_array_for_all_frames(tiny_model):
+    """As a camera's `read(image)` does."""
+
+    def stream():
+        image = np.empty((90, 120, 3), np.uint8)
+        for frame in noise_frames(5):
+            image[:] = frame
+            yield image
+
+    inferencer = VideoPoseInferencer(*tiny_model())
+    expected = list(inferencer(noise_frames(5), one_box(5)))
+    assert_same_poses(list(inferencer(stream(), one_box(5))), expected)
+
+
 # ---- causal ---------------------------------------------------------------------------------
 
 

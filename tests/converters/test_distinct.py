@@ -96,6 +96,15 @@ def test_images_and_labels_go_together(root, tmp_path) -> None:
         write_distinct_set(root, out)
 
 
+def test_images_that_are_links_are_copied_as_what_they_lead_to(root, tmp_path) -> None:
+    place = root / 'images/val/000001_test/000000.jpg'
+    place.rename(root / 'elsewhere.jpg')
+    place.symlink_to('../../../elsewhere.jpg')
+    write_distinct_set(root, tmp_path / 'deep' / 'out')
+    copy = tmp_path / 'deep/out/images/val/000001_test/000000.jpg'
+    assert copy.read_bytes() == (root / 'elsewhere.jpg').read_bytes()
+
+
 def content(folder: Path) -> dict[str, bytes]:
     files = [path for path in folder.rglob('*') if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
