@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -39,7 +40,13 @@ from cmpose_mm.ablation import (
 from cmpose_mm.ablation.experiments import check_method
 from cmpose_mm.ablation.records import config_digest
 from cmpose_mm.ablation.report import GROUPS, RECALL
-from cmpose_mm.ablation.runs import FIRST_STAGE, results_file, run_once, train_once
+from cmpose_mm.ablation.runs import (
+    FIRST_STAGE,
+    results_file,
+    run_once,
+    train_once,
+    trained_weights,
+)
 from cmpose_mm.ablation.split_tests import evaluate_splits, split_test_config
 from cmpose_mm.ablation.variants import equal_time
 from cmpose_mm.models import VideoMethod
@@ -207,6 +214,37 @@ def test_a_run_tells_the_code_that_its_training_began_with(tmp_path, monkeypatch
     run_once(Config(dict(a=1)), folder, ['clean'])
     assert ablation.runs.source_of_run(folder)['commit'] == 'first'
     assert ablation.runs.source_of_run(tmp_path)['commit'] == 'later'
+
+
+def test_a_training_that_begins_anew_tells_what_it_begins_from(tmp_path, monkeypatch):
+    """Killed before a checkpoint, and the first stage was trained again: its new weights count."""
+    start, folder = tmp_path / 'start.pth', tmp_path / 'run' / 'seed0'
+    config, starts = Config(dict(load_from=str(start))), []
+
+    def killed(*_):
+        starts.append(ablation.runs.source_of_run(folder)['start'])
+        raise RuntimeError('killed')
+
+    monkeypatch.setattr(ablation.runs, '_run', killed)
+    for value in (1.0, 2.0, 3.0):
+        torch.save(dict(state_dict=dict(w=torch.tensor([value]))), start)
+        with pytest.raises(RuntimeError):
+            run_once(config, folder, ['clean'])
+        if value == 2:
+            (folder / 'last_checkpoint').write_text('iter_1.pth')
+    assert starts[0] != starts[1] == starts[2]
+
+
+def test_a_copied_run_has_its_own_weights(tmp_path):
+    """MMEngine notes the whole path of a checkpoint, that of the folder that was copied."""
+    first = tmp_path / 'first'
+    first.mkdir()
+    (first / 'iter_1.pth').touch()
+    (first / 'last_checkpoint').write_text(str(first / 'iter_1.pth'))
+    shutil.copytree(first, tmp_path / 'second')
+    assert trained_weights(tmp_path / 'second') == str(tmp_path / 'second' / 'iter_1.pth')
+    (tmp_path / 'second' / 'iter_1.pth').unlink()
+    assert trained_weights(tmp_path / 'second') == str(first / 'iter_1.pth')
 
 
 def test_no_validation_is_an_error(tmp_path):

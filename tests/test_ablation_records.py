@@ -172,6 +172,12 @@ def test_digest_depends_on_the_training_and_on_no_folder():
         config_digest(variant_config(config, {'default_hooks.logger.interval': 7}), 'start')
         == digest
     )
+    for hook in (
+        dict(type='FrameHeadHook', joints=['nose']),
+        dict(type='CheckpointHook', save_last=False),
+    ):  # of those that every run has, what decides about the weights or the joints
+        other = variant_config(config, {'default_hooks.checkpoint': hook})
+        assert config_digest(other, 'start') != digest, hook
     assert config_digest(config, 'other') != digest
     root = config.train_dataloader.dataset.data_root.rstrip('/')
     beside = variant_config(config, {})

@@ -60,7 +60,7 @@ def config_digest(config: Config, start: str | None = None) -> str:
     hooks = {
         name: hook
         for name, hook in config.get('default_hooks', {}).items()
-        if hook is not None and hook.get('type') not in INDIFFERENT_HOOKS
+        if hook is not None and (hook.get('type') not in INDIFFERENT_HOOKS or _is_decisive(hook))
     }
     if hooks:
         content['default_hooks'] = hooks
@@ -89,6 +89,11 @@ def config_digest(config: Config, start: str | None = None) -> str:
 
     text = json.dumps(portable(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_decisive(hook: dict) -> bool:
+    """Whether an indifferent hook has an argument that decides about the weights or the joints."""
+    return bool(hook.get('joints')) or hook.get('save_last') is False
 
 
 def _set_name(root: str) -> str:

@@ -365,7 +365,7 @@ def run_once(
             command.append('--no-validate')
         # Only then: `--resume` makes MMPose ignore `load_from`, even with nothing to resume.
         if (work_dir / 'last_checkpoint').exists():
-            command.append('--resume')
+            command += ['--resume', trained_weights(work_dir)]
         _run(command, work_dir, jobs)
         trained.touch()
     if not splits:
@@ -410,7 +410,9 @@ def trained_weights(work_dir: Path) -> str:
             f'{note}: not found, expected the path of the last checkpoint; delete {work_dir} to '
             'train again'
         )
-    return find_latest_checkpoint(str(work_dir))
+    noted = find_latest_checkpoint(str(work_dir))
+    beside = work_dir / Path(noted).name  # MMEngine notes whole paths: of a copy, the original's
+    return str(beside) if beside.exists() else noted
 
 
 def source_of_run(work_dir: Path) -> dict:
@@ -420,13 +422,17 @@ def source_of_run(work_dir: Path) -> dict:
 
 
 def _note_source(work_dir: Path, config: Config) -> None:
-    """Notes what makes a run when its training begins, with the weights that it begins from."""
-    if (work_dir / SOURCE).exists():
+    """Notes what makes a run when its training begins, with the weights that it begins from.
+
+    A training that left no checkpoint begins anew, from the weights of now.
+    """
+    file, start = work_dir / SOURCE, config.get('load_from')
+    if file.exists() and (work_dir / 'last_checkpoint').exists():
         return
-    source, start = source_of_results(), config.get('load_from')
+    source = source_of_run(work_dir)
     if start is not None and Path(start).is_file():
         source['start'] = weights_digest(start)
-    write_whole(work_dir / SOURCE, json.dumps(source).encode())
+    write_whole(file, json.dumps(source).encode())
 
 
 def _note_digest(work_dir: Path, digest: str | None) -> None:

@@ -44,7 +44,7 @@ def train(config: Config, work_dir: Path) -> None:
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     # Only then: resuming ignores `load_from`, even with nothing to resume.
     if (work_dir / 'last_checkpoint').exists():
-        config.resume, config.load_from = True, None
+        config.resume, config.load_from = True, trained_weights(work_dir)
     Runner.from_cfg(config).train()
     (work_dir / 'trained').touch()
     gc.collect()  # a runner and its loops refer to each other, and hold the model

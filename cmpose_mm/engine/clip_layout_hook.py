@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from mmpose.models import PoseDataPreprocessor
 from mmpose.registry import DATASETS, HOOKS, MODELS
 from torch import nn
@@ -39,7 +42,13 @@ class ClipLayoutHook(Hook):
     - an evaluator with the labels of other images;
     - a training without a step, with a last batch that is too small for the method, or with a
       ``save_best`` that the evaluator does not give.
+
+    A frozen backbone that begins with random weights is a warning. A training that is resumed at
+    its end, since it was stopped in its last validation, validates.
     """
+
+    def __init__(self) -> None:
+        self._loaded: set[str] = set()
 
     def before_run(self, runner: Runner) -> None:
         """Sets and checks the datasets of all loops that will run.
@@ -72,16 +81,21 @@ class ClipLayoutHook(Hook):
             # Before 0.10.12, MMEngine's iteration-based loop has already started its data workers.
             iterator = getattr(loop, 'dataloader_iterator', None)
             if any(changed) and getattr(iterator, '_iterator', None) is not None:
+                loop.dataloader._iterator = None  # persistent workers would keep the old datasets
                 loop.dataloader_iterator = type(iterator)(loop.dataloader)
 
     def before_train(self, runner: Runner) -> None:
-        """Checks that there is something to train on.
+        """Checks that there is something to train on; validates if only that was left to do.
 
         Raises:
             ValueError: if the data are fewer than one batch, and such a batch is dropped; or if
                 the best checkpoint is chosen by something that the evaluator does not give.
         """
         check_save_best(runner)
+        warn_of_random_backbone(bare_model(runner), self._loaded)
+        if is_at_its_end(runner) and runner.val_loop is not None:
+            runner.logger.info('The training is at its end: its last weights are validated.')
+            runner.val_loop.run()
         batches = finite_batches(runner)
         if batches is not None and len(batches) == 0:
             raise ValueError(
@@ -120,6 +134,8 @@ class ClipLayoutHook(Hook):
         Raises:
             ValueError: if the checkpoint lacks weights, has others, or names other joints.
         """
+        weights = checkpoint.get('state_dict', checkpoint)
+        self._loaded = {name.removeprefix('module.') for name in weights}
         train_loop = runner._train_loop
         training = train_loop is not None and not isinstance(train_loop, dict)
         if training and not runner._resume:
@@ -138,6 +154,44 @@ class ClipLayoutHook(Hook):
         path = runner._load_from or f'the last checkpoint of {runner.work_dir}'
         config = runner.cfg.filename or 'the config'
         load_weights(bare_model(runner), checkpoint, f'{path} does not fit {config}')
+
+
+def is_at_its_end(runner: Runner) -> bool:
+    """Whether a training was resumed that has no step left.
+
+    MMEngine saves the last checkpoint before the last validation.
+    """
+    if not runner._resume:
+        return False
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    done, total = (runner.epoch, runner.max_epochs) if by_epoch else (runner.iter, runner.max_iters)
+    return done >= total
+
+
+def warn_of_random_backbone(model: nn.Module, loaded: set[str]) -> None:
+    """Logs a warning if weights of a frozen backbone were not loaded.
+
+    Args:
+        model: to be trained.
+        loaded: names of the weights that a checkpoint had.
+    """
+    backbone = getattr(model, 'backbone', None)
+    if not getattr(model, 'freeze_backbone', False) or backbone is None:
+        return
+    begun = getattr(backbone, 'init_cfg', None) or ()
+    begun = begun if isinstance(begun, (list, tuple)) else [begun]
+    if any(isinstance(cfg, dict) and cfg.get('type') == 'Pretrained' for cfg in begun):
+        return
+    names = [name for name, _ in backbone.named_parameters()]
+    random = [name for name in names if f'backbone.{name}' not in loaded]
+    if random:
+        print_log(
+            f'model.freeze_backbone is True, but {len(random)} of the {len(names)} weights of the '
+            f'backbone were not loaded and stay random (first: {random[0]}); expected load_from, '
+            'the checkpoint of a model with this backbone',
+            'current',
+            logging.WARNING,
+        )
 
 
 def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -52,6 +54,7 @@ class FrameHeadHook(Hook):
         own = {n: value for n, value in start.items() if n.startswith(_FRAME_HEAD)}
         if own:
             if not joints or joints == own_joints:
+                check_own(own, model.frame_head.state_dict(), model.frame_head_frozen)
                 return
             start = {_HEAD + n.removeprefix(_FRAME_HEAD): value for n, value in own.items()}
             for name in [n for n in weights if n.removeprefix('module.').startswith(_FRAME_HEAD)]:
@@ -82,6 +85,26 @@ class FrameHeadHook(Hook):
                 'model.frame_head is frozen, but nothing is loaded (load_from is None); expected '
                 'load_from, the checkpoint of a single-frame model, or frame_head_frozen=False'
             )
+
+
+def check_own(found: dict[str, Tensor], expected: dict[str, Tensor], frozen: bool) -> None:
+    """Checks the checkpoint's own frame head: what does not fit would keep its random weights.
+
+    Raises:
+        ValueError: if a weight is missing or has another shape, and the frame head is frozen.
+    """
+    for name, value in expected.items():
+        weight = found.get(_FRAME_HEAD + name)
+        if weight is not None and weight.shape == value.shape:
+            continue
+        what = 'is missing' if weight is None else f'has shape {tuple(weight.shape)}'
+        message = (
+            f'{_FRAME_HEAD}{name} of the checkpoint to load {what}, but model.frame_head expects '
+            f'{tuple(value.shape)}'
+        )
+        if frozen:
+            raise ValueError(f'{message}; expected the same layers, or frame_head_frozen=False')
+        print_log(f'{message}; it begins with random weights', 'current', logging.WARNING)
 
 
 def joint_names(meta: dict) -> list[str]:

@@ -5,6 +5,7 @@ Shapes: B clips, T frames, H x W input pixels, C feature channels, h x w feature
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import nullcontext
 from functools import partial
@@ -12,6 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 from mmcv.cnn.bricks import DropPath
+from mmengine.logging import print_log
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from torch import Tensor, nn
@@ -93,6 +95,14 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             raise ValueError(
                 f'model.method of type {type(self.method).__name__} needs the heatmaps of every '
                 "frame: expected model.frame_head, the config of a HeatmapHead or 'head'"
+            )
+        elif frame_head is not None and not self.method.needs_heatmaps:
+            print_log(
+                f'model.method of type {type(self.method).__name__} reads no heatmaps of the '
+                'frames, so model.frame_head costs time, and trained, it adds a loss; expected '
+                'frame_head=None',
+                'current',
+                logging.WARNING,
             )
         given, expected = (
             getattr(self.method, 'out_channels', None),
@@ -431,10 +441,20 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             for sample in data_samples:
                 sample.set_metainfo(dict(detail_kinds=kinds, detail_grid=grid))
             for name, values in out.details.items():
+                values = self._of_output_joints(values, kinds.get(name))
                 for instance, value in zip(instances, values.cpu().split(1)):
                     # A copy: a view would write the whole batch into each sample's file.
                     instance.set_field(value.clone(), name)
         return self.add_pred_to_datasample(instances, fields, data_samples)
+
+    def _of_output_joints(self, values: Tensor, kind: str | None) -> Tensor:
+        """A detail of the joints that ``test_cfg.output_keypoint_indices`` chooses, in its order.
+
+        MMPose's head chooses those of the poses.
+        """
+        joints = self.test_cfg.get('output_keypoint_indices')
+        of_joints = kind == 'cells' or (kind == 'heat' and values.ndim == 3)
+        return values if joints is None or not of_joints else values[:, joints]
 
     def _kinds_of(self, details: dict[str, Tensor]) -> dict[str, str]:
         """How to draw some details; empty for a method in the old style, whose are not drawn."""

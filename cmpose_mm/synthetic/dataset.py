@@ -133,8 +133,10 @@ def write_dataset(root: str | Path, settings: Settings, workers: int = 1) -> Pat
     if manifest.exists():
         found = _with_later_settings(_read_manifest(manifest))
         finished = found.pop('finished', False)
-        if found != wanted:
-            changed = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+        changed = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+        if not changed and [*found['videos']] != [*wanted['videos']]:  # it numbers the videos
+            changed = ['order of videos']
+        if changed:
             raise FileExistsError(
                 f'{manifest} is of a dataset with other settings ({", ".join(changed)} differ); '
                 'delete the folder or choose another.'

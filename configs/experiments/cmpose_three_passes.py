@@ -10,4 +10,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters, eta_min=0),
 ]
-default_hooks = dict(checkpoint=dict(interval=747, save_optimizer=True, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=747, save_optimizer=True, max_keep_ckpts=2))

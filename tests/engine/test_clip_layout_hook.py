@@ -1,20 +1,23 @@
 """Model and data agree on the clips, or one sentence at the start says where they do not."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine import Config
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS, init_default_scope
 from mmengine.runner import Runner
 from posetrack_samples import person, write_annolist_video
+from torch import nn
 from torch.utils.data import Sampler
 
 from cmpose_mm import config_path
 from cmpose_mm.datasets import PoseTrackVideoDataset
 from cmpose_mm.engine import build_dataset
-from cmpose_mm.engine.clip_layout_hook import check_labels
+from cmpose_mm.engine.clip_layout_hook import check_labels, warn_of_random_backbone
 from cmpose_mm.metrics import PoseTrackMetric
 
 QUICK = """
@@ -318,3 +321,27 @@ def test_labels_of_other_videos_without_ids_are_told_before_the_test(tmp_path):
             continue
         with pytest.raises(ValueError, match='test_evaluator.ann_file does not .* id 1000000'):
             check_labels(loop, 'test')
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_a_frozen_backbone_of_random_weights_is_told(frozen, caplog):
+    model = nn.Module()
+    model.backbone, model.freeze_backbone = nn.Linear(2, 2), frozen
+    for loaded, told in (
+        (set(), '2 of the 2 weights of the backbone were not loaded'),
+        ({'backbone.weight', 'head.bias'}, '1 of the 2 weights .* (first: bias)'),
+        ({'backbone.weight', 'backbone.bias'}, None),
+    ):
+        caplog.clear()
+        with caplog.at_level('WARNING', logger='mmengine'):
+            MMLogger.get_current_instance().addHandler(caplog.handler)
+            warn_of_random_backbone(model, loaded)
+            MMLogger.get_current_instance().removeHandler(caplog.handler)
+        found = ' '.join(record.getMessage() for record in caplog.records)
+        assert bool(found) == (frozen and told is not None)
+        if found:
+            assert re.search(told.replace('(', r'\(').replace(')', r'\)'), found)
+    model.backbone.init_cfg = dict(type='Pretrained', checkpoint='x')
+    caplog.clear()
+    warn_of_random_backbone(model, set())
+    assert not caplog.records

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 
-from cmpose_mm.engine.frame_head_hook import frame_head_weights
+from cmpose_mm.engine.frame_head_hook import check_own, frame_head_weights
 from cmpose_mm.models import MethodOutput, VideoMethod
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
@@ -75,6 +75,19 @@ def test_what_does_not_fit():
     narrow = {**head(4, 2), 'deconv_layers.0.weight': torch.zeros(2, 2, 2, 2)}
     with pytest.raises(ValueError, match=r'has shape \(4, 4, 2, 2\), .* needs \(2, 2, 2, 2\)'):
         frame_head_weights(start(4), list('abcd'), narrow, list('abcd'), frozen=True)
+
+
+def test_a_frame_head_of_the_checkpoint_has_to_fit():
+    """Weights that do not would keep their random values, MMEngine only warns of them."""
+    own = head(4, 2)
+    found = {f'frame_head.{name}': value for name, value in own.items()}
+    check_own(found, own, frozen=True)
+    lacking = {n: v for n, v in found.items() if n != 'frame_head.final_layer.bias'}
+    with pytest.raises(ValueError, match=r'frame_head.final_layer.bias of .* is missing, but'):
+        check_own(lacking, own, frozen=True)
+    with pytest.raises(ValueError, match=r'has shape \(4, .*, but model.frame_head expects \(3, '):
+        check_own(found, head(3, 2), frozen=True)
+    check_own(lacking, own, frozen=False)
 
 
 # ---- in the runner -------------------------------------------------------------------------------

@@ -413,6 +413,16 @@ def test_supervision_where_there_are_no_labels():
     run_method(method.eval(), clip_features())
 
 
+def test_a_schedule_needs_layers_that_learn():
+    """As HKM: Q and K are frozen where the config has no loss that they could learn from."""
+    fte = dict(FTE, causal_only=True)
+    method = tiny_cmpose(fte=fte).train()
+    method.fte.similarity_weight = 0.5
+    with pytest.raises(ValueError, match='similarity_weight became 0.5 .* but is 0 in the config'):
+        run_labeled(method, clip_features())
+    run_labeled(tiny_cmpose(fte=dict(fte, similarity_weight=0.5)).train(), clip_features())
+
+
 READINGS = {
     'neck.position=sine_cosine': dict(neck=dict(NECK, position='sine_cosine')),
     'neck.position=learned, neck.grid=6x4': dict(neck=dict(NECK, position='learned', grid=(6, 4))),

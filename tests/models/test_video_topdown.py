@@ -353,6 +353,23 @@ def test_registered():
     assert isinstance(tiny_model(), VideoTopdownPoseEstimator)
 
 
+def test_details_go_with_the_joints_that_are_put_out():
+    """MMPose's `output_keypoint_indices` chooses joints, in an order of its own."""
+    model, inputs, samples = tiny_model(), clips(), clip_samples(tiny_config(), 2)
+    model.test_cfg.update(output_details=True)
+    chosen = [4, 0, 2]
+    with torch.no_grad():
+        whole = model(inputs, copy.deepcopy(samples), mode='predict')
+        model.test_cfg['output_keypoint_indices'] = chosen
+        part = model(inputs, copy.deepcopy(samples), mode='predict')
+    for a, b in zip(whole, part):
+        a, b = a.pred_instances, b.pred_instances
+        np.testing.assert_array_equal(b.keypoints, a.keypoints[:, chosen])
+        assert torch.equal(b.causal_tokens, a.causal_tokens[:, chosen])
+        assert torch.equal(b.similarity, a.similarity[:, chosen])
+        assert torch.equal(b.cluster_ids, a.cluster_ids)
+
+
 @pytest.mark.parametrize('flip_test', [True, False])
 def test_predicts_from_the_features_of_single_frames(flip_test):
     """Frames through the backbone one by one, then stacked, give the clips' own predictions."""

@@ -148,6 +148,15 @@ def test_files_that_a_finished_dataset_lacks_are_written_again(tmp_path, lost):
     assert (kept.stat().st_mtime_ns == written) == (lost != 'images/train')  # only what lacks files
 
 
+def test_the_same_splits_in_another_order_are_other_videos(tmp_path):
+    """Videos are numbered in the order of the splits."""
+    settings = Settings(videos={'train': 1, 'val': 1}, frames=1, height=64, width=64)
+    root = write_dataset(tmp_path / 'data', settings)
+    turned = replace(settings, videos={'val': 1, 'train': 1})
+    with pytest.raises(FileExistsError, match=r'other settings \(order of videos differ\)'):
+        write_dataset(root, turned)
+
+
 def test_a_dataset_from_before_a_setting_existed_is_kept(tmp_path):
     settings = Settings(videos={'train': 1}, frames=1, height=64, width=64)
     root = write_dataset(tmp_path / 'data', settings)

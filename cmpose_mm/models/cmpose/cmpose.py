@@ -240,13 +240,19 @@ class CMPose(VideoMethod):
         """The weighted loss of S, see `similarity_loss`.
 
         Raises:
-            ValueError: if there are no label heatmaps.
+            ValueError: if there are no label heatmaps, or S can not learn.
         """
         if clip.targets is None or clip.target_weights is None:
             raise ValueError(
                 f'CMPose: model.method.fte.similarity_weight is {self.fte.similarity_weight}, but '
                 'the training samples have no label heatmaps; expected GenerateTarget with an '
                 'encoder of heatmaps in the pipeline, or a weight of 0'
+            )
+        if not self.fte.query.weight.requires_grad:
+            raise ValueError(
+                f'CMPose: model.method.fte.similarity_weight became {self.fte.similarity_weight} '
+                'in the training, but is 0 in the config, and with model.method.fte.causal_only '
+                'nothing could learn from it; expected the last value of the schedule in the config'
             )
         loss = similarity_loss(log_similarity, clip.targets, clip.target_weights, grid)
         return self.fte.similarity_weight * loss
