@@ -114,7 +114,6 @@ def run(args: argparse.Namespace) -> int:
 
     from cmpose_mm.evaluation import evaluate_files, format_result
     from cmpose_mm.posetrack.annotations import AnnotationError
-    from cmpose_mm.whole_files import write_whole
 
     try:
         result = evaluate_files(
@@ -137,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print(format_result(result))
         if args.out:
-            write_whole(args.out, orjson.dumps(result, option=orjson.OPT_INDENT_2))
+            Path(args.out).write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -422,9 +422,9 @@ def source_of_run(work_dir: Path) -> dict:
 
 
 def _note_source(work_dir: Path, config: Config) -> None:
-    """Notes what makes a run when its training begins, with the weights that it begins from.
+    """Notes what makes a run when its training first begins, with the weights that it begins from.
 
-    A training that left no checkpoint begins anew, from the weights of now.
+    A training that left no checkpoint begins anew from the weights of now, which are noted instead.
     """
     file, start = work_dir / SOURCE, config.get('load_from')
     if file.exists() and (work_dir / 'last_checkpoint').exists():

@@ -638,11 +638,12 @@ def _open_folder(folder: str) -> FrameReader:
 def _warn_of_pages(path: str) -> None:
     """Warns of an image file that holds several pictures, of which the first is read."""
     try:
-        with open(path, 'rb') as file, PIL.Image.open(file) as image:
+        with warnings.catch_warnings(), open(path, 'rb') as file, PIL.Image.open(file) as image:
+            warnings.simplefilter('ignore')
             # a photo (MPO) may hold previews of itself
             count = image.n_frames if image.format in ('TIFF', 'WEBP', 'PNG') else 1
-    except (OSError, ValueError, PIL.Image.DecompressionBombError):
-        return  # reading it says what is wrong
+    except Exception:  # damaged in any way: reading it says what is wrong, if it can not be read
+        return
     if count > 1:
         warnings.warn(
             f'{path}: holds {count} pictures, of which the first is read; expected a video, or a '

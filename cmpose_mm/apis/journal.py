@@ -60,7 +60,7 @@ class Journal:
         self.path, self.other_names = Path(path), [Path(name) for name in other_names]
         self.num_stored = self._num_read = 0
         self._stored: dict[int, dict] = {}
-        settings = {k: utf8(v) if isinstance(v, str) else v for k, v in settings.items()}
+        settings = _in_utf8(settings)
         header = orjson.dumps(dict(version=_VERSION, settings=settings)) + b'\n'
         self.path.parent.mkdir(parents=True, exist_ok=True)
         found = [name for name in (self.path, *self.other_names) if resume and name.exists()]
@@ -142,6 +142,15 @@ class Journal:
         self.close()
         for name in (self.path, *self.other_names):
             name.unlink(missing_ok=True)
+
+
+def _in_utf8(value: Any) -> Any:
+    """A setting whose texts can be written."""
+    if isinstance(value, str):
+        return utf8(value)
+    if isinstance(value, dict):
+        return {_in_utf8(key): _in_utf8(child) for key, child in value.items()}
+    return [_in_utf8(child) for child in value] if isinstance(value, (list, tuple)) else value
 
 
 def _link(path: Path, name: Path) -> None:

@@ -118,6 +118,7 @@ class FileBoxes:
         boxes: boxes (P, 4) and scores (P,) by the frame's number; other frames have no persons.
         inside: cut the boxes to the image, as `PoseTrackVideoDataset` does with labels.
         sizes: (width, height) of the image by the frame's number, where a file tells it.
+        path: of the file, for messages.
     """
 
     def __init__(
@@ -125,8 +126,9 @@ class FileBoxes:
         boxes: dict[int, tuple[np.ndarray, np.ndarray]],
         inside: bool = False,
         sizes: dict[int, tuple[int, int]] | None = None,
+        path: str | Path = '',
     ) -> None:
-        self.boxes, self.inside, self.sizes = boxes, inside, sizes or {}
+        self.boxes, self.inside, self.sizes, self.path = boxes, inside, sizes or {}, path
 
     def __call__(self, frame: VideoFrame) -> tuple[np.ndarray, np.ndarray]:
         """Persons of one frame, in the order of the file.
@@ -138,8 +140,9 @@ class FileBoxes:
         told = self.sizes.get(frame.number, size)
         if told != size:
             raise ValueError(
-                f'the boxes of frame {frame.number} are of an image of {told[0]} x {told[1]} '
-                f'pixels, but it has {size[0]} x {size[1]}; expected those of this video'
+                f'{self.path}: "width" and "height" of the image of frame {frame.number} are '
+                f'{told[0]} and {told[1]}, but the frame has {size[0]} x {size[1]} pixels; '
+                'expected boxes of this video'
             )
         boxes, scores = self.boxes.get(frame.number, (np.zeros((0, 4)), np.zeros(0)))
         if self.inside:
@@ -210,7 +213,7 @@ def _read_json(path: Path, frames: FrameReader, problems: list[str]) -> FileBoxe
         ) from None
     if isinstance(content, dict) and ('images' in content or 'annolist' in content):
         boxes, sizes = _read_posetrack(path, content, frames, problems)
-        return FileBoxes(boxes, inside=True, sizes=sizes)
+        return FileBoxes(boxes, inside=True, sizes=sizes, path=path)
     video = _numbered_frames(path, content, frames)
     found = read_detections(str(path), [video], problems=problems)
     numbers = {frame.image_id: frame.number for frame in video.frames}

@@ -49,6 +49,7 @@ class ClipLayoutHook(Hook):
 
     def __init__(self) -> None:
         self._loaded: set[str] = set()
+        self._at_end = False
 
     def before_run(self, runner: Runner) -> None:
         """Sets and checks the datasets of all loops that will run.
@@ -85,7 +86,7 @@ class ClipLayoutHook(Hook):
                 loop.dataloader_iterator = type(iterator)(loop.dataloader)
 
     def before_train(self, runner: Runner) -> None:
-        """Checks that there is something to train on; validates if only that was left to do.
+        """Checks that there is something to train on.
 
         Raises:
             ValueError: if the data are fewer than one batch, and such a batch is dropped; or if
@@ -93,9 +94,7 @@ class ClipLayoutHook(Hook):
         """
         check_save_best(runner)
         warn_of_random_backbone(bare_model(runner), self._loaded)
-        if is_at_its_end(runner) and runner.val_loop is not None:
-            runner.logger.info('The training is at its end: its last weights are validated.')
-            runner.val_loop.run()
+        self._at_end = is_at_its_end(runner)
         batches = finite_batches(runner)
         if batches is not None and len(batches) == 0:
             raise ValueError(
@@ -103,6 +102,12 @@ class ClipLayoutHook(Hook):
                 f'each process has {len(batches.sampler)} samples, so there is nothing to train '
                 'on; expected a smaller batch'
             )
+
+    def after_train(self, runner: Runner) -> None:
+        """Validates after a training that was resumed at its end."""
+        if self._at_end and runner.val_loop is not None:
+            runner.logger.info('The training was at its end: its last weights are validated.')
+            runner.val_loop.run()
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Checks the last batch of an epoch as soon as the method knows what it needs.
@@ -178,17 +183,19 @@ def warn_of_random_backbone(model: nn.Module, loaded: set[str]) -> None:
     backbone = getattr(model, 'backbone', None)
     if not getattr(model, 'freeze_backbone', False) or backbone is None:
         return
-    begun = getattr(backbone, 'init_cfg', None) or ()
-    begun = begun if isinstance(begun, (list, tuple)) else [begun]
-    if any(isinstance(cfg, dict) and cfg.get('type') == 'Pretrained' for cfg in begun):
-        return
+    for module in (model, *backbone.modules()):  # their files were loaded by MMEngine
+        begun = getattr(module, 'init_cfg', None) or ()
+        begun = begun if isinstance(begun, (list, tuple)) else [begun]
+        if any(isinstance(cfg, dict) and cfg.get('type') == 'Pretrained' for cfg in begun):
+            return
     names = [name for name, _ in backbone.named_parameters()]
     random = [name for name in names if f'backbone.{name}' not in loaded]
     if random:
         print_log(
             f'model.freeze_backbone is True, but {len(random)} of the {len(names)} weights of the '
-            f'backbone were not loaded and stay random (first: {random[0]}); expected load_from, '
-            'the checkpoint of a model with this backbone',
+            f'backbone were in no checkpoint that was loaded (first: {random[0]}), so they stay '
+            'random unless the backbone loads its own; expected load_from, the checkpoint of a '
+            'model with this backbone',
             'current',
             logging.WARNING,
         )

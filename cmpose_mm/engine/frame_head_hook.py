@@ -93,18 +93,25 @@ def check_own(found: dict[str, Tensor], expected: dict[str, Tensor], frozen: boo
     Raises:
         ValueError: if a weight is missing or has another shape, and the frame head is frozen.
     """
+    misfits = []
     for name, value in expected.items():
         weight = found.get(_FRAME_HEAD + name)
-        if weight is not None and weight.shape == value.shape:
-            continue
-        what = 'is missing' if weight is None else f'has shape {tuple(weight.shape)}'
-        message = (
-            f'{_FRAME_HEAD}{name} of the checkpoint to load {what}, but model.frame_head expects '
-            f'{tuple(value.shape)}'
+        if weight is None and not name.endswith('.num_batches_tracked'):
+            misfits.append(f'{_FRAME_HEAD}{name} is missing')
+        elif weight is not None and weight.shape != value.shape:
+            shapes = f'{tuple(weight.shape)}, expected {tuple(value.shape)}'
+            misfits.append(f'{_FRAME_HEAD}{name} has shape {shapes}')
+    if not misfits:
+        return
+    message = (
+        f'{len(misfits)} of the {len(expected)} weights of model.frame_head are not in the '
+        f'checkpoint to load (first: {misfits[0]}), and it would begin with random ones'
+    )
+    if frozen:
+        raise ValueError(
+            f'{message}, which are frozen; expected the same layers, or frame_head_frozen=False'
         )
-        if frozen:
-            raise ValueError(f'{message}; expected the same layers, or frame_head_frozen=False')
-        print_log(f'{message}; it begins with random weights', 'current', logging.WARNING)
+    print_log(message, 'current', logging.WARNING)
 
 
 def joint_names(meta: dict) -> list[str]:

@@ -137,7 +137,8 @@ def format_result(result: dict) -> str:
         format_table(joints, list(joints[JOINT_NAMES[0]])),
         ' & '.join(COLUMNS) + ' \\\\\n' + ' & '.join(_cell(result[c]) for c in COLUMNS) + ' \\\\',
         'Scored: ' + ', '.join(f'{number} {name}' for name, number in result['counts'].items()),
-        'Protocol: ' + ', '.join(f'{key} = {value}' for key, value in result['protocol'].items()),
+        'Protocol: '
+        + ', '.join(f'{k} = {v}' for k, v in result['protocol'].items() if k != 'frames_apart'),
     ]
     if result['protocol']['joints_without_score']:
         parts.append(

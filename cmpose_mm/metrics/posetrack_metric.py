@@ -34,6 +34,7 @@ from cmpose_mm.posetrack.predictions import (
     write_predictions,
 )
 
+_RELEASE = r'posetrack[ _-]?(?:20)?(\d\d)$'
 _NAMES_IN_LOGS = {
     'Head': 'Head AP',
     'Shoulder': 'Shou AP',
@@ -331,7 +332,7 @@ class PoseTrackMetric(BaseMetric):
         """The release of PoseTrack whose rules hold, a key of `RULES`."""
         if self.dataset is not None:
             return self.dataset
-        named = re.search(r'posetrack(\d\d)$', self.dataset_meta['dataset_name'], re.IGNORECASE)
+        named = re.search(_RELEASE, self.dataset_meta['dataset_name'], re.IGNORECASE)
         return named[1] if named and named[1] in RULES else '18'
 
     @property

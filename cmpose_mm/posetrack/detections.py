@@ -111,7 +111,7 @@ def _rows_of_list(path: str, records: list, videos: list) -> Iterator[tuple]:
         else:
             where += f', image_id {record.get("image_id")}'
             image_id = as_int(record.get('image_id'))
-            if made_up and image_id not in known_ids:
+            if made_up and image_id is not None and image_id not in known_ids:
                 raise ValueError(
                     f'{path}: {where} is not in the label file, whose images have no ids of their '
                     'own: those of the detections count the videos of other labels; expected '

@@ -128,7 +128,8 @@ def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
         number of ``occluded_joints``; ``counts`` of what was scored.
 
     Raises:
-        OSError: if a labeled frame is not on disk, which moving occluders would hide joints of.
+        OSError: if moving occluders may hide joints of a labeled frame that is not on disk, and
+            whose label has no size.
     """
     seed = subject.settings['seed']
     metric, predicted = _test(subject, run, title)
@@ -228,7 +229,9 @@ def hidden_frame(frame: Frame, run: Run, seed: int, image_paths: dict[int, str])
     sequence, number = frame_of(path)
     rng = random_stream(seed, run.corruption, sequence)
     keypoints = frame.keypoints.copy()
-    hidden = occluded_points(keypoints[..., :2], image_size(path), run.severity, rng, number)
+    on_disk = Path(path).exists() or not (frame.width and frame.height)
+    size = image_size(path) if on_disk else (frame.width, frame.height)
+    hidden = occluded_points(keypoints[..., :2], size, run.severity, rng, number)
     # v = 0 would make a joint at (0, 0) an absent one
     keypoints[hidden & (keypoints[..., :2] != 0).any(axis=-1), 2] = 0
     return replace(frame, keypoints=keypoints)

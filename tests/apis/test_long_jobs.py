@@ -381,7 +381,7 @@ def test_a_refused_journal_leaves_no_other_behind(tmp_path):
 
 def test_names_that_are_no_utf8(tmp_path):
     """Of a file on Linux, whose name may be any bytes."""
-    settings = {**SETTINGS, 'boxes': 'caf\udce9.csv'}
+    settings = {**SETTINGS, 'boxes': 'caf\udce9.csv', 'detector': ['\udce9.py', {'a': '\udce9'}]}
     Journal(tmp_path / 'a', settings).close()
     assert Journal(tmp_path / 'a', settings, resume=True).num_stored == 0
 

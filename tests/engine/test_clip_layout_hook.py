@@ -1,12 +1,14 @@
 """Model and data agree on the clips, or one sentence at the start says where they do not."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine import Config
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS, init_default_scope
 from mmengine.runner import Runner
@@ -328,7 +330,7 @@ def test_a_frozen_backbone_of_random_weights_is_told(frozen, caplog):
     model = nn.Module()
     model.backbone, model.freeze_backbone = nn.Linear(2, 2), frozen
     for loaded, told in (
-        (set(), '2 of the 2 weights of the backbone were not loaded'),
+        (set(), '2 of the 2 weights of the backbone were in no checkpoint'),
         ({'backbone.weight', 'head.bias'}, '1 of the 2 weights .* (first: bias)'),
         ({'backbone.weight', 'backbone.bias'}, None),
     ):
@@ -345,3 +347,29 @@ def test_a_frozen_backbone_of_random_weights_is_told(frozen, caplog):
     caplog.clear()
     warn_of_random_backbone(model, set())
     assert not caplog.records
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_in_its_last_validation_validates(
+    tiny_config, synthetic_root, tmp_path
+):
+    """MMEngine saves the last checkpoint before it; without this there is no best one."""
+
+    class Killed(Hook):
+        def before_val(self, runner):
+            raise RuntimeError('killed')
+
+    extra = (
+        'train_cfg = dict(max_epochs=1)\n'
+        "default_hooks['checkpoint'] = dict(type='CheckpointHook', interval=1, "
+        "save_best='posetrack/AP', rule='greater')\n"
+    )
+    first = runner(tiny_config, synthetic_root, extra)
+    first.register_hook(Killed())
+    with pytest.raises(RuntimeError, match='killed'):
+        first.train()
+    folder = Path(first.work_dir)
+    assert (folder / 'epoch_1.pth').exists() and not list(folder.glob('best_*'))
+    again = runner(tiny_config, synthetic_root, extra + 'resume = True\n')
+    again.train()
+    assert again.epoch == 1 and len(list(folder.glob('best_*epoch_1.pth'))) == 1

@@ -493,6 +493,8 @@ def test_images_of_other_labels_without_ids_are_refused(tmp_path) -> None:
     [
         ('posetrack17', '17'),
         ('my_PoseTrack21', '21'),
+        ('posetrack_17', '17'),
+        ('PoseTrack-2021', '21'),
         ('dance2021', '18'),
         ('gym_v21', '18'),
         ('posetrack99', '18'),

@@ -506,6 +506,23 @@ def test_the_refusal_says_how_to_build_what_the_weights_are_of(reading):
         tiny_cmpose(**config.to_dict()['model']['method']).load_state_dict(weights)
 
 
+def test_the_refusal_where_one_has_no_token_enhancement():
+    fte, plain = dict(neck=NECK, fte=dict(FTE, restoring='residual')), dict(neck=NECK, fte=None)
+    with pytest.raises(ValueError, match='same reading of the paper, .* model.method.fte=None$'):
+        tiny_cmpose(**fte).load_state_dict(tiny_cmpose(**plain).state_dict())
+    with pytest.raises(ValueError, match='expected the same reading of the paper$'):
+        tiny_cmpose(**plain).load_state_dict(tiny_cmpose(**fte).state_dict())
+
+
+@pytest.mark.parametrize('text', ['neck.later=new', 'no switch at all'])
+def test_the_refusal_of_a_reading_that_is_not_known(text):
+    """Of a later version, or damaged."""
+    weights = tiny_cmpose(neck=dict(NECK, position='sine_cosine')).state_dict()
+    weights['reading_as_text'] = torch.tensor(list(text.encode()))
+    with pytest.raises(ValueError, match=f'of a CM-Pose with {text}, but the config'):
+        tiny_cmpose().load_state_dict(weights)
+
+
 def test_what_matters_only_in_training_is_no_other_reading():
     trained = tiny_cmpose(fte=dict(FTE, straight_through=True, similarity_weight=0.1))
     assert trained.reading == ''

@@ -168,7 +168,8 @@ class CausalTokenFTE(nn.Module):
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.zeros_(self.query.bias)
         nn.init.xavier_uniform_(self.key.weight)
-        if causal_only and not (similarity_weight or straight_through):
+        self.similarity_learns = bool(not causal_only or similarity_weight or straight_through)
+        if not self.similarity_learns:
             self.query.requires_grad_(False)
             self.key.requires_grad_(False)
 

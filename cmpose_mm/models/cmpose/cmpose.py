@@ -8,7 +8,7 @@ Shapes: B clips, T frames, N = h * w cells a frame, K joints, D token width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -45,15 +45,21 @@ def described(reading: str) -> str:
     return reading or "the paper's literal reading"
 
 
-def settings_for(wanted: str, reading: str) -> str:
-    """What `--cfg-options` needs to make a config of one reading one of the wanted reading."""
+def settings_for(wanted: str, reading: str, parts: Sequence[str] = ('neck', 'fte')) -> str:
+    """What `--cfg-options` needs to make a config of one reading one of the wanted reading.
+
+    Args:
+        wanted, reading: see `CMPose.reading`.
+        parts: of the method, to speak of.
+    """
     wanted, reading = (
-        dict(part.split('=') for part in text.split(', ') if part) for text in (wanted, reading)
+        dict(part.partition('=')[::2] for part in text.split(', ')) for text in (wanted, reading)
     )
     values = {
-        name: wanted.get(name, letter)
-        for name, letter in LETTER.items()
-        if wanted.get(name) != reading.get(name)
+        name: wanted.get(name, LETTER.get(name))
+        for name in (*LETTER, *(wanted.keys() - LETTER.keys()))
+        if name.startswith(tuple(f'{part}.' for part in parts))
+        and wanted.get(name) != reading.get(name)
     }
     if 'x' in str(values.get('neck.grid')):
         values['neck.grid'] = values['neck.grid'].replace('x', ',')
@@ -173,10 +179,15 @@ class CMPose(VideoMethod):
             marks = state_dict.get(f'{prefix}{READING}', ())
             found = bytes(int(mark) for mark in marks).decode('utf-8', 'replace')
             if found != self.reading:
+                has_fte = any(name.startswith(f'{prefix}fte.') for name in state_dict)
+                both = has_fte and self.fte is not None
+                settings = settings_for(found, self.reading, ('neck', 'fte') if both else ('neck',))
+                if self.fte is not None and not has_fte:
+                    settings += ' model.method.fte=None'
                 raise ValueError(
                     f'the weights are of a CM-Pose with {described(found)}, but the config is of '
-                    f'one with {described(self.reading)}; expected the same reading of the paper, '
-                    f'for these weights {settings_for(found, self.reading)}'
+                    f'one with {described(self.reading)}; expected the same reading of the paper'
+                    + (f', for these weights {settings.strip()}' if settings else '')
                 )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -248,7 +259,7 @@ class CMPose(VideoMethod):
                 'the training samples have no label heatmaps; expected GenerateTarget with an '
                 'encoder of heatmaps in the pipeline, or a weight of 0'
             )
-        if not self.fte.query.weight.requires_grad:
+        if not self.fte.similarity_learns:
             raise ValueError(
                 f'CMPose: model.method.fte.similarity_weight became {self.fte.similarity_weight} '
                 'in the training, but is 0 in the config, and with model.method.fte.causal_only '
