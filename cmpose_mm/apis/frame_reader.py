@@ -10,6 +10,7 @@ import copy
 import os
 import time as clock
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -658,10 +659,18 @@ def _read_images(paths: list[str]) -> Iterator[tuple[Image, None, str]]:
 
 
 def _read_arrays(images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, None, None]]:
+    before = None  # weak: it lives as long as a clip holds it
     for number, image in enumerate(images):
         image = as_image(image, f'frame {number}')
-        # a copy: who makes them may use one array for all, and clips hold several
-        yield image.copy(), None, None
+        last = before() if before is not None else None
+        if last is not None and last.ctypes.data == image.ctypes.data:
+            raise ValueError(
+                f'frame {number} is in the same memory as the frame before, which is still needed; '
+                'expected an array of its own for each frame, such as image.copy().'
+            )
+        del last
+        before = weakref.ref(image)
+        yield image, None, None
 
 
 def as_image(image: np.ndarray, what: str) -> np.ndarray:

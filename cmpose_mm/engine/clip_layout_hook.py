@@ -249,7 +249,8 @@ def check_labels(loop: BaseLoop, name: str) -> None:
         for metric in loop.evaluator.metrics:
             if paths and hasattr(metric, 'check_image_ids'):
                 try:
-                    metric.check_image_ids(paths)
+                    for image_id in paths:
+                        metric.check_image_ids([image_id])
                     if hasattr(metric, 'check_image_paths') and None not in paths.values():
                         metric.check_image_paths(paths)
                 except ValueError as error:

@@ -205,18 +205,23 @@ def test_who_draws_on_the_frames_changes_no_pose(tiny_model, crops):
     assert_same_poses(results, expected)
 
 
-def test_a_source_may_use_one_array_for_all_frames(tiny_model):
-    """As a camera's `read(image)` does."""
+def test_a_source_that_uses_one_array_for_all_frames_is_refused(tiny_model):
+    """As a camera's `read(image)` does: it would change frames that are still neighbors."""
 
-    def stream():
+    def stream(views):
         image = np.empty((90, 120, 3), np.uint8)
         for frame in noise_frames(5):
             image[:] = frame
-            yield image
+            yield image[:] if views else image
 
     inferencer = VideoPoseInferencer(*tiny_model())
-    expected = list(inferencer(noise_frames(5), one_box(5)))
-    assert_same_poses(list(inferencer(stream(), one_box(5))), expected)
+    for views in (False, True):
+        with pytest.raises(ValueError, match='frame 1 is in the same memory .* image.copy'):
+            list(inferencer(stream(views), one_box(5)))
+    whole = np.stack(noise_frames(5))  # views of one array, each in a place of its own
+    assert_same_poses(
+        list(inferencer(iter(whole), one_box(5))), list(inferencer(noise_frames(5), one_box(5)))
+    )
 
 
 # ---- causal ---------------------------------------------------------------------------------

@@ -360,6 +360,8 @@ def test_a_training_that_is_stopped_in_its_last_validation_validates(
             raise RuntimeError('killed')
 
     extra = (
+        # MMEngine keeps the best score by this name and the second that a run begins in
+        "experiment_name = 'stopped'\n"
         'train_cfg = dict(max_epochs=1)\n'
         "default_hooks['checkpoint'] = dict(type='CheckpointHook', interval=1, "
         "save_best='posetrack/AP', rule='greater')\n"
