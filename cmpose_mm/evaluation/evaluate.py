@@ -126,9 +126,10 @@ def evaluate_files(
         result['protocol']['visibility'] = (
             f'recall within {MATCH_DISTANCE} head sizes, neighbors up to {reach} x {stride} frames'
         )
-    apart = _least_step(video for video in labeled if video.name not in scored.left_out)
-    if (visibility or jitter) and apart > reach * stride:
-        result['protocol']['frames_apart'] = apart
+    if visibility or jitter:
+        apart = _least_step(video for video in labeled if video.name not in scored.left_out)
+        if apart > reach * stride:
+            result['protocol']['frames_apart'] = apart
     return result
 
 

@@ -78,11 +78,12 @@ def describe_other_files(folder: str | Path, names: Iterable[str]) -> str | None
 
     They are of an earlier run, and who reads the folder reads them, too.
     """
-    others = sorted(
+    found = {
         path.name
         for path in Path(folder).iterdir()
-        if path.suffix.lower() == '.json' and not is_hidden(path.name) and path.name not in {*names}
-    )
+        if path.suffix.lower() == '.json' and not is_hidden(path.name)
+    }
+    others = sorted(found.difference(names))
     if not others:
         return None
     return (

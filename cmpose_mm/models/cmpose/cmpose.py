@@ -8,6 +8,7 @@ Shapes: B clips, T frames, N = h * w cells a frame, K joints, D token width.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,22 +28,16 @@ READING = 'reading_as_text'
 """Name of the buffer that holds `CMPose.reading` as UTF-8."""
 
 
-LETTER = {
-    'neck.position': None,
-    'neck.temporal': 'slot',
-    'neck.feed_forward': None,
-    'neck.grid': None,
-    'neck.feed_forward_dims': None,
-    'fte.restoring': 'replace',
-    'fte.num_layers': 0,
-    'fte.num_heads': 8,
-}
-"""Switches that a reading names, and their values in the paper's letter."""
-
-
 def described(reading: str) -> str:
     """A reading in words."""
     return reading or "the paper's literal reading"
+
+
+def _letter(name: str) -> object:
+    """The value of a switch in the paper's letter, the default of its class."""
+    part, switch = name.split('.')
+    module = dict(neck=CrissCrossSTNeck, fte=CausalTokenFTE)[part]
+    return inspect.signature(module).parameters[switch].default
 
 
 def settings_for(wanted: str, reading: str, parts: Sequence[str] = ('neck', 'fte')) -> str:
@@ -56,10 +51,9 @@ def settings_for(wanted: str, reading: str, parts: Sequence[str] = ('neck', 'fte
         dict(part.partition('=')[::2] for part in text.split(', ')) for text in (wanted, reading)
     )
     values = {
-        name: wanted.get(name, LETTER.get(name))
-        for name in (*LETTER, *(wanted.keys() - LETTER.keys()))
-        if name.startswith(tuple(f'{part}.' for part in parts))
-        and wanted.get(name) != reading.get(name)
+        name: wanted[name] if name in wanted else _letter(name)
+        for name in {**reading, **wanted}
+        if name.partition('.')[0] in parts and wanted.get(name) != reading.get(name)
     }
     if 'x' in str(values.get('neck.grid')):
         values['neck.grid'] = values['neck.grid'].replace('x', ',')
