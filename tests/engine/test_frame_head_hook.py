@@ -215,6 +215,21 @@ def test_published_models_lack_two_joints(tiny_config, synthetic_root, tmp_path)
 
 
 @pytest.mark.slow
+def test_a_frozen_frame_head_of_a_damaged_checkpoint_is_refused(
+    tiny_config, synthetic_root, tmp_path
+):
+    def start_without_the_last_layer(path):
+        content = torch.load(path, weights_only=False)
+        own = {f'frame_{n}': v for n, v in content['state_dict'].items() if n.startswith('head.')}
+        content['state_dict'].update({n: v for n, v in own.items() if 'final_layer' not in n})
+        torch.save(content, path)
+
+    meta = dict(keypoint_id2name=dict(enumerate(JOINT_NAMES)))
+    with pytest.raises(ValueError, match='2 of the .* weights of model.frame_head are not in the'):
+        run(tiny_config, synthetic_root, tmp_path, meta, change=start_without_the_last_layer)
+
+
+@pytest.mark.slow
 def test_a_frozen_frame_head_needs_a_start(tiny_config, synthetic_root, tmp_path):
     meta = dict(keypoint_id2name=dict(enumerate(JOINT_NAMES)))
     with pytest.raises(ValueError, match=r'model.frame_head is frozen, but nothing is loaded'):

@@ -488,6 +488,15 @@ def test_images_of_other_labels_without_ids_are_refused(tmp_path) -> None:
         run(PoseTrackMetric(str(tmp_path / 'val')), samples, meta('posetrack17'))
 
 
+def test_ids_of_the_labels_decide_over_names(labels) -> None:
+    """Whatever the images are called on this disk."""
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)
+    for sample in samples:
+        sample.set_metainfo(dict(img_path=f'/elsewhere/{sample.img_id}.png'))
+    assert run(PoseTrackMetric(folder), samples)['posetrack18/AP'] == 100
+
+
 @pytest.mark.parametrize(
     'name, release',
     [

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmpose.registry import MODELS
 from tiny_models import clip_samples, randomize, tiny_config, tiny_file_config, tiny_images
@@ -228,6 +229,17 @@ def test_the_final_head_can_serve_every_frame():
     torch.testing.assert_close(model.method.clips[0].heatmaps, expected, rtol=1e-4, atol=1e-5)
     losses = model.train()(clips(), clip_samples(tiny_config(), 2), mode='loss')
     assert list(losses) == ['loss_kpt']
+
+
+@pytest.mark.parametrize('needed', [True, False])
+def test_a_frame_head_that_no_method_reads_is_told(needed, caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    head = probe_config().frame_head
+    model = build(Probe if needed else Posed, frame_head=copy.deepcopy(head))
+    logger.removeHandler(caplog.handler)
+    told = [r for r in caplog.records if 'Posed reads no heatmaps of the frames' in r.getMessage()]
+    assert model.frame_head is not None and len(told) == (0 if needed else 1)
 
 
 def test_a_method_that_needs_heatmaps_needs_a_frame_head():

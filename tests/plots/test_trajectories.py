@@ -57,6 +57,14 @@ def test_lines_are_the_joints_and_have_gaps():
     assert shown == {'nose', 'right wrist', 'score < 0.2'}
 
 
+def test_names_of_videos_are_no_formulas(tmp_path):
+    video = video_of([1, 2], [3, 3])
+    video.name = r'cost $\foo$'
+    figure = draw_person(video, 3, video.times, ['nose'])
+    figure.savefig(tmp_path / 'a.png')  # parses what it shows
+    assert figure.get_suptitle().startswith(r'cost $\foo$, id 3')
+
+
 def test_low_scores_are_faint():
     video = video_of(range(4), [0] * 4)
     video.keypoint_scores[2, WRIST] = 0.1

@@ -88,6 +88,11 @@ def test_ids_of_other_labels_without_ids_are_refused(tmp_path):
     for problems in (None, []):
         with pytest.raises(ValueError, match='detection 2, image_id 2000000 .* have image_name'):
             read(tmp_path, content, part, problems=problems)
+    problems = []
+    without_id = dict(coco(0))
+    del without_id['image_id']
+    assert len(read(tmp_path, [*content, without_id], whole, problems=problems)) == 4
+    assert '1 detections dropped: its image is not in the label file' in problems[0]
     named = [coco(1, image_name='bonn/000002_bonn/00000001.jpg')]
     assert set(read(tmp_path, named, part)) == {part[0].frames[0].image_id}
 

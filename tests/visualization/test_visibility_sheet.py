@@ -51,6 +51,13 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
+def test_a_video_without_labels_is_one_sentence(root):
+    labels = root / 'annotations' / 'two' / 'a.json'
+    labels.write_text(json.dumps({**json.loads(labels.read_text()), 'annotations': []}))
+    with pytest.raises(ValueError, match="Video 0 of split 'two' has no labeled person"):
+        visibility_sheet(root, ['one', 'two'], num_frames=4, height=180)
+
+
 def test_joints_have_the_color_of_their_visibility(root):
     sheet = visibility_sheet(root, ['one', 'two'], num_frames=4, height=180)
     assert sheet.shape == (
