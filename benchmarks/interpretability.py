@@ -4,7 +4,8 @@ Shares: of the causal tokens, those within a head size of the joint that chose t
 size of any labeled joint, and on the body (within half a head size of a bone). They are compared
 with the shares of random selections, of another clip's causal tokens, of all cells, and of the
 cells that the label heatmaps would select in the place of S: the ceiling. Below the tables are
-those of joints that the model finds, and of joints that it misses.
+those of joints that the model finds, and of joints that it misses, and both for joints that are
+visible and for joints that are occluded, if the labels tell (real JHMDB does not).
 
 Deletions: how far predicted joints move, and how many are found, when tokens in the head's input
 are replaced by their mean: causal ones, or as many others. The same is measured for a random
@@ -83,7 +84,9 @@ def table(title: str, columns: Sequence[str], decimals: Sequence[int], rows: lis
     return markdown_table([title, *columns], lines)
 
 
-def success_sentence(by_success: list[tuple[TokenShares, TokenShares]]) -> str:
+def success_sentence(
+    by_success: list[tuple[TokenShares, TokenShares]], joints: str = 'labeled joints'
+) -> str:
     """Shares of the tokens of joints that are found, and of those that are missed; of models."""
     tokens = np.array([[sum(n for n, _ in s.by_clip) for s in pair] for pair in by_success])
     found = 100 * (tokens[:, 0] / tokens.sum(axis=1)).mean()
@@ -93,10 +96,23 @@ def success_sentence(by_success: list[tuple[TokenShares, TokenShares]]) -> str:
         spread = f' ± {values.std(ddof=1):.1f}' if len(values) > 1 else ''
         cells.append('-' if np.isnan(values).any() else f'{values.mean():.1f}{spread} %')
     return (
-        f'{found:.0f} % of the labeled joints are found (the prediction is within half a head '
+        f'{found:.0f} % of the {joints} are found (the prediction is within half a head '
         f'size). Of the tokens of joints that are found, {cells[0]} lie within a head size of '
         f'their joint, of those of joints that are missed {cells[1]}.'
     )
+
+
+def visibility_sentences(
+    by_visibility: list[dict[str, tuple[TokenShares, TokenShares]]],
+) -> list[str]:
+    """As `success_sentence`, of visible and of occluded joints; none if all are of one kind."""
+    kinds = {kind: [model[kind] for model in by_visibility] for kind in by_visibility[0]}
+    counts = [
+        sum(n for pair in pairs for s in pair for n, _ in s.by_clip) for pairs in kinds.values()
+    ]
+    if not all(counts):
+        return []
+    return [success_sentence(pairs, f'{kind} joints') for kind, pairs in kinds.items()]
 
 
 def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:
@@ -137,16 +153,18 @@ def main() -> None:
     init_default_scope(config.default_scope)
     data = spread_test_data(config, args.clips)
     labels = read_videos(data.dataset.ann_file)
-    shares, deletions, by_success = [], [], []
+    shares, deletions, by_success, by_visibility = [], [], [], []
     for checkpoint in args.checkpoints:
         model = load_pose_model(config, checkpoint, args.device)
         evidence = measure_tokens(model, tqdm(data, unit='batch'), labels, draws=args.draws)
         shares.append(share_rows(evidence))
         deletions.append(deletion_rows(evidence))
         by_success.append((evidence.found, evidence.missed))
+        by_visibility.append(evidence.by_visibility)
     text = table('share of the cells in %', SHARES, (1, 1, 1), shares) + '\n\n'
     text += table('deleted', EFFECTS, (0, 2, 2, 1, 1, 1), deletions) + '\n'
-    text += f'\n{success_sentence(by_success)}\n'
+    for sentence in (success_sentence(by_success), *visibility_sentences(by_visibility)):
+        text += f'\n{sentence}\n'
     models = len(args.checkpoints)
     end = f'({models} model{"s" * (models > 1)}, {len(evidence.image_ids)} clips of '
     end += f'{config.test_dataloader.dataset.ann_file}, torch {torch.__version__}, '

@@ -69,6 +69,8 @@ class TokenEvidence:
         found, missed: shares of the causal tokens of labeled joints that the model finds (the
             prediction is at most half a head size from the label), and of those that it misses.
             Both depend on S: they do not tell which is the cause.
+        by_visibility: 'visible' (v above 0 in the labels) and 'occluded' (v is 0) -> ``found`` and
+            ``missed`` of these joints alone.
     """
 
     image_ids: list[int]
@@ -80,6 +82,7 @@ class TokenEvidence:
     effects: dict[str, Effect]
     found: TokenShares | None = None
     missed: TokenShares | None = None
+    by_visibility: dict[str, tuple[TokenShares, TokenShares]] = field(default_factory=dict)
 
 
 DELETIONS = (
@@ -113,6 +116,7 @@ class _Sums:
     regions: list[TokenRegions] = field(default_factory=list)
     selections: list[np.ndarray] = field(default_factory=list)
     by_labels: list[np.ndarray] = field(default_factory=list)
+    visible: list[np.ndarray] = field(default_factory=list)
     effects: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
@@ -141,6 +145,12 @@ def measure_tokens(
         ValueError: if a sample is not in the labels.
     """
     head_sizes = annotated_head_sizes(labels)
+    visible = {
+        (frame.image_id, number): points[:, 2] > 0
+        for video in labels
+        for frame in video.frames
+        for number, points in zip(frame.ids.tolist(), frame.keypoints)
+    }
     generator = torch.Generator().manual_seed(seed)
     sums = _Sums()
     for batch in batches:
@@ -156,7 +166,9 @@ def measure_tokens(
             token_regions(*values, grid, sample.metainfo['input_size'])
             for values, sample in zip(truth, data['data_samples'])
         ]
-        sums.image_ids += [sample.metainfo['img_id'] for sample in data['data_samples']]
+        keys = [(s.metainfo['img_id'], s.metainfo['id']) for s in data['data_samples']]
+        sums.image_ids += [image_id for image_id, _ in keys]
+        sums.visible += [visible[key] for key in keys]
         sums.regions += regions
         sums.selections += list(selected.cpu().numpy())
         sums.by_labels += list(_selected_by_labels(model, truth, grid, selected.shape[2]))
@@ -178,6 +190,13 @@ def measure_tokens(
     labeled = np.stack([region.labeled for region in sums.regions])
     found = np.zeros_like(labeled)
     found[labeled] = effects["a joint's causal tokens"].found_before  # of each labeled joint
+    seen = np.stack(sums.visible)
+
+    def by_success(among: np.ndarray) -> tuple[TokenShares, TokenShares]:
+        parts = among & found, among & ~found
+        return tuple(token_shares(sums.selections, sums.regions, list(part)) for part in parts)
+
+    of_found, of_missed = by_success(labeled)
     return TokenEvidence(
         image_ids=sums.image_ids,
         selected=token_shares(sums.selections, sums.regions),
@@ -186,8 +205,12 @@ def measure_tokens(
         random=random,
         chance=chance_shares(sums.regions),
         effects=effects,
-        found=token_shares(sums.selections, sums.regions, list(found)),
-        missed=token_shares(sums.selections, sums.regions, list(labeled & ~found)),
+        found=of_found,
+        missed=of_missed,
+        by_visibility={
+            'visible': by_success(labeled & seen),
+            'occluded': by_success(labeled & ~seen),
+        },
     )
 
 

@@ -1,5 +1,6 @@
 """Deletions against loops, and both measures on a tiny model and a rendered data set."""
 
+import itertools
 import math
 import re
 import subprocess
@@ -155,6 +156,8 @@ def test_measures_against_a_loop(model_and_data):
     frames = {frame.image_id: frame for video in labels for frame in video.frames}
     movement, before, after, shares, ceiling, by_clip = [], [], [], [], [], []
     clips, image_ids, by_success = [], [], {True: [], False: []}
+    kinds = itertools.product(('visible', 'occluded'), (True, False))
+    by_visibility = {each: [] for each in kinds}
     number = 0
     for batch in data:
         inputs = model.data_preprocessor(batch, False)
@@ -193,6 +196,8 @@ def test_measures_against_a_loop(model_and_data):
                     center = np.array([column * 16 + 7.5, row * 16 + 7.5])
                     shares.append(math.dist(to_image(center), (x, y)) <= head_size)
                     by_success[before[-1]].append(shares[-1])
+                    kind = 'visible' if visibility > 0 else 'occluded'
+                    by_visibility[kind, before[-1]].append(shares[-1])
                     by_clip[-1] = by_clip[-1][0] + 1, by_clip[-1][1] + shares[-1]
                 row, column = divmod(best[k], 6)
                 center = np.array([column * 16 + 7.5, row * 16 + 7.5])
@@ -207,6 +212,12 @@ def test_measures_against_a_loop(model_and_data):
     for found, of_joints in ((True, evidence.found), (False, evidence.missed)):
         assert of_joints.own_joint == pytest.approx(100 * np.mean(by_success[found]))
         assert sum(n for n, _ in of_joints.by_clip) == len(by_success[found]) > 1
+        for kind, pair in evidence.by_visibility.items():
+            hits = by_visibility.pop((kind, found))
+            counts = np.sum(pair[not found].by_clip, axis=0).tolist()
+            assert counts == [len(hits), sum(hits)]
+            assert hits
+    assert not by_visibility
     assert np.mean(movement) > 0.01
     assert evidence.ceiling.own_joint == pytest.approx(100 * np.mean(ceiling))
     assert evidence.ceiling.own_joint > 50 > evidence.selected.own_joint
@@ -487,6 +498,20 @@ def test_tokens_of_joints_that_are_found(monkeypatch):
     text = success_sentence([one, two])
     assert text.startswith('62 % ') and 'found, 85.0 ± 7.1 % lie' in text
     assert text.endswith('that are missed -.')
+
+
+def test_tokens_of_visible_and_of_occluded_joints(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    from interpretability import visibility_sentences
+
+    seen = TokenShares(80.0, 0, 0, [(4, 3)]), TokenShares(20.0, 0, 0, [(12, 3)])
+    hidden = TokenShares(50.0, 0, 0, [(4, 2)]), TokenShares(10.0, 0, 0, [(36, 4)])
+    none = TokenShares(None, None, None, [(0, 0)]), TokenShares(None, None, None, [(0, 0)])
+    first, second = visibility_sentences([dict(visible=seen, occluded=hidden)])
+    assert first.startswith('25 % of the visible joints are found ') and ' 80.0 % lie' in first
+    assert second.startswith('10 % of the occluded joints are found ')
+    assert second.endswith('that are missed 10.0 %.')
+    assert visibility_sentences([dict(visible=seen, occluded=none)]) == []
 
 
 @pytest.mark.slow
