@@ -53,6 +53,7 @@ method = dict(
         divide_by_width=True,
         detach_target=True,
         detach_input=False,
+        relative=False,
     ),
     temporal_fusion='concat',
 )

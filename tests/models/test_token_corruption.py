@@ -134,6 +134,47 @@ def test_loss_matches_loops(divide_by_width):
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_relative_loss_matches_loops():
+    """Each clip's tokens divided by their standard deviation, of 60 numbers, then as before."""
+    target, reconstructed = clip_tokens(2, 2, 3, 5, 4)
+    target[1] *= 30
+    indices = mask_tokens(target, SEEDS[:2], 0.45).indices
+    aux = AuxReconLoss(loss_weight=1.0, relative=True)
+    got = aux(gather_tokens(reconstructed, indices), target, indices)
+    parts = []
+    for b in range(2):
+        values = [float(v) for v in target[b].double().flatten()]
+        mean = sum(values) / 60
+        std = math.sqrt(sum((v - mean) ** 2 for v in values) / 59)
+        pair = reconstructed[b : b + 1].double().numpy(), target[b : b + 1].double().numpy()
+        scaled = [each / std for each in pair]
+        parts.append(slow_cmpose.reconstruction_loss(*scaled, indices[b : b + 1], True))
+    assert got.item() == pytest.approx(sum(parts) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize('detach_input', [True, False])
+def test_relative_loss_has_no_gradient_along_the_scale_of_the_features(detach_input):
+    """Nor any at all for a backbone that the tasks do not teach; the plain loss has both."""
+    tokens, noise = clip_tokens(2, 2, 3, 5, 4)
+    indices = choose_tokens(SEEDS[:2], 0, 15, 0.45)
+    for relative in (True, False):
+        scale = torch.tensor(3.0, requires_grad=True)
+        features = tokens * scale
+        aux = AuxReconLoss(loss_weight=1.0, relative=relative, detach_input=detach_input)
+        corrupted = (features.detach() if detach_input else features) * (1 + noise)
+        restored = gather_tokens(corrupted, indices)
+        loss = aux(restored, features, indices)
+        if detach_input:
+            assert not loss.requires_grad
+            continue
+        loss.backward()
+        assert (scale.grad.abs() < 1e-5) == relative
+    alike = torch.ones(2, 3, 5, 4, requires_grad=True)
+    loss = AuxReconLoss(relative=True)(gather_tokens(alike * 1.0, indices), alike, indices)
+    loss.backward()
+    assert loss == 0 and alike.grad.isfinite().all()
+
+
 def test_loss_of_a_batch_is_the_mean_over_its_parts():
     target, restored = clip_tokens(2, 4, 7, 4)
     whole = reconstruction_loss(restored, target)

@@ -112,6 +112,18 @@ def tasks_teach_the_backbone(config: Config) -> Overrides:
     return {'model.method.aux': dict(_delete_=True, **aux)}
 
 
+def weak_tasks_teach_the_backbone(config: Config) -> Overrides:
+    """The same with a tenth of the small model's lambda."""
+    ((key, aux),) = tasks_teach_the_backbone(config).items()
+    return {key: dict(aux, loss_weight=0.01)}
+
+
+def relative_tasks_teach_the_backbone(config: Config) -> Overrides:
+    """Losses that features of a larger scale do not change; lambda for the same losses at first."""
+    ((key, aux),) = weak_tasks_teach_the_backbone(config).items()
+    return {key: dict(aux, relative=True)}
+
+
 SETS: dict[str, dict[str, Variant]] = {
     # Does it help? All variants see the same samples.
     'baselines': {
@@ -152,6 +164,8 @@ SETS: dict[str, dict[str, Variant]] = {
     'task_gradients': {
         'tasks teach the neck alone': {'model.method.aux.detach_input': True},
         'tasks teach the backbone': tasks_teach_the_backbone,
+        'tasks of lambda 0.01 teach the backbone': weak_tasks_teach_the_backbone,
+        'relative tasks teach the backbone': relative_tasks_teach_the_backbone,
         'primary': {'model.method.aux': None},
     },
     # What reaches the head: the paper's Table 5.

@@ -13,6 +13,8 @@ from cmpose_mm.models.layers import check_not_negative, draw_seeds, gather_token
 
 from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
+_MIN_VARIANCE = 1e-12  # of tokens that are all alike, whose deviation has no gradient
+
 
 def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool = True) -> Tensor:
     """Mean squared L2 distance of the corrupted tokens to the clean ones (eq. 2 and 3).
@@ -52,6 +54,10 @@ class AuxReconLoss(nn.Module):
             network alone. Where a backbone without a norm at its end (as ResNet) learns from the
             tasks, its features grow in long trainings until the tasks' losses are all that counts
             (docs/evidence.md). The backbones of the ViT configs have a norm there.
+        relative: restored and clean tokens are divided by the standard deviation of the clip's
+            clean tokens, before they are compared: the losses have no unit, and features of
+            another scale have the same loss. Chosen against that growth; the gradient of the
+            deviation by which restored tokens are divided is what makes it have no aim.
 
     Raises:
         ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
@@ -67,6 +73,7 @@ class AuxReconLoss(nn.Module):
         divide_by_width: bool = True,
         detach_target: bool = True,
         detach_input: bool = False,
+        relative: bool = False,
     ):
         super().__init__()
         for name, ratio in (('mask_ratio', mask_ratio), ('noise_ratio', noise_ratio)):
@@ -85,6 +92,7 @@ class AuxReconLoss(nn.Module):
         self.divide_by_width = divide_by_width
         self.detach_target = detach_target
         self.detach_input = detach_input
+        self.relative = relative
 
     def corrupt(self, tokens: Tensor, clip_seeds: Tensor | None) -> dict[str, CorruptedTokens]:
         """The inputs of the active tasks, by the name of their loss.
@@ -114,7 +122,11 @@ class AuxReconLoss(nn.Module):
             tokens: (B, T, N, D) clean tokens.
             indices: (B, M) int64 indices t * N + cell of the corrupted tokens.
         """
-        if self.detach_target:
-            tokens = tokens.detach()
-        target = gather_tokens(tokens, indices)
+        target = gather_tokens(tokens.detach() if self.detach_target else tokens, indices)
+        if self.relative:
+            clean = tokens.detach() if self.detach_input else tokens
+            variance = clean.float().var(dim=(1, 2, 3), keepdim=True).flatten(2)
+            scale = (variance + _MIN_VARIANCE).rsqrt()
+            restored = restored.float() * scale
+            target = target.float() * (scale.detach() if self.detach_target else scale)
         return self.loss_weight * reconstruction_loss(restored, target, self.divide_by_width)
