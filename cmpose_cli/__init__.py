@@ -59,6 +59,8 @@ def run_command(name: str, arguments: list[str] | None = None, prog: str | None 
     Returns:
         The exit status.
     """
+    if hasattr(sys.stdout, 'reconfigure'):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors='backslashreplace')
     args = parse_command(name, arguments, prog)
     if not _module(name).NEEDS_MMPOSE:
         # Without it the package imports in less time.

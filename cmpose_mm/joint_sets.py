@@ -47,6 +47,12 @@ def joint_side(*joints: str) -> str:
     return sides[0] if len(sides) == 1 else 'middle'
 
 
+def without_side(joint: str) -> str:
+    """A joint's name without the word that tells its side: equal for both joints of a pair."""
+    sides = ('left', 'right', 'l', 'r')
+    return _WORDS.sub(lambda word: '' if word[0].lower() in sides else word[0], joint)
+
+
 def side_color(*joints: str) -> tuple[int, int, int]:
     """Color of a joint, or of the limb between two joints: `LEFT`, `RIGHT` or `MIDDLE`."""
     return dict(left=LEFT, right=RIGHT, middle=MIDDLE)[joint_side(*joints)]

@@ -18,7 +18,7 @@ import orjson
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from .pose_files import utf8
+from cmpose_mm.posetrack.json_files import utf8
 
 _VERSION = 1
 

@@ -23,6 +23,7 @@ import orjson
 from cmpose_mm.joint_sets import POSETRACK, JointSet
 from cmpose_mm.posetrack.annotations import empty_frame
 from cmpose_mm.posetrack.joints import JOINT_NAMES
+from cmpose_mm.posetrack.json_files import utf8
 from cmpose_mm.posetrack.predictions import PERSON_CATEGORY, frame_annotations
 
 from .video_io import VideoFrame
@@ -90,11 +91,6 @@ def _lines(entries: list[dict], is_first: bool) -> bytes:
     """Items of a JSON list, one a line, that go on after others unless they are the first."""
     lines = b',\n'.join(orjson.dumps(entry) for entry in entries)
     return lines if is_first or not entries else b',\n' + lines
-
-
-def utf8(name: str) -> str:
-    """A name as files in UTF-8 can have it: bytes of a file's name that are none are escaped."""
-    return name.encode('utf-8', 'backslashreplace').decode()
 
 
 class PoseTrackWriter:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cmpose_mm.joint_sets import joint_side, without_side
 from cmpose_mm.pose_formats import PoseVideo
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.json_files import utf8
 from cmpose_mm.whole_files import remove_old, write_whole
 
 from .joint_angles import angle_scores, angles_of_joints, joint_angles, write_angles
@@ -135,7 +137,7 @@ def write_plots(
     need_matplotlib()
     times = seconds_of_frames(video, frame_rate)
     joints = list(joints) or [joint for joint in _BODY if joint in video.joints] or video.joints
-    drawn, num_low = list(persons) or ids, 0
+    drawn, num_low = list(dict.fromkeys(persons)) or ids, 0
     figures, angles = plot_files(video, folder, drawn)
     for track_id, file in zip(progress(drawn), figures):
         figure = draw_person(video, track_id, times, joints, joint_thr)
@@ -235,7 +237,7 @@ def draw_person(
             )
             axis.legend(handles=handles, loc='upper left', bbox_to_anchor=(1, 1), fontsize='small')
     figure.suptitle(
-        f'{video.name}, id {track_id}: {len(frames)} of {len(keypoints)} frames',
+        f'{utf8(video.name)}, id {track_id}: {len(frames)} of {len(keypoints)} frames',
         fontsize='medium',
         parse_math=False,  # a name may have a $
     )
@@ -246,16 +248,12 @@ def _lines(
     axis: Axes, seconds: np.ndarray, values: np.ndarray, low: np.ndarray, names: Sequence[str]
 ) -> None:
     """Draws values (F, n), faint where they are low (F, n)."""
-    kinds = list(dict.fromkeys(_without_side(name) for name in names))
+    kinds = list(dict.fromkeys(without_side(name) for name in names))
     for name, line, faint in zip(names, values.T, low.T):
         style = dict(
-            color=_COLORS[kinds.index(_without_side(name)) % len(_COLORS)],
-            linestyle='--' if name.startswith('right') else '-',
+            color=_COLORS[kinds.index(without_side(name)) % len(_COLORS)],
+            linestyle='--' if joint_side(name) == 'right' else '-',
             linewidth=1.2, marker='.', markersize=2.5,
         )  # fmt: skip
         axis.plot(seconds, line, alpha=_FAINT, **style)
         axis.plot(seconds, np.where(faint, np.nan, line), label=name.replace('_', ' '), **style)
-
-
-def _without_side(name: str) -> str:
-    return re.sub('^(left|right)_', '', name)

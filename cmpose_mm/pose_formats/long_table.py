@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmpose_mm.posetrack.json_files import utf8
 from cmpose_mm.whole_files import write_whole
 
 from .pose_video import DECIMALS, PoseVideo
@@ -31,7 +32,7 @@ def long_table(video: PoseVideo) -> dict[str, np.ndarray]:
     frame = np.concatenate([video.frames[person], empty])
     names = np.array([*video.joints, None], dtype=object)
     columns = dict(
-        video=np.full(len(frame), video.name, dtype=object),
+        video=np.full(len(frame), utf8(video.name), dtype=object),
         frame=video.frame_numbers()[frame],
         time=video.times[frame],
         track_id=np.concatenate([video.track_ids[person], np.full(len(empty), -1)]),
@@ -61,7 +62,10 @@ def write_parquet(video: PoseVideo, path: str | Path) -> int:
         raise ModuleNotFoundError(
             f'{path}: Parquet needs pyarrow, which is not installed; `pip install pyarrow`'
         ) from error
-    columns = {name: pyarrow.array(values) for name, values in long_table(video).items()}
+    types = dict(video=pyarrow.string(), joint=pyarrow.string())  # also where all are None
+    columns = {
+        name: pyarrow.array(values, types.get(name)) for name, values in long_table(video).items()
+    }
     buffer = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
     write_whole(path, buffer.getvalue())

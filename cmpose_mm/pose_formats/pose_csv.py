@@ -162,7 +162,7 @@ def read_pose_csv(path: str | Path) -> PoseVideo:
             raise AnnotationError(
                 f'{path}: line {line}: has {places[place]}, but no {other}; expected both or none.'
             )
-        if known[4:8].all() and (values[6:8] < values[4:6]).any():
+        if known[4:8].all() and (values[6:8] <= values[4:6]).any():
             raise AnnotationError(
                 f'{path}: line {line}: the box from {values[4]:g}, {values[5]:g} to '
                 f'{values[6]:g}, {values[7]:g} has no area, expected x1, y1 before x2, y2.'

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmpose_mm.posetrack.annotations import AnnotationError
-from cmpose_mm.posetrack.file_names import split_name
+from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError
+from cmpose_mm.posetrack.file_names import numbers_in_names, split_name
 from cmpose_mm.posetrack.json_files import read_json
 from cmpose_mm.posetrack.values import as_floats, as_int, show
 
@@ -115,6 +115,10 @@ class PoseVideo:
             raise AnnotationError(
                 f'{self.name}: {len(known)} frames have a time in seconds; expected a frame rate.'
             )
+        if times[-1] == times[0]:
+            raise AnnotationError(
+                f'{self.name}: all times are {times[0]:g} s; expected a frame rate.'
+            )
         step = _usual_step(known, times)
         outside = np.minimum(numbers - known[0], 0) + np.maximum(numbers - known[-1], 0)
         return np.interp(numbers, known, times) + outside * step
@@ -148,9 +152,17 @@ class PoseVideo:
         """(F,) the number of each frame in its video, from 0.
 
         The file may be of a part of a video, or lack frames that were dropped: tables and JSON have
-        the numbers, see `number_of_video_frame`. Elsewhere it is the position.
+        the numbers, see `number_of_video_frame`. Elsewhere it is what the images' names count up
+        from the first (see `numbers_in_names`), or the position if they count nothing.
         """
-        return np.arange(len(self.image_ids)) if self.numbers is None else self.numbers
+        if self.numbers is not None:
+            return self.numbers
+        named = numbers_in_names(self.file_names) if self.file_names else None
+        if named is not None:
+            named = np.array(named, np.int64) - named[0]
+            if (np.diff(named) > 0).all() and named[-1] < MAX_FRAMES:
+                return named
+        return np.arange(len(self.image_ids))
 
     def place(self, joint: str) -> int | None:
         """Position of a joint, None if the poses do not have it."""
@@ -352,9 +364,11 @@ def _video(content: dict, name: str) -> PoseVideo:
     no_scores = [nan] * len(joints)
     size = tuple(images[0].get(name) or 0 for name in ('width', 'height')) if images else (0, 0)
     scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
+    scores[scores == MISSING_SCORE] = nan
     names = [str(image.get('file_name', '')) for image in images]
     numbers = [number_of_video_frame(image) for image in images]
-    if None in numbers:
+    is_old = any(n is not None and not i.get('of_video') for n, i in zip(numbers, images))
+    if None in numbers or (is_old and numbers != [*range(numbers[0], numbers[0] + len(images))]):
         numbers = [image.get('frame_number') for image in images]
     else:
         names = [''] * len(images)

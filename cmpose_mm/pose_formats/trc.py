@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.json_files import utf8
 from cmpose_mm.whole_files import remove_old, warn_of_removed, write_whole
 
 from .pose_video import PoseVideo
@@ -74,7 +75,7 @@ def write_trc(
                     for xy in points[place[frame]]
                 ]
             lines.append('\t'.join([f'{number}', f'{time:.6f}', *cells]) + '\n')
-        write_whole(Path(folder) / name, ''.join(lines).encode())
+        write_whole(Path(folder) / name, utf8(''.join(lines)).encode())
         names.add(name)
     old = re.escape(video.name) + r'_person(0|[1-9][0-9]*)\.trc'
     warn_of_removed(folder, remove_old(folder, old, names))

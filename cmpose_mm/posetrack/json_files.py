@@ -1,4 +1,7 @@
-"""The one way in which JSON files from outside are read: labels, predictions, detections."""
+"""The one way in which JSON files from outside are read: labels, predictions, detections.
+
+And how what they hold is written again.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,22 @@ from pathlib import Path
 import orjson
 
 from .videos import AnnotationError
+
+
+def utf8(name: str) -> str:
+    """A name as files in UTF-8 can have it: bytes of a file's name that are none are escaped."""
+    return name.encode('utf-8', 'backslashreplace').decode()
+
+
+def json_bytes(content: object) -> bytes:
+    """A file's content as JSON in UTF-8; what strings can not have there is escaped as JSON does.
+
+    Such names of images come from files that Python wrote.
+    """
+    try:
+        return orjson.dumps(content)
+    except orjson.JSONEncodeError:  # several times as fast as the writer below
+        return json.dumps(content, allow_nan=False).encode()
 
 
 def read_json(path: str | Path) -> object:

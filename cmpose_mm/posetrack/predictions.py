@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from .file_names import is_hidden
 from .joints import JOINT_NAMES, JOINT_NAMES_17, SKELETON_17
-from .videos import AnnotationError, Frame, Video
+from .json_files import json_bytes
+from .videos import MISSING_SCORE, AnnotationError, Frame, Video
 
 _PLACES = [JOINT_NAMES_17.index(name) for name in JOINT_NAMES]
 PERSON_CATEGORY = {
@@ -27,7 +27,7 @@ def write_predictions(videos: list[Video], folder: str | Path) -> None:
     """Writes `folder/<name of the video>.json` for each video; the folder is made if need be.
 
     A file lists all frames of the video in `images` and in `annotations` every person with 17
-    keypoints and scores (the ears are zeros), `track_id`, and `bbox` where it is known.
+    keypoints (the ears are zeros), `track_id`, and `scores` and `bbox` where they are known.
 
     Args:
         videos: predicted persons; track ids of -1 are written as -1.
@@ -50,7 +50,7 @@ def write_predictions(videos: list[Video], folder: str | Path) -> None:
             'annotations': annotations,
             'categories': [PERSON_CATEGORY],
         }
-        (folder / name).write_bytes(orjson.dumps(content))
+        (folder / name).write_bytes(json_bytes(content))
 
 
 def prediction_files(videos: list[Video]) -> list[str]:
@@ -96,7 +96,8 @@ def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> 
     """The persons of a frame as entries of `annotations`, with ids from `first_id` on.
 
     PoseTrack's 15 joints become the 17 of its files. With `own_joints`, the frame has others, which
-    are written as they are.
+    are written as they are. Persons without any score have no `scores`; of other persons, joints
+    without one keep `MISSING_SCORE`, as which they are read.
     """
     keypoints, scores = frame.keypoints, frame.scores
     if not own_joints:
@@ -112,8 +113,9 @@ def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> 
             'category_id': PERSON_CATEGORY['id'],
             'track_id': int(frame.track_ids[index]),
             'keypoints': keypoints[index].ravel().tolist(),
-            'scores': scores[index].tolist(),
         }
+        if (frame.scores[index] != MISSING_SCORE).any():
+            annotation['scores'] = scores[index].tolist()
         if not np.isnan(frame.boxes[index]).any():
             annotation['bbox'] = frame.boxes[index].tolist()
         annotations.append(annotation)

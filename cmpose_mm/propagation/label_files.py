@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, read_videos
 from cmpose_mm.posetrack.file_names import split_name
 from cmpose_mm.posetrack.joints import JOINT_ALIASES, JOINT_NAMES, POSETRACK17_POINT_IDS
-from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.json_files import json_bytes, read_json
 from cmpose_mm.posetrack.mat_files import read_mat
 from cmpose_mm.whole_files import write_whole
 
@@ -83,11 +82,11 @@ class LabelFile:
         """What `copy` writes: the file's bytes, or a .mat file's content as JSON."""
         if self.copied.suffix.lower() == self.source.suffix.lower():
             return self.source.read_bytes()
-        return orjson.dumps(self.content())
+        return json_bytes(self.content())
 
     def write(self, content: dict) -> None:
         """Writes edited content."""
-        self._write(self.target, orjson.dumps(content))
+        self._write(self.target, json_bytes(content))
 
     def written(self) -> Path | None:
         """The copy, edited or not, if it is there."""
@@ -210,6 +209,7 @@ def _annotations(content: dict, poses: list[PseudoLabel]) -> Iterator[dict]:
     names = [JOINT_ALIASES.get(name, name) for name in map(str, category['keypoints'])]
     places = [names.index(joint) for joint in JOINT_NAMES]
     taken = {annotation.get('id') for annotation in content['annotations']}
+    following = 0
     for pose in poses:
         keypoints = np.zeros((len(names), 3))
         scores = np.zeros(len(names))
@@ -217,9 +217,12 @@ def _annotations(content: dict, poses: list[PseudoLabel]) -> Iterator[dict]:
         keypoints[places] = np.where(present, np.c_[pose.keypoints, np.ones(len(present))], 0)
         scores[places] = np.where(pose.present, pose.scores, 0)
         number = 100 * pose.frame.image_id
+        if number >= 2**63:  # JSON files have no larger ones
+            number = following
         while number in taken:
             number += 1
         taken.add(number)
+        following = number + 1
         annotation = {
             'id': number,
             'image_id': pose.frame.image_id,

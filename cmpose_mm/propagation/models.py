@@ -8,6 +8,8 @@ T = 3 frames of a clip, K joints of the model, n queries.
 from __future__ import annotations
 
 import hashlib
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +82,8 @@ class ModelPropagator(Propagator):
         }
 
     def __call__(self, queries: list[Query]) -> tuple[np.ndarray, np.ndarray]:
-        """See `Propagator`. Persons whose box is not in the image get no joints."""
+        """See `Propagator`. Persons whose box is not in the image, or of whom the model sees no
+        label, get no joints."""
         keypoints = np.zeros((len(queries), len(JOINT_NAMES), 2))
         scores = np.zeros(keypoints.shape[:2])
         boxes = [self._box(query) for query in queries]
@@ -158,7 +161,8 @@ class LabelPropagator(ModelPropagator):
     """A video method on clips [label before, frame, label after], with the labeled poses.
 
     The poses are ``clip.poses`` of the method. Where a label is missing, the frame itself takes its
-    place in the clip, at the distance of the other label, with ``valid`` False and no pose.
+    place in the clip, at the distance of the other label, with ``valid`` False and no pose. A label
+    whose image is missing counts as missing, and a warning tells of it.
 
     Args:
         kind: the method that the model must have, and whether it gets one label or both.
@@ -192,6 +196,7 @@ class LabelPropagator(ModelPropagator):
 
     def clip(self, query: Query) -> dict:
         """See `ModelPropagator`."""
+        query = self._on_disk(query)
         labels = [query.before, query.after]
         if self.kind.nearest_only:
             labels = [label if label is query.nearest else None for label in labels]
@@ -212,3 +217,22 @@ class LabelPropagator(ModelPropagator):
             neighbor_keypoints=xy.astype(np.float32),
             neighbor_visible=visible.astype(np.float32),
         )
+
+    def _box(self, query: Query) -> np.ndarray | None:
+        seen = self._on_disk(query)
+        return None if seen.before is seen.after is None else super()._box(query)
+
+    def _on_disk(self, query: Query) -> Query:
+        """The query without the labels whose image, which the model has to see, is missing."""
+        labels = {}
+        for side in ('before', 'after'):
+            label = getattr(query, side)
+            if label is not None and not self.table.exists(label.frame.file_name):
+                warnings.warn(
+                    f'{self.table.path(label.frame.file_name)}: not on disk; poses next to it come '
+                    'from the label on the other side alone, if there is one',
+                    stacklevel=2,
+                )
+                label = None
+            labels[side] = label
+        return replace(query, **labels)

@@ -9,12 +9,11 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from cmpose_mm.pose_formats.pose_video import check_predictions
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names, split_name
-from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.json_files import json_bytes, read_json
 from cmpose_mm.whole_files import write_whole
 
 from .series import even_points, fill_gaps, fitting_window, pieces, smooth_series, window_in_frames
@@ -39,8 +38,8 @@ class Smoothed:
         persons_without_track: who have no track id, or a negative one, and stay as they are.
         tracks_kept: that stay as they are but for filled gaps, since no joint of theirs is there
             for long enough without a gap.
-        windows: odd numbers of frames that polynomials were fitted to, one or more a file; 1 is
-            no smoothing.
+        windows: odd numbers of frames that polynomials were fitted to, one or more a file; runs
+            that are shorter get smaller ones; 1 is no smoothing.
         steps: where a frame rate was given, how far the numbers of neighboring images usually are
             apart, one for each video; 1 if every frame is there.
     """
@@ -124,7 +123,7 @@ def smooth_files(
             raise AnnotationError(f'{file}: {error}') from error
         done.add(of_file)
         target = out / file.name if is_folder else out
-        write_whole(target, orjson.dumps(smoothed))
+        write_whole(target, json_bytes(smoothed))
     return done
 
 
@@ -322,13 +321,14 @@ def _smooth_track(
             before = member
         else:
             member = {**before, 'image_id': image_ids[place + first], 'filled': True}
-            member.pop('bbox_head', None)  # where it was before
+            for name in ('bbox', 'bbox_head', 'head_box', 'scores', 'score'):
+                member.pop(name, None)  # of where it was before
             member['keypoints'] = [0.0] * (3 * joints)
-            if member.get('scores') and scored[place].any():
+            if before.get('scores') and scored[place].any():
                 member['scores'] = [0.0] * joints
-            if member.get('bbox') and has_box[place]:
+            if before.get('bbox') and has_box[place]:
                 member['bbox'] = boxes[place].tolist()
-            if member.get('score') is not None and has_score[place]:
+            if before.get('score') is not None and has_score[place]:
                 member['score'] = float(person_scores[place, 0])
             added.append(member)
         keypoints = np.array(member['keypoints'], np.float64).reshape(joints, 3)

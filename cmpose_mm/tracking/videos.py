@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from cmpose_mm.joint_sets import DEFAULT_SIGMA
 from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError, Frame, Video
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_SIGMAS
-from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.json_files import json_bytes, read_json
 from cmpose_mm.posetrack.persons import person_boxes
 from cmpose_mm.posetrack.predictions import prediction_files, write_predictions
 from cmpose_mm.whole_files import write_whole
@@ -98,7 +97,7 @@ def write_tracked(videos: list[Video], folder: str | Path) -> None:
             part = dict(
                 images=[images[frame.image_id] for frame in video.frames], annotations=annotations
             )
-            write_whole(Path(folder) / name_of[id(video)], orjson.dumps({**content, **part}))
+            write_whole(Path(folder) / name_of[id(video)], json_bytes({**content, **part}))
 
 
 def _track(video: Video, tracker: PoseTracker) -> Video:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from cmpose_mm.images import read_image
+from cmpose_mm.joint_sets import POSETRACK
 
 from .causal_tokens import joint_legend
 from .explain import explain
@@ -60,7 +61,8 @@ def prediction_sheet(
         largest = max(persons, key=lambda s: float(np.prod(np.asarray(s['input_scale']))))
         panels = explain(largest, height=crop_height, score_thr=score_thr).panels
         lower += [captioned(panel.image, panel.caption) for panel in panels[:3]]
-    return stack([row(upper), row([*lower, captioned(joint_legend(crop_height), '')])])
+    legend = joint_legend(crop_height, samples[0].get('joint_set', POSETRACK).joints)
+    return stack([row(upper), row([*lower, captioned(legend, '')])])
 
 
 def _busiest_frames(by_frame: dict, count: int) -> list[list[dict]]:
@@ -78,4 +80,5 @@ def _frame_with_poses(persons: list[dict], size: tuple[int, int], score_thr: flo
     keypoints = np.concatenate([np.asarray(p['pred_instances']['keypoints']) for p in persons])
     scores = np.concatenate([np.asarray(p['pred_instances']['keypoint_scores']) for p in persons])
     image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    return draw_poses(image, (keypoints + 0.5) * zoom - 0.5, scores >= score_thr)
+    joints = persons[0].get('joint_set', POSETRACK)
+    return draw_poses(image, (keypoints + 0.5) * zoom - 0.5, scores >= score_thr, joints=joints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -153,3 +154,14 @@ def test_videos_after_the_values_of_a_list(tmp_path, monkeypatch):
         '--detector', 'rtmdet-m', '', 'a.mp4',
     ]  # fmt: skip
     assert infer.prepare(['--detector', 'c.py', 'a.pth']) == ['--detector', 'c.py', 'a.pth']
+
+
+def test_names_of_files_that_are_not_utf8(tmp_path):
+    data = {'images': [], 'annotations': [], 'categories': []}
+    (tmp_path / 'caf\udce9.json').write_text(json.dumps(data))
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONIOENCODING': 'utf-8:strict'}
+    done = subprocess.run(
+        [sys.executable, '-m', 'cmpose_cli', 'smooth', b'caf\xe9.json', b'out\xe9.json'],
+        capture_output=True, text=True, env=env, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0 and r'out\udce9.json' in done.stdout, done.stderr

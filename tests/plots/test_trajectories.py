@@ -197,3 +197,28 @@ def test_the_command_reads_json_and_tables(tmp_path):
     assert names == ['p_angles.csv', 'p_id2.png', 'q_id1.png']
     done = run_tool(COMMAND, 'plot', 'no.json', 'out', cwd=tmp_path)
     assert done.returncode == 1 and done.stderr == 'no.json: not found; expected predictions.\n'
+
+
+def test_sides_of_joints_with_other_names():
+    joints = ['L_Eye', 'R_Eye', 'Nose', 'forelegL1', 'forelegR1', 'forelegR2']
+    video = video_of([1, 2], [0, 0], joints=joints)
+    figure = draw_person(video, 0, video.times, joints)
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    style = {name: lines[name.replace('_', ' ')].get_linestyle() for name in joints}
+    assert {name for name, kind in style.items() if kind == '--'} == {j for j in joints if 'R' in j}
+    color = {name: lines[name.replace('_', ' ')].get_color() for name in joints}
+    assert color['L_Eye'] == color['R_Eye'] and color['forelegL1'] == color['forelegR1']
+    assert len(set(color.values())) == 4
+
+
+def test_a_person_who_is_named_twice_is_drawn_once(tmp_path):
+    video = video_of([1, 2], [0, 0])
+    video.keypoint_scores[:, NOSE] = 0.1
+    plotted = write_plots(video, tmp_path, persons=[0, 0])
+    assert len(plotted.figures) == 1 and plotted.num_low_scores == 2
+
+
+def test_file_names_that_are_not_utf8():
+    video = video_of([1, 2], [0, 0])
+    video.name = 'caf\udce9'
+    assert draw_person(video, 0, video.times, ['nose']).get_suptitle().startswith(r'caf\udce9, id')

@@ -48,6 +48,10 @@ def test_header_alone(tmp_path):
         ('frame,time,paw_x,paw_y\n0,inf,1,2\n', 'line 2: time is inf, expected a finite'),
         ('frame,track_id,paw_x,paw_y\n0,1.5,1,2\n', 'line 2: track_id is 1.5, expected a whole'),
         (
+            'frame,x1,y1,x2,y2,paw_x,paw_y\n0,50,50,50,99,1,2\n',
+            'line 2: the box from 50, 50 to 50, 99 has no area',
+        ),
+        (
             'frame,x1,y1,x2,y2,paw_x,paw_y\n0,50,50,1,99,1,2\n',
             'line 2: the box from 50, 50 to 1, 99 has no area',
         ),

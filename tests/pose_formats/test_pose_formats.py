@@ -634,3 +634,72 @@ def test_coco_boxes_are_there_for_all_or_for_none(tmp_path, file):
     file.write_text(json.dumps(data))
     write_coco_results(read_pose_video(file), tmp_path / 'c.json')
     assert not any('bbox' in entry for entry in json.loads((tmp_path / 'c.json').read_text()))
+
+
+def test_images_some_frames_apart_are_numbered_by_their_names(tmp_path):
+    """As `cmpose smooth` takes them: every fourth frame of a video at 20 frames a second."""
+    data = content(np.random.default_rng(0))
+    for n, image in enumerate(data['images']):
+        image.pop('time')
+        image['file_name'] = f'v/{100 + 4 * n:06d}.jpg'
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(data))
+    video = read_pose_video(path)
+    assert video.frame_numbers().tolist() == [0, 4, 8, 12, 16]
+    times = video.seconds(video.frame_numbers(), 20)
+    np.testing.assert_allclose(times, [0, 0.2, 0.4, 0.6, 0.8])
+    write_mot(video, tmp_path / 'a.txt')
+    lines = (tmp_path / 'a.txt').read_text().splitlines()
+    assert {line.split(',')[0] for line in lines} == {'1', '5', '13', '17'}
+    for names in ('left', 'unordered', 'far apart'):
+        for n, image in enumerate(data['images']):
+            number = {'left': 'left', 'unordered': 9 - n, 'far apart': 10**8 * n}[names]
+            image['file_name'] = f'v/{number}.jpg'
+        path.write_text(json.dumps(data))
+        assert read_pose_video(path).frame_numbers().tolist() == [0, 1, 2, 3, 4], names
+
+
+def test_names_of_images_that_are_apart_are_those_of_images(tmp_path):
+    """With times, too, though PoseTrack's ids end in the numbers of the names."""
+    data = content(np.random.default_rng(0))
+    images = [
+        dict(id=10003420000 + n, file_name=f'v/{n:06d}.jpg', time=n / RATE) for n in (0, 4, 8)
+    ]
+    (tmp_path / 'a.json').write_text(json.dumps({**data, 'images': images, 'annotations': []}))
+    video = read_pose_video(tmp_path / 'a.json')
+    assert video.file_names == [image['file_name'] for image in images]
+    assert video.frame_numbers().tolist() == [0, 4, 8]
+
+
+def test_equal_times_are_no_times(tmp_path):
+    data = content(np.random.default_rng(0))
+    for image in data['images']:
+        image['time'] = 1.0
+    (tmp_path / 'a.json').write_text(json.dumps(data))
+    video = read_pose_video(tmp_path / 'a.json')
+    with pytest.raises(AnnotationError, match='all times are 1 s; expected a frame rate'):
+        video.seconds(video.frame_numbers())
+
+
+def test_parquet_files_of_a_folder_have_one_schema(tmp_path, file):
+    """Also of a video with nobody in it, whose joints are all unknown."""
+    dataset = pytest.importorskip('pyarrow.dataset')
+    data = json.loads(file.read_text())
+    (tmp_path / 'nobody.json').write_text(json.dumps({**data, 'annotations': []}))
+    (tmp_path / 'tables').mkdir()
+    rows = 0
+    for name in ('nobody', 'walk'):
+        video = read_pose_video(tmp_path / f'{name}.json')
+        write_parquet(video, tmp_path / 'tables' / f'{name}.parquet')
+        rows += len(long_table(video)['frame'])
+    table = dataset.dataset(tmp_path / 'tables').to_table()
+    assert table.num_rows == rows and str(table.schema.field('joint').type) == 'string'
+
+
+def test_file_names_that_are_not_utf8(tmp_path, file):
+    file = file.rename(tmp_path / 'caf\udce9.json')
+    video = read_pose_video(file)
+    write_trc(video, tmp_path / 'trc', 100)
+    for written in (tmp_path / 'trc').iterdir():
+        assert r'caf\udce9_person' in written.read_text('utf-8')
+    assert set(long_table(video)['video']) == {r'caf\udce9'}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -313,3 +314,27 @@ def test_train_propagate_and_train_on_it(synthetic_root, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [line.split('|')[1].strip() for line in done.stdout.splitlines() if '|' in line]
     assert rows[2:5] == ['copy', 'linear', 'warp']
+
+
+def test_a_label_whose_image_is_missing_counts_as_missing(saved, synthetic_root, video, tmp_path):
+    root = tmp_path / 'data'
+    shutil.copytree(synthetic_root, root)
+    warp = build_propagator('warp', *saved('heatmap_warp/heatmap_warp_tiny.py'),
+                            image_root=str(root))  # fmt: skip
+    queries = plan_queries(sparsify_video(video, 4), 4).queries
+    (query, *_) = (q for q in queries if q.other is not None)
+    nearest, other = query.nearest, query.other
+    (root / nearest.frame.file_name).unlink()
+    with pytest.warns(UserWarning, match='not on disk; poses next to it come from the label on'):
+        clip = warp.clip(query)
+    place = 2 if nearest is query.before else 0
+    assert clip['frame_valid'].tolist() == [place == 0, True, place == 2]
+    assert clip['frame_paths'][place].endswith(other.frame.file_name)
+    assert clip['frame_offsets'][place] == (1 if place else -1) * other.distance
+    assert clip['frame_paths'][2 - place] == clip['frame_paths'][1]
+    (root / other.frame.file_name).unlink()
+    warp = build_propagator('warp', *saved('heatmap_warp/heatmap_warp_tiny.py'),
+                            image_root=str(root))  # fmt: skip
+    with pytest.warns(UserWarning, match='not on disk'):
+        keypoints, scores = warp([query])
+    assert not keypoints.any() and not scores.any()

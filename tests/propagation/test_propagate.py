@@ -447,3 +447,18 @@ def test_inputs_are_not_changed(sparse, tmp_path):
     before = copy.deepcopy((sparse / 'a.json').read_bytes())
     propagate_labels(sparse, tmp_path / 'dense', Linear())
     assert (sparse / 'a.json').read_bytes() == before
+
+
+def test_image_ids_near_the_largest(tmp_path):
+    """A hundred times such an id, from which annotation ids count on, is no number of JSON."""
+    data = keep(walk(5), [0, 4])
+    ids = {image['id']: 2**62 + n for n, image in enumerate(data['images'])}
+    for entry in data['images']:
+        entry['id'] = ids[entry['id']]
+    for entry in data['annotations']:
+        entry['image_id'] = ids[entry['image_id']]
+    write(tmp_path / 'a.json', data)
+    propagate_labels(tmp_path / 'a.json', tmp_path / 'out.json', Linear())
+    found = json.loads((tmp_path / 'out.json').read_text())['annotations']
+    numbers = [annotation['id'] for annotation in found]
+    assert len(found) == 5 and len(set(numbers)) == 5 and max(numbers) < 2**63

@@ -395,3 +395,25 @@ def test_added_persons_have_no_head_box():
     smoothed, _ = smooth_predictions(content, max_gap=0.1)
     (added,) = (a for a in smoothed['annotations'] if a.get('filled'))
     assert 'bbox' in added and 'bbox_head' not in added
+
+
+@pytest.mark.parametrize('field', ['bbox', 'score', 'scores'])
+def test_filled_persons_have_nothing_of_where_they_were_before(field):
+    content = predictions([5])
+    for annotation in content['annotations']:
+        annotation['head_box'] = [1.0, 2, 3, 4]
+        if annotation['image_id'] > 105:
+            annotation.pop(field)
+    smoothed, _ = smooth_predictions(content, max_gap=0.1)
+    (added,) = (a for a in smoothed['annotations'] if a.get('filled'))
+    assert field not in added and 'head_box' not in added
+    assert {'bbox', 'score', 'scores'} - {field} <= {*added}
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    content = predictions()
+    content['images'][0]['file_name'] = 'caf\udce9/000000.jpg'
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    smooth_files(tmp_path / 'a.json', tmp_path / 'out.json', frame_rate=20)
+    smoothed = json.loads((tmp_path / 'out.json').read_text())
+    assert smoothed['images'] == content['images']

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_files import ORDER_15, coco, person, write
+from label_files import ORDER_15, annolist, coco, person, write
 from run_tools import run_tool
 
 from cmpose_mm.evaluation import select_scored, tracking_accuracy
+from cmpose_mm.pose_formats import read_pose_video
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
 from cmpose_mm.posetrack.predictions import write_predictions
 from cmpose_mm.synthetic import Difficulty, Settings, write_dataset
@@ -284,3 +285,44 @@ def test_two_videos_are_not_written_to_one_file(tmp_path, form) -> None:
     assert not (tmp_path / 'out').exists()
     writer([videos[0], videos[2]], tmp_path / 'out')
     assert len([*(tmp_path / 'out').iterdir()]) == 2
+
+
+def test_persons_without_scores_stay_without(tmp_path) -> None:
+    """An annolist has none: -9999, by which the reader says so, is no score for other tools."""
+    joints = {'nose': (30, 30), 'left_hip': (40, 60), 'right_hip': (50, 65)}
+    data = annolist(coco([[person(joints)], [person(joints, scores={'nose': 0.5})]], 'x'))
+    write(tmp_path / 'x.json', data)
+    videos = read_videos(tmp_path / 'x.json')
+    write_tracked(assign_track_ids(videos), tmp_path / 'out')
+    first, second = json.loads((tmp_path / 'out/x.json').read_text())['annotations']
+    assert 'scores' not in first and second['scores'][0] == 0.5
+    again = read_videos(tmp_path / 'out/x.json')
+    for before, after in zip(videos[0].frames, again[0].frames):
+        np.testing.assert_array_equal(after.scores, before.scores)
+    scores = read_pose_video(tmp_path / 'out/x.json').keypoint_scores
+    expected = np.array(second['scores'])
+    assert (expected == -9999).sum() > 0
+    np.testing.assert_array_equal(scores[1], np.where(expected == -9999, np.nan, expected))
+    assert np.isnan(scores[0]).all()
+
+
+@pytest.mark.parametrize('folder', ['.', '..', '.clip', 'v/.'])
+def test_file_of_a_hidden_folder_is_not_hidden(tmp_path, folder) -> None:
+    data = coco([[person({'nose': (9, 9), 'left_hip': (30, 40)})]], 'v')
+    data['images'][0]['file_name'] = f'{folder}/000000.jpg'
+    write(tmp_path / 'walk.json', data)
+    videos = assign_track_ids(read_videos(tmp_path / 'walk.json'))
+    write_tracked(videos, tmp_path / 'out')
+    assert len(read_videos(tmp_path / 'out')) == 1
+    name = 'v' if folder == 'v/.' else 'walk'
+    assert [file.name for file in (tmp_path / 'out').iterdir()] == [f'{name}.json']
+
+
+def test_names_that_are_not_utf8(tmp_path) -> None:
+    """Python's writer escapes the bytes of such a name one by one."""
+    data = coco([[person({'nose': (9, 9), 'left_hip': (30, 40)})]], 'v')
+    data['images'][0]['file_name'] = 'caf\udce9/000000.jpg'
+    (tmp_path / 'a.json').write_text(json.dumps(data))
+    write_tracked(assign_track_ids(read_videos(tmp_path / 'a.json')), tmp_path / 'out')
+    (file,) = (tmp_path / 'out').iterdir()
+    assert json.loads(file.read_text())['images'] == data['images']

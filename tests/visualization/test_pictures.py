@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cmpose_mm.joint_sets import POSETRACK, JointSet
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 from cmpose_mm.visualization import (
     crop_person,
@@ -167,3 +168,24 @@ def test_prediction_sheet_names_what_is_missing(tmp_path):
         prediction_sheet([plain])
     with pytest.raises(OSError, match='gone.png: image can not be read'):
         prediction_sheet([prediction(str(tmp_path / 'gone.png'), 'a', 0, 0)])
+
+
+def test_prediction_sheet_of_other_joints(tmp_path):
+    path = str(tmp_path / '0.png')
+    cv2.imwrite(path, np.full((120, 160, 3), 90, np.uint8))
+    sample = prediction(path, 'a', 0, 0)
+    rng = np.random.default_rng(0)
+    names = (*POSETRACK.joints, 'left_ear', 'right_ear')
+    color = (1, 2, 3)
+    joints = JointSet('17', names, (0.1,) * 17, (('nose', 'left_ear'),), (color,) * 17, (color,))
+    sample['joint_set'] = joints
+    sample['pred_instances'].update(
+        keypoints=rng.uniform(20, 120, (1, 17, 2)), keypoint_scores=np.ones((1, 17)),
+        causal_tokens=rng.permutation(192)[:68].reshape(1, 17, 4),
+        similarity=np.full((1, 17, 192), 1 / 192, np.float32),
+    )  # fmt: skip
+    sheet = prediction_sheet([sample])
+    legend = joint_legend(250, names)
+    assert (sheet == color).all(-1).any()  # the pose over the frame
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, legend.shape)
+    assert (windows[:, :, 0] == legend).all(axis=(2, 3, 4)).any()
