@@ -7,6 +7,7 @@ Object Detection", 2019) applies the same numbers to whole images of any size, a
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 from cmpose_mm.old_names import old_names
@@ -81,7 +82,8 @@ def setting(corruption: str, severity: int):
         raise ValueError(
             f'no corruption named {corruption!r}, expected one of {", ".join(SEVERITIES)}'
         )
-    if isinstance(severity, bool) or severity not in range(1, NUM_SEVERITIES + 1):
+    is_whole = isinstance(severity, numbers.Integral) and not isinstance(severity, bool)
+    if not is_whole or severity not in range(1, NUM_SEVERITIES + 1):
         raise ValueError(f'severity is {severity!r}, expected a whole number from 1 to 5')
     return SEVERITIES[corruption].values[severity - 1]
 

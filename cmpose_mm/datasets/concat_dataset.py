@@ -13,6 +13,9 @@ IGNORED = ('dataset_name', 'images_of_boxless_videos')
 """Keys of the metainfo that may differ."""
 
 
+_ROOM = 2**48  # above the annotation ids of PoseTrack
+
+
 @DATASETS.register_module()
 class ConcatDataset(mmengine_dataset.ConcatDataset):
     """MMEngine's ``ConcatDataset``, which also mixes releases of PoseTrack.
@@ -55,8 +58,15 @@ class ConcatDataset(mmengine_dataset.ConcatDataset):
             self.full_init()
 
     def full_init(self) -> None:
-        """Reads all datasets; videos without boxes are those of all of them."""
+        """Reads all datasets; videos without boxes are those of all of them.
+
+        Datasets that number their samples, as those of detections, count on from numbers that no
+        other has: a metric tells samples apart by them.
+        """
         super().full_init()
+        for place, dataset in enumerate(self.datasets, start=1):
+            if getattr(dataset, 'has_numbers', False):
+                dataset.first_number = place * _ROOM
         key = 'images_of_boxless_videos'
         boxless = [image for dataset in self.datasets for image in dataset.metainfo.get(key, ())]
         if boxless:

@@ -48,7 +48,7 @@ class FrameHeadHook(Hook):
             return
         weights = checkpoint.get('state_dict', checkpoint)
         self._loaded = True
-        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
         joints, own_joints = joint_names(meta), joint_names(_dataset_meta(runner))
         start = {name.removeprefix('module.'): value for name, value in weights.items()}
         own = {n: value for n, value in start.items() if n.startswith(_FRAME_HEAD)}

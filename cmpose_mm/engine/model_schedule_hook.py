@@ -27,7 +27,8 @@ class ModelScheduleHook(Hook):
     too: a test of their checkpoint gives the same.
 
     Args:
-        attribute: dotted path of a number in the model.
+        attribute: dotted path of a number in the model, which becomes a float: a weight or a ratio,
+            not a count.
         values: fraction of the training, from 0 to 1 -> value.
 
     Raises:

@@ -324,8 +324,11 @@ def _pair_videos(
             for frame in video.frames:
                 names_of_image[frame.image_id].append(video.name)
     partners: dict[str, Video] = {}
+    # as `write_predictions` calls the files of videos that their folders tell apart
+    of_file = {name.replace('/', '_'): name for name in sorted(names)}
+    of_file.update({name: name for name in names})
     for predicted in predictions:
-        name = predicted.name
+        name = of_file.get(predicted.name, predicted.name)
         if name not in names and predicted.has_image_ids:
             found = {frame.image_id: names_of_image[frame.image_id] for frame in predicted.frames}
             several = next((i for i, named in found.items() if len(named) > 1), None)

@@ -91,6 +91,7 @@ class PoseTrackMetric(BaseMetric):
 
     Attributes:
         settings: the `Protocol`.
+        predicted: the videos of the last evaluation, as they were scored or written.
 
     Raises:
         ValueError: if an argument has a value that is not offered. In evaluation, if a prediction
@@ -135,6 +136,7 @@ class PoseTrackMetric(BaseMetric):
         self.tie_break = tie_break
         self.visibility, self.reach, self.stride = visibility, reach, stride
         self._named_by_dataset = prefix is None
+        self.predicted: list[Video] = []
         self._labels: list[Video] | None = None
         self._frames: dict[int, tuple[Video, Frame]] = {}
 
@@ -230,6 +232,7 @@ class PoseTrackMetric(BaseMetric):
         persons = self._collect_persons(results)
         predicted = self._to_videos(persons, labels, {result['img_id'] for result in results})
         self._log_protocol(results, persons, logger)
+        self.predicted = predicted
         if self.outfile_prefix is not None:
             folder = osp.dirname(self.outfile_prefix) or '.'
             write_predictions(predicted, folder)

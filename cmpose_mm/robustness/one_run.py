@@ -35,7 +35,7 @@ from cmpose_mm.evaluation import (
 )
 from cmpose_mm.evaluation.report import COLUMNS, ap_to_dict
 from cmpose_mm.metrics import PoseTrackMetric
-from cmpose_mm.posetrack.annotations import Frame, Video, read_videos
+from cmpose_mm.posetrack.annotations import Frame
 from cmpose_mm.posetrack.frames import FrameTable, image_size
 from cmpose_mm.whole_files import folder_sha256, sha256
 
@@ -99,7 +99,9 @@ def prepare(
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     tested = {key: cfg.get(key) for key in ('model', 'test_evaluator', 'test_cfg')}
     tested['dataset'] = data_cfg
-    num_frames = len(inputs) if inputs.ndim == 4 else 1
+    # `LoadClip` also makes clips of one image repeated, which has no neighbors
+    has_clips = hasattr(dataset, 'set_num_frames') or 'frame_paths' in infos[0]
+    num_frames = len(inputs) if inputs.ndim == 4 and has_clips else 1
     bbox_file = getattr(dataset, 'bbox_file', None)
     settings = {
         'benchmark': f'PoseTrack-C {VERSION}',
@@ -132,8 +134,8 @@ def evaluate(subject: Subject, run: Run, title: str = '') -> dict:
             whose label has no size.
     """
     seed = subject.settings['seed']
-    metric, predicted = _test(subject, run, title)
-    rules = metric.rules
+    metric = _test(subject, run, title)
+    rules, predicted = metric.rules, metric.predicted
     labels = metric.read_labels()
     if run.corruption == 'moving_occluders':
         tested = {video.name for video in predicted}
@@ -183,8 +185,8 @@ def corrupted_pipeline(pipeline: Sequence[dict], run: Run, seed: int) -> list[di
     return [*pipeline[:place], *before, pipeline[place], *after, *pipeline[place + 1 :]]
 
 
-def _test(subject: Subject, run: Run, title: str) -> tuple[PoseTrackMetric, list[Video]]:
-    """The metric after the test, and the predictions that it wrote."""
+def _test(subject: Subject, run: Run, title: str) -> PoseTrackMetric:
+    """The metric after the test."""
     cfg = copy.deepcopy(subject.cfg)
     data_cfg = cfg.test_dataloader.dataset
     data_cfg.pipeline = corrupted_pipeline(data_cfg.pipeline, run, subject.settings['seed'])
@@ -199,10 +201,9 @@ def _test(subject: Subject, run: Run, title: str) -> tuple[PoseTrackMetric, list
             runner.register_hook(_ProgressHook(bar))
             runner.test()
         metric = runner.test_evaluator.metrics[0]
-        videos = read_videos(predictions)
     del runner
     gc.collect()  # a runner and its loops refer to each other, and hold the model
-    return metric, videos
+    return metric
 
 
 class _ProgressHook(Hook):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmpose_mm.corruptions import frozen, is_lost, without_lost
+from cmpose_mm.corruptions import frozen, is_lost, setting, without_lost
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_late_neighbors(severity, lag):
     assert frozen(np.array([19, 20, 21]), 1, severity).tolist() == [19 - lag, 20, 21 - lag]
     assert frozen(np.array([0, 1, 2]), 1, severity).tolist() == [0, 1, max(2 - lag, 0)]
     assert frozen(np.array([0, 0, 1]), 1, severity).tolist() == [0, 0, max(1 - lag, 0)]
+
+
+@pytest.mark.parametrize('severity', [3.0, True, '3', 0, 6])
+def test_severities_are_whole_numbers(severity):
+    with pytest.raises(ValueError, match='expected a whole number from 1 to 5'):
+        setting('shot_noise', severity)
+    assert setting('shot_noise', np.int64(3)) == setting('shot_noise', 3)

@@ -430,3 +430,15 @@ def test_transforms_print_their_arguments():
     for transform in (LoadClip(5, 7), ClipColorTransform(COLOR_TRANSFORMS[0]), PackClipInputs()):
         assert repr(transform).startswith(type(transform).__name__ + '(')
     assert 'num_frames=5, cache_size_mb=7,' in repr(LoadClip(5, 7))
+
+
+def test_a_cache_for_clips_without_offsets(tmp_path):
+    """Other datasets may give paths alone: their frames count as neighbors."""
+    paths = []
+    for number in range(3):
+        paths.append(str(tmp_path / f'{number}.png'))
+        cv2.imwrite(paths[-1], np.full((4, 6, 3), number, np.uint8))
+    load = LoadClip(cache_clips=2)
+    results = load(dict(frame_paths=paths))
+    assert [frame[0, 0, 0] for frame in results['img']] == [0, 1, 2]
+    assert load.cache.max_bytes == 2 * 4 * 4 * 6 * 3

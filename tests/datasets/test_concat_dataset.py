@@ -118,3 +118,30 @@ def test_videos_without_boxes_are_those_of_all_parts(tmp_path):
 def images_of(root) -> list[int]:
     videos = read_videos(root / 'annotations' / 'val')
     return [frame.image_id for video in videos for frame in video.frames]
+
+
+@pytest.mark.parametrize('kind', ['detections', 'annolist'])
+def test_parts_without_ids_do_not_share_numbers(tmp_path, kind):
+    parts = []
+    for part in ('a', 'b'):
+        write = write_annolist_video if kind == 'annolist' else write_coco_video
+        write(tmp_path / part, 'val', f'00000{len(parts)}_{part}', [[person(0)], [person(1)]])
+        boxes = [
+            dict(image_id=image, category_id=1, bbox=[1, 1, 9, 9], score=1)
+            for image in images_of(tmp_path / part)
+        ]
+        (tmp_path / part / 'boxes.json').write_text(json.dumps(boxes))
+        parts.append(
+            dict(
+                type='PoseTrackVideoDataset',
+                data_root=str(tmp_path / part),
+                ann_file='annotations/val',
+                bbox_file='boxes.json' if kind == 'detections' else None,
+                test_mode=True,
+                pipeline=[],
+            )
+        )
+    data = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
+    assert len({data[index]['id'] for index in range(4)}) == len(data) == 4
+    alone = DATASETS.build(parts[1])
+    assert [alone[index]['id'] for index in range(2)] == [0, 1]

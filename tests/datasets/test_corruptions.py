@@ -196,6 +196,28 @@ def test_frozen_neighbors_show_earlier_frames(synthetic_root):
     assert numbers_of(freeze(clip_results(synthetic_root, 4, [-1, 0, 1]))) == [1, 4, 4]
 
 
+@pytest.mark.parametrize(
+    ('transform', 'gone'),
+    [
+        (dict(type='RepeatKeyFrame'), [0, 2]),
+        (dict(type='CorruptNeighbors', corruption='frame_drop', severity=5), [0, 2]),
+        (dict(type='CorruptNeighbors', corruption='frame_freeze', severity=1), [0, 2]),
+        (dict(type='CorruptNeighbors', corruption='frame_freeze', severity=1), [2]),
+    ],
+)
+def test_frames_that_are_gone_have_no_poses(synthetic_root, transform, gone):
+    key = 3 if 0 in gone else 1  # at the start a frame from before is the same
+    clip = clip_results(synthetic_root, key, [-1, 0, 1])
+    poses = np.random.default_rng(0).uniform(1, 99, (3, 15, 2)).astype(np.float32)
+    clip.update(neighbor_keypoints=poses, neighbor_visible=np.ones((3, 15), np.float32))
+    results = TRANSFORMS.build(transform)(dict(clip))
+    kept = np.delete(np.arange(3), gone)
+    assert not results['neighbor_visible'][gone].any()
+    assert not results['neighbor_keypoints'][gone].any()
+    assert results['neighbor_visible'][kept].all() and clip['neighbor_visible'].all()
+    assert np.array_equal(results['neighbor_keypoints'][kept], poses[kept])
+
+
 def test_repeated_and_corrupted_key_frame(synthetic_root):
     # What the temporal gain under a corruption compares with: the corrupted frame, three times.
     for mode in ('key', 'persistent'):

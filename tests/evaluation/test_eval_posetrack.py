@@ -16,7 +16,9 @@ from label_files import ORDER_15, ORDER_17, annolist, coco, merged, person, writ
 from test_average_precision import FULL, random_files
 
 from cmpose_cli import run_command
-from cmpose_mm.evaluation import evaluate_files
+from cmpose_mm.evaluation import evaluate_files, select_scored
+from cmpose_mm.posetrack.annotations import read_videos
+from cmpose_mm.posetrack.predictions import write_predictions
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'eval_posetrack.py'
 GROUPS = ['Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle', 'Total', 'mean7']
@@ -427,6 +429,19 @@ def annolist_of_other_names(files: Path) -> None:
     data = annolist(load(files / 'pred' / '000001.json'))
     data['annolist'][0]['image'] = [{'name': 'images/frame_1.jpg'}]
     write(files / 'pred' / '000001.json', data)
+
+
+def test_files_of_videos_that_their_folders_tell_apart(tmp_path) -> None:
+    """Of an annolist, which has no ids: by the names that the writer gives the files."""
+    data = annolist(coco([[person(FULL)], [person(FULL)]], 'v', 100))
+    for entry, camera in zip(data['annolist'], 'ab'):
+        entry['image'] = [{'name': f'images/{camera}/0001/000001.jpg'}]
+    write(tmp_path / 'gt.json', data)
+    labels = read_videos(tmp_path / 'gt.json')
+    assert [video.name for video in labels] == ['images/a/0001', 'images/b/0001']
+    write_predictions(labels, tmp_path / 'pred')
+    scored = select_scored(labels, read_videos(tmp_path / 'pred'))
+    assert scored.num_frames == 2 and len(scored.videos) == 2
 
 
 def prediction_file_twice(files: Path) -> None:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from label_files import annolist
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -381,6 +382,37 @@ def test_two_videos_of_one_name_in_a_merged_file(root, clip_model, tmp_path):
     assert result['counts']['videos'] == 2
     assert result['counts']['frames'] == 2 * alone['counts']['frames']
     assert result['AP']['Total'] == pytest.approx(alone['AP']['Total'], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_videos_that_their_folders_tell_apart_under_occluders(root, clip_model, tmp_path):
+    """Of an annolist, which has no image ids; predictions are compared by the videos' names."""
+    (file,) = Path(root, 'annotations', 'val').iterdir()
+    one = annolist(json.loads(file.read_text()))
+    both = {'annolist': []}
+    for camera in 'ab':
+        folder = tmp_path / 'images' / camera / '0001'
+        folder.parent.mkdir(parents=True)
+        (frames,) = Path(root, 'images', 'val').iterdir()
+        folder.symlink_to(frames)
+        for entry in one['annolist']:
+            name = Path(entry['image'][0]['name']).name
+            both['annolist'].append({**entry, 'image': [{'name': f'images/{camera}/0001/{name}'}]})
+    (tmp_path / 'both.json').write_text(json.dumps(both))
+    options = {'test_dataloader.dataset.data_root': str(tmp_path),
+               'test_dataloader.dataset.ann_file': 'both.json',
+               'test_evaluator.ann_file': str(tmp_path / 'both.json')}  # fmt: skip
+    subject = prepare(*clip_model, cfg_options=options)
+    for run in (Run(), Run('moving_occluders', 2, 'key')):
+        assert evaluate(subject, run)['counts']['videos'] == 2
+
+
+@pytest.mark.slow
+def test_predictions_that_are_not_finite_count_as_wrong(clip_model, tmp_path):
+    content = torch.load(clip_model[1], weights_only=False)
+    content['state_dict']['head.final_layer.weight'] *= float('nan')
+    torch.save(content, tmp_path / 'nan.pth')
+    assert evaluate(prepare(clip_model[0], tmp_path / 'nan.pth'), Run())['AP']['Total'] == 0
 
 
 # ---- wrong input -------------------------------------------------------------------------------

@@ -151,6 +151,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
     """
 
     METAINFO: dict = posetrack_metainfo('posetrack18')
+    has_numbers = False  # samples have numbers in place of ids
+    first_number = 0  # that is added to them, see `ConcatDataset`
 
     def __init__(
         self,
@@ -281,6 +283,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         """
         info = self.get_data_info(idx)
         info['dataset'] = self  # MMPose's mixing transforms want it
+        if self.has_numbers:
+            info['id'] += self.first_number
         seeds = self._sample_seeds(info['sample_idx'])
         info['clip_seed'] = int(seeds[2] >> np.uint64(1))
         with _random_state(seeds[0], seeds[1]):
@@ -367,6 +371,7 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
                 dropped.append(f'the neighbor poses of {untracked} persons without a track id')
         if repeated or any(info['id'] == -1 for info in data_list):
             # Detections and PoseTrack17 have no ids, but samples must be told apart.
+            self.has_numbers = True
             for index, info in enumerate(data_list):
                 info['id'] = index
 

@@ -33,7 +33,8 @@ class LoadClip(BaseTransform):
     ``frame_paths`` (T), or one path in ``img_path``. One single image, which is what MMPose's
     inferencers and tools hand over, is repeated ``num_frames`` times.
 
-    Required keys: ``img``, ``frame_paths`` or ``img_path``. Optional: ``video`` for error messages.
+    Required keys: ``img``, ``frame_paths`` or ``img_path``. Optional: ``video`` for error messages,
+    ``frame_offsets`` for ``cache_clips``.
 
     Added keys: ``img`` (list of T arrays (H, W, 3)), ``img_shape`` and ``ori_shape`` (H, W); for a
     repeated image also ``frame_valid``, ``key_index`` and, if it has a path, ``frame_paths``.
@@ -82,7 +83,7 @@ class LoadClip(BaseTransform):
             decoded = {path: self.cache.get(path, read) for path in dict.fromkeys(paths)}
             frames = [decoded[path] for path in paths]
             if self.cache_clips:
-                offsets = results['frame_offsets']
+                offsets = results.get('frame_offsets', range(len(paths)))
                 # A clip's frames, and the next one of its video.
                 count = int(max(offsets) - min(offsets)) + 2
                 largest = max(frame.nbytes for frame in frames)

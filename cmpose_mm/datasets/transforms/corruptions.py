@@ -7,6 +7,7 @@ other two right before it, as they change which frames are loaded.
 from __future__ import annotations
 
 import os.path as osp
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -117,7 +118,9 @@ class CorruptNeighbors(BaseTransform):
     does that hangs; nothing tells the model.
 
     Required keys: ``frame_paths`` (T paths, not loaded yet) and ``key_index``; for 'frame_drop'
-    also ``frame_valid``. Modified keys: ``frame_paths`` and ``frame_valid``.
+    also ``frame_valid``. Modified keys: ``frame_paths`` and ``frame_valid``, and where there are
+    poses of the frames, ``neighbor_keypoints`` and ``neighbor_visible``: a frame that is replaced
+    has none.
 
     Args:
         corruption: one of `NEIGHBOR_CORRUPTIONS`.
@@ -152,7 +155,9 @@ class CorruptNeighbors(BaseTransform):
 
             positions, found = without_lost(positions, key_index, lost)
             results['frame_valid'] = results['frame_valid'] & found
-        results['frame_paths'] = [osp.join(folder, names[position]) for position in positions]
+        shown = [osp.join(folder, names[position]) for position in positions]
+        _take_poses(results, [before != after for before, after in zip(paths, shown)])
+        results['frame_paths'] = shown
         return results
 
     def __repr__(self) -> str:
@@ -167,7 +172,9 @@ class RepeatKeyFrame(BaseTransform):
     """Puts the key frame in place of all its neighbors: what a model makes of one frame alone.
 
     Required keys: ``frame_paths`` (T paths, not loaded yet) and ``key_index``. Modified keys:
-    ``frame_paths``, and ``frame_valid``, which is True for the key frame only.
+    ``frame_paths``, and ``frame_valid``, which is True for the key frame only; where there are
+    poses of the frames, ``neighbor_keypoints`` and ``neighbor_visible``: only the key frame keeps
+    its own.
 
     Raises:
         ValueError: if the sample is no clip.
@@ -179,10 +186,19 @@ class RepeatKeyFrame(BaseTransform):
         num_frames, key_index = len(results['frame_paths']), results['key_index']
         results['frame_paths'] = [results['frame_paths'][key_index]] * num_frames
         results['frame_valid'] = np.arange(num_frames) == key_index
+        _take_poses(results, ~results['frame_valid'])
         return results
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
+
+
+def _take_poses(results: dict, gone: Sequence[bool] | np.ndarray) -> None:
+    """Takes the labeled poses of the frames that are gone out of a sample that has some."""
+    for key in ('neighbor_keypoints', 'neighbor_visible'):
+        if key in results:
+            results[key] = results[key].copy()
+            results[key][np.asarray(gone)] = 0
 
 
 def _check_corruption(corruption: str, severity: int, names: tuple[str, ...]) -> None:
