@@ -30,10 +30,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from run_options import in_one_sentence
 from tqdm import tqdm
 
 from cmpose_mm.ablation import replace_section
-from cmpose_mm.apis.loading import find_config, load_pose_model
+from cmpose_mm.apis.loading import find_checkpoint, find_config, load_pose_model
 from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.interpretability.measure import measure_tokens
@@ -147,7 +148,17 @@ def plot(shares: list[dict], deletions: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    args = parse_args()
+    in_one_sentence(run, parse_args())
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures the models and prints the tables.
+
+    Raises:
+        OSError, ValueError: one sentence about what is missing or wrong.
+    """
+    for checkpoint in args.checkpoints:
+        find_checkpoint(checkpoint, args.config)  # now, not after those before it are measured
     config = Config.fromfile(find_config(args.config))
     merge_options(config, args.cfg_options)
     init_default_scope(config.default_scope)

@@ -216,6 +216,12 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
     """
+    for key in args.cfg_options:
+        if key.split('.')[0] in ('model', 'custom_hooks') or '.pipeline' in key:
+            raise ValueError(
+                f'cfg-options: {key!r} would not reach the methods, each of which brings its own; '
+                'expected another field, or a change of configs/*/*_small.py'
+            )
     results, feet = {}, []
     for kind, (config, first_stage) in (('real', args.real), ('rendered', args.rendered)):
         if args.only not in (None, kind):

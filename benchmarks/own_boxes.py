@@ -37,6 +37,7 @@ from cmpose_mm.config_options import CfgOptions
 from cmpose_mm.evaluation import evaluate_files
 from cmpose_mm.evaluation.report import markdown_table
 from cmpose_mm.posetrack.annotations import Video, read_videos
+from cmpose_mm.posetrack.frames import list_images
 from cmpose_mm.posetrack.persons import clip_box, person_boxes
 from cmpose_mm.tracking import box_iou
 from cmpose_mm.weights import shipped_model
@@ -59,10 +60,20 @@ def refined_frame(inferencer: VideoPoseInferencer, times: int) -> Callable:
     return source
 
 
-def labeled_boxes(video: Video) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Boxes (P, 4) and scores (P,) by the frame's place in the video."""
-    boxes = {}
-    for place, frame in enumerate(video.frames):
+def labeled_boxes(
+    video: Video, names: list[str] | None = None
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Boxes (P, 4) and scores (P,) by the frame's place among the images of its folder.
+
+    Args:
+        video: the labels.
+        names: of the images; those that the labels do not list have nobody. By default the images
+            are those that the labels list.
+    """
+    names = names or [Path(frame.file_name).name for frame in video.frames]
+    boxes = {place: (np.zeros((0, 4)), np.zeros(0)) for place in range(len(names))}
+    for frame in video.frames:
+        place = names.index(Path(frame.file_name).name)
         persons = person_boxes(frame.boxes, frame.keypoints)
         size = (frame.width, frame.height) if frame.width else (10**6, 10**6)
         boxes[place] = clip_box(persons, *size), np.ones(len(persons))
@@ -70,14 +81,14 @@ def labeled_boxes(video: Video) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 def source_for(
-    name: str, inferencers: dict[str, VideoPoseInferencer], video: Video
+    name: str, inferencers: dict[str, VideoPoseInferencer], truth: dict
 ) -> tuple[VideoPoseInferencer, object]:
-    """The inferencer and the boxes to give it for a video; None: its own."""
+    """The inferencer and the boxes to give it for a video with these labels; None: its own."""
     if name.endswith('followed'):
         return inferencers['ssdlite' if name.startswith('ssdlite') else 'whole_frame'], None
     inferencer = inferencers['whole_frame']
     if name == 'labeled':
-        return inferencer, labeled_boxes(video)
+        return inferencer, truth
     if name == 'ssdlite':
         return inferencers['ssdlite'], SSDLiteDetector()
     if name == 'searched':
@@ -97,9 +108,9 @@ def measure(
     seconds = 0.0
     with tempfile.TemporaryDirectory() as out:
         for video in tqdm(videos, desc=name, unit='video'):
-            inferencer, boxes = source_for(name, inferencers, video)
-            truth = labeled_boxes(video)
             folder = root / Path(video.frames[0].file_name).parent
+            truth = labeled_boxes(video, list_images(str(folder)))
+            inferencer, boxes = source_for(name, inferencers, truth)
             start = time.perf_counter()
             results = list(inferencer(open_frames(str(folder)), boxes))
             seconds += time.perf_counter() - start
@@ -141,6 +152,8 @@ def main() -> int:
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={},
                         metavar='KEY=VALUE')  # fmt: skip
     args = parser.parse_args()
+    if (args.config is None) != (args.checkpoint is None):
+        parser.error('--config and --checkpoint: found one of them, expected both or none')
     sources = args.sources or SOURCES
     missing = [] if is_installed() else [name for name in sources if name.startswith('ssdlite')]
     if missing and args.sources:

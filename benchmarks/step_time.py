@@ -19,6 +19,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
+from run_options import in_one_sentence
 
 from cmpose_mm.ablation import EXPERIMENTS, variant_config
 from cmpose_mm.apis.loading import find_config
@@ -66,7 +67,15 @@ def training(config: Config) -> Callable[[], None]:
 
 
 def main() -> None:
-    args = parse_args()
+    in_one_sentence(run, parse_args())
+
+
+def run(args: argparse.Namespace) -> None:
+    """Times the steps and prints the table.
+
+    Raises:
+        OSError, ValueError: one sentence about what is missing or wrong.
+    """
     torch.set_num_threads(1)
     base = Config.fromfile(find_config(args.config))
     merge_options(base, args.cfg_options)

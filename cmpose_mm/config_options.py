@@ -152,6 +152,8 @@ def _arguments(node: dict, parents: list[str]) -> set[str]:
         kinds = (DataLoader,)
     elif len(parents) == 1:
         kinds = _LOOPS.get(parents[0], ())
+        if parents[0] == 'train_cfg':
+            kinds = kinds[:1] if node.get('by_epoch', True) else kinds[1:]
     elif parents[-1] == 'test_cfg':
         return set(_TEST_CFG)
     else:
@@ -176,6 +178,7 @@ def _parameters(kind: Any) -> Iterator[str]:
         functions = [vars(c)['__init__'] for c in kind.__mro__ if '__init__' in vars(c)]
     for function in functions:
         parameters = inspect.signature(function).parameters.values()
-        yield from (p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+        named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        yield from (p.name for p in named[inspect.isclass(kind) :])  # without self
         if not any(p.kind == p.VAR_KEYWORD for p in parameters):
             return

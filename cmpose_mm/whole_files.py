@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import warnings
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -70,3 +77,17 @@ def warn_of_removed(folder: str | Path, removed: list[str]) -> None:
             f'{folder}: removed {len(removed)} files of an earlier run, such as {removed[0]}.',
             stacklevel=3,
         )
+
+
+def lock(file: IO) -> bool:
+    """Locks a file for this process and those that inherit it; False if others hold the lock."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    return True  # also on file systems that have no locks

@@ -183,6 +183,42 @@ def test_last_validation_follows_the_step_over_resumed_runs(tmp_path):
     assert last_validation(tmp_path) == {'AP': 3}
 
 
+def test_a_line_that_a_kill_cut_is_left_out(tmp_path):
+    log = tmp_path / '2026' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('{"step": 1, "posetrack/AP": 4.0}\n{"step": 2, "posetrack/A')
+    assert last_validation(tmp_path) == {'AP': 4.0}
+
+
+def test_a_work_folder_may_be_moved(tmp_path):
+    """Where a digest knows the weights to start from, their path does not matter."""
+    file = tmp_path / 'seed0.py'
+    for digest, start, value in (('d', 'a/x.pth', 1), ('d', 'b/x.pth', 1)):
+        runs._write_config(Config(dict(a=value, load_from=start, b=2)), file, digest)
+        assert Config.fromfile(file).load_from == start
+    for digest, start, value in (('d', 'b/x.pth', 2), (None, 'c/x.pth', 1)):
+        with pytest.raises(ValueError, match='differs from the config of this run'):
+            runs._write_config(Config(dict(a=value, load_from=start, b=2)), file, digest)
+
+
+def test_overrides_that_tests_would_not_get(tmp_path):
+    with pytest.raises(ValueError, match='found --cfg-options among the arguments of mim train'):
+        run_experiments(
+            ['table5'], config_path('experiments/cmpose.py'), [0], tmp_path,
+            mim_args=['--cfg-options', 'model.backbone.depth=34'],
+        )  # fmt: skip
+
+
+def test_tables_and_plots_of_another_metric(tmp_path):
+    measures = {'PCKh@0.5 Head': 80.0, 'PCKh@0.5 mean7': 70.0}
+    results = {'CM-Pose': {0: {'clean': measures}}, 'b': {0: {'clean': measures}}}
+    table = results_tables(results)
+    assert cells(table, 0) == ['clean', 'seeds', *measures]
+    assert cells(table, 2)[2:] == ['80.0', '70.0']
+    plot_results(results, tmp_path / 'plot.png')
+    assert cv2.imread(str(tmp_path / 'plot.png')) is not None
+
+
 def test_pck_alone_is_a_validation(tmp_path):
     log = tmp_path / '2026' / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True)

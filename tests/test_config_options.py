@@ -52,6 +52,8 @@ def test_keys_that_have_an_effect(config, key):
         ('test_dataloader.dataset.pipeline.99.type', 'did you mean'),
         ('model.head.zzz', '; model.head has '),
         ('model.method.num_frames.x', 'did you mean'),
+        ('train_cfg.max_iters', "did you mean 'train_cfg.max_epochs'?"),  # it trains by epochs
+        ('model.self', '; model has '),
     ],
 )
 def test_keys_that_have_none(config, key, near):

@@ -170,3 +170,10 @@ def test_a_page_is_not_overwritten_with_nothing(tmp_path):
 def test_an_unknown_step_ends_in_a_sentence():
     done = run_tool(BENCHMARK, '--only', 'nothing')
     assert done.returncode == 2 and "invalid choice: 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize('key', ['model.freeze_backbone', 'train_dataloader.dataset.pipeline.0.x'])
+def test_options_that_would_not_reach_the_methods_are_refused(key, tmp_path):
+    done = run_tool(BENCHMARK, '--recorded', '--cfg-options', f'{key}=True', cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f'cfg-options: {key!r} would not reach the met')

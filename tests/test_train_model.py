@@ -327,3 +327,19 @@ def test_what_only_one_stage_has_is_no_mistake():
     todo = train_model.stages(train_model.MODELS['small'])
     todo[-1].config = config_path(todo[-1].config)
     train_model.check_overrides(todo, ['model.method.num_frames=3'])
+
+
+def test_each_stage_and_its_test_get_the_overrides_that_they_have(trained, tmp_path, monkeypatch):
+    options = ['model.method.fte.num_clusters=66', 'model.test_cfg.flip_test=True']
+    configs = trained('--cfg-options', *options)
+    assert configs['video'].model.method.fte.num_clusters == 66
+    assert 'method' not in configs['jhmdb'].model and configs['jhmdb'].model.test_cfg.flip_test
+    commands = []
+    monkeypatch.setattr(train_model, 'run_mim', lambda command, log: commands.append(command))
+    args = train_model.parse_args(['--work', str(tmp_path), '--cfg-options', *options])
+    names = {name: config_path(train_model.MODELS[name]) for name in ('small', 'small_rendered')}
+    for name, config in names.items():
+        train_model.test(name, config, args.data, 'annotations/test', args)
+    whole, single = (command[command.index('--cfg-options') + 1 :] for command in commands)
+    assert whole[:2] == options and single[0] == options[1]
+    assert whole[2:] == [text.replace('small_rendered_', 'small_') for text in single[1:]]

@@ -3,7 +3,7 @@
 Renders training and validation videos, trains a small single-frame model, trains CM-Pose from it,
 tests it, and writes a table and a picture. In the end the small model that ships with the package
 finds the poses in one of the videos. The numbers of steps are fixed, so the same machine
-gives the same result. Two idle CPU cores need about 9 minutes, or 11 to 31 if they are not
+gives the same result. Two idle CPU cores need about 9 minutes, or 10 to 31 if they are not
 faster in bfloat16; each step shows its progress.
 
 Example:

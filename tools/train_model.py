@@ -39,7 +39,7 @@ from mmengine.config import Config
 from cmpose_mm import config_path
 from cmpose_mm.ablation.records import config_digest
 from cmpose_mm.apis.mim_runs import run_mim
-from cmpose_mm.config_options import merge_options, parse_options
+from cmpose_mm.config_options import merge_options, parse_options, unknown_key
 from cmpose_mm.converters.clip_lists import write_clip_lists
 from cmpose_mm.converters.extract import extract_frames
 from cmpose_mm.evaluation.evaluate import evaluate_files
@@ -123,7 +123,7 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
         f'train_cfg.max_epochs={epochs}',
         f'train_cfg.val_interval={epochs}',
         f'param_scheduler.1.T_max={epochs}',
-        *args.cfg_options,
+        *own_options(config, args.cfg_options),
     ]
     roots = {'jhmdb': args.data, 'rendered': args.rendered}
     options += [f'{key}.data_root={roots[name]}' for name, key in stage.sets.items()]
@@ -154,6 +154,11 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
     path = Path((work / 'last_checkpoint').read_text())
     (work / 'finished').write_text(str(path))
     return path
+
+
+def own_options(config: Config, pairs: list[str]) -> list[str]:
+    """The ``KEY=VALUE`` pairs whose key a config has; the others are of other stages."""
+    return [pair for pair in pairs if unknown_key(config, pair.partition('=')[0]) is None]
 
 
 def short(digest: str) -> str:
@@ -193,6 +198,7 @@ def test(name: str, config: str, data: Path, labels: str, args: argparse.Namespa
     work = args.work / 'test' / f'{name}_{data.name}'
     command = ['test', 'mmpose', config, '--checkpoint', str(args.out / f'{name}.pth')]
     options = [
+        *own_options(Config.fromfile(config), args.cfg_options),
         f'test_dataloader.dataset.data_root={data}',
         f'test_dataloader.dataset.ann_file={labels}',
         f'test_dataloader.num_workers={args.workers}',

@@ -158,7 +158,9 @@ def results_tables(results: Results, compared: Sequence[str] = COMPARED) -> str:
     for split, measures in splits.items():
         columns = [name for name in (*PCK, 'Total AP', *RECALL) if name in measures]
         if len(splits) == 1 and PCK[0] not in measures:
-            columns = [*GROUPS, *columns]
+            columns = [*(name for name in GROUPS if name in measures), *columns]
+        # of another metric, such as PCKh
+        columns = columns or [name for name in measures if isinstance(measures[name], float)]
         header = [split, 'seeds']
         for column in columns:
             name = column.removesuffix(' AP').replace('Recall', 'recall')
@@ -274,6 +276,11 @@ def plot_results(results: Results, path: Path, numbers: tuple[str, float] | None
     first = next(iter(first_results.values()))
     splits = [split for split in first if is_plain(split)]
     measures = [m for m in PLOTTED if any(m in first[split] for split in splits)]
+    if not measures:
+        figure = Figure(figsize=(6, 1))
+        figure.text(0.5, 0.5, f'none of {", ".join(PLOTTED)} was measured', ha='center')
+        figure.savefig(path, dpi=100)
+        return
     lines = numbers is not None
     height = 2.4 if lines else 0.5 + 0.22 * len(results)
     figure = Figure(figsize=(1.8 + 2.6 * len(splits), 0.4 + height * len(measures)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -14,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from mmengine import Config
 from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from cmpose_mm.config_options import merge_options
-from cmpose_mm.whole_files import sha256, write_whole
+from cmpose_mm.whole_files import lock, sha256, write_whole
 
 from .experiments import EXPERIMENTS, check_method
 from .records import (
@@ -33,11 +32,6 @@ from .records import (
     write_record,
 )
 from .variants import Variant, variant_config
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 FIRST_STAGE = 'start: first stage'
 SOURCE = 'source.json'
@@ -118,6 +112,7 @@ def run_experiments(
         name: {v: c for v, c in EXPERIMENTS[name].items() if variants is None or v in variants}
         for name in names
     }
+    seeds = list(dict.fromkeys(seeds))
     work_dir.mkdir(parents=True, exist_ok=True)
     plan = _planned_runs(
         sets, config, seeds, splits, first_stage, copies, tokens, cfg_options, mim_args
@@ -242,6 +237,11 @@ def _planned_runs(
     mim_args: Sequence[str] = (),
 ) -> dict[tuple[str, int], _Run]:
     """The runs by variant and seed: first stages, then seed by seed, so that one is done early."""
+    if '--cfg-options' in mim_args:
+        raise ValueError(
+            'found --cfg-options among the arguments of mim train, which tests do not get; '
+            'expected it among those of this command'
+        )
     plan = {}
     trained_with = {'mim_args': list(mim_args)} if mim_args else {}
     if first_stage is not None:
@@ -389,7 +389,7 @@ def train_once(config: Config, work_dir: Path, jobs: int = 1, digest: str | None
         ValueError, RuntimeError: see `run_once`.
     """
     config_file = work_dir.with_suffix('.py')
-    _write_config(config, config_file)
+    _write_config(config, config_file, digest)
     _note_digest(work_dir, digest)
     if not (work_dir / 'trained').exists():
         _note_source(work_dir, config)
@@ -450,12 +450,21 @@ def _note_digest(work_dir: Path, digest: str | None) -> None:
         write_whole(file, digest.encode())
 
 
-def _write_config(config: Config, path: Path) -> None:
-    """Writes the config beside its run's folder, unless the same config is there."""
+def _write_config(config: Config, path: Path, digest: str | None = None) -> None:
+    """Writes the config beside its run's folder, unless the same config is there.
+
+    With a digest, which knows the weights to start from, their path may be another: that of a work
+    folder that was moved.
+    """
+
+    def without_start(text: str) -> str:
+        return text if digest is None else re.sub(r'(?m)^load_from ?= ?.*\n?', '', text)
+
     text = config.pretty_text
-    if not path.exists():
+    before = path.read_text() if path.exists() else None
+    if before is None or (before != text and without_start(before) == without_start(text)):
         write_whole(path, text.encode())  # another command may share this run, a first stage
-    elif path.read_text() != text:
+    elif before != text:
         raise ValueError(
             f'{path}: differs from the config of this run, which has changed since; '
             'delete the runs of this folder or choose another work folder'
@@ -475,7 +484,7 @@ def _run(command: list[str], work_dir: Path, jobs: int) -> None:
         environment.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // jobs)))
     log = work_dir / 'output.log'
     with log.open('a') as file:
-        if not _lock(file):
+        if not lock(file):
             raise RuntimeError(
                 f'{work_dir}: another process trains or tests there; wait until it ends, or stop it'
             )
@@ -487,18 +496,11 @@ def _run(command: list[str], work_dir: Path, jobs: int) -> None:
         raise RuntimeError(f'{tail}\n{" ".join(command)}\nfailed; all its output is in {log}')
 
 
-def _lock(file: IO) -> bool:
-    """Locks a file for this process and those that inherit it; False if others hold the lock."""
-    if fcntl is None:
-        return True
+def _read_record(line: str) -> dict:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-    return True  # also on file systems that have no locks
+        return json.loads(line)
+    except json.JSONDecodeError:  # the last line of a run that was killed
+        return {}
 
 
 def last_validation(work_dir: Path) -> dict[str, float]:
@@ -510,7 +512,7 @@ def last_validation(work_dir: Path) -> dict[str, float]:
     records = [
         record
         for log in sorted(work_dir.glob('*/vis_data/scalars.json'))
-        for record in map(json.loads, log.read_text().splitlines())
+        for record in map(_read_record, log.read_text().splitlines())
         if any(re.search(r'/(AP|t?PCK[^/]*)$', key) for key in record)
     ]
     if not records:

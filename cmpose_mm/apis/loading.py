@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import re
@@ -208,7 +209,7 @@ def load_pose_model(
             joints; or the device can't be used.
     """
     if isinstance(config, Config):
-        config = config.copy()
+        config = copy.deepcopy(config)
     else:
         config = read_config(config)
     name = config.filename or 'the config'

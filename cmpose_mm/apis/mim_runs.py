@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
+
+from cmpose_mm.whole_files import lock
 
 _PROGRESS = re.compile(r'(?:Epoch|Iter)\((train|val|test)\) +(?:\[(\d+)\])?\[ *(\d+)/(\d+)\]')
 _LOSS = re.compile(r' loss: ([\d.]+)')
@@ -18,19 +21,26 @@ def run_mim(command: list[str], log: Path, epochs: int = 1) -> None:
 
     Args:
         command: arguments of ``mim``.
-        log: file for all its output.
+        log: file for all its output, behind that of runs before.
         epochs: of the training, for the bar.
 
     Raises:
-        SystemExit: if it fails, with the end of its output.
+        SystemExit: if it fails, with the end of its output, or if a run whose command was killed
+            still goes on beside that file.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     print('$ mim ' + ' '.join(command), flush=True)
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'mim', *command],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    with log.open('w') as file, tqdm(desc='starting', unit='step') as bar:
+    with log.open('a', buffering=1) as file, tqdm(desc='starting', unit='step') as bar:
+        if not lock(file):  # mim inherits it
+            raise SystemExit(
+                f'{log.parent}: another process trains or tests there; wait until it ends, or stop '
+                'it'
+            )
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'mim', *command],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            pass_fds=[file.fileno()] if os.name == 'posix' else [],
+        )  # fmt: skip
         for line in process.stdout:
             file.write(line)
             if found := _PROGRESS.search(line):

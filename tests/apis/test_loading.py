@@ -106,6 +106,17 @@ def test_loads_all_weights(tiny_model):
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
+def test_the_config_that_is_given_stays_as_it_is(tiny_model):
+    """Who trains from it afterwards would begin without its pretrained backbone."""
+    path, checkpoint = tiny_model()
+    config = Config.fromfile(path)
+    config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='torchvision://resnet18')
+    config.model.train_cfg = dict(compute_acc=False)
+    before = config.pretty_text
+    load_pose_model(config, checkpoint)
+    assert config.pretty_text == before
+
+
 def test_weights_without_a_place_are_told(tiny_model, logged):
     config, checkpoint = tiny_model()
     content = torch.load(checkpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,3 +102,22 @@ def test_a_detector_that_is_not_installed(tiny_model, synthetic_root, monkeypatc
     printed = capsys.readouterr().out
     assert list(table(printed)) == [name for name in own_boxes.SOURCES if 'ssdlite' not in name]
     assert f'Left out: ssdlite; ssdlite, followed. SSDLite is not installed; {INSTALL}' in printed
+
+
+def test_a_model_needs_its_config_and_its_checkpoint(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, 'argv', ['own_boxes.py', str(tmp_path), '--checkpoint', 'mine.pth'])
+    with pytest.raises(SystemExit):
+        own_boxes.main()
+    assert capsys.readouterr().err.endswith('found one of them, expected both or none\n')
+
+
+def test_labels_of_some_of_the_images(synthetic_root):
+    (video, *_) = read_videos(Path(synthetic_root, 'annotations/val'))
+    names = [Path(frame.file_name).name for frame in video.frames]
+    some = replace(video, frames=video.frames[1::2])
+    boxes, whole = own_boxes.labeled_boxes(some, names), own_boxes.labeled_boxes(video)
+    assert list(boxes) == list(whole) == list(range(len(names)))
+    for place, (found, scores) in boxes.items():
+        expected = whole[place][0] if place % 2 else np.zeros((0, 4))
+        assert np.array_equal(found, expected) and len(scores) == len(expected)
+    assert sum(len(found) for found, _ in boxes.values()) > 0

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS, KEYPOINT_CODECS
 from processes import quick_python
+from run_tools import run_tool
 
 from cmpose_mm.apis.loading import load_pose_model
 from cmpose_mm.interpretability import measure
@@ -512,6 +513,15 @@ def test_tokens_of_visible_and_of_occluded_joints(monkeypatch):
     assert second.startswith('10 % of the occluded joints are found ')
     assert second.endswith('that are missed 10.0 %.')
     assert visibility_sentences([dict(visible=seen, occluded=none)]) == []
+
+
+def test_a_missing_checkpoint_is_one_sentence(tiny_config, synthetic_root, tmp_path):
+    config = tiny_config(synthetic_root)
+    checkpoint = random_checkpoint(Config.fromfile(config), tmp_path)
+    tool = ROOT / 'benchmarks/interpretability.py'
+    done = run_tool(tool, config, checkpoint, tmp_path / 'gone.pth')
+    assert done.returncode == 1 and 'gone.pth' in done.stderr.splitlines()[-1], done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.slow
