@@ -98,10 +98,11 @@ DELETIONS = (
     "those of a joint's causal tokens that the next can replace",
     'as many other cells, none of them farther from the joint',
 )
-"""The first four delete tokens for all joints at once; the others for one joint, whose movement is
-measured. *Other cells* are non-causal ones, in the last row as `match_cells` pairs them with the
-joint's own, else random. Cells within a head size are not equally near: a joint that chose the
-nearest leaves farther ones. Only the last two rows compare cells of like distance.
+"""The first four delete tokens for all joints at once (where more than half of the cells were
+chosen, only as many of them as the rest are); the others for one joint, whose movement is measured.
+*Other cells* are non-causal ones, in the last row as `match_cells` pairs them with the joint's own,
+else random. Cells within a head size are not equally near: a joint that chose the nearest leaves
+farther ones. Only the last two rows compare cells of like distance.
 
 Causal tokens are kept unchanged, while with ``restoring='replace'`` the other tokens are merged, so
 copies of a deleted one remain. Deleting any selection therefore moves poses more than deleting as
