@@ -53,7 +53,7 @@ method = dict(
         divide_by_width=True,
         detach_target=True,
         detach_input=False,
-        relative=False,
+        detach_scale=False,
     ),
     temporal_fusion='concat',
 )

@@ -4,7 +4,11 @@ import pytest
 import slow_cmpose
 import torch
 
-from cmpose_mm.models.cmpose.aux_recon_loss import AuxReconLoss, reconstruction_loss
+from cmpose_mm.models.cmpose.aux_recon_loss import (
+    AuxReconLoss,
+    reconstruction_loss,
+    with_fixed_scale,
+)
 from cmpose_mm.models.cmpose.token_corruption import (
     choose_tokens,
     mask_tokens,
@@ -134,45 +138,46 @@ def test_loss_matches_loops(divide_by_width):
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_relative_loss_matches_loops():
-    """Each clip's tokens divided by their standard deviation, of 60 numbers, then as before."""
-    target, reconstructed = clip_tokens(2, 2, 3, 5, 4)
-    target[1] *= 30
-    indices = mask_tokens(target, SEEDS[:2], 0.45).indices
-    aux = AuxReconLoss(loss_weight=1.0, relative=True)
-    got = aux(gather_tokens(reconstructed, indices), target, indices)
-    parts = []
-    for b in range(2):
-        values = [float(v) for v in target[b].double().flatten()]
-        mean = sum(values) / 60
-        std = math.sqrt(sum((v - mean) ** 2 for v in values) / 59)
-        pair = reconstructed[b : b + 1].double().numpy(), target[b : b + 1].double().numpy()
-        scaled = [each / std for each in pair]
-        parts.append(slow_cmpose.reconstruction_loss(*scaled, indices[b : b + 1], True))
-    assert got.item() == pytest.approx(sum(parts) / 2, rel=1e-5)
+def gradients_of_the_tasks(features, mixing, **options):
+    """Losses of both tasks, and their gradients, through a network that is not linear."""
+    features = features.clone().requires_grad_()
+    aux = AuxReconLoss(loss_weight=1.0, **options)
+    losses = {}
+    for name, task in aux.corrupt(features, SEEDS[:2]).items():
+        restored = task.tokens.flatten(1, 2) + torch.tanh(mixing @ task.tokens.flatten(1, 2))
+        rows = task.indices[..., None].expand(-1, -1, features.shape[3])
+        losses[name] = aux(restored.gather(1, rows), features, task.indices)
+    found = {}
+    for name, loss in losses.items():
+        (found[name],) = torch.autograd.grad(loss, features, retain_graph=True)
+    return losses, found
 
 
-@pytest.mark.parametrize('detach_input', [True, False])
-def test_relative_loss_has_no_gradient_along_the_scale_of_the_features(detach_input):
-    """Nor any at all for a backbone that the tasks do not teach; the plain loss has both."""
-    tokens, noise = clip_tokens(2, 2, 3, 5, 4)
-    indices = choose_tokens(SEEDS[:2], 0, 15, 0.45)
-    for relative in (True, False):
-        scale = torch.tensor(3.0, requires_grad=True)
-        features = tokens * scale
-        aux = AuxReconLoss(loss_weight=1.0, relative=relative, detach_input=detach_input)
-        corrupted = (features.detach() if detach_input else features) * (1 + noise)
-        restored = gather_tokens(corrupted, indices)
-        loss = aux(restored, features, indices)
-        if detach_input:
-            assert not loss.requires_grad
-            continue
-        loss.backward()
-        assert (scale.grad.abs() < 1e-5) == relative
-    alike = torch.ones(2, 3, 5, 4, requires_grad=True)
-    loss = AuxReconLoss(relative=True)(gather_tokens(alike * 1.0, indices), alike, indices)
-    loss.backward()
-    assert loss == 0 and alike.grad.isfinite().all()
+@pytest.mark.parametrize('detach_target', [True, False])
+@pytest.mark.parametrize('scale', [0.1, 1.0])
+def test_tasks_do_not_change_the_scale(scale, detach_target):
+    """The gradient without its part along the clip, number by number; values are the same."""
+    features = scale * (clip_tokens(2, 3, 5, 4) + 0.5)
+    mixing = clip_tokens(15, 15)
+    options = dict(detach_target=detach_target)
+    plain, gradients = gradients_of_the_tasks(features, mixing, **options)
+    losses, projected = gradients_of_the_tasks(features, mixing, **options, detach_scale=True)
+    for name, gradient in gradients.items():
+        assert torch.equal(losses[name], plain[name])
+        for b in range(2):
+            x, g = (values[b].double().flatten().tolist() for values in (features, gradient))
+            along = sum(u * v for u, v in zip(x, g)) / sum(u * u for u in x)
+            expected = torch.tensor([v - along * u for u, v in zip(x, g)])
+            size = max(map(abs, g))
+            found = projected[name][b].flatten()
+            torch.testing.assert_close(found / size, expected.float() / size, atol=1e-5, rtol=0)
+            assert abs(along) * max(map(abs, x)) > 1e-2 * size  # there was something to take away
+
+
+def test_tokens_that_are_zero_have_a_gradient():
+    tokens = torch.zeros(2, 3, 5, 4, requires_grad=True)
+    with_fixed_scale(tokens).sum().backward()
+    assert torch.equal(tokens.grad, torch.ones_like(tokens))
 
 
 def test_loss_of_a_batch_is_the_mean_over_its_parts():

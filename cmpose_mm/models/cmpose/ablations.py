@@ -113,15 +113,15 @@ def tasks_teach_the_backbone(config: Config) -> Overrides:
 
 
 def weak_tasks_teach_the_backbone(config: Config) -> Overrides:
-    """The same with a tenth of the small model's lambda."""
+    """The same with lambda 0.01."""
     ((key, aux),) = tasks_teach_the_backbone(config).items()
     return {key: dict(aux, loss_weight=0.01)}
 
 
-def relative_tasks_teach_the_backbone(config: Config) -> Overrides:
-    """Losses that features of a larger scale do not change; lambda for the same losses at first."""
-    ((key, aux),) = weak_tasks_teach_the_backbone(config).items()
-    return {key: dict(aux, relative=True)}
+def tasks_teach_all_but_the_scale(config: Config) -> Overrides:
+    """The same, but they do not change the size of the backbone's features."""
+    ((key, aux),) = tasks_teach_the_backbone(config).items()
+    return {key: dict(aux, detach_scale=True)}
 
 
 SETS: dict[str, dict[str, Variant]] = {
@@ -165,7 +165,7 @@ SETS: dict[str, dict[str, Variant]] = {
         'tasks teach the neck alone': {'model.method.aux.detach_input': True},
         'tasks teach the backbone': tasks_teach_the_backbone,
         'tasks of lambda 0.01 teach the backbone': weak_tasks_teach_the_backbone,
-        'relative tasks teach the backbone': relative_tasks_teach_the_backbone,
+        'tasks teach all but the scale': tasks_teach_all_but_the_scale,
         'primary': {'model.method.aux': None},
     },
     # What reaches the head: the paper's Table 5.

@@ -13,7 +13,20 @@ from cmpose_mm.models.layers import check_not_negative, draw_seeds, gather_token
 
 from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
-_MIN_VARIANCE = 1e-12  # of tokens that are all alike, whose deviation has no gradient
+_MIN_SQUARE = 1e-12  # of tokens that are all zero, whose root has no gradient
+
+
+def with_fixed_scale(tokens: Tensor) -> Tensor:
+    """The same tokens, but no gradient through them changes their root mean square in a clip.
+
+    They are divided by it and multiplied with it, detached: a gradient g of a clip's tokens x, as
+    vectors, becomes g - x (g x) / (x x).
+
+    Args:
+        tokens: (B, T, N, D).
+    """
+    size = (tokens.float().square().mean(dim=(1, 2, 3), keepdim=True) + _MIN_SQUARE).sqrt()
+    return tokens * (size.detach() / size).to(tokens.dtype)
 
 
 def reconstruction_loss(restored: Tensor, target: Tensor, divide_by_width: bool = True) -> Tensor:
@@ -54,10 +67,9 @@ class AuxReconLoss(nn.Module):
             network alone. Where a backbone without a norm at its end (as ResNet) learns from the
             tasks, its features grow in long trainings until the tasks' losses are all that counts
             (docs/evidence.md). The backbones of the ViT configs have a norm there.
-        relative: restored and clean tokens are divided by the standard deviation of the clip's
-            clean tokens, before they are compared: the losses have no unit, and features of
-            another scale have the same loss. Chosen against that growth; the gradient of the
-            deviation by which restored tokens are divided is what makes it have no aim.
+        detach_scale: the tasks do not change the size of the features, the root mean square of a
+            clip's tokens: their gradient is projected, see `with_fixed_scale`. Values are the same.
+            Chosen against that growth.
 
     Raises:
         ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
@@ -73,7 +85,7 @@ class AuxReconLoss(nn.Module):
         divide_by_width: bool = True,
         detach_target: bool = True,
         detach_input: bool = False,
-        relative: bool = False,
+        detach_scale: bool = False,
     ):
         super().__init__()
         for name, ratio in (('mask_ratio', mask_ratio), ('noise_ratio', noise_ratio)):
@@ -92,7 +104,7 @@ class AuxReconLoss(nn.Module):
         self.divide_by_width = divide_by_width
         self.detach_target = detach_target
         self.detach_input = detach_input
-        self.relative = relative
+        self.detach_scale = detach_scale
 
     def corrupt(self, tokens: Tensor, clip_seeds: Tensor | None) -> dict[str, CorruptedTokens]:
         """The inputs of the active tasks, by the name of their loss.
@@ -103,6 +115,8 @@ class AuxReconLoss(nn.Module):
         """
         if self.detach_input:
             tokens = tokens.detach()
+        elif self.detach_scale:
+            tokens = with_fixed_scale(tokens)
         if clip_seeds is None:
             clip_seeds = draw_seeds(len(tokens), tokens.device)
         corrupted = {}
@@ -122,11 +136,9 @@ class AuxReconLoss(nn.Module):
             tokens: (B, T, N, D) clean tokens.
             indices: (B, M) int64 indices t * N + cell of the corrupted tokens.
         """
-        target = gather_tokens(tokens.detach() if self.detach_target else tokens, indices)
-        if self.relative:
-            clean = tokens.detach() if self.detach_input else tokens
-            variance = clean.float().var(dim=(1, 2, 3), keepdim=True).flatten(2)
-            scale = (variance + _MIN_VARIANCE).rsqrt()
-            restored = restored.float() * scale
-            target = target.float() * (scale.detach() if self.detach_target else scale)
+        if self.detach_target:
+            tokens = tokens.detach()
+        elif self.detach_scale:
+            tokens = with_fixed_scale(tokens)
+        target = gather_tokens(tokens, indices)
         return self.loss_weight * reconstruction_loss(restored, target, self.divide_by_width)
