@@ -73,6 +73,8 @@ def labeled_boxes(
     names = names or [Path(frame.file_name).name for frame in video.frames]
     boxes = {place: (np.zeros((0, 4)), np.zeros(0)) for place in range(len(names))}
     for frame in video.frames:
+        if Path(frame.file_name).name not in names:
+            raise FileNotFoundError(f'{frame.file_name} (video {video.name}): image not found')
         place = names.index(Path(frame.file_name).name)
         persons = person_boxes(frame.boxes, frame.keypoints)
         size = (frame.width, frame.height) if frame.width else (10**6, 10**6)

@@ -80,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     left_out = len(video.frames) - written
-    print(
-        f'{args.out}: {written} persons in {len(video.image_ids)} frames'
-        + (f'; {left_out} without {NEEDED[args.format]} left out' if left_out else '')
-    )
+    told = [f'{written} persons in {len(video.image_ids)} frames']
+    told += [f'{left_out} without {NEEDED[args.format]} left out'] if left_out else []
+    told += filter(None, [video.numbering()])
+    print(f'{args.out}: {"; ".join(told)}')
     return 0

@@ -45,8 +45,9 @@ def run(args: argparse.Namespace) -> int:
     from cmpose_mm.posetrack.annotations import AnnotationError
 
     try:
+        video = read_poses(args.poses)
         done = write_plots(
-            read_poses(args.poses),
+            video,
             args.out,
             args.joints,
             args.persons,
@@ -57,5 +58,6 @@ def run(args: argparse.Namespace) -> int:
     except (AnnotationError, OSError, ImportError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f'{args.out}: {done}')
+    told = '; '.join(filter(None, [str(done), video.numbering()]))
+    print(f'{args.out}: {told}')
     return 0

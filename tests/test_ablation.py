@@ -202,11 +202,48 @@ def test_a_work_folder_may_be_moved(tmp_path):
 
 
 def test_overrides_that_tests_would_not_get(tmp_path):
-    with pytest.raises(ValueError, match='found --cfg-options among the arguments of mim train'):
+    for arguments in (
+        ['--cfg-options', 'model.backbone.depth=34'],
+        ['--cfg-options=model.backbone.depth=34'],
+        ['--cfg-opt', 'model.backbone.depth=34'],
+    ):
+        with pytest.raises(ValueError, match='found --cfg-options among the arguments of mim tra'):
+            run_experiments(
+                ['table5'], config_path('experiments/cmpose.py'), [0], tmp_path, mim_args=arguments
+            )
+
+
+def test_seeds_that_are_given_twice_count_once(tmp_path):
+    seeds = []
+    plan = runs._planned_runs
+
+    def planned(sets, config, given, *others):
+        seeds.extend(given)
+        return plan(sets, config, given, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, '_planned_runs', planned)
         run_experiments(
-            ['table5'], config_path('experiments/cmpose.py'), [0], tmp_path,
-            mim_args=['--cfg-options', 'model.backbone.depth=34'],
+            ['table5'], config_path('experiments/cmpose.py'), [1, 0, 1], tmp_path,
+            only_recorded=True, splits=['clean'], records=tmp_path,
         )  # fmt: skip
+    assert seeds == [1, 0]
+
+
+def test_a_finished_run_in_a_moved_folder(tmp_path):
+    start = tmp_path / 'a' / 'x.pth'
+    start.parent.mkdir()
+    torch.save({'state_dict': {}}, start)
+    folder = tmp_path / 'b' / 'seed0'
+    folder.mkdir(parents=True)
+    (folder / 'trained').touch()
+    (folder / 'clean.json').write_text('{"AP": 7.0}')
+    for path in (start, tmp_path / 'c' / 'x.pth'):
+        config = Config(dict(a=1, load_from=str(path)))
+        assert run_once(config, folder, ['clean'], digest='d') == {'clean': {'AP': 7.0}}
+    with pytest.raises(ValueError, match='began with other weights or labels'):
+        run_once(Config(dict(a=1, load_from='e.pth')), folder, ['clean'], digest='other')
+    assert Config.fromfile(folder.with_suffix('.py')).load_from == str(tmp_path / 'c' / 'x.pth')
 
 
 def test_tables_and_plots_of_another_metric(tmp_path):

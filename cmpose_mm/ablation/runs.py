@@ -237,7 +237,7 @@ def _planned_runs(
     mim_args: Sequence[str] = (),
 ) -> dict[tuple[str, int], _Run]:
     """The runs by variant and seed: first stages, then seed by seed, so that one is done early."""
-    if '--cfg-options' in mim_args:
+    if any(argument.startswith('--cfg') for argument in mim_args):
         raise ValueError(
             'found --cfg-options among the arguments of mim train, which tests do not get; '
             'expected it among those of this command'
@@ -352,8 +352,8 @@ def run_once(
         labels = split_labels(config, split.split(TOKENS)[0])
         if not Path(labels).exists():
             raise ValueError(f'{labels}: not found, expected the labels of the split {split!r}')
-    _write_config(config, config_file)
     _note_digest(work_dir, digest)
+    _write_config(config, config_file, digest)
     trained = work_dir / 'trained'
     if not trained.exists():
         _note_source(work_dir, config)
@@ -389,8 +389,8 @@ def train_once(config: Config, work_dir: Path, jobs: int = 1, digest: str | None
         ValueError, RuntimeError: see `run_once`.
     """
     config_file = work_dir.with_suffix('.py')
-    _write_config(config, config_file, digest)
     _note_digest(work_dir, digest)
+    _write_config(config, config_file, digest)
     if not (work_dir / 'trained').exists():
         _note_source(work_dir, config)
         command = [sys.executable, '-m', 'cmpose_mm.ablation.split_tests', str(config_file)]
@@ -453,8 +453,8 @@ def _note_digest(work_dir: Path, digest: str | None) -> None:
 def _write_config(config: Config, path: Path, digest: str | None = None) -> None:
     """Writes the config beside its run's folder, unless the same config is there.
 
-    With a digest, which knows the weights to start from, their path may be another: that of a work
-    folder that was moved.
+    With a digest, which knows what the weights to start from are, their path may be another: that
+    of a work folder that was moved.
     """
 
     def without_start(text: str) -> str:

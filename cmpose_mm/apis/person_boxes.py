@@ -23,7 +23,7 @@ from mmengine.registry import DefaultScope
 
 from cmpose_mm.compat import import_mmdet
 from cmpose_mm.pose_formats.pose_csv import check_table, table_rows
-from cmpose_mm.pose_formats.pose_video import MAX_COORDINATE, MAX_FRAMES, number_of_video_frame
+from cmpose_mm.pose_formats.pose_video import MAX_COORDINATE, MAX_FRAMES, numbers_of_video_frames
 from cmpose_mm.posetrack.annotations import Video, empty_frame, read_videos
 from cmpose_mm.posetrack.detections import read_detections
 from cmpose_mm.posetrack.json_files import read_json
@@ -282,13 +282,15 @@ def _read_posetrack(
     (video,) = videos
     numbers = _numbers_by_file(frames)
     first = 0 if video.has_image_ids else 1  # PoseTrack17 counts from 1
-    images = {image['id']: image for image in content.get('images', ())}
+    listed = content.get('images', [])
+    images = {image['id']: image for image in listed}
+    of_video = dict(zip(images, numbers_of_video_frames(listed)))
     found, sizes = {}, {}
     strangers: list[str] = []
     num_without_box = 0
     for frame in video.frames:
         image = images.get(frame.image_id, {})
-        number = number_of_video_frame(image)
+        number = of_video.get(frame.image_id)
         if number is None and numbers is not None:
             number = numbers.get(_file(frame.file_name))
         elif number is None:

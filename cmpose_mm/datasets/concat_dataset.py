@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mmengine import dataset as mmengine_dataset
 from mmpose.registry import DATASETS
@@ -64,10 +64,20 @@ class ConcatDataset(mmengine_dataset.ConcatDataset):
         other has: a metric tells samples apart by them.
         """
         super().full_init()
-        for place, dataset in enumerate(self.datasets, start=1):
+        for place, dataset in enumerate(_leaves(self), start=1):
             if getattr(dataset, 'has_numbers', False):
                 dataset.first_number = place * _ROOM
         key = 'images_of_boxless_videos'
         boxless = [image for dataset in self.datasets for image in dataset.metainfo.get(key, ())]
         if boxless:
             self._metainfo[key] = boxless
+
+
+def _leaves(dataset) -> Iterator:
+    """The datasets that others are made of: of mixtures of mixtures, and of wrapped ones."""
+    parts = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    for part in parts:
+        if part is None:
+            yield dataset
+        else:
+            yield from _leaves(part)

@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from cmpose_mm.posetrack.annotations import AnnotationError, Frame, Video, empty_frame
+from cmpose_mm.posetrack.predictions import file_stem
 
 from .grouped_pairs import pairs_within
 from .polygons import inside_any_polygon
@@ -324,8 +325,7 @@ def _pair_videos(
             for frame in video.frames:
                 names_of_image[frame.image_id].append(video.name)
     partners: dict[str, Video] = {}
-    # as `write_predictions` calls the files of videos that their folders tell apart
-    of_file = {name.replace('/', '_'): name for name in sorted(names)}
+    of_file = {file_stem(video): video.name for video in ground_truth}  # as they are written
     of_file.update({name: name for name in names})
     for predicted in predictions:
         name = of_file.get(predicted.name, predicted.name)

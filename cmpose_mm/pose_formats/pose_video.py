@@ -164,6 +164,12 @@ class PoseVideo:
                 return named
         return np.arange(len(self.image_ids))
 
+    def numbering(self) -> str:
+        """How far images are apart by their names, in words; empty where nothing is to be told."""
+        steps = np.diff(self.frame_numbers()) if self.numbers is None else ()
+        step = round(float(np.median(steps))) if len(steps) else 1
+        return f'images {step} frames apart, by their names' if step > 1 else ''
+
     def place(self, joint: str) -> int | None:
         """Position of a joint, None if the poses do not have it."""
         return self.joints.index(joint) if joint in self.joints else None
@@ -181,13 +187,21 @@ def _usual_step(numbers: np.ndarray, times: np.ndarray) -> float:
     return float(seconds[usual].sum() / frames[usual].sum()) if usual.any() else median
 
 
-def number_of_video_frame(image: dict) -> int | None:
-    """The number of an entry of ``images`` that is a frame of a video file, from 0; else None.
+def numbers_of_video_frames(images: list[dict]) -> list[int | None]:
+    """The numbers of those of ``images`` that are frames of a video file, from 0; else None.
 
-    Its file name is made up, see `PoseTrackWriter`, and says nothing about images that the frames
-    were extracted to. In earlier versions it had a time, no ``frame_number``, and the number of the
-    name was its id (or its last four digits).
+    Their file names are made up, see `PoseTrackWriter`, and say nothing about images that the
+    frames were extracted to. In earlier versions they had a time, no ``frame_number``, and the
+    number of the name was its id (or its last four digits), one after the other.
     """
+    numbers = [_number_of_video_frame(image) for image in images]
+    first = numbers[0] if numbers else 0
+    if None not in numbers and numbers != [*range(first, first + len(numbers))]:
+        numbers = [n if i.get('of_video') else None for n, i in zip(numbers, images)]
+    return numbers
+
+
+def _number_of_video_frame(image: dict) -> int | None:
     if image.get('of_video'):
         return as_int(image.get('frame_number'))
     stem = posixpath.splitext(split_name(str(image.get('file_name', '')))[1])[0]
@@ -366,9 +380,8 @@ def _video(content: dict, name: str) -> PoseVideo:
     scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
     scores[scores == MISSING_SCORE] = nan
     names = [str(image.get('file_name', '')) for image in images]
-    numbers = [number_of_video_frame(image) for image in images]
-    is_old = any(n is not None and not i.get('of_video') for n, i in zip(numbers, images))
-    if None in numbers or (is_old and numbers != [*range(numbers[0], numbers[0] + len(images))]):
+    numbers = numbers_of_video_frames(images)
+    if None in numbers:
         numbers = [image.get('frame_number') for image in images]
     else:
         names = [''] * len(images)

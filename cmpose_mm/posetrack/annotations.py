@@ -49,9 +49,8 @@ def read_videos(
 ) -> list[Video]:
     """Reads PoseTrack labels or predictions.
 
-    A single file with one video takes the video's name from the images' folder, or, if that is
-    hidden or none, from its own stem; in a folder of files, a file with one video gives it the
-    file's stem. Hidden files are left out.
+    A single file with one video takes the video's name from the images' folder; in a folder of
+    files, a file with one video gives it the file's stem. Hidden files are left out.
 
     A frame's number is PoseTrack17's "imgnum" (1-based), or what the names of the video's frames
     count (see `numbers_in_names`; 0-based in the official PoseTrack18), or "frame_id": the first
@@ -193,9 +192,7 @@ def _split_into_videos(
     groups: dict[str, list[Frame]] = defaultdict(list)
     for folder, frame in frames:
         groups[folder].append(frame)
-    names = [posixpath.basename(posixpath.normpath(folder)) for folder in groups]
-    # './' and the like name no video; and a file called after a hidden folder would not be read
-    names = [file.stem if is_hidden(name) else name for name in names]
+    names = [posixpath.basename(folder) for folder in groups]
     videos = []
     for (folder, group), name in zip(groups.items(), names):
         _number(group, is_annolist=not has_image_ids)

@@ -63,7 +63,7 @@ def prediction_files(videos: list[Video]) -> list[str]:
     """
     of_file: dict[str, Video] = {}
     for video in videos:
-        other = of_file.setdefault(f'{video.name.replace("/", "_")}.json', video)
+        other = of_file.setdefault(f'{file_stem(video)}.json', video)
         if other is not video:
             raise AnnotationError(
                 f'{video.source}: video {video.name!r} would be written to the file of '
@@ -71,6 +71,14 @@ def prediction_files(videos: list[Video]) -> list[str]:
                 'and "_".'
             )
     return list(of_file)
+
+
+def file_stem(video: Video) -> str:
+    """What the file that is written of a video is called, without its ending.
+
+    It is not hidden, as no reader would find it: images may be in ``.`` or ``.clip``.
+    """
+    return video.name.replace('/', '_').lstrip('.') or Path(video.source).stem
 
 
 def describe_other_files(folder: str | Path, names: Iterable[str]) -> str | None:

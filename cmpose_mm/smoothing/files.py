@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cmpose_mm.pose_formats.pose_video import check_predictions
-from cmpose_mm.posetrack.annotations import AnnotationError
+from cmpose_mm.posetrack.annotations import MISSING_SCORE, AnnotationError
 from cmpose_mm.posetrack.file_names import is_hidden, numbers_in_names, split_name
 from cmpose_mm.posetrack.json_files import json_bytes, read_json
 from cmpose_mm.whole_files import write_whole
@@ -286,19 +286,21 @@ def _smooth_track(
     values = np.zeros((length, joints, 3))  # x, y, score
     boxes, person_scores = np.zeros((length, 4)), np.zeros((length, 1))
     seen = np.zeros((length, joints), bool)
-    has_scores, has_box, has_score = np.zeros((3, length), bool)
+    scored = np.zeros((length, joints), bool)
+    has_box, has_score = np.zeros((2, length), bool)
     for place, member in members.items():
         keypoints = np.asarray(member['keypoints'], np.float64).reshape(joints, 3)
         values[place - first, :, :2] = keypoints[:, :2]
         values[place - first, :, 2] = member.get('scores') or 0
-        has_scores[place - first] = bool(member.get('scores'))
+        if member.get('scores'):
+            scored[place - first] = values[place - first, :, 2] != MISSING_SCORE
         boxes[place - first] = member.get('bbox') or [0] * 4
         has_box[place - first] = bool(member.get('bbox'))
         person_scores[place - first] = member.get('score') or 0
         has_score[place - first] = member.get('score') is not None
         seen[place - first] = (keypoints != 0).any(axis=1)
     known, times, fits = seen.copy(), times[first : last + 1], False
-    scored = seen & has_scores[:, None]  # of what a file does not have, nothing is filled
+    scored &= seen  # of what a file does not have, nothing is filled
     for joint in range(joints):
         filled, known[:, joint] = fill_gaps(values[:, joint, :2], seen[:, joint], max_gap, times)
         scores, scored[:, joint] = fill_gaps(values[:, joint, 2:], scored[:, joint], max_gap, times)

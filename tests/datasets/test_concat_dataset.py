@@ -145,3 +145,11 @@ def test_parts_without_ids_do_not_share_numbers(tmp_path, kind):
     assert len({data[index]['id'] for index in range(4)}) == len(data) == 4
     alone = DATASETS.build(parts[1])
     assert [alone[index]['id'] for index in range(2)] == [0, 1]
+
+
+def test_mixtures_of_mixtures_do_not_share_numbers(parts):
+    """PoseTrack17 has no ids."""
+    inner = dict(type='ConcatDataset', datasets=[parts[0]])
+    wrapped = dict(type='RepeatDataset', dataset=parts[0], times=1)
+    data = DATASETS.build(dict(type='ConcatDataset', datasets=[inner, wrapped, inner]))
+    assert len({data[index]['id'] for index in range(len(data))}) == len(data) == 6

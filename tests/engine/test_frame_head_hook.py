@@ -165,7 +165,7 @@ def test_a_frame_head_of_the_checkpoint_goes_by_names_too(
         weights = content['state_dict']
         own = {n: v for n, v in weights.items() if n.startswith('head.')}
         weights.update({f'frame_{n}': v + 1 for n, v in own.items()})
-        torch.save({**content, 'meta': {}} if kind == 'unknown' else content, path)
+        torch.save({**content, 'meta': None} if kind == 'unknown' else content, path)
 
     arguments = tiny_config, synthetic_root, tmp_path, meta
     if kind == 'other joints':

@@ -408,6 +408,16 @@ def test_videos_that_their_folders_tell_apart_under_occluders(root, clip_model, 
 
 
 @pytest.mark.slow
+def test_a_clip_of_one_image_has_no_neighbors(single_frame, tmp_path):
+    config = Path(single_frame[0])
+    text = config.read_text()
+    assert text.count("dict(type='LoadImage')") == 1
+    clips = text.replace("dict(type='LoadImage')", "dict(type='LoadClip', num_frames=3)")
+    config.write_text(clips.replace('dict(type=\'PackPoseInputs\')', 'dict(type="PackClipInputs")'))
+    assert prepare(*single_frame).num_frames == 1
+
+
+@pytest.mark.slow
 def test_predictions_that_are_not_finite_count_as_wrong(clip_model, tmp_path):
     content = torch.load(clip_model[1], weights_only=False)
     content['state_dict']['head.final_layer.weight'] *= float('nan')

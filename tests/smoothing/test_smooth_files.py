@@ -417,3 +417,15 @@ def test_names_that_are_not_utf8(tmp_path):
     smooth_files(tmp_path / 'a.json', tmp_path / 'out.json', frame_rate=20)
     smoothed = json.loads((tmp_path / 'out.json').read_text())
     assert smoothed['images'] == content['images']
+
+
+def test_filled_scores_are_between_those_that_are_there():
+    """-9999 stands for none where other joints of the person have one."""
+    content = predictions([5])
+    after = next(a for a in content['annotations'] if a['image_id'] == 106)
+    after['scores'][2] = -9999.0
+    smoothed, _ = smooth_predictions(content, max_gap=0.1)
+    (added,) = (a for a in smoothed['annotations'] if a.get('filled'))
+    scores = {a['image_id']: a['scores'] for a in content['annotations']}
+    assert added['scores'][1] == pytest.approx((scores[104][1] + scores[106][1]) / 2)
+    assert added['scores'][2] == pytest.approx(scores[104][2] * 2 / 3 + scores[107][2] / 3)

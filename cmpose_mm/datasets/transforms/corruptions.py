@@ -144,7 +144,8 @@ class CorruptNeighbors(BaseTransform):
         if folder not in self._listings:
             self._listings[folder] = list_images(folder)
         names = self._listings[folder]
-        positions = np.array([names.index(osp.basename(path)) for path in paths])
+        before = np.array([names.index(osp.basename(path)) for path in paths])
+        positions = before
         if self.corruption == 'frame_freeze':
             positions = frozen(positions, key_index, self.severity)
         else:
@@ -155,9 +156,8 @@ class CorruptNeighbors(BaseTransform):
 
             positions, found = without_lost(positions, key_index, lost)
             results['frame_valid'] = results['frame_valid'] & found
-        shown = [osp.join(folder, names[position]) for position in positions]
-        _take_poses(results, [before != after for before, after in zip(paths, shown)])
-        results['frame_paths'] = shown
+        _take_poses(results, positions != before)
+        results['frame_paths'] = [osp.join(folder, names[position]) for position in positions]
         return results
 
     def __repr__(self) -> str:
@@ -173,8 +173,7 @@ class RepeatKeyFrame(BaseTransform):
 
     Required keys: ``frame_paths`` (T paths, not loaded yet) and ``key_index``. Modified keys:
     ``frame_paths``, and ``frame_valid``, which is True for the key frame only; where there are
-    poses of the frames, ``neighbor_keypoints`` and ``neighbor_visible``: only the key frame keeps
-    its own.
+    poses of the frames, ``neighbor_keypoints`` and ``neighbor_visible``: no neighbor has any.
 
     Raises:
         ValueError: if the sample is no clip.
