@@ -413,7 +413,7 @@ def test_a_clip_of_one_image_has_no_neighbors(single_frame, tmp_path):
     text = config.read_text()
     assert text.count("dict(type='LoadImage')") == 1
     clips = text.replace("dict(type='LoadImage')", "dict(type='LoadClip', num_frames=3)")
-    config.write_text(clips.replace('dict(type=\'PackPoseInputs\')', 'dict(type="PackClipInputs")'))
+    config.write_text(clips.replace("dict(type='PackPoseInputs')", 'dict(type="PackClipInputs")'))
     assert prepare(*single_frame).num_frames == 1
 
 
