@@ -69,7 +69,7 @@ class AuxReconLoss(nn.Module):
             (docs/evidence.md). The backbones of the ViT configs have a norm there.
         detach_scale: the tasks do not change the size of the features, the root mean square of a
             clip's tokens: their gradient is projected, see `with_fixed_scale`. Values are the same.
-            Chosen against that growth.
+            Chosen against that growth, which it stops.
 
     Raises:
         ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
