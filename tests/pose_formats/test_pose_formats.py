@@ -651,6 +651,17 @@ def test_images_some_frames_apart_are_numbered_by_their_names(tmp_path):
     write_mot(video, tmp_path / 'a.txt')
     lines = (tmp_path / 'a.txt').read_text().splitlines()
     assert {line.split(',')[0] for line in lines} == {'1', '5', '13', '17'}
+    command = ROOT / 'cmpose_cli' / '__main__.py'
+    for arguments in (['convert', path, 'mot', 'b.txt'], ['plot', path, '.', '--frame-rate', 20]):
+        done = run_tool(command, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith('; images 4 frames apart, by their names\n')
+    for image in data['images']:
+        image['frame_number'] = int(image['file_name'][2:8])
+    path.write_text(json.dumps(data))
+    assert read_pose_video(path).numbering() == ''  # the file says so itself
+    for image in data['images']:
+        del image['frame_number']
     for names in ('left', 'unordered', 'far apart'):
         for n, image in enumerate(data['images']):
             number = {'left': 'left', 'unordered': 9 - n, 'far apart': 10**8 * n}[names]
