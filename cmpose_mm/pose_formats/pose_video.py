@@ -152,7 +152,7 @@ class PoseVideo:
         """(F,) the number of each frame in its video, from 0.
 
         The file may be of a part of a video, or lack frames that were dropped: tables and JSON have
-        the numbers, see `number_of_video_frame`. Elsewhere it is what the images' names count up
+        the numbers, see `numbers_of_video_frames`. Elsewhere it is what the images' names count up
         from the first (see `numbers_in_names`), or the position if they count nothing.
         """
         if self.numbers is not None:

@@ -94,25 +94,33 @@ def test_videos_without_boxes_are_those_of_all_parts(tmp_path):
     for release, detected in (('18', 0), ('21', 1), ('22', 2)):
         for name in ('000001_a', '000002_b'):
             write_coco_video(tmp_path / release, 'val', name, [[person(0)]])
-        boxes = [
-            dict(image_id=image, category_id=1, bbox=[1, 1, 9, 9], score=1)
-            for image in images_of(tmp_path / release)[:detected]
-        ]
-        (tmp_path / release / 'boxes.json').write_text(json.dumps(boxes))
-        parts.append(
-            dict(
-                type='PoseTrackVideoDataset',
-                data_root=str(tmp_path / release),
-                ann_file='annotations/val',
-                bbox_file='boxes.json' if detected else None,
-                test_mode=True,
-                pipeline=[],
-            )
-        )
+        write_boxes(tmp_path / release, detected)
+        parts.append(config_of(tmp_path / release, 'boxes.json' if detected else None))
     data = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
     assert [len(part) for part in data.datasets] == [2, 1, 2]
     (image,) = data.metainfo['images_of_boxless_videos']
     assert image == images_of(tmp_path / '21')[1]
+
+
+def config_of(root, bbox_file) -> dict:
+    """The config of a dataset for tests."""
+    return dict(
+        type='PoseTrackVideoDataset',
+        data_root=str(root),
+        ann_file='annotations/val',
+        bbox_file=bbox_file,
+        test_mode=True,
+        pipeline=[],
+    )
+
+
+def write_boxes(root, count=None) -> None:
+    """A detection in each of the first images."""
+    boxes = [
+        dict(image_id=image, category_id=1, bbox=[1, 1, 9, 9], score=1)
+        for image in images_of(root)[:count]
+    ]
+    (root / 'boxes.json').write_text(json.dumps(boxes))
 
 
 def images_of(root) -> list[int]:
@@ -126,21 +134,8 @@ def test_parts_without_ids_do_not_share_numbers(tmp_path, kind):
     for part in ('a', 'b'):
         write = write_annolist_video if kind == 'annolist' else write_coco_video
         write(tmp_path / part, 'val', f'00000{len(parts)}_{part}', [[person(0)], [person(1)]])
-        boxes = [
-            dict(image_id=image, category_id=1, bbox=[1, 1, 9, 9], score=1)
-            for image in images_of(tmp_path / part)
-        ]
-        (tmp_path / part / 'boxes.json').write_text(json.dumps(boxes))
-        parts.append(
-            dict(
-                type='PoseTrackVideoDataset',
-                data_root=str(tmp_path / part),
-                ann_file='annotations/val',
-                bbox_file='boxes.json' if kind == 'detections' else None,
-                test_mode=True,
-                pipeline=[],
-            )
-        )
+        write_boxes(tmp_path / part)
+        parts.append(config_of(tmp_path / part, 'boxes.json' if kind == 'detections' else None))
     data = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
     assert len({data[index]['id'] for index in range(4)}) == len(data) == 4
     alone = DATASETS.build(parts[1])

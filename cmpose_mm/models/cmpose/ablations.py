@@ -112,12 +112,6 @@ def tasks_teach_the_backbone(config: Config) -> Overrides:
     return {'model.method.aux': dict(_delete_=True, **aux)}
 
 
-def weak_tasks_teach_the_backbone(config: Config) -> Overrides:
-    """The same with lambda 0.01."""
-    ((key, aux),) = tasks_teach_the_backbone(config).items()
-    return {key: dict(aux, loss_weight=0.01)}
-
-
 def tasks_teach_all_but_the_scale(config: Config) -> Overrides:
     """The same, but they do not change the size of the backbone's features."""
     ((key, aux),) = tasks_teach_the_backbone(config).items()
@@ -164,7 +158,6 @@ SETS: dict[str, dict[str, Variant]] = {
     'task_gradients': {
         'tasks teach the neck alone': {'model.method.aux.detach_input': True},
         'tasks teach the backbone': tasks_teach_the_backbone,
-        'tasks of lambda 0.01 teach the backbone': weak_tasks_teach_the_backbone,
         'tasks teach all but the scale': tasks_teach_all_but_the_scale,
         'primary': {'model.method.aux': None},
     },
