@@ -7,7 +7,6 @@ other two right before it, as they change which frames are loaded.
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -192,12 +191,12 @@ class RepeatKeyFrame(BaseTransform):
         return f'{type(self).__name__}()'
 
 
-def _take_poses(results: dict, gone: Sequence[bool] | np.ndarray) -> None:
-    """Takes the labeled poses of the frames that are gone out of a sample that has some."""
+def _take_poses(results: dict, gone: np.ndarray) -> None:
+    """Takes the labeled poses of the frames that are gone, (T,) bool, out of a sample with some."""
     for key in ('neighbor_keypoints', 'neighbor_visible'):
         if key in results:
             results[key] = results[key].copy()
-            results[key][np.asarray(gone)] = 0
+            results[key][gone] = 0
 
 
 def _check_corruption(corruption: str, severity: int, names: tuple[str, ...]) -> None:
