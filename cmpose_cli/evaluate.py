@@ -106,14 +106,18 @@ def run(args: argparse.Namespace) -> int:
         args.error('--reach: expected with --visibility')
     if args.stride != 1 and not (args.visibility or args.jitter):
         args.error('--stride: expected with --visibility or --jitter')
+    out = Path(args.out or '').resolve()
+    for source in (args.gt, args.pred):
+        if args.out and Path(source).resolve() in (out, out.parent):
+            args.error(f'{args.out}: is where {source} is read from; expected another place')
     if args.out and not Path(args.out).absolute().parent.is_dir():  # told before the scoring
         print(f'{args.out}: its folder is not there; expected one to write to.', file=sys.stderr)
         return 1
-    import orjson
     from tqdm import tqdm
 
     from cmpose_mm.evaluation import evaluate_files, format_result
     from cmpose_mm.posetrack.annotations import AnnotationError
+    from cmpose_mm.posetrack.json_files import json_bytes
 
     try:
         result = evaluate_files(
@@ -134,9 +138,15 @@ def run(args: argparse.Namespace) -> int:
             pck_visible_only=args.pck_visible_only,
             progress=partial(tqdm, desc='reading', unit=' files', delay=1, leave=False),
         )
+        if not result['counts']['joints']:
+            raise AnnotationError(
+                f'{args.gt}: no joint is labeled in the {result["counts"]["videos"]} videos that '
+                f'are scored ({result["protocol"]["videos_left_out"]} are left out, as nothing is '
+                'predicted for them), expected labels; without them nothing can be scored.'
+            )
         print(format_result(result))
         if args.out:
-            Path(args.out).write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+            Path(args.out).write_bytes(json_bytes(result, indent=True))
     except (AnnotationError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -64,7 +64,11 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 85) -> None:
     Raises:
         OSError: if the name has no ending of a picture, or the file can't be written.
     """
-    if not cv2.haveImageWriter(str(path)):
+    suffix = Path(path).suffix
+    if not (suffix.isascii() and cv2.haveImageWriter(f'picture{suffix}')):
         raise OSError(f'{path}: is no name of a picture, expected one like picture.jpg.')
-    if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, quality]):
+    # OpenCV itself can not write names that are no UTF-8
+    is_encoded, content = cv2.imencode(suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not is_encoded:
         raise OSError(f'{path}: could not be written.')
+    Path(path).write_bytes(content)

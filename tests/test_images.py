@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from cmpose_mm.apis import open_frames
-from cmpose_mm.images import read_image
+from cmpose_mm.images import read_image, write_image
 from cmpose_mm.posetrack.frames import image_size
 
 SCENE = np.zeros((40, 60, 3), np.uint8)  # BGR
@@ -88,3 +90,14 @@ def test_storage_and_decoder_can_be_others():
         'far/away', read=lambda path: content, decode=lambda c: decoded.append(c) or 7
     )
     assert (image, decoded) == (7, [content])
+
+
+def test_pictures_are_written_under_any_name(tmp_path) -> None:
+    for name in ('a.png', os.fsdecode(b'caf\xe9.png'), 'b c.PNG'):
+        write_image(tmp_path / name, SCENE)
+        np.testing.assert_array_equal(read_image(str(tmp_path / name)), SCENE)
+    for name in ('a', 'a.txt', os.fsdecode(b'a.\xe9')):
+        with pytest.raises(OSError, match='is no name of a picture, expected one like'):
+            write_image(tmp_path / name, SCENE)
+    with pytest.raises(OSError, match='gone'):
+        write_image(tmp_path / 'gone' / 'a.png', SCENE)

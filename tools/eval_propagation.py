@@ -27,7 +27,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import orjson
 from tqdm import tqdm
 
 if __name__ == '__main__' and not any(arg.startswith('--config') for arg in sys.argv):
@@ -35,6 +34,7 @@ if __name__ == '__main__' and not any(arg.startswith('--config') for arg in sys.
 
 from cmpose_mm.evaluation import RULES
 from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
+from cmpose_mm.posetrack.json_files import json_bytes
 from cmpose_mm.propagation import PROPAGATORS, build_propagator, score_hidden, score_posewarper
 from cmpose_mm.propagation.report import format_scores
 
@@ -88,6 +88,9 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--out {args.out}: there is no folder {Path(args.out).parent}.')
     if args.out and Path(args.out).is_dir():
         parser.error(f'--out {args.out}: is a folder, expected a file.')
+    out = Path(args.out or '').resolve()
+    if args.out and Path(args.gt).resolve() in (out, out.parent):
+        parser.error(f'--out {args.out}: is where the labels are, expected another place.')
     return args
 
 
@@ -124,7 +127,7 @@ def main() -> int:
         settings = {key: value for key, value in vars(args).items() if key != 'out'}
         content = {'settings': settings, 'scores': content}
         try:
-            Path(args.out).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            Path(args.out).write_bytes(json_bytes(content, indent=True))
         except OSError as error:
             print(error, file=sys.stderr)
             return 1

@@ -7,6 +7,7 @@ film.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def is_held_out(film: str) -> bool:
 
     Hyperparameters, methods and checkpoints are chosen on the training clips of these films, by
     models that never saw them, and not on test clips. It is so for all films whose SHA-1 of the
-    name in UTF-8, taken as one big-endian number, is divisible by 5.
+    name in UTF-8 (as its file has it), taken as one big-endian number, is divisible by 5.
     """
-    return int.from_bytes(hashlib.sha1(film.encode()).digest(), 'big') % HELD_OUT_SHARE == 0
+    return int.from_bytes(hashlib.sha1(os.fsencode(film)).digest(), 'big') % HELD_OUT_SHARE == 0
 
 
 def write_clip_lists(root: str | Path, out: str | Path | None = None) -> dict[str, int]:

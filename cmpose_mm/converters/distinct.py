@@ -14,14 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import orjson
 from tqdm import tqdm
 
 from cmpose_mm.images import read_image
 from cmpose_mm.posetrack.annotations import AnnotationError, Video, read_videos
 from cmpose_mm.posetrack.file_names import is_hidden, split_name
 from cmpose_mm.posetrack.frames import FrameTable, list_images
-from cmpose_mm.posetrack.json_files import read_json
+from cmpose_mm.posetrack.json_files import json_bytes, read_json
 from cmpose_mm.posetrack.mat_files import read_mat
 
 from .posetrack_form import read_table, write_table
@@ -253,7 +252,7 @@ def _write_without(file: Path, place: Path, dropped: set[str]) -> int:
             data['annotations'] = [a for a in before if a['image_id'] in ids]
             count = len(before) - len(data['annotations'])
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(orjson.dumps(data))
+    place.write_bytes(json_bytes(data))
     return count
 
 
@@ -275,16 +274,19 @@ def _num_rects(entry: dict) -> int:
 def _write_clips(
     rows: list[dict], out: Path, videos: dict[Path, list[Video]], dropped: set[str]
 ) -> None:
-    """Writes the table of the clips with the numbers of frames that are left."""
+    """Writes the table of the clips that are copied, with the numbers of frames that are left."""
     left = {
         (source.name, video.name): [f for f in video.frames if _plain(f.file_name) not in dropped]
         for source in videos
         for video in videos[source]
     }
+    splits = {source.name for source in videos}
+    rows = [row for row in rows if row['split'] in splits]
     for row in rows:
         frames = left.get((row['split'], row['sequence']))
         if frames is not None:
             row.update(
                 frames=len(frames), labelled_frames=sum(len(f.keypoints) > 0 for f in frames)
             )
-    write_table(out / 'clips.csv', rows)
+    if rows:
+        write_table(out / 'clips.csv', rows)

@@ -74,7 +74,7 @@ def extract_frames(source: str | Path, out: str | Path, quality: int = 95) -> Ex
             path
             for folder, names in _walk(source)
             for path in (Path(folder, name) for name in names)
-            if path.is_file() and not any(map(is_hidden, path.relative_to(source).parts))
+            if not any(map(is_hidden, path.relative_to(source).parts))
         ]
         videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
         result.other_files = len(files) - len(videos)
@@ -140,18 +140,30 @@ def _warnings_of(video: Path, folder: Path, found: int) -> list[str]:
     Nothing is known of folders without a record, those of another tool.
 
     Raises:
-        ValueError: if fewer are there than were extracted.
+        ValueError: if fewer are there than were extracted, or they are of a video of another size.
     """
     record = folder / _RECORD
     if not record.is_file():
         return []
-    content = json.loads(record.read_text('utf-8'))
-    if found < content['frames']:
+    try:
+        content = json.loads(record.read_text('utf-8'))
+        frames, told, size = content['frames'], content['warnings'], content.get('bytes')
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f'{folder}: has {found} frames, expected {content["frames"]}, those of {video}; delete '
+            f'{record}: is damaged, expected a record of what was extracted; delete the folder to '
+            'have its frames written again.'
+        ) from error
+    if size not in (None, video.stat().st_size):
+        raise ValueError(
+            f'{folder}: has the frames of another video, of {size} bytes, expected those of '
+            f'{video}, of {video.stat().st_size} bytes; choose another folder, or delete this one.'
+        )
+    if found < frames:
+        raise ValueError(
+            f'{folder}: has {found} frames, expected {frames}, those of {video}; delete '
             'the folder to have them written again.'
         )
-    return content['warnings']
+    return told
 
 
 def _extract(video: Path, folder: Path, quality: int, bar: tqdm) -> tuple[int, list[str]]:
@@ -170,7 +182,8 @@ def _extract(video: Path, folder: Path, quality: int, bar: tqdm) -> tuple[int, l
             warnings.simplefilter('always')
             count = _write_frames(video, partial, quality, bar)
         told = [' '.join(str(warning.message).split()) for warning in caught]
-        (partial / _RECORD).write_text(json.dumps({'frames': count, 'warnings': told}), 'utf-8')
+        record = {'frames': count, 'warnings': told, 'bytes': video.stat().st_size}
+        (partial / _RECORD).write_text(json.dumps(record), 'utf-8')
         if folder.is_dir():
             folder.rmdir()  # an empty one: a folder with frames was left alone
         partial.rename(folder)

@@ -283,7 +283,7 @@ def _read_splits(
         if match is None:
             continue
         action, split = match['action'], int(match['split'])
-        for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
+        for line in file.read_text('utf-8-sig', 'surrogateescape').splitlines():
             parts = line.rsplit(None, 1)
             if not parts:
                 continue

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.joints import JOINT_NAMES, JOINT_NAMES_17
+from cmpose_mm.posetrack.json_files import json_bytes
 from cmpose_mm.posetrack.predictions import PERSON_CATEGORY
 
 HEAD_OF_TORSO = 0.35
@@ -204,18 +204,20 @@ def write_labels(folder: Path, split: str, clips: Iterable[Clip]) -> None:
     target = folder / 'annotations' / split
     target.mkdir(parents=True, exist_ok=True)
     for clip in clips:
-        (target / f'{clip.sequence(split)}.json').write_bytes(orjson.dumps(clip.content()))
+        (target / f'{clip.sequence(split)}.json').write_bytes(json_bytes(clip.content()))
 
 
 def write_report(folder: Path, report: Report) -> None:
     """Writes all lines of a report, with all cases, as ``folder/report.txt``."""
-    (folder / 'report.txt').write_text('\n'.join(report.lines(None)) + '\n', encoding='utf-8')
+    text = '\n'.join(report.lines(None)) + '\n'
+    (folder / 'report.txt').write_text(text, 'utf-8', 'backslashreplace')
 
 
 def write_table(path: Path, rows: list[dict[str, object]]) -> None:
-    """Writes rows, at least one, with the same fields as a CSV file."""
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+    """Writes rows, at least one, as a CSV file, an empty cell where a row lacks a field."""
+    fields = {name: None for row in rows for name in row}
+    with open(path, 'w', newline='', encoding='utf-8', errors='backslashreplace') as file:
+        writer = csv.DictWriter(file, list(fields))
         writer.writeheader()
         writer.writerows(rows)
 

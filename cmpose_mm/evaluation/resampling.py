@@ -145,7 +145,8 @@ def resampled_average_precision(joints: RankedJoints, weights: np.ndarray) -> np
     result = np.zeros(num_gt.shape)
     for j, ranked in enumerate(joints.ranked):
         if not joints.num_gt[:, j].any() and not joints.min_num_gt:
-            result[:, j] = np.nan if len(ranked) else 0.0
+            num_pred = np.bincount(ranked // 2, minlength=len(joints.num_gt))
+            result[:, j] = np.where(weights @ num_pred > 0, np.nan, 0.0)
             continue
         for part in np.array_split(np.arange(len(weights)), max(1, len(weights) // 250)):
             drawn = weights[part][:, ranked // 2]

@@ -266,6 +266,7 @@ def select_scored(
             if name not in known
         ]
     scored = ScoredSet([])
+    owners = _owners(ground_truth)
     for video in ground_truth:
         predicted = partners.get(video.name)
         if videos is not None and video.name not in videos:
@@ -280,7 +281,7 @@ def select_scored(
                 problems.append(f'{video.source}: video {video.name!r} has no predictions.')
             continue
         frames = []
-        for gt, pred in _pair_frames(video, predicted, problems):
+        for gt, pred in _pair_frames(video, predicted, owners, problems):
             if not (gt.is_labeled if rules.labeled_frames else len(gt.keypoints)):
                 continue
             if pred is None:
@@ -355,14 +356,32 @@ def _pair_videos(
     return partners
 
 
+def _owners(ground_truth: list[Video]) -> dict[str, str]:
+    """Video by folder of its images; without folders that several videos share."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for video in ground_truth:
+        for folder in {_folder(frame) for frame in video.frames}:
+            owners[folder].add(video.name)
+    return {folder: min(names) for folder, names in owners.items() if len(names) == 1}
+
+
 def _pair_frames(
-    video: Video, predicted: Video, problems: list[str]
+    video: Video, predicted: Video, owners: dict[str, str], problems: list[str]
 ) -> list[tuple[Frame, Frame | None]]:
     """Every ground-truth frame of a video with its predicted frame, None if it is not listed."""
     key_of = _frame_key(video, predicted)
     if key_of is None:
         problems.append(_unmatched_names(video, predicted))
         return []
+    if key_of in (_base_name, _stem):
+        for frame in predicted.frames:
+            if owners.get(_folder(frame), video.name) != video.name:
+                problems.append(
+                    f'{predicted.source}: has the image {frame.file_name} of video '
+                    f'{owners[_folder(frame)]!r}, expected those of video {video.name!r}, after '
+                    'which the file is named.'
+                )
+                return []
     by_key = {key_of(frame): frame for frame in predicted.frames}
     for key in by_key.keys() - {key_of(frame) for frame in video.frames}:
         problems.append(
@@ -386,6 +405,10 @@ def _frame_key(video: Video, predicted: Video) -> Callable[[Frame], Hashable] | 
 
 def _path(frame: Frame) -> str:
     return frame.file_name.replace('\\', '/')
+
+
+def _folder(frame: Frame) -> str:
+    return posixpath.dirname(_path(frame))
 
 
 def _base_name(frame: Frame) -> str:

@@ -191,6 +191,8 @@ class PoseTrackMetric(BaseMetric):
             return {}
         logger = MMLogger.get_current_instance()
         result = average_precision(scored, rules=self.rules, tie_break=self.tie_break)
+        if not result.num_gt.any():
+            logger.warning('Nothing is scored: no joint is labeled. AP is 0, as of poseval.')
         summary = result.summary()
         joints = {joint: {'AP': ap} for joint, ap in zip(JOINT_NAMES, result.ap.tolist())}
         logger.info('\n' + format_table({'AP': summary}, COLUMNS))
@@ -489,21 +491,23 @@ class PoseTrackMetric(BaseMetric):
         found = sum(len(result['bbox_scores']) for result in results)
         kept = sum(map(len, persons.values()))
         below = sum(
-            np.count_nonzero(result['bbox_scores'] < settings.bbox_score_thr) for result in results
+            np.count_nonzero(~(result['bbox_scores'] >= settings.bbox_score_thr))
+            for result in results
         )
         logger.info(
             f'Protocol {settings.name}: {settings}. Boxes: {sources}. {found} persons predicted, '
             f'{below} dropped by box score, {found - below - kept} by NMS'
         )
         broken = sum(
-            not (np.isfinite(person['keypoints']).all() and np.isfinite(person['score']))
+            not all(np.isfinite(person[name]).all() for name in ('keypoints', 'keypoint_scores'))
             for image in persons.values()
             for person in image
         )
+        broken += sum(np.count_nonzero(np.isnan(result['bbox_scores'])) for result in results)
         if broken:
             logger.warning(
                 f'{broken} predicted persons have coordinates or scores that are not finite; such '
-                'coordinates count as wrong'
+                'coordinates count as wrong, and persons whose box has no score are dropped'
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .file_names import split_name
 from .joints import JOINT_NAMES, POSETRACK17_POINT_IDS
-from .values import as_floats, as_int, show
+from .values import as_flag, as_floats, as_int, show
 from .videos import MISSING_SCORE, AnnotationError, Frame, empty_frame
 
 
@@ -40,9 +40,9 @@ def read_annolist(annolist: object, file: Path, dropped: list[str]) -> list[tupl
         place = f'{place} ({name})'
         frame = empty_frame(name, -1, as_int(_scalar(entry.get('imgnum'))))
         rects = _items(entry.get('annorect'))
-        is_labeled = _scalar(entry.get('is_labeled'))
-        frame.is_labeled = len(rects) > 0 if is_labeled is None else bool(is_labeled)
         try:
+            is_labeled = _flag(entry, 'is_labeled')
+            frame.is_labeled = len(rects) > 0 if is_labeled is None else is_labeled
             frame.ignore_regions = _read_regions(_items(entry.get('ignore_regions')))
         except ValueError as error:
             problems.append(f'{place}: {error}.')
@@ -105,9 +105,7 @@ def _read_person(rect: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.i
         if point_id in seen:
             raise ValueError(f'two points have the id {point_id}, expected each once')
         seen.add(point_id)
-        visible, score = _scalar(point.get('is_visible')), _scalar(point.get('score'))
-        if isinstance(visible, str) and visible.isdigit():  # as MPII's .mat files write it
-            visible = int(visible)
+        visible, score = _number(point.get('is_visible')), _scalar(point.get('score'))
         values = [
             _scalar(point.get('x')),
             _scalar(point.get('y')),
@@ -122,7 +120,7 @@ def _read_person(rect: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.i
         joint = JOINT_NAMES.index(POSETRACK17_POINT_IDS[point_id])
         keypoints[joint], scores[joint] = row[:3], row[3]
     track_id = np.int64(-1 if track_id is None else int(track_id))
-    return keypoints, scores, head_box, track_id, np.bool_(_scalar(rect.get('pseudo')))
+    return keypoints, scores, head_box, track_id, np.bool_(_flag(rect, 'pseudo'))
 
 
 def _read_regions(regions: list) -> list[np.ndarray]:
@@ -158,3 +156,17 @@ def _scalar(value: object) -> object:
     while isinstance(value, list) and len(value) <= 1:
         value = value[0] if value else None
     return value
+
+
+def _number(value: object) -> object:
+    """`_scalar`; digits are a number, as MPII's .mat files write them."""
+    value = _scalar(value)
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _flag(entry: dict, field: str) -> bool | None:
+    """True, false or, if it is not there, None; ValueError says what is wrong."""
+    value = _number(entry.get(field))
+    if value is not None and as_flag(value) is None:
+        raise ValueError(f'"{field}" is {show(value)}, expected true or false')
+    return as_flag(value)

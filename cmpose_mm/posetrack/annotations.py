@@ -84,7 +84,7 @@ def read_videos(
         files = sorted(
             file
             for file in path.iterdir()
-            if file.suffix.lower() in _SUFFIXES and not is_hidden(file.name) and file.is_file()
+            if file.suffix.lower() in _SUFFIXES and not is_hidden(file.name) and not file.is_dir()
         )
         if not files:
             raise AnnotationError(_describe_empty_folder(path))
@@ -97,6 +97,9 @@ def read_videos(
     dropped: list[str] = []
     videos: list[Video] = []
     for file in progress(files):
+        if not file.exists():
+            fatal.append(f'{file}: is a link to nothing, expected a file of labels.')
+            continue
         try:
             found = _read_file(file, dropped, allow_unlabeled, other_joints)
         except AnnotationError as error:

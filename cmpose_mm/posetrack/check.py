@@ -300,9 +300,12 @@ def _check_images(report: LabelReport, table: FrameTable, videos: list[Video]) -
             folders.setdefault(folder, (video, table.frames(frame.file_name)))
     images = [(v, os.path.join(f, name)) for f, (v, names) in folders.items() for name in names]
     for video, path in tqdm(images, desc=report.path, unit='image', disable=None):
-        with open(path, 'rb') as file:
-            if is_truncated(file.read()):
-                report.errors.append(f'{path} (video {video.name}): image is truncated or broken')
+        try:
+            broken = 'is truncated or broken' if is_truncated(Path(path).read_bytes()) else ''
+        except OSError as error:  # a link to nothing, a folder
+            broken = f'can not be read ({error.strerror})'
+        if broken:
+            report.errors.append(f'{path} (video {video.name}): image {broken}')
 
 
 def _check_detections(

@@ -11,7 +11,7 @@ import numpy as np
 
 from .file_names import split_name
 from .joints import JOINT_ALIASES, JOINT_NAMES
-from .values import as_floats, as_int, show
+from .values import as_flag, as_floats, as_int, show
 from .videos import MISSING_SCORE, AnnotationError, Frame, empty_frame
 
 
@@ -83,7 +83,11 @@ def read_coco(
     boxes = _float_rows(annotations, ('bbox',), 4, drop)
     head_boxes = _float_rows(annotations, ('bbox_head', 'head_box'), 4, drop)
     scores[np.isnan(scores)] = MISSING_SCORE
-    pseudo = np.array([bool(annotation.get('pseudo')) for annotation in annotations], dtype=bool)
+    marks = [annotation.get('pseudo') for annotation in annotations]
+    for index, mark in enumerate(marks):
+        if mark is not None and as_flag(mark) is None:
+            drop(index, f'"pseudo" is {show(mark)}, expected true or false')
+    pseudo = np.array([bool(mark) for mark in marks], dtype=bool)
 
     # persons sorted by frame, within a frame in the order of the file
     order = np.flatnonzero(good)
@@ -163,16 +167,12 @@ def _read_images(images: list, file: Path) -> list[tuple[str, Frame]]:
         folder = split_name(name)[0] or str(image.get('vid_id', file.stem))
         frame = empty_frame(name, image_id, as_int(image.get('frame_id')))
         is_labeled = image.get('is_labeled')
-        if (
-            is_labeled is not None
-            and as_int(is_labeled) is None
-            and is_labeled not in (True, False)
-        ):
+        if is_labeled is not None and as_flag(is_labeled) is None:
             problems.append(
                 f'{place} ({name}): "is_labeled" is {show(is_labeled)}, expected true or false.'
             )
             continue
-        frame.is_labeled = None if is_labeled is None else bool(is_labeled)
+        frame.is_labeled = as_flag(is_labeled)
         frame.ignore_regions = regions
         frame.width, frame.height = as_int(image.get('width')), as_int(image.get('height'))
         frames.append((folder, frame))
@@ -231,11 +231,14 @@ def _int_column(
 def _float_rows(
     annotations: list[dict], fields: tuple[str, ...], width: int, drop, required: bool = False
 ) -> np.ndarray:
-    """(A, width) float64 of the first of `fields` that is there, NaN where none is."""
+    """(A, width) float64 of the first of `fields` that is there, NaN where none is.
+
+    An empty list stands for "none", as in the "scores" of ground truth.
+    """
     values = [
-        next((a[field] for field in fields if a.get(field) is not None), None) for a in annotations
+        next((a[field] for field in fields if a.get(field) not in (None, [])), a.get(fields[0]))
+        for a in annotations
     ]
-    # an empty list stands for "none", as in the "scores" of ground truth
     there = [i for i, value in enumerate(values) if required or value not in (None, [])]
     rows = np.full((len(values), width), np.nan)
     if not there:

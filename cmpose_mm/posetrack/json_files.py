@@ -18,15 +18,17 @@ def utf8(name: str) -> str:
     return name.encode('utf-8', 'backslashreplace').decode()
 
 
-def json_bytes(content: object) -> bytes:
+def json_bytes(content: object, indent: bool = False) -> bytes:
     """A file's content as JSON in UTF-8; what strings can not have there is escaped as JSON does.
 
-    Such names of images come from files that Python wrote.
+    Such names of images come from files that Python wrote. Numbers that are not finite are null.
     """
+    option = orjson.OPT_INDENT_2 if indent else None
     try:
-        return orjson.dumps(content)
+        return orjson.dumps(content, option=option)
     except orjson.JSONEncodeError:  # several times as fast as the writer below
-        return json.dumps(content, allow_nan=False).encode()
+        finite = json.loads(json.dumps(content), parse_constant=lambda _: None)
+        return json.dumps(finite, indent=2 if indent else None).encode()
 
 
 def read_json(path: str | Path) -> object:

@@ -13,6 +13,7 @@ from .json_files import json_bytes
 from .videos import MISSING_SCORE, AnnotationError, Frame, Video
 
 _PLACES = [JOINT_NAMES_17.index(name) for name in JOINT_NAMES]
+_FAR = -1e6  # pixels
 PERSON_CATEGORY = {
     'id': 1,
     'name': 'person',
@@ -105,14 +106,16 @@ def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> 
 
     PoseTrack's 15 joints become the 17 of its files. With `own_joints`, the frame has others, which
     are written as they are. Persons without any score have no `scores`; of other persons, joints
-    without one keep `MISSING_SCORE`, as which they are read.
+    without one keep `MISSING_SCORE`, as which they are read. JSON has no NaN: such coordinates,
+    which count as wrong, are written as ones far from any image, such scores as missing.
     """
-    keypoints, scores = frame.keypoints, frame.scores
+    keypoints = np.where(np.isfinite(frame.keypoints), frame.keypoints, _FAR)
+    scores = known_scores = np.where(np.isfinite(frame.scores), frame.scores, MISSING_SCORE)
     if not own_joints:
-        keypoints = np.zeros((len(frame.keypoints), len(JOINT_NAMES_17), 3))
+        fifteen, keypoints = keypoints, np.zeros((len(keypoints), len(JOINT_NAMES_17), 3))
+        keypoints[:, _PLACES] = fifteen
         scores = np.zeros(keypoints.shape[:2])
-        keypoints[:, _PLACES] = frame.keypoints
-        scores[:, _PLACES] = frame.scores
+        scores[:, _PLACES] = known_scores
     annotations = []
     for index in range(len(keypoints)):
         annotation = {
@@ -122,9 +125,9 @@ def frame_annotations(frame: Frame, first_id: int, own_joints: bool = False) -> 
             'track_id': int(frame.track_ids[index]),
             'keypoints': keypoints[index].ravel().tolist(),
         }
-        if (frame.scores[index] != MISSING_SCORE).any():
+        if (known_scores[index] != MISSING_SCORE).any():
             annotation['scores'] = scores[index].tolist()
-        if not np.isnan(frame.boxes[index]).any():
+        if np.isfinite(frame.boxes[index]).all():
             annotation['bbox'] = frame.boxes[index].tolist()
         annotations.append(annotation)
     return annotations

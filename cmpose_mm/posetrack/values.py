@@ -16,6 +16,12 @@ def as_int(value: object) -> int | None:
     return value
 
 
+def as_flag(value: object) -> bool | None:
+    """True or false, which may be written as a whole number; None for anything else."""
+    number = value if isinstance(value, bool) else as_int(value)
+    return None if number is None else bool(number)
+
+
 def as_floats(value: object, shape: tuple[int, ...]) -> np.ndarray | None:
     """A nested list as float64, or None unless it has this shape and finite numbers only."""
     try:

@@ -110,11 +110,12 @@ def smooth_files(
         files = sorted(
             file
             for file in predictions.iterdir()
-            if file.suffix.lower() == '.json' and not is_hidden(file.name) and file.is_file()
+            if file.suffix.lower() == '.json' and not is_hidden(file.name) and not file.is_dir()
         )
     if not files:
         raise AnnotationError(f'{predictions}: has no .json file; expected predictions to smooth.')
     done = Smoothed()
+    contents: dict[Path, bytes] = {}
     for file in progress(files):
         content = read_json(file)
         try:
@@ -122,8 +123,9 @@ def smooth_files(
         except ValueError as error:
             raise AnnotationError(f'{file}: {error}') from error
         done.add(of_file)
-        target = out / file.name if is_folder else out
-        write_whole(target, json_bytes(smoothed))
+        contents[out / file.name if is_folder else out] = json_bytes(smoothed)
+    for target, smoothed in contents.items():  # nothing, if a file is wrong
+        write_whole(target, smoothed)
     return done
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,15 @@ def test_a_column_film_counts_before_the_name(tmp_path) -> None:
     rows[0]['film'] = FILMS[0]
     write_set(tmp_path, rows)
     assert write_clip_lists(tmp_path)['train_chosen'] == 1
+
+
+def test_names_of_videos_that_are_not_utf8(tmp_path) -> None:
+    folder = tmp_path / 'annotations' / 'train'
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b'caf\xe9.json')).write_text('{}')
+    counts = write_held_out(tmp_path)
+    is_out = int.from_bytes(hashlib.sha1(b'caf\xe9').digest(), 'big') % 5 == 0
+    assert counts == {'train_chosen': 1 - is_out, 'held_out': int(is_out)}
 
 
 def test_wrong_tables(tmp_path) -> None:

@@ -262,6 +262,31 @@ def test_the_table_of_clips_has_new_counts(root, tmp_path) -> None:
     ]  # fmt: skip
 
 
+def test_the_table_lists_the_copied_clips(root, tmp_path) -> None:
+    rows = [
+        ['sequence', 'split', 'film'],
+        ['000003_test', 'val', 'G'],
+        ['000001_test', 'train', 'F'],
+    ]
+    with open(root / 'clips.csv', 'w', newline='') as file:
+        csv.writer(file).writerows(rows)
+    write_distinct_set(root, tmp_path / 'out', labels=['annotations/train'])
+    with open(tmp_path / 'out/clips.csv', newline='') as file:
+        assert list(csv.DictReader(file)) == [
+            dict(sequence='000001_test', split='train', film='F', frames='2', labelled_frames='2')
+        ]
+
+
+def test_names_that_are_not_utf8(root, tmp_path) -> None:
+    file = root / 'annotations/train/000001_test.json'
+    data = json.loads(file.read_text())
+    data['annotations'][0]['comment'] = 'caf\udce9'
+    file.write_text(json.dumps(data))
+    write_distinct_set(root, tmp_path / 'out')
+    copied = json.loads((tmp_path / 'out/annotations/train/000001_test.json').read_text())
+    assert copied['annotations'][0]['comment'] == 'caf\udce9'
+
+
 def test_the_command(root, tmp_path) -> None:
     command = [sys.executable, TOOL, root, '--out', tmp_path / 'out']
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)

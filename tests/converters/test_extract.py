@@ -167,6 +167,33 @@ def test_folders_that_lost_frames_are_named(tmp_path) -> None:
     assert (result.errors, result.done_before) == ([], 2)
 
 
+def test_frames_of_another_video_are_not_taken_for_done(tmp_path) -> None:
+    write_video(tmp_path / 'x/a.mp4', 3)
+    write_video(tmp_path / 'y/a.mp4', 4)
+    extract_frames(tmp_path / 'x', tmp_path / 'out')
+    result = extract_frames(tmp_path / 'y', tmp_path / 'out')
+    (error,) = result.errors
+    assert f'{tmp_path}/out/a: has the frames of another video, of ' in error
+    assert (result.done_before, len(levels(tmp_path / 'out/a'))) == (0, 3)
+
+
+@pytest.mark.parametrize('content', ['', '{}', '[]'])
+def test_damaged_records_are_named(tmp_path, content) -> None:
+    write_video(tmp_path / 'videos/a.mp4', 3)
+    extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    (tmp_path / 'out/a/.extraction.json').write_text(content)
+    (error,) = extract_frames(tmp_path / 'videos', tmp_path / 'out').errors
+    assert f'{tmp_path}/out/a/.extraction.json: is damaged, expected a record of what' in error
+
+
+def test_links_to_nothing_are_named(tmp_path) -> None:
+    write_video(tmp_path / 'videos/a.mp4', 3)
+    (tmp_path / 'videos/b.mp4').symlink_to('gone.mp4')
+    result = extract_frames(tmp_path / 'videos', tmp_path / 'out')
+    (error,) = result.errors
+    assert 'b.mp4: not found' in error and result.videos == 1
+
+
 def test_wrong_sources(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match='gone: not found; expected a video or a folder'):
         extract_frames(tmp_path / 'gone', tmp_path / 'out')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -428,6 +429,20 @@ def converted(out: Path, index: int = 0) -> dict | None:
 
 def problems(report) -> list[str]:
     return [line for line in report.lines(None) if line[0].isdigit()]
+
+
+@pytest.mark.parametrize('encoding', ['latin-1', 'utf-8-sig'])
+def test_split_files_in_other_encodings(tmp_path, encoding) -> None:
+    """A name that is no UTF-8 is that of its folder, a mark of the order of bytes no part of it."""
+    clip = 'Am\udce9lie_catch_f_cm_np1_fr_med_0' if encoding == 'latin-1' else CLIPS[0][1]
+    write_clip(tmp_path / 'release', 'catch', clip, pose(0))
+    write_split(tmp_path / 'release', 'catch', {CLIPS[0][1]: '111'})
+    for file in (tmp_path / 'release/splits').iterdir():
+        mark = b'\xef\xbb\xbf' if encoding == 'utf-8-sig' else b''
+        file.write_bytes(mark + os.fsencode(f'{clip}.avi 1\n'))
+    report = convert_jhmdb(tmp_path / 'release', tmp_path / 'out')
+    assert problems(report) == [] and converted(tmp_path / 'out') is not None
+    assert len(table(tmp_path / 'out/split1/clips.csv')) == 1
 
 
 def test_split_files_that_lack(release, tmp_path) -> None:

@@ -589,6 +589,62 @@ def test_real_clip(real_data, tmp_path, run) -> None:
     assert result['Total'] == 100
 
 
+def test_labels_of_nobody_are_not_scored_as_zero(files, run) -> None:
+    def unlabel(data: dict) -> None:
+        data['annotations'] = []
+
+    edit(files / 'gt' / '000002.json', unlabel)
+    folders = files / 'gt', files / 'pred'
+    status, out, err = run(*folders, '--videos', '000002')
+    assert (status, out) == (1, '')
+    assert 'gt: no joint is labeled in the 1 videos that are scored (2 are left out' in err
+    (files / 'pred' / '000001.json').unlink()
+    status, _, err = run(*folders, '--videos', '000001', '--allow-missing')
+    assert status == 1 and 'no joint is labeled in the 0 videos' in err
+    run(files / 'gt', files / 'pred', '--per-video', '--allow-missing', '--out', files / 'r.json')
+    parts = load(files / 'r.json')['per_video']
+    assert {name: part['Total'] is None for name, part in parts.items()} == {
+        '000000': False, '000002': True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize('place', ['gt.json', 'pred.json', 'gt/000001.json', 'pred/new.json'])
+def test_the_result_replaces_nothing_that_is_read(files, run, place, capsys) -> None:
+    folder = '' if '/' in place else '.json'
+    before = {path: path.read_bytes() for path in files.rglob('*.json')}
+    with pytest.raises(SystemExit):
+        run(files / f'gt{folder}', files / f'pred{folder}', '--out', files / place)
+    assert 'is read from; expected another place' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in files.rglob('*.json')} == before
+
+
+def test_an_annolist_with_the_images_of_another_video(files, run) -> None:
+    """The frames of all videos have the same base names."""
+    for kind in ('gt', 'pred'):
+        for path in sorted((files / kind).iterdir()):
+            write(files / f'{kind}17' / path.name, annolist(load(path)))
+    first, second = files / 'pred17' / '000001.json', files / 'pred17' / '000002.json'
+    swapped = load(second), load(first)
+    count = min(len(data['annolist']) for data in swapped)
+    for path, data in zip((first, second), swapped):
+        write(path, {'annolist': data['annolist'][:count]})
+    status, _, err = run(files / 'gt17', files / 'pred17', '--allow-missing')
+    assert status == 1
+    assert '000001.json: has the image' in err and "of video '000002', expected those of" in err
+
+
+def test_names_that_are_not_utf8(files, run) -> None:
+    for kind in ('gt', 'pred'):
+        data = load(files / f'{kind}.json')
+        for image in data['images']:
+            image['file_name'] = image['file_name'].replace('000001', 'caf\udce9')
+        (files / f'{kind}.json').write_text(json.dumps(data))
+    args = files / 'gt.json', files / 'pred.json', '--per-video', '--out', files / 'r.json'
+    status, _, err = run(*args)
+    assert (status, err) == (0, '')
+    assert {*load(files / 'r.json')['per_video']} == {'000000', 'caf\udce9', '000002'}
+
+
 def test_real_clip_against_the_slow_reference(real_data, tmp_path) -> None:
     name = '060470_mpii_test.json'
     gt = load(real_data / 'posetrack_clip' / 'annotations' / 'train' / name)

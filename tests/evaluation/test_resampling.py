@@ -119,3 +119,16 @@ def test_a_joint_without_labels_or_predictions(scored):
     videos = ScoredSet([replace(v, pred_present=absent) for v in scored.videos])
     value = resampled_average_precision(rank_joints(videos), draw_films(range(4), 5))
     assert (value[:, 3] == 0).all() and np.isnan(value[:, -1]).all()
+
+
+def test_a_joint_that_a_draw_neither_labels_nor_predicts(scored):
+    nowhere = [replace(v, gt_present=v.gt_present & (np.arange(J) != 3)) for v in scored.videos]
+    unseen = nowhere[0].pred_present & (np.arange(J) != 3)
+    videos = [replace(nowhere[0], pred_present=unseen), *nowhere[1:]]
+    weights = np.array([[4, 0, 0, 0], [3, 1, 0, 0]])
+    values = resampled_average_precision(rank_joints(ScoredSet(videos)), weights)
+    for weight, value in zip(weights, values):
+        drawn = [v for v, times in zip(videos, weight) for _ in range(times)]
+        drawn = [replace(video, name=str(place)) for place, video in enumerate(drawn)]
+        np.testing.assert_allclose(value, average_precision(ScoredSet(drawn)).ap, atol=1e-9)
+    assert values[0, 3] == 0 and np.isnan(values[1, 3])

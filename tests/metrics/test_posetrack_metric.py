@@ -761,6 +761,36 @@ def test_values_that_are_not_finite_are_told_and_wrong(labels, log) -> None:
     assert any('1 predicted persons have coordinates or scores that are not' in m for m in log)
 
 
+@pytest.mark.parametrize('field', ['keypoint_scores', 'bbox_scores'])
+def test_scores_that_are_not_finite_are_told(labels, log, field) -> None:
+    folder, files = labels
+    samples = make_samples(files, noise=0, detected=False)
+    samples[0].pred_instances[field][0] = np.nan
+    run(PoseTrackMetric(folder), samples)
+    assert any('1 predicted persons have coordinates or scores that are not' in m for m in log)
+    dropped = int(field == 'bbox_scores')
+    assert any(f'{dropped} dropped by box score, 0 by NMS' in m for m in log)
+
+
+def test_what_is_not_finite_scores_the_same_from_files(labels, tmp_path) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    samples[0].pred_instances.keypoints[0, 0] = np.nan
+    samples[1].pred_instances.keypoint_scores[0, 1] = np.nan
+    result = run(PoseTrackMetric(folder, outfile_prefix=str(tmp_path / 'out/x')), samples)
+    from_files = evaluate_files(folder, tmp_path / 'out', dataset='18')
+    assert result['posetrack18/AP'] == pytest.approx(from_files['Total'], abs=1e-9)
+
+
+def test_labels_of_nobody_are_told(labels, log) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    for name, data in files.items():
+        write(Path(folder) / f'{name}.json', {**data, 'annotations': []})
+    assert run(PoseTrackMetric(folder), samples)['posetrack18/AP'] == 0
+    assert any('Nothing is scored: no joint is labeled' in m for m in log)
+
+
 # --------------------------------------------------------------------------- two processes
 
 

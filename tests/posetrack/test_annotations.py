@@ -142,6 +142,50 @@ def test_is_labeled_that_is_no_yes_or_no(tmp_path, value) -> None:
         read_videos(tmp_path / 'a.json')
 
 
+@pytest.mark.parametrize('value, meant', [(['0'], False), ('1', True), ([0], False), (2, True)])
+def test_posetrack17_is_labeled(tmp_path, value, meant) -> None:
+    data = annolist(sample())
+    data['annolist'][0]['is_labeled'] = value
+    write(tmp_path / 'a.json', data)
+    assert read_videos(tmp_path / 'a.json')[0].frames[0].is_labeled is meant
+    data['annolist'][0]['is_labeled'] = ['false']
+    write(tmp_path / 'a.json', data)
+    with pytest.raises(AnnotationError, match='"is_labeled" is \'false\', expected true or false'):
+        read_videos(tmp_path / 'a.json')
+
+
+@pytest.mark.parametrize('form', [copy.deepcopy, annolist])
+def test_marks_of_pseudo_labels_that_are_no_yes_or_no(tmp_path, form) -> None:
+    data = form(sample())
+    persons = data['annotations'] if 'annotations' in data else data['annolist'][0]['annorect']
+    persons[0]['pseudo'] = 'false'
+    write(tmp_path / 'a.json', data)
+    with pytest.raises(AnnotationError, match='"pseudo" is \'false\', expected true or false'):
+        read_videos(tmp_path / 'a.json')
+    persons[0]['pseudo'] = 1
+    write(tmp_path / 'a.json', data)
+    assert read_videos(tmp_path / 'a.json')[0].num_pseudo == 1
+
+
+def test_an_empty_head_box_hides_no_other(tmp_path) -> None:
+    data = sample()
+    for annotation in data['annotations']:
+        if 'bbox_head' in annotation:
+            annotation['head_box'], annotation['bbox_head'] = annotation['bbox_head'], []
+    write(tmp_path / 'a.json', data)
+    write(tmp_path / 'b.json', sample())
+    for a, b in zip(*(read_videos(tmp_path / f)[0].frames for f in ('a.json', 'b.json'))):
+        assert_same(a, b)
+
+
+def test_a_link_to_nothing_is_no_video_less(tmp_path) -> None:
+    """As git-annex leaves files that it did not fetch."""
+    write(tmp_path / 'labels' / 'a.json', sample())
+    (tmp_path / 'labels' / 'b.json').symlink_to('gone.json')
+    with pytest.raises(AnnotationError, match='b.json: is a link to nothing, expected a file of'):
+        read_videos(tmp_path / 'labels')
+
+
 def test_merged_supplement_with_head_box_and_one_based_frame_ids(tmp_path) -> None:
     data = sample()
     for number, image in enumerate(data['images']):

@@ -303,6 +303,18 @@ def test_missing_frames_and_folders(root):
     assert 'train/000001_a (video 000001_a): folder has no images' in error
 
 
+def test_images_that_can_not_be_read(root):
+    (root / 'images/train/000001_a/000009.jpg').symlink_to('gone.jpg')
+    (root / 'images/val/000002_b/000009.jpg').mkdir()
+    train, val = check_root(str(root), read_images=True)
+    assert [e.split('000001_a/')[-1] for e in train.errors] == [
+        '000009.jpg (video 000001_a): image can not be read (No such file or directory)'
+    ]
+    assert [e.split('000002_b/')[-1] for e in val.errors] == [
+        '000009.jpg (video 000002_b): image can not be read (Is a directory)'
+    ]
+
+
 def test_dropped_persons_are_listed_one_by_one(root):
     def change(content):
         content['annotations'][0]['bbox'] = [500, 5, 10, 10]

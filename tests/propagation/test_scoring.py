@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_files import coco, write
+from label_files import HEAD, coco, person, write
 from posetrack_samples import write_image
 from run_tools import run_tool
 from walks import SHAPE, annolist_file, keep, walk, walker
@@ -165,8 +165,8 @@ def test_uneven_labels_leave_no_frame_unasked(videos_of):
 
 def test_nobody_can_be_followed(videos_of):
     data = walk(9)
-    for person in data['annotations']:
-        del person['track_id']
+    for each in data['annotations']:
+        del each['track_id']
     with pytest.raises(
         AnnotationError, match=r'nobody can be followed .* \(3 persons without a tr'
     ):
@@ -383,3 +383,14 @@ def test_copy_and_linear_on_a_real_video(real_data, tmp_path):
     assert copied['counts'] == linear['counts']
     assert (copied['counts']['frames'], copied['counts']['persons']) == (22, 88)
     assert 40 < copied['PCK@0.05'] < linear['PCK@0.05'] < 100
+
+
+@pytest.mark.parametrize('place', ['gt.json', 'gt/0.json', 'gt/new.json'])
+def test_the_result_replaces_no_labels(tmp_path, place) -> None:
+    for name in ('gt.json', 'gt/0.json'):
+        write(tmp_path / name, coco([[person({'nose': (5, 5)}, head=HEAD)]]))
+    gt = tmp_path / ('gt' if '/' in place else 'gt.json')
+    done = run_tool(TOOL, gt, '--out', tmp_path / place)
+    assert done.returncode == 2
+    assert 'is where the labels are, expected another place' in done.stderr
+    assert len(read_videos(gt)) == 1

@@ -429,3 +429,16 @@ def test_filled_scores_are_between_those_that_are_there():
     scores = {a['image_id']: a['scores'] for a in content['annotations']}
     assert added['scores'][1] == pytest.approx((scores[104][1] + scores[106][1]) / 2)
     assert added['scores'][2] == pytest.approx(scores[104][2] * 2 / 3 + scores[107][2] / 3)
+
+
+@pytest.mark.parametrize('other', ['truncated', 'a link to nothing'])
+def test_nothing_is_written_if_a_file_is_wrong(tmp_path, other):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/a.json').write_text(json.dumps(predictions()))
+    if other == 'truncated':
+        (tmp_path / 'in/b.json').write_text('{"images": [')
+    else:
+        (tmp_path / 'in/b.json').symlink_to('gone.json')
+    with pytest.raises((AnnotationError, OSError), match='b.json'):
+        smooth_files(tmp_path / 'in', tmp_path / 'out', frame_rate=20)
+    assert not (tmp_path / 'out').exists()
