@@ -25,6 +25,7 @@ from run_options import add_run_options, in_one_sentence
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
+    check_section,
     full_name,
     replace_section,
     results_foot,
@@ -201,6 +202,7 @@ def run(args: argparse.Namespace) -> None:
         OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
     """
     experiment = full_name(args.experiment)
+    check_section(args.docs, args.experiment)
     parts = []
     for kind, (config, first_stage) in (('rendered', args.rendered), ('real', args.real)):
         if args.only not in (None, kind):

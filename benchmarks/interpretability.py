@@ -33,7 +33,7 @@ from mmengine.registry import init_default_scope
 from run_options import in_one_sentence
 from tqdm import tqdm
 
-from cmpose_mm.ablation import replace_section
+from cmpose_mm.ablation import check_section, replace_section
 from cmpose_mm.apis.loading import find_checkpoint, find_config, load_pose_model
 from cmpose_mm.config_options import CfgOptions, merge_options
 from cmpose_mm.evaluation.report import markdown_table
@@ -157,6 +157,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         OSError, ValueError: one sentence about what is missing or wrong.
     """
+    check_section(args.docs, 'interpretability')
     for checkpoint in args.checkpoints:
         find_checkpoint(checkpoint, args.config)  # now, not after those before it are measured
     config = Config.fromfile(find_config(args.config))

@@ -28,6 +28,7 @@ from run_options import add_run_options, in_one_sentence
 
 from cmpose_mm.ablation import (
     EXPERIMENTS,
+    check_section,
     replace_section,
     results_foot,
     run_experiments,
@@ -222,6 +223,8 @@ def run(args: argparse.Namespace) -> None:
                 f'cfg-options: {key!r} would not reach the methods, each of which brings its own; '
                 'expected another field, or a change of configs/*/*_small.py'
             )
+    if args.only is None:
+        check_section(args.docs, SET)
     results, feet = {}, []
     for kind, (config, first_stage) in (('real', args.real), ('rendered', args.rendered)):
         if args.only not in (None, kind):

@@ -40,7 +40,7 @@ from mmengine import Config
 from run_options import in_one_sentence
 from tqdm import tqdm
 
-from cmpose_mm.ablation import replace_section
+from cmpose_mm.ablation import check_section, replace_section
 from cmpose_mm.ablation.records import (
     config_digest,
     format_sources,
@@ -337,6 +337,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
     """
+    check_section(args.docs, 'experiment')
     if 'rendered' in args.data and not args.config and not args.recorded:
         root = Config.fromfile(CONFIGS['rendered']).data_root
         write_dataset(root, RENDERED, workers=os.cpu_count() or 1)

@@ -25,6 +25,7 @@ from cmpose_mm import ablation, config_path
 from cmpose_mm.ablation import (
     EXPERIMENTS,
     NUMBERS,
+    check_section,
     full_name,
     last_validation,
     plot_results,
@@ -170,6 +171,10 @@ def test_section_of_a_document_is_replaced(tmp_path):
         assert document.read_text() == text
     with pytest.raises(ValueError, match='page.md: expected the lines "<!-- begin b -->"'):
         replace_section(document, 'b', '')
+    check_section(document, 'a')
+    check_section(None, 'a')
+    with pytest.raises(ValueError, match='gone.md: not found; expected a document with a section'):
+        check_section(tmp_path / 'gone.md', 'a')
 
 
 def test_last_validation_follows_the_step_over_resumed_runs(tmp_path):

@@ -95,6 +95,8 @@ def test_one_command_gives_all_numbers(root, tiny_config, tmp_path, monkeypatch)
 def test_what_is_chosen_by_is_not_what_is_reported(arguments, choose, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['causal_tokens.py', *arguments])
     assert causal_tokens.parse_args().choose is choose
+    for kind, reported in causal_tokens.REPORTED.items():
+        assert causal_tokens.HELD_OUT[kind] == ['held_out'] and 'held_out' not in reported
 
 
 def test_table_of_tokens():

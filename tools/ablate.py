@@ -15,6 +15,7 @@ import torch
 from cmpose_mm.ablation import (
     EXPERIMENTS,
     NUMBERS,
+    check_section,
     full_name,
     plot_results,
     replace_section,
@@ -100,6 +101,8 @@ def run(args: argparse.Namespace, names: list[str], numbers: dict) -> None:
     Raises:
         OSError, RuntimeError, ValueError: one sentence about what is missing, failed or wrong.
     """
+    for name in names:
+        check_section(args.docs, args.prefix + name)
     work_dir = args.work_dir or Path('work_dirs/ablations', Path(args.config).stem)
     all_results = run_experiments(
         names,

@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from cmpose_mm.ablation import replace_section
+from cmpose_mm.ablation import check_section, replace_section
 from cmpose_mm.robustness import RobustnessError, Run, format_seeds, read_results
 
 
@@ -39,10 +39,11 @@ def main() -> int:
                         help='also write into the section "posetrack_c" of FILE')  # fmt: skip
     args = parser.parse_args()
     try:
+        check_section(args.docs, 'posetrack_c')
         results = [read_results(file) for file in args.results]
         table = format_seeds(results)
         counts = same_counts(args.results, results)
-    except (OSError, RobustnessError) as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     scored = ', '.join(f'{number} {name}' for name, number in counts.items())
@@ -50,11 +51,7 @@ def main() -> int:
     print(f'{table}\n\n{foot}')
     if args.docs is not None:
         command = shlex.join(['python', *sys.argv])
-        try:
-            replace_section(args.docs, 'posetrack_c', f'    {command}\n\n{table}\n\n{foot}')
-        except (OSError, ValueError) as error:
-            print(error, file=sys.stderr)
-            return 1
+        replace_section(args.docs, 'posetrack_c', f'    {command}\n\n{table}\n\n{foot}')
     return 0
 
 

@@ -8,7 +8,13 @@ from importlib import import_module
 
 _MODULES = {
     'experiments': ('EXPERIMENTS', 'NUMBERS', 'full_name'),
-    'report': ('plot_results', 'replace_section', 'results_foot', 'results_tables'),
+    'report': (
+        'check_section',
+        'plot_results',
+        'replace_section',
+        'results_foot',
+        'results_tables',
+    ),
     'runs': ('last_validation', 'run_experiment', 'run_experiments'),
     'variants': ('variant_config',),
 }

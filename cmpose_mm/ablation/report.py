@@ -350,18 +350,37 @@ def _draw_lines(
     axes.axhline(0, linestyle='--', linewidth=0.8, color='0.5')
 
 
-def replace_section(document: Path, name: str, text: str) -> None:
-    """Writes text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a document.
+def check_section(document: Path | None, name: str) -> None:
+    """Checks, before anything is run, that `replace_section` can write; None needs no section.
 
     Raises:
-        ValueError: if the document does not have both marks exactly once.
+        ValueError: if there is no such document, or it does not have both marks exactly once.
     """
+    if document is None:
+        return
+    if not document.is_file():
+        raise ValueError(f'{document}: not found; expected a document with a section "{name}"')
     content = document.read_text()
-    begin, end = f'<!-- begin {name} -->\n', f'<!-- end {name} -->\n'
+    begin, end = _marks(name)
     if content.count(begin) != 1 or content.count(end) != 1:
         raise ValueError(
             f'{document}: expected the lines "{begin.strip()}" and "{end.strip()}" once each'
         )
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f'<!-- begin {name} -->\n', f'<!-- end {name} -->\n'
+
+
+def replace_section(document: Path, name: str, text: str) -> None:
+    """Writes text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a document.
+
+    Raises:
+        ValueError: see `check_section`.
+    """
+    check_section(document, name)
+    content = document.read_text()
+    begin, end = _marks(name)
     before, rest = content.split(begin)
     after = rest.split(end)[1]
     text = text.strip('\n')  # not spaces: indentation marks code

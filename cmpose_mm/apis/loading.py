@@ -344,7 +344,7 @@ def load_weights(model: nn.Module, content: dict, misfit: str) -> None:
     weights = {name.removeprefix('module.'): value for name, value in weights.items()}
     try:
         keys = model.load_state_dict(weights, strict=False)
-    except ValueError as error:
+    except (AssertionError, ValueError) as error:  # the first: a ViT of another input size
         raise ValueError(f'{misfit}: {error}') from error
     except RuntimeError as error:
         found = _MISMATCH.findall(str(error))

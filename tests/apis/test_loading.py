@@ -284,6 +284,20 @@ def test_checkpoints_that_do_not_fit(tiny_model, damage, tmp_path):
     assert not (tmp_path / 'ran').exists()
 
 
+def test_a_vit_of_another_input_size(tmp_path):
+    """Its own check of the position embedding is an assertion."""
+    config = Config.fromfile(config_path('cmpose_vit-s_posetrack18.py'))
+    config.model.backbone.pop('init_cfg', None)
+    config.model.backbone.arch.num_layers = 1
+    config.dump(tmp_path / 'a.py')
+    config.model.backbone.img_size = (384, 288)
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        state = MODELS.build(config.model).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='does not fit .*length of `pos_embed` .432. doesn.t'):
+        load_pose_model(str(tmp_path / 'a.py'), str(tmp_path / 'a.pth'))
+
+
 class _Code:
     """Runs something when it is unpickled."""
 

@@ -260,6 +260,12 @@ def test_no_cells_left_to_merge(cells):
             "similarity_weight is '0.1', expected a number of at least 0",
         ),
         (dict(similarity_weight=float('inf')), 'similarity_weight is inf, expected a number of'),
+        (dict(selection=['union']), "selection is .'union'., expected one of"),
+        (dict(embed_dims=0), 'fte.embed_dims is 0, expected a whole number of at least 1'),
+        (dict(num_keypoints=0), 'fte.num_keypoints is 0, expected a whole number of at least 1'),
+        (dict(straight_through='no'), "fte.straight_through is 'no', expected True or False"),
+        (dict(normalize_merge='no'), "fte.normalize_merge is 'no', expected True or False"),
+        (dict(causal_only=1), 'fte.causal_only is 1, expected True or False'),
         (dict(num_layers=1.5), 'num_layers is 1.5, expected a whole number of at least 0'),
         (dict(num_causal=0), 'fte.num_causal is 0, expected a whole number of at least 1'),
         (dict(num_clusters=-1), 'fte.num_clusters is -1, expected a whole number of at least 1'),
@@ -268,7 +274,7 @@ def test_no_cells_left_to_merge(cells):
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        CausalTokenFTE(embed_dims=8, **arguments)
+        CausalTokenFTE(**{'embed_dims': 8, **arguments})
 
 
 def test_residual_restoring_starts_as_the_identity():

@@ -347,7 +347,10 @@ def test_shapes(height, width, num_frames):
     [
         (dict(key_index=3), 'key_index is 3, expected 0 to 2 for 3 frames'),
         (dict(key_index=-1), 'key_index is -1, expected 0 to 2 for 3 frames'),
+        (dict(neck=None), 'model.method.neck is None, expected a config$'),
+        (dict(fte=True), 'model.method.fte is True, expected a config, or None for none$'),
         (dict(temporal_fusion='mean'), "temporal_fusion is 'mean', expected one of"),
+        (dict(temporal_fusion=['concat']), "temporal_fusion is .'concat'., expected one of"),
     ],
 )
 def test_bad_arguments(changes, message):

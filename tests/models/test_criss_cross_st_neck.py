@@ -121,6 +121,9 @@ def test_information_crosses_frames_and_cells():
         (dict(num_blocks=0), 'num_blocks is 0, expected at least 1'),
         (dict(num_blocks='2'), "neck.num_blocks is '2', expected a whole number of at least 1"),
         (dict(fusion='add'), "fusion is 'add', expected one of"),
+        (dict(num_frames=2.5), 'neck.num_frames is 2.5, expected a whole number of at least 1'),
+        (dict(embed_dims='8'), "neck.embed_dims is '8', expected a whole number of at least 1"),
+        (dict(shared_pathways='no'), "neck.shared_pathways is 'no', expected True or False"),
         (dict(num_heads=3), 'attention_dims 8 is not a multiple of num_heads 3'),
         (dict(position='x'), "position is 'x', expected one of .None, 'sine_cosine', 'learned'"),
         (dict(position='learned'), "position is 'learned' and grid is None, expected the .h, w."),
@@ -142,7 +145,7 @@ def test_information_crosses_frames_and_cells():
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        CrissCrossSTNeck(embed_dims=8, **arguments)
+        CrissCrossSTNeck(**{'embed_dims': 8, **arguments})
 
 
 def test_sine_cosine_needs_a_width_of_four():

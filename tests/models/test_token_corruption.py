@@ -263,3 +263,17 @@ def test_without_seeds_the_tasks_draw_anew_and_follow_torch_generator():
 def test_bad_ratios(arguments, message):
     with pytest.raises(ValueError, match=message):
         AuxReconLoss(**arguments)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(detach_input='no'), "aux.detach_input is 'no', expected True or False"),
+        (dict(divide_by_width=1), 'aux.divide_by_width is 1, expected True or False'),
+        (dict(detach_input=True, detach_scale=True), 'detach_scale has nothing to change, as wi'),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        AuxReconLoss(**arguments)
+    AuxReconLoss(detach_input=True, detach_scale=True, detach_target=False)

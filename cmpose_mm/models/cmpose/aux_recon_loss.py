@@ -9,7 +9,7 @@ from numbers import Real
 
 from torch import Tensor, nn
 
-from cmpose_mm.models.layers import check_not_negative, draw_seeds, gather_tokens
+from cmpose_mm.models.layers import check_flags, check_not_negative, draw_seeds, gather_tokens
 
 from .token_corruption import CorruptedTokens, mask_tokens, noise_tokens
 
@@ -72,8 +72,8 @@ class AuxReconLoss(nn.Module):
             Chosen against that growth, which it stops.
 
     Raises:
-        ValueError: if a ratio is outside [0, 1] or both are 0, or ``noise_std`` or ``loss_weight``
-            is below 0 or not finite.
+        ValueError: if a ratio is outside [0, 1] or both are 0, ``noise_std`` or ``loss_weight``
+            is below 0 or not finite, a flag is no bool, or ``detach_scale`` has nothing to change.
     """
 
     def __init__(
@@ -97,6 +97,19 @@ class AuxReconLoss(nn.Module):
             )
         sizes = {'aux.noise_std': noise_std, 'aux.loss_weight': loss_weight}
         check_not_negative('AuxReconLoss', **sizes)
+        flags = dict(
+            divide_by_width=divide_by_width,
+            detach_target=detach_target,
+            detach_input=detach_input,
+            detach_scale=detach_scale,
+        )
+        check_flags('AuxReconLoss', **{f'aux.{name}': value for name, value in flags.items()})
+        if detach_scale and detach_input and detach_target:
+            raise ValueError(
+                'AuxReconLoss: aux.detach_scale has nothing to change, as with aux.detach_input '
+                'and aux.detach_target no gradient of the tasks reaches the features; expected '
+                'detach_input=False with it'
+            )
         self.mask_ratio = mask_ratio
         self.noise_ratio = noise_ratio
         self.noise_std = noise_std

@@ -15,6 +15,7 @@ from cmpose_mm.models.layers import (
     SELECTIONS,
     TransformerLayer,
     check_counts,
+    check_flags,
     check_heads,
     check_not_negative,
     cluster_tokens,
@@ -129,10 +130,18 @@ class CausalTokenFTE(nn.Module):
         num_heads: int = 8,
     ):
         super().__init__()
-        if selection not in SELECTIONS:
+        if selection not in [*SELECTIONS]:
             raise ValueError(
                 f'CausalTokenFTE: selection is {selection!r}, expected one of {sorted(SELECTIONS)}'
             )
+        sizes = {'fte.embed_dims': embed_dims, 'fte.num_keypoints': num_keypoints}
+        check_counts('CausalTokenFTE', **sizes)
+        flags = dict(
+            normalize_merge=normalize_merge,
+            causal_only=causal_only,
+            straight_through=straight_through,
+        )
+        check_flags('CausalTokenFTE', **{f'fte.{name}': value for name, value in flags.items()})
         counts = {
             'fte.num_causal': num_causal,
             'fte.num_neighbors': num_neighbors,
@@ -140,7 +149,7 @@ class CausalTokenFTE(nn.Module):
         }
         given = {name: value for name, value in counts.items() if value is not None}
         check_counts('CausalTokenFTE', **given)
-        if restoring not in RESTORING:
+        if restoring not in [*RESTORING]:
             raise ValueError(
                 f'CausalTokenFTE: restoring is {restoring!r}, expected one of {[*RESTORING]}'
             )

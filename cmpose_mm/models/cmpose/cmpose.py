@@ -120,7 +120,7 @@ class CMPose(VideoMethod):
     ):
         super().__init__(num_frames, key_index)
         check_counts('CMPose', embed_dims=embed_dims)
-        if temporal_fusion not in TEMPORAL_FUSIONS:
+        if temporal_fusion not in [*TEMPORAL_FUSIONS]:
             raise ValueError(
                 f'CMPose: temporal_fusion is {temporal_fusion!r}, '
                 f'expected one of {sorted(TEMPORAL_FUSIONS)}'

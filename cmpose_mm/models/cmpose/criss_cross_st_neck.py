@@ -20,6 +20,7 @@ from cmpose_mm.models.layers import (
     SpatialAttention,
     TemporalAttention,
     check_counts,
+    check_flags,
     gather_tokens,
     sine_cosine_position,
 )
@@ -229,6 +230,9 @@ class CrissCrossSTNeck(nn.Module):
         ):
             if value not in known:
                 raise ValueError(f'CrissCrossSTNeck: {name} is {value!r}, expected one of {known}')
+        check_flags('CrissCrossSTNeck', **{'neck.shared_pathways': shared_pathways})
+        sizes = {'neck.embed_dims': embed_dims, 'neck.num_frames': num_frames}
+        check_counts('CrissCrossSTNeck', **sizes)
         if grid is not None and position != 'learned':
             raise ValueError(
                 f'CrissCrossSTNeck: grid is {grid!r} and position {position!r}, expected a grid '

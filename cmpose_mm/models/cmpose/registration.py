@@ -36,7 +36,17 @@ def build_cmpose(
         num_keypoints: joints of the dataset.
         num_frames: T, frames of a clip.
         **kwargs: the other arguments of `CMPose`.
+
+    Raises:
+        ValueError: if a part is no config.
     """
+    parts = dict(neck=neck, fte=fte, aux=aux)
+    for name, part in parts.items():
+        if not isinstance(part, dict) and (part is not None or name == 'neck'):
+            raise ValueError(
+                f'CMPose: model.method.{name} is {part!r}, expected a config'
+                + ('' if name == 'neck' else ', or None for none')
+            )
     shared = dict(embed_dims=embed_dims, num_keypoints=num_keypoints)
     return CMPose(
         neck=MODELS.build({**neck, **shared, 'num_frames': num_frames}),

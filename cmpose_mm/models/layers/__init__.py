@@ -3,6 +3,7 @@
 from .arguments import (
     check_choices,
     check_counts,
+    check_flags,
     check_heads,
     check_lists,
     check_not_negative,
@@ -58,6 +59,7 @@ __all__ = [
     'cell_lengths',
     'check_choices',
     'check_counts',
+    'check_flags',
     'check_heads',
     'check_heatmaps',
     'check_lists',

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 
+import numpy as np
+
 
 def check_choices(method: str, **choices: tuple[object, Collection]) -> None:
     """Checks that arguments are among those that are known.
@@ -18,11 +20,19 @@ def check_choices(method: str, **choices: tuple[object, Collection]) -> None:
         ValueError: for the first one that is not.
     """
     for name, (value, known) in choices.items():
-        if value not in known:
+        if value not in [*known]:  # of a list: also a value that has no hash is in none
             raise ValueError(
                 f'{method}: model.method.{name} is {value!r}, expected one of '
                 f'{", ".join(map(repr, known))}'
             )
+
+
+def check_flags(method: str, **flags: bool) -> None:
+    """Checks that arguments are True or False; ValueError names the first that is not.
+
+    A text such as ``'no'`` would count as true.
+    """
+    _check(method, flags, lambda v: isinstance(v, (bool, np.bool_)), 'True or False')
 
 
 def check_not_negative(method: str, **numbers: float) -> None:
