@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+_OF_MODELS = 'torch', 'cv2', 'mmengine', 'mmpose'
 COMMANDS = {
     'infer': ('infer', 'poses of all persons in a video, as video, JSON and CSV'),
     'draw': ('draw', 'draw poses from a JSON or CSV file over their video'),
@@ -65,6 +67,13 @@ def run_command(name: str, arguments: list[str] | None = None, prog: str | None 
     if not _module(name).NEEDS_MMPOSE:
         # Without it the package imports in less time.
         sys.modules.setdefault('mmpose', None)
+    elif missing := [package for package in _OF_MODELS if find_spec(package) is None]:
+        print(
+            f'{args.name}: needs what models need, and found no {", ".join(missing)}; in a clone, '
+            "pip install '.[light,video]', as README says",
+            file=sys.stderr,
+        )
+        return 1
     return _module(name).run(args)
 
 

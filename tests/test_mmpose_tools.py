@@ -21,6 +21,7 @@ from processes import quick_python
 
 from cmpose_mm import config_path
 from cmpose_mm.compat import import_mmdet
+from cmpose_mm.weights import shipped_model
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -111,6 +112,18 @@ def test_inferencer_on_the_whole_image(files, image, tmp_path):
     name = Path(image).stem
     assert (tmp_path / 'out' / 'visualizations' / f'{name}.jpg').is_file()
     assert (tmp_path / 'out' / 'predictions' / f'{name}.json').is_file()
+
+
+@pytest.mark.parametrize('size, config', [('small', 'cmpose'), ('small_rendered', 'rendered')])
+def test_inferencer_with_the_models_that_ship(image, size, config):
+    pose = str(config_path(f'shipped/shipped_{config}.py')), str(shipped_model(size)[1])
+    inferencer = MMPoseInferencer(*pose, device='cpu', det_model='whole_image')
+    (result,) = inferencer(image)
+    ((person,),) = result['predictions']
+    (expected,) = inference_topdown(init_model(*pose, device='cpu'), image)
+    np.testing.assert_allclose(
+        person['keypoints'], expected.pred_instances.keypoints[0], rtol=0, atol=0.01
+    )
 
 
 @pytest.mark.full_stack

@@ -37,6 +37,7 @@ from cmpose_mm.posetrack.annotations import AnnotationError, read_videos
 from cmpose_mm.posetrack.json_files import json_bytes
 from cmpose_mm.propagation import PROPAGATORS, build_propagator, score_hidden, score_posewarper
 from cmpose_mm.propagation.report import format_scores
+from cmpose_mm.propagation.scoring import NECKS
 
 BASELINES = {'hidden': ['copy', 'linear'], 'posewarper': ['copy']}
 
@@ -57,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--neck',
-        choices=['predicted', 'shoulders'],
+        choices=NECKS,
         default='predicted',
         help="for posewarper: 'shoulders' puts the neck between the shoulders, as PoseWarper's "
         'code does, so that its Head compares',

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def check_size(video: PoseVideo, image: np.ndarray, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command `cmpose draw`; returns the exit status."""
+    warnings.showwarning = lambda message, *_: tqdm.write(f'warning: {message}', file=sys.stderr)
     try:
         written = {os.path.realpath(args.video), os.path.realpath(args.poses)}
         if os.path.realpath(args.out) in written:

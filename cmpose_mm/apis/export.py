@@ -24,6 +24,8 @@ from cmpose_mm.compat import TORCH_VERSION
 from cmpose_mm.joint_sets import JointSet
 from cmpose_mm.models.clip_preprocessor import normalize
 
+from .loading import clip_dataset
+
 METADATA_KEY = 'cmpose_mm'
 """Where an ONNX file has its metadata."""
 METADATA_FILE = 'metadata.json'
@@ -44,7 +46,7 @@ class HeatmapModel(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        model.frame_stride = model.cfg.test_dataloader.dataset.get('stride', 1)
+        model.frame_stride = clip_dataset(model.cfg).get('stride', 1)
 
     def forward(self, clips: Tensor) -> Tensor:
         """Heatmaps of the key frames, as the model computes them without flip test.
@@ -91,7 +93,7 @@ def pose_metadata(model: nn.Module) -> dict:
             f'{name}: model.head is {type(model.head).__name__}, '
             'expected a HeatmapHead with a decoder'
         )
-    pipeline = model.cfg.test_dataloader.dataset.pipeline
+    pipeline = clip_dataset(model.cfg)['pipeline']
     # `ClipTopdownAffine` crops in the same way.
     transforms = {step['type'].removeprefix('Clip'): step for step in pipeline}
     for kind in ('GetBBoxCenterScale', 'TopdownAffine'):
@@ -115,7 +117,7 @@ def pose_metadata(model: nn.Module) -> dict:
         config=name,
         num_frames=num_frames,
         key_index=model.key_index,
-        frame_stride=model.cfg.test_dataloader.dataset.get('stride', 1),
+        frame_stride=clip_dataset(model.cfg).get('stride', 1),
         input_size=list(transforms['TopdownAffine']['input_size']),
         heatmap_size=list(decoder.heatmap_size),
         channel_order='BGR',

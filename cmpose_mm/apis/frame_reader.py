@@ -7,6 +7,7 @@ or its sound, by its own time stamps, so that a variable frame rate is kept.
 from __future__ import annotations
 
 import copy
+import math
 import os
 import time as clock
 import warnings
@@ -446,6 +447,8 @@ class _Tally:
     video_end: float = 0.0
     end: float = 0.0
     broke_off: str = ''  # why no more could be read
+    first_loss: float = math.inf  # when the first frame that was lost is shown
+    last_shown: float = -math.inf  # when the last one that was read is
 
 
 def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, None]]:
@@ -464,15 +467,22 @@ def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, Non
                     frames = stream.decode(packet)
                 except av.error.FFmpegError:
                     tally.num_broken += 1
+                    if packet is not None and packet.pts is not None:
+                        lost_at = float(packet.pts * packet.time_base) - start
+                        tally.first_loss = min(tally.first_loss, lost_at)
                     continue
                 stamps.add(packet)
                 for frame in frames:
                     pts = stamps.of_next(frame)
+                    time = None if pts is None else float(pts * stream.time_base) - start
                     if frame.is_corrupt:  # parts of it are missing, and were made up
                         tally.num_broken += 1
+                        if time is not None:
+                            tally.first_loss = min(tally.first_loss, time)
                         continue
                     tally.num_frames += 1
-                    time = None if pts is None else float(pts * stream.time_base) - start
+                    if time is not None:
+                        tally.last_shown = max(tally.last_shown, time)
                     yield partial(_upright, frame), time, None
         finally:
             # Waits for the decoder's threads without holding Python's lock. PyAV holds it when it
@@ -539,6 +549,9 @@ def _read_packets(container, stream, tally: _Tally) -> Iterator:
             # somewhere near, such as a join, and the packet is often whole.
             if packet.is_corrupt and not may_have_gaps:
                 tally.num_broken += 1
+                if packet.pts is not None:
+                    lost_at = float(packet.pts * packet.time_base) - start
+                    tally.first_loss = min(tally.first_loss, lost_at)
                 continue
             tally.num_gaps += packet.is_corrupt
             yield packet
@@ -570,7 +583,10 @@ def _describe_loss(container, stream, tally: _Tally, lost: str) -> str:
         if tally.num_gaps <= 0:
             return ''
         return 'parts of the file are missing, frames there are left out or look wrong.'
-    return f'{tally.num_frames} of {about}{num_expected} frames could be read, {lost}.'
+    read = f'{tally.num_frames} of {about}{num_expected} frames could be read, {lost}.'
+    if tally.first_loss < tally.last_shown:
+        read += f' Those after {tally.first_loss:.2f} s are numbered as if none were missing.'
+    return read
 
 
 def _of_one_size(frames: Iterable[tuple], name: str) -> Iterator[tuple]:
@@ -659,17 +675,20 @@ def _read_images(paths: list[str]) -> Iterator[tuple[Image, None, str]]:
 
 
 def _read_arrays(images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, None, None]]:
-    before = None  # weak: it lives as long as a clip holds it
+    held: dict[int, tuple[int, weakref.ref]] = {}  # by address: a frame lives as long as a clip
+    fills_buffers = not isinstance(images, (list, tuple, np.ndarray))
     for number, image in enumerate(images):
         image = as_image(image, f'frame {number}')
-        last = before() if before is not None else None
-        if last is not None and last.ctypes.data == image.ctypes.data:
-            raise ValueError(
-                f'frame {number} is in the same memory as the frame before, which is still needed; '
-                'expected an array of its own for each frame, such as image.copy().'
-            )
-        del last
-        before = weakref.ref(image)
+        if fills_buffers:
+            held = {place: frame for place, frame in held.items() if frame[1]() is not None}
+            if image.ctypes.data in held:
+                other = held[image.ctypes.data][0]
+                name = 'the frame before' if other == number - 1 else f'frame {other}'
+                raise ValueError(
+                    f'frame {number} is in the same memory as {name}, which is still needed; '
+                    'expected an array of its own for each frame, such as image.copy().'
+                )
+            held[image.ctypes.data] = number, weakref.ref(image)
         yield image, None, None
 
 

@@ -26,6 +26,7 @@ from cmpose_cli import parse_command
 from cmpose_mm.config_options import parse_options
 from cmpose_mm.plots import need_matplotlib, plot_files, write_plots
 from cmpose_mm.pose_formats import read_pose_csv
+from cmpose_mm.posetrack.file_names import numbers_in_names
 from cmpose_mm.posetrack.frames import IMAGE_SUFFIXES
 from cmpose_mm.smoothing import smooth_live
 from cmpose_mm.version import __version__
@@ -164,6 +165,14 @@ def plan(args: argparse.Namespace) -> list[Job]:
         else:
             sources.append(source)
         seen.add(key)
+    pictures = [s for s in sources if isinstance(s, str) and s.lower().endswith(IMAGE_SUFFIXES)]
+    folder = next(iter(map(os.path.dirname, pictures)), '')
+    alike = sum(os.path.dirname(picture) == folder for picture in pictures)
+    if alike > 1:
+        warn(
+            f'{alike} pictures of {folder or "this folder"} are computed apart, each as a video of '
+            'one frame; the name of the folder makes them one video'
+        )
     if len(sources) > 1:
         sources = _without_overlays(sources, args.out_dir or '')
     files = dict(
@@ -468,8 +477,11 @@ def infer(
     audio_from = job.source if is_video else None
     is_part = args.start is not None or args.end is not None
 
+    if job.is_file:
+        tell_gaps(job, frames)
     written = list(outputs.values())
-    num_frames = num_persons = num_timed = 0
+    num_frames = num_persons = num_peopled = num_timed = 0
+    track_ids: set[int] = set()
     opened: list[str] = []
     try:
         # details are not stored: the journal then only says that the files are not complete
@@ -503,7 +515,7 @@ def infer(
                 writers.append(tokens)
 
             def write(result: FramePoses) -> None:
-                nonlocal num_frames, num_persons, num_timed
+                nonlocal num_frames, num_persons, num_peopled, num_timed
                 frame = result.frame
                 num_timed += frame.time is not None
                 if frame.time is None and args.frame_rate:
@@ -511,8 +523,11 @@ def infer(
                     result = replace(result, frame=frame)
                 for writer in writers:
                     writer.write(result)
+                ids = result.data_sample.pred_instances.track_ids
                 num_frames += 1
-                num_persons += len(result.data_sample.pred_instances.track_ids)
+                num_persons += len(ids)
+                num_peopled += len(ids) > 0
+                track_ids.update(ids[ids >= 0].tolist())
 
             # Drawing and writing take place beside the computation, and end before the files do.
             thread = files.enter_context(ThreadPoolExecutor(1, thread_name_prefix='writing'))
@@ -549,7 +564,13 @@ def infer(
         warn(f'{job}: --frame-rate has no effect, since its frames have times')
     if not num_persons:
         warn(f'{frames.name}: nobody was found in {num_frames} frames')
-    elif job.plots:
+    else:
+        tqdm.write(
+            f'poses: {num_persons} in {num_peopled} of {num_frames} frames, with '
+            f'{len(track_ids)} track ids',
+            file=sys.stderr,
+        )
+    if num_persons and job.plots:
         written += draw_plots(job, args.joint_thr, frame_rate)
     if stored is not None and stop.made:
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
@@ -562,6 +583,21 @@ def infer(
             f'{outputs["tokens"]} is not written'
         )
     return written
+
+
+def tell_gaps(job: Job, frames: FrameReader) -> None:
+    """Warns where numbers are missing between the images of a folder."""
+    names = [os.path.basename(path) for path in frames.paths or ()]
+    numbers = numbers_in_names(names)
+    steps = np.diff(numbers if numbers is not None else [])
+    wide = np.flatnonzero(steps > steps.min()) if len(steps) else []
+    if len(wide) and steps.min() > 0:
+        first = wide[0]
+        warn(
+            f'{job}: numbers are missing at {len(wide)} places, the first between {names[first]} '
+            f'and {names[first + 1]}; such images count as neighbors, and the frames of the '
+            f'outputs are numbered 0 to {len(names) - 1}'
+        )
 
 
 def draw_plots(job: Job, joint_thr: float, frame_rate: float) -> list[str]:

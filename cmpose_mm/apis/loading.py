@@ -329,6 +329,39 @@ def read_checkpoint(path: str) -> dict:
     return content
 
 
+def clip_dataset(config: Config) -> dict:
+    """The test dataset that says how clips are made; of a mixture, what all its parts say.
+
+    Returns:
+        Its config. Of a mixture, the first part's, with the transforms of the mixture after its
+        own.
+
+    Raises:
+        ValueError: if there is none, or parts differ in pipeline, stride or ``causal``.
+    """
+    dataset = (config.get('test_dataloader') or {}).get('dataset')
+    if not dataset:
+        raise ValueError(f'{config.filename}: test_dataloader has no dataset, expected one')
+    parts = _parts_of(dataset, [])
+    for key, default in (('pipeline', []), ('stride', 1), ('causal', False)):
+        values = [part.get(key, default) for part in parts]
+        if any(value != values[0] for value in values):
+            raise ValueError(
+                f'{config.filename}: the parts of test_dataloader.dataset have different {key}, '
+                'expected the same, by which clips of a video are made'
+            )
+    return parts[0]
+
+
+def _parts_of(dataset: dict, after: list) -> list[dict]:
+    """The data sets in a mixture, however deep, with all transforms of each."""
+    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    pipeline = [*dataset.get('pipeline', []), *after]
+    if not inner:
+        return [{**dataset, 'pipeline': pipeline}]
+    return [part for each in inner for part in _parts_of(each, pipeline)]
+
+
 def load_weights(model: nn.Module, content: dict, misfit: str) -> None:
     """Loads a checkpoint's weights, and insists on all that the model has.
 
@@ -341,6 +374,8 @@ def load_weights(model: nn.Module, content: dict, misfit: str) -> None:
         ValueError: if weights are missing or have other shapes, or the model refuses them.
     """
     weights = content.get('state_dict', content)
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ValueError(f'{misfit}: "state_dict" is no table of weights by their names')
     weights = {name.removeprefix('module.'): value for name, value in weights.items()}
     try:
         keys = model.load_state_dict(weights, strict=False)

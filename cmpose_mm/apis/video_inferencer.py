@@ -40,7 +40,7 @@ from .chosen_persons import chosen_boxes
 from .engines import use_engine
 from .followed_boxes import FollowedPersons, PoseRefined, PoseSearch
 from .journal import Journal, from_record, record_boxes, to_record
-from .loading import CONFIG_SUFFIXES, load_pose_model
+from .loading import CONFIG_SUFFIXES, clip_dataset, load_pose_model
 from .person_boxes import FileBoxes, PersonDetector, boxes_by_frame, read_boxes, whole_frame
 from .read_ahead import read_ahead
 from .ssdlite import INSTALL, SSDLiteDetector, is_installed
@@ -163,7 +163,8 @@ class VideoPoseInferencer:
         joints: of the results. ``'model'``: those of the model. ``'posetrack'``: PoseTrack's 15,
             taken from the model's by their names. ``'derived'``: the same, but head_bottom and
             head_top are computed where the model lacks them, see `ToPoseTrack`.
-        score_thr: from 0 to 1; the detector's boxes that score less are dropped.
+        score_thr: from 0 to 1; the detector's boxes that score less are dropped. Those of a
+            function are all taken.
         persons: which persons are wanted; None is all. ``'largest'``, ``'largest:2'``: by the area
             of their boxes. ``'center'``, ``'center:2'``: nearest to the center of the image.
             ``'640,360'``, ``'640,360:2'``: nearest to that point. These choose each frame's boxes
@@ -268,9 +269,9 @@ class VideoPoseInferencer:
 
         use_engine(self.model, engine, device)
 
-        dataset = self.model.cfg.test_dataloader.dataset
+        dataset = clip_dataset(self.model.cfg)
         with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
-            self.pipeline = Compose(dataset.pipeline)
+            self.pipeline = Compose(dataset['pipeline'])
         self.offsets = _clip_offsets(self.model, dataset)
         self.key_index = int(np.flatnonzero(self.offsets == 0)[0])
         self.model_joints = _model_joints(self.model)
@@ -592,8 +593,9 @@ class VideoPoseInferencer:
                 )
             )
         # With track crops the model's box is the smoothed one.
-        pred.set_field(item.boxes, 'bboxes')
-        pred.set_field(item.scores, 'bbox_scores')
+        # A copy, which the user may change: later frames are linked by these boxes.
+        pred.set_field(item.boxes.copy(), 'bboxes')
+        pred.set_field(item.scores.copy(), 'bbox_scores')
         for name in ('input_center', 'input_scale'):
             values = [result.get(name) for result in results]
             pred.set_field(np.array(values, np.float32).reshape(-1, 2), name)

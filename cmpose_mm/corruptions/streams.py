@@ -64,6 +64,7 @@ def random_stream(
         sequence: name of the video.
         frame_number: None for random numbers that all frames of the sequence share.
     """
-    key = repr((int(seed), corruption, sequence, frame_number)).encode()
+    number = None if frame_number is None else int(frame_number)  # NumPy's would differ
+    key = repr((int(seed), corruption, sequence, number)).encode()
     digest = hashlib.sha256(key).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, 'little')))

@@ -18,7 +18,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from tqdm import tqdm
 
-from cmpose_mm.apis.loading import find_checkpoint, find_config, load_pose_model
+from cmpose_mm.apis.loading import clip_dataset, find_checkpoint, find_config, load_pose_model
 from cmpose_mm.posetrack.annotations import AnnotationError
 from cmpose_mm.posetrack.frames import FrameTable, clip_offsets
 from cmpose_mm.posetrack.joints import JOINT_NAMES
@@ -57,9 +57,9 @@ class ModelPropagator(Propagator):
         self.model = load_pose_model(config, checkpoint, device)
         self.table = FrameTable(image_root)
         self.files = Path(find_config(config)), Path(find_checkpoint(checkpoint, config))
-        self.dataset = self.model.cfg.test_dataloader.dataset
+        self.dataset = clip_dataset(self.model.cfg)
         with DefaultScope.overwrite_default_scope(self.model.cfg.get('default_scope', 'mmpose')):
-            self.pipeline = Compose(self.dataset.pipeline)
+            self.pipeline = Compose(self.dataset['pipeline'])
         found = self.model.dataset_meta['keypoint_id2name']
         self.joints = [found[index] for index in sorted(found)]
         lacking = [joint for joint in JOINT_NAMES if joint not in self.joints]

@@ -81,7 +81,8 @@ def answer(
         return [], counts
     keypoints, scores = propagator(queries)
     asked = scores != 0  # a model's may be negative
-    kept = asked & (scores > rules.min_score) & (keypoints > 0).all(axis=-1)
+    is_place = np.isfinite(keypoints) & (keypoints > 0)
+    kept = asked & (scores > rules.min_score) & is_place.all(axis=-1)
     counts.joints_below_score = int((asked & ~kept).sum())
     if rules.agreement is not None:
         apart = disagreement(propagator, queries) > rules.agreement

@@ -37,6 +37,8 @@ from .sparsify import is_labeled, labeled_positions, sparsify_video
 
 THRESHOLDS = {'box': (0.2, 0.1, 0.05), 'head': (0.5, 0.2, 0.1)}
 """Norm of PCK -> shares of it. Where no label has a box, as in PoseTrack17, it is the head size."""
+NECKS = 'predicted', 'shoulders'
+"""Ways to place the neck, see `score_posewarper`."""
 FINE = {'box': 0.1, 'head': 0.5}
 """The thresholds of the tables by distance, displacement, visibility and joint."""
 DISPLACEMENTS = (0.25, 0.5, 1.0, 2.0)
@@ -332,6 +334,8 @@ def score_posewarper(
     """
     check_labeled(videos)
     check_images(videos)
+    if neck not in NECKS:
+        raise ValueError(f'neck is {neck!r}, expected one of {", ".join(NECKS)}')
     runs, predicted, plan = [], [], Plan(videos=len(videos))
     for video in progress(videos):
         run = longest_run(video)

@@ -6,6 +6,9 @@ on is written out here, so that changed defaults or bases can not change what th
 
 _base_ = ['../_base_/runtime.py']
 
+data_mode = 'topdown'  # MMPose's inferencers read it, and dataset_type
+dataset_type = 'PoseTrackVideoDataset'
+
 env_cfg = dict(cudnn_benchmark=True)  # inputs of one size
 
 codec = dict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -504,6 +505,9 @@ def test_a_damaged_middle_is_told(tmp_path):
     assert f'{len(frames)} of 60' in str(warned[0].message)
     assert 40 < len(frames) < 60
     assert frames[-1].time == pytest.approx(5.9)  # what follows the gap is read
+    first = next(f for f in frames if f.time - f.number / 10 > 0.05)  # after the loss
+    said = re.search(r'Those after (.*) s are numbered as if none', str(warned[0].message))
+    assert frames[first.number - 1].time < float(said[1]) < first.time
 
 
 def test_sound_longer_than_the_picture_is_no_damage(tmp_path):

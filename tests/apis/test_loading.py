@@ -298,6 +298,14 @@ def test_a_vit_of_another_input_size(tmp_path):
         load_pose_model(str(tmp_path / 'a.py'), str(tmp_path / 'a.pth'))
 
 
+@pytest.mark.parametrize('content', [{'state_dict': None}, {'state_dict': {1: 2}}, {1: 2}])
+def test_a_checkpoint_without_a_table_of_weights(tiny_model, content):
+    config, checkpoint = tiny_model()
+    torch.save(content, checkpoint)
+    with pytest.raises(ValueError, match='"state_dict" is no table of weights by their names'):
+        load_pose_model(config, checkpoint)
+
+
 class _Code:
     """Runs something when it is unpickled."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import weakref
@@ -203,6 +204,77 @@ def test_who_draws_on_the_frames_changes_no_pose(tiny_model, crops):
         result.frame.image[:] = 0
         results.append(result)
     assert_same_poses(results, expected)
+
+
+@pytest.mark.parametrize('crops', ['track', 'key_frame'])
+def test_results_may_be_changed(tiny_model, crops):
+    """The boxes of a result, such as to x, y, width, height, change no later frame."""
+    frames, boxes = noise_frames(6), moving_boxes(6)
+    inferencer = VideoPoseInferencer(*tiny_model(), causal=True, crops=crops)
+    expected = list(inferencer(frames, boxes))
+    found = []
+    for result in inferencer(frames, boxes):
+        found.append(copy.deepcopy(result))
+        pred = result.data_sample.pred_instances
+        pred.bboxes[:, 2:] -= pred.bboxes[:, :2]
+        pred.bbox_scores[:] = 0
+        pred.keypoints[:] = 0
+    assert_same_poses(found, expected)
+
+
+def test_sources_with_a_few_buffers_in_turn_are_refused(tiny_model):
+    def stream(count):
+        buffers = np.empty((count, 90, 120, 3), np.uint8)
+        for number, frame in enumerate(noise_frames(12)):
+            buffers[number % count] = frame
+            yield buffers[number % count]
+
+    inferencer = VideoPoseInferencer(*tiny_model())
+    for count in (2, 3):
+        message = f'frame {count} is in the same memory as frame 0, which is still needed'
+        with pytest.raises(ValueError, match=message):
+            list(inferencer(stream(count)))
+
+
+def test_a_still_picture_may_be_given_several_times(tiny_model):
+    (picture,) = noise_frames(1)
+    inferencer = VideoPoseInferencer(*tiny_model())
+    results = list(inferencer([picture] * 4))
+    assert_same_poses(results, list(inferencer([picture.copy() for _ in range(4)])))
+
+
+@pytest.mark.parametrize('wrapped', ['ConcatDataset', 'RepeatDataset', 'CombinedDataset'])
+def test_a_test_on_a_mixture(tiny_model, wrapped, tmp_path):
+    config, checkpoint = tiny_model()
+    changed = Config.fromfile(config)
+    dataset = changed.test_dataloader.dataset
+    dataset.stride = 2
+    if wrapped == 'RepeatDataset':
+        changed.test_dataloader.dataset = dict(type=wrapped, dataset=dataset, times=1)
+    elif wrapped == 'ConcatDataset':
+        changed.test_dataloader.dataset = dict(type=wrapped, datasets=[dataset, dataset])
+    else:
+        last = dataset.pipeline[-1:]
+        dataset.pipeline = dataset.pipeline[:-1]
+        changed.test_dataloader.dataset = dict(type=wrapped, datasets=[dataset], pipeline=last)
+    changed.dump(tmp_path / 'mixed.py')
+    frames = noise_frames(6)
+    inferencer = VideoPoseInferencer(str(tmp_path / 'mixed.py'), checkpoint)
+    assert inferencer.offsets.tolist() == [-2, 0, 2]
+    options = {'test_dataloader.dataset.stride': 2}
+    expected = VideoPoseInferencer(config, checkpoint, cfg_options=options)(frames)
+    assert_same_poses(list(inferencer(frames)), list(expected))
+
+
+def test_a_mixture_whose_parts_differ(tiny_model, tmp_path):
+    config, checkpoint = tiny_model()
+    changed = Config.fromfile(config)
+    dataset = changed.test_dataloader.dataset
+    other = {**dataset, 'stride': 3}
+    changed.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
+    changed.dump(tmp_path / 'mixed.py')
+    with pytest.raises(ValueError, match='parts of test_dataloader.dataset have different stride'):
+        VideoPoseInferencer(str(tmp_path / 'mixed.py'), checkpoint)
 
 
 def test_a_source_that_uses_one_array_for_all_frames_is_refused(tiny_model):

@@ -121,6 +121,24 @@ def test_only_the_standard_library_is_imported_before_the_arguments_are_parsed(t
     assert done.stdout.splitlines()[-1] == 'found []', done.stderr
 
 
+@pytest.mark.parametrize('name', ['infer', 'draw', 'export'])
+def test_without_what_models_need(name, tmp_path):
+    script = (
+        'import sys; from importlib import machinery; import cmpose_cli;'
+        'sys.modules["torch"] = sys.modules["mmpose"] = None;'
+        f'sys.exit(cmpose_cli.run_command({name!r}, {["a.mp4", "b", "c.onnx"]}))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', script], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        f'cmpose {name}: needs what models need, and found no torch, mmpose; in a clone, '
+        "pip install '.[light,video]', as README says\n"
+    )
+
+
 @pytest.mark.slow
 def test_as_a_command(tmp_path):
     """In a process of its own, where MMPose is not imported for nothing."""

@@ -247,6 +247,19 @@ def test_wrong_input_is_one_sentence(folder):
     assert done.returncode == 1 and 'the poses are of 000.png and others' in done.stderr
 
 
+def test_what_is_missing_of_a_damaged_video_is_one_line(folder):
+    height, width = cv2.imread(str(next((folder / 'v').iterdir()))).shape[:2]
+    path = folder / 'a.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (width, height))
+    for frame in np.random.default_rng(0).integers(0, 255, (20, height, width, 3), np.uint8):
+        writer.write(frame)
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = draw('a.avi', 'p.json', 'o.mp4', cwd=folder)
+    (line,) = [line for line in done.stderr.splitlines() if 'frames could be read' in line]
+    assert line.startswith('warning: a.avi: ') and 'UserWarning' not in done.stderr
+
+
 def test_poses_of_images_of_another_size_are_refused(folder):
     content = json.loads((folder / 'p.json').read_text())
     for image in content['images']:

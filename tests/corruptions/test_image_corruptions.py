@@ -288,3 +288,9 @@ def test_wrong_name(gray, name):
 def test_wrong_image(image):
     with pytest.raises(ValueError, match='frame 12 of 000342_mpii_test is .* expected uint8'):
         corrupt_frame(image, 'shot_noise', 1, **WHERE)
+
+
+def test_random_numbers_do_not_depend_on_the_kind_of_integer():
+    for number in (3, np.int64(3), np.uint8(3)):
+        stream = random_stream(np.int64(0), 'gaussian_noise', 'a', number)
+        assert stream.integers(2**62) == random_stream(0, 'gaussian_noise', 'a', 3).integers(2**62)

@@ -295,11 +295,12 @@ def test_joints_below_the_score_and_persons_of_two_joints_go(tmp_path):
     keypoints, scores = np.full((2, 15, 2), 5.0), np.zeros((2, 15))
     scores[0, :5] = [0.2, 0.201, 1.5, 0.9, 0.9]
     keypoints[0, 4] = 0, 7  # at the border of the image
+    scores[0, 5:7], keypoints[0, 5], keypoints[0, 6, 1] = 0.9, np.inf, np.nan
     scores[1, :4] = [0.2, 0.1, 0.9, 0.9]
     poses, counts = answer(Fixed(keypoints, scores), queries, Filter())
     assert len(poses) == 1 and poses[0].track_id == 0
     assert np.flatnonzero(poses[0].present).tolist() == [1, 2, 3]
-    assert (counts.poses, counts.joints, counts.joints_below_score) == (1, 3, 4)
+    assert (counts.poses, counts.joints, counts.joints_below_score) == (1, 3, 6)
     assert counts.persons_below_joints == 1
     poses, _ = answer(Fixed(keypoints, scores), queries, Filter(min_score=0.15))
     assert [np.flatnonzero(p.present).tolist() for p in poses] == [[0, 1, 2, 3], [0, 2, 3]]

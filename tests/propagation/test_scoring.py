@@ -385,6 +385,11 @@ def test_copy_and_linear_on_a_real_video(real_data, tmp_path):
     assert 40 < copied['PCK@0.05'] < linear['PCK@0.05'] < 100
 
 
+def test_a_neck_that_is_none(videos_of):
+    with pytest.raises(ValueError, match="neck is 'x', expected one of predicted, shoulders"):
+        score_posewarper(videos_of(walk(9)), Copy(), neck='x')
+
+
 @pytest.mark.parametrize('place', ['gt.json', 'gt/0.json', 'gt/new.json'])
 def test_the_result_replaces_no_labels(tmp_path, place) -> None:
     for name in ('gt.json', 'gt/0.json'):
