@@ -34,11 +34,18 @@ def run(args: argparse.Namespace) -> int:
     """Checks and prints; returns the exit status."""
     if not os.path.isdir(args.data_root):
         args.error(f'{args.data_root}: no such folder')
-    from cmpose_mm.posetrack.check import check_root, missing_splits
+    from cmpose_mm.posetrack.check import check_root, missing_splits, other_label_folders
 
     reports = check_root(args.data_root, args.image_root, args.read_images)
     for report in reports:
         print(report, end='\n\n')
+    others = other_label_folders(args.data_root, reports)
+    if others:
+        print(
+            f'Not looked at: {", ".join(others)}. Looked for are annotations/train, '
+            'annotations/val and the like (docs/data.md); ann_file of a config may name any '
+            'folder.\n'
+        )
     missing = missing_splits(reports)
     if missing:
         found = 'no labels were found' if not reports else 'see above'

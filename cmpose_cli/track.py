@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f'{args.out}: {persons} persons in {len(videos)} videos, {sum(map(len, ids))} tracks, '
         f'{unsure} persons without id'
+        + (f', whose joints score below --min-score {args.min_score:g}' if unsure else '')
     )
     told = describe_other_files(args.out, prediction_files(videos))
     if told:

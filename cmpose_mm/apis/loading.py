@@ -25,6 +25,8 @@ from torch import nn
 
 from cmpose_mm import config_path
 from cmpose_mm.config_options import merge_options
+from cmpose_mm.weights import MODELS as SHIPPED
+from cmpose_mm.weights import shipped_model
 
 from .model_zoo import find_model, package_folder
 
@@ -95,7 +97,7 @@ def find_checkpoint(
 
     Args:
         checkpoint: a path, or a URL. A URL's file is looked for in `CHECKPOINTS`. None takes the
-            weights that are published for the config.
+            weights that ship with the package, or are published, for the config.
         config: path of the model's config, None for one that is in no file.
         download: allows to download a URL to there.
 
@@ -107,7 +109,7 @@ def find_checkpoint(
         raise FileNotFoundError(
             'no checkpoint given, and the config is no file that one belongs to'
         )
-    checkpoint = checkpoint or published_weights(config)
+    checkpoint = checkpoint or shipped_weights(config) or published_weights(config)
     if checkpoint is None:
         raise FileNotFoundError(f'no checkpoint given for {config}; {_advice(config)}')
     checkpoint = str(checkpoint)
@@ -156,6 +158,14 @@ def _last_checkpoint(config: Config) -> Path:
     by_iteration = not hook.get('by_epoch', True)
     kind, key = ('iter', 'max_iters') if by_iteration else ('epoch', 'max_epochs')
     return folder / f'{kind}_{loop.get(key, "N")}.pth'
+
+
+def shipped_weights(config: str) -> str | None:
+    """Path of a config's weights, if they come with the package."""
+    for name, shipped in SHIPPED.items():
+        if os.path.realpath(config) == os.path.realpath(config_path(shipped)):
+            return shipped_model(name)[1]
+    return None
 
 
 def published_weights(config: str) -> str | None:

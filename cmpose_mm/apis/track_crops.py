@@ -89,8 +89,9 @@ class TrackCrops:
         """Takes the persons of the next frame of the video."""
         links = np.full(len(boxes), -1, np.int64)
         overlap = box_iou(boxes, self.boxes)
+        overlap[overlap < MIN_IOU] = 0  # two useless pairs must not outweigh a good one
         rows, columns = linear_sum_assignment(overlap, maximize=True)
-        same = overlap[rows, columns] >= MIN_IOU
+        same = overlap[rows, columns] > 0
         links[rows[same]] = self.links[columns[same]]
         new = np.flatnonzero(links < 0)
         links[new] = self.next_link + np.arange(len(new))

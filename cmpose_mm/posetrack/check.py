@@ -138,6 +138,24 @@ def check_root(
     return reports
 
 
+def other_label_folders(root: str, reports: list[LabelReport]) -> list[str]:
+    """Folders with label files that `check_root` does not look into, relative to the data root."""
+    places = [*Path(root).glob('annotations/*'), *Path(root).glob('posetrack_data/*')]
+    places += [] if reports else [Path(root)]
+    known = {report.path for report in reports}
+    return [
+        name
+        for name, place in sorted((p.relative_to(root).as_posix(), p) for p in places if p.is_dir())
+        if name not in known and not is_hidden(place.name) and _holds_labels(place)
+    ]
+
+
+def _holds_labels(folder: Path) -> bool:
+    """Whether there is a label file, by the names alone."""
+    names = (file.name for file in folder.iterdir())
+    return any(name.lower().endswith(('.json', '.mat')) and not is_hidden(name) for name in names)
+
+
 def missing_splits(reports: list[LabelReport]) -> list[str]:
     """The splits among train and val for which no labels can be used; empty: training can start.
 

@@ -20,6 +20,7 @@ from cmpose_mm.apis.loading import (
     published_weights,
     read_checkpoint,
 )
+from cmpose_mm.weights import shipped_model
 
 RESNET = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'
 
@@ -60,6 +61,14 @@ def test_the_message_names_the_published_weights():
     assert str(error.value) == (
         f'missing.pth: checkpoint not found; download {url} and put it at checkpoints/{name}'
     )
+
+
+def test_weights_that_ship_are_found_by_their_config():
+    for name in ('small', 'small_rendered'):
+        config, weights = shipped_model(name)
+        assert find_checkpoint(None, config) == weights
+    with pytest.raises(FileNotFoundError, match='none is published for this config'):
+        find_checkpoint(None, config_path('shipped/shipped_frames.py'))
 
 
 def test_no_checkpoint():

@@ -18,9 +18,10 @@ from mmpose.apis import init_model
 from cmpose_mm import config_path
 from cmpose_mm.apis import VideoPoseInferencer, followed_boxes, video_inferencer
 from cmpose_mm.apis.person_boxes import whole_frame
+from cmpose_mm.apis.track_crops import LinkedFrame, TrackCrops
 from cmpose_mm.apis.video_inferencer import READ_AHEAD, sliding_clips
 from cmpose_mm.apis.video_io import VideoFrame
-from cmpose_mm.tracking import BoxSmoother
+from cmpose_mm.tracking import BoxSmoother, box_iou
 
 CAUSAL = """
 model['method'].update(key_index=2)
@@ -840,3 +841,16 @@ def test_ssdlite_finds_persons_by_sure_boxes_and_places_to_look_by_the_others(
     assert (persons.find.detect, persons.find.least) == (whole_frame, score_thr)
     assert (persons.fallback.detect, persons.fallback.least) == (whole_frame, 0.4)
     assert not persons.single
+
+
+def test_two_useless_overlaps_do_not_outweigh_a_link():
+    """The sum over all pairs is largest for two that are both too small to count."""
+    crops = TrackCrops(lambda *args: None)
+    frames = [LinkedFrame(VideoFrame(np.zeros((140, 110, 3), np.uint8), n)) for n in range(2)]
+    before = np.array([[20, 4, 80, 107], [28, 10, 80, 61]], np.float32)
+    now = np.array([[25, 22, 70, 124], [4, 57, 99, 129]], np.float32)
+    overlap = box_iou(now, before)
+    assert overlap[0, 0] > 0.5 and overlap[0, 1] + overlap[1, 0] > overlap[0, 0] + overlap[1, 1]
+    for frame, boxes in zip(frames, (before, now)):
+        crops.link(frame, boxes, np.ones(2))
+    assert [frame.links.tolist() for frame in frames] == [[0, 1], [0, 2]]

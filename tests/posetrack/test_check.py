@@ -19,7 +19,7 @@ from posetrack_samples import (
     write_coco_video,
 )
 
-from cmpose_mm.posetrack.check import check_root, missing_splits
+from cmpose_mm.posetrack.check import check_root, missing_splits, other_label_folders
 
 
 @pytest.fixture
@@ -301,6 +301,17 @@ def test_missing_frames_and_folders(root):
     (root / 'images/train/000001_a').mkdir()
     error = check_root(str(root))[0].errors[0]
     assert 'train/000001_a (video 000001_a): folder has no images' in error
+
+
+def test_labels_in_folders_of_other_names(root, monkeypatch, capsys):
+    os.rename(root / 'annotations/val', root / 'annotations/mine')
+    (root / 'annotations/notes').mkdir()
+    reports = check_root(str(root))
+    assert other_label_folders(str(root), reports) == ['annotations/mine']
+    assert other_label_folders(str(root / 'annotations/mine'), []) == ['.']
+    assert run_tool(monkeypatch, root) == 1
+    told = 'Not looked at: annotations/mine. Looked for are annotations/train, '
+    assert told in capsys.readouterr().out
 
 
 def test_images_that_can_not_be_read(root):
