@@ -434,8 +434,12 @@ def problems(report) -> list[str]:
 @pytest.mark.parametrize('encoding', ['latin-1', 'utf-8-sig'])
 def test_split_files_in_other_encodings(tmp_path, encoding) -> None:
     """A name that is no UTF-8 is that of its folder, a mark of the order of bytes no part of it."""
-    clip = 'Am\udce9lie_catch_f_cm_np1_fr_med_0' if encoding == 'latin-1' else CLIPS[0][1]
+    clip = CLIPS[0][1]
     write_clip(tmp_path / 'release', 'catch', clip, pose(0))
+    if encoding == 'latin-1':  # OpenCV itself can not write such names
+        clip = f'caf\udce9_{clip}'
+        for folder in (tmp_path / 'release').glob(f'*/catch/{CLIPS[0][1]}'):
+            folder.rename(folder.with_name(clip))
     write_split(tmp_path / 'release', 'catch', {CLIPS[0][1]: '111'})
     for file in (tmp_path / 'release/splits').iterdir():
         mark = b'\xef\xbb\xbf' if encoding == 'utf-8-sig' else b''
