@@ -343,8 +343,7 @@ def clip_dataset(config: Config) -> dict:
     """The test dataset that says how clips are made; of a mixture, what all its parts say.
 
     Returns:
-        Its config. Of a mixture, the first part's, with the transforms of the mixture after its
-        own.
+        Its config. Of a mixture, the first part's, with the pipeline of the mixture if it has one.
 
     Raises:
         ValueError: if there is none, or parts differ in pipeline, stride or ``causal``.
@@ -363,10 +362,14 @@ def clip_dataset(config: Config) -> dict:
     return parts[0]
 
 
-def _parts_of(dataset: dict, after: list) -> list[dict]:
-    """The data sets in a mixture, however deep, with all transforms of each."""
+def _parts_of(dataset: dict, outer: list) -> list[dict]:
+    """The data sets in a mixture, however deep, each with the pipeline that makes its inputs.
+
+    It is that of the outermost mixture that has one (`CombinedDataset`): what its parts have then
+    brings their labels into one form.
+    """
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
-    pipeline = [*dataset.get('pipeline', []), *after]
+    pipeline = outer or dataset.get('pipeline', [])
     if not inner:
         return [{**dataset, 'pipeline': pipeline}]
     return [part for each in inner for part in _parts_of(each, pipeline)]

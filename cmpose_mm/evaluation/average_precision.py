@@ -9,7 +9,7 @@ Shapes: P predicted persons of a video, J = 15 joints in the order of `JOINT_NAM
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -113,19 +113,9 @@ def average_precision(
 def average_precision_per_video(
     scored: ScoredSet, *, rules: Rules = RULES['18'], tie_break: str = 'stable'
 ) -> dict[str, ApResult]:
-    """Average precision of every scored video on its own, by name. Arguments as above.
-
-    All values of a video in which nobody is labeled are NaN.
-    """
+    """Average precision of every scored video on its own, by name. Arguments as above."""
     _check_tie_break(tie_break)
-    results = {video.name: _score([video], rules, tie_break) for video in scored.videos}
-    unknown = np.full(len(JOINT_NAMES), np.nan)
-    return {
-        name: result
-        if result.num_gt.any()
-        else replace(result, ap=unknown, precision=unknown, recall=unknown)
-        for name, result in results.items()
-    }
+    return {video.name: _score([video], rules, tie_break) for video in scored.videos}
 
 
 def joint_average_precision(

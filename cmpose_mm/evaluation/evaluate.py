@@ -102,6 +102,10 @@ def evaluate_files(
         result['pck'] = {norm: pck_to_dict(part) for norm, part in measured.items()}
     if per_video:
         parts = average_precision_per_video(scored, rules=rules, tie_break=tie_break)
+        for name, part in parts.items():
+            if not part.num_gt.any():  # nothing to find, and no 0 for finding nothing
+                nan = np.full_like(part.ap, np.nan)
+                parts[name] = replace(part, ap=nan, precision=nan, recall=nan)
         result['per_video'] = {name: ap_to_dict(part) for name, part in parts.items()}
     result['protocol'] = {
         'ground_truth': str(ground_truth),

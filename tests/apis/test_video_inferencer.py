@@ -255,9 +255,11 @@ def test_a_test_on_a_mixture(tiny_model, wrapped, tmp_path):
     elif wrapped == 'ConcatDataset':
         changed.test_dataloader.dataset = dict(type=wrapped, datasets=[dataset, dataset])
     else:
-        last = dataset.pipeline[-1:]
-        dataset.pipeline = dataset.pipeline[:-1]
-        changed.test_dataloader.dataset = dict(type=wrapped, datasets=[dataset], pipeline=last)
+        inputs, dataset.pipeline = dataset.pipeline, []
+        other = {**dataset, 'pipeline': [dict(type='KeypointConverter', num_keypoints=15)]}
+        changed.test_dataloader.dataset = dict(
+            type=wrapped, datasets=[dataset, other], pipeline=inputs
+        )
     changed.dump(tmp_path / 'mixed.py')
     frames = noise_frames(6)
     inferencer = VideoPoseInferencer(str(tmp_path / 'mixed.py'), checkpoint)
