@@ -9,10 +9,10 @@ from cmpose_mm.models.baselines.ablations import averaged_heatmaps, concatenatio
 
 RATIOS = (0.0, 0.2, 0.7, 0.9)  # 0.45 is the default
 
-STEP_TIMES = {'single frame': 0.118, 'concatenation 3x3': 0.306}
-"""Time of a training step divided by that of CM-Pose in `configs/experiments/cmpose.py`, measured
-by `benchmarks/step_time.py` in November 2026, when that config had the paper's letter. It differs
-between models and machines."""
+STEP_TIMES = {'single frame': 0.120, 'concatenation 3x3': 0.368}
+"""Time of a training step divided by that of CM-Pose in `configs/experiments/cmpose.py`, by
+`benchmarks/step_time.py --repeats 12` on 30 November 2026. It differs between models and machines:
+to the paper's letter it was 0.118 and 0.306."""
 
 
 def neck(num_blocks: int, divisor: int) -> Variant:
