@@ -141,8 +141,8 @@ def run(args: argparse.Namespace) -> int:
         if not result['counts']['joints']:
             raise AnnotationError(
                 f'{args.gt}: no joint is labeled in the {result["counts"]["videos"]} videos that '
-                f'are scored ({result["protocol"]["videos_left_out"]} are left out, as nothing is '
-                'predicted for them), expected labels; without them nothing can be scored.'
+                f'are scored ({result["protocol"]["videos_left_out"]} are left out), expected '
+                'labels; without them nothing can be scored.'
             )
         print(format_result(result))
         if args.out:

@@ -51,7 +51,11 @@ def main() -> int:
     print(f'{table}\n\n{foot}')
     if args.docs is not None:
         command = shlex.join(['python', *sys.argv])
-        replace_section(args.docs, 'posetrack_c', f'    {command}\n\n{table}\n\n{foot}')
+        try:
+            replace_section(args.docs, 'posetrack_c', f'    {command}\n\n{table}\n\n{foot}')
+        except (OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 

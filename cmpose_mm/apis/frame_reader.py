@@ -450,6 +450,15 @@ class _Tally:
     first_loss: float = math.inf  # when the first frame that was lost is shown
     last_shown: float = -math.inf  # when the last one that was read is
 
+    def lose(self, time: float | None) -> None:
+        """Counts a frame that is lost, to be shown at this time."""
+        self.num_broken += 1
+        self.first_loss = min(self.first_loss, math.inf if time is None else time)
+
+
+def _seconds(pts: int | None, time_base: Fraction, start: float) -> float | None:
+    return None if pts is None else float(pts * time_base) - start
+
 
 def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, None]]:
     """Decodes what can be decoded of a video; warns if that is not all."""
@@ -466,19 +475,15 @@ def _read_video(path: str, container) -> Iterator[tuple[Image, float | None, Non
                 try:
                     frames = stream.decode(packet)
                 except av.error.FFmpegError:
-                    tally.num_broken += 1
-                    if packet is not None and packet.pts is not None:
-                        lost_at = float(packet.pts * packet.time_base) - start
-                        tally.first_loss = min(tally.first_loss, lost_at)
+                    is_last = packet is None  # what flushes the decoder
+                    tally.lose(None if is_last else _seconds(packet.pts, packet.time_base, start))
                     continue
                 stamps.add(packet)
                 for frame in frames:
                     pts = stamps.of_next(frame)
-                    time = None if pts is None else float(pts * stream.time_base) - start
+                    time = _seconds(pts, stream.time_base, start)
                     if frame.is_corrupt:  # parts of it are missing, and were made up
-                        tally.num_broken += 1
-                        if time is not None:
-                            tally.first_loss = min(tally.first_loss, time)
+                        tally.lose(time)
                         continue
                     tally.num_frames += 1
                     if time is not None:
@@ -548,10 +553,7 @@ def _read_packets(container, stream, tally: _Tally) -> Iterator:
             # without saying so. Only in formats that may be joined the mark stands for a gap
             # somewhere near, such as a join, and the packet is often whole.
             if packet.is_corrupt and not may_have_gaps:
-                tally.num_broken += 1
-                if packet.pts is not None:
-                    lost_at = float(packet.pts * packet.time_base) - start
-                    tally.first_loss = min(tally.first_loss, lost_at)
+                tally.lose(_seconds(packet.pts, packet.time_base, start))
                 continue
             tally.num_gaps += packet.is_corrupt
             yield packet

@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -166,13 +166,12 @@ def plan(args: argparse.Namespace) -> list[Job]:
             sources.append(source)
         seen.add(key)
     pictures = [s for s in sources if isinstance(s, str) and s.lower().endswith(IMAGE_SUFFIXES)]
-    folder = next(iter(map(os.path.dirname, pictures)), '')
-    alike = sum(os.path.dirname(picture) == folder for picture in pictures)
-    if alike > 1:
-        warn(
-            f'{alike} pictures of {folder or "this folder"} are computed apart, each as a video of '
-            'one frame; the name of the folder makes them one video'
-        )
+    for folder, count in Counter(map(os.path.dirname, pictures)).items():
+        if count > 1:
+            warn(
+                f'{count} pictures of {folder or "this folder"} are computed apart, each as a '
+                'video of one frame; the name of the folder makes them one video'
+            )
     if len(sources) > 1:
         sources = _without_overlays(sources, args.out_dir or '')
     files = dict(
@@ -570,8 +569,8 @@ def infer(
             f'{len(track_ids)} track ids',
             file=sys.stderr,
         )
-    if num_persons and job.plots:
-        written += draw_plots(job, args.joint_thr, frame_rate)
+        if job.plots:
+            written += draw_plots(job, args.joint_thr, frame_rate)
     if stored is not None and stop.made:
         tqdm.write(f'{job}: stopped; the same command with --resume goes on', file=sys.stderr)
     if 'tokens' in outputs and not stop.made and args.person not in (None, *tokens.ids):

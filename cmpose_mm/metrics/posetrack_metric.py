@@ -499,7 +499,10 @@ class PoseTrackMetric(BaseMetric):
             f'{below} dropped by box score, {found - below - kept} by NMS'
         )
         broken = sum(
-            not all(np.isfinite(person[name]).all() for name in ('keypoints', 'keypoint_scores'))
+            not all(
+                np.isfinite(person[name]).all()
+                for name in ('keypoints', 'keypoint_scores', 'bbox_score')
+            )
             for image in persons.values()
             for person in image
         )
