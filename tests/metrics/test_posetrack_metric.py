@@ -780,6 +780,9 @@ def test_what_is_not_finite_scores_the_same_from_files(labels, tmp_path) -> None
     result = run(PoseTrackMetric(folder, outfile_prefix=str(tmp_path / 'out/x')), samples)
     from_files = evaluate_files(folder, tmp_path / 'out', dataset='18')
     assert result['posetrack18/AP'] == pytest.approx(from_files['Total'], abs=1e-9)
+    frames = [frame for video in read_videos(tmp_path / 'out') for frame in video.frames]
+    lowest = min(frame.keypoints[..., :2].min(initial=0) for frame in frames)
+    assert lowest < -100_000  # where no label can be, unlike (0, 0)
 
 
 def test_labels_of_nobody_are_told(labels, log) -> None:
