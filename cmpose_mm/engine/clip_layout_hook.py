@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import isqrt
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, DefaultSampler
@@ -39,6 +40,8 @@ class ClipLayoutHook(Hook):
       `check_codec`;
     - a test or resumed training of a checkpoint that lacks weights of the model, or was trained on
       other joints, by their names, than those of the dataset;
+    - ``model.test_cfg.output_keypoint_indices`` that do not give the dataset's joints in its order;
+    - a start of a ViT with another ``img_size``, whose positions MMPretrain can not resize;
     - an evaluator with the labels of other images;
     - a training without a step, with a last batch that is too small for the method, or with a
       ``save_best`` that the evaluator does not give.
@@ -65,6 +68,7 @@ class ClipLayoutHook(Hook):
                 continue
             check_preprocessor(model, loop.dataloader.dataset, f'{name}_dataloader.dataset')
             if name != 'train':
+                check_output_joints(model, loop, name)
                 check_labels(loop, name)
             for dataset in leaf_datasets(loop.dataloader.dataset):
                 transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
@@ -137,13 +141,15 @@ class ClipLayoutHook(Hook):
         may not.
 
         Raises:
-            ValueError: if the checkpoint lacks weights, has others, or names other joints.
+            ValueError: if the checkpoint lacks weights, has others, or names other joints; in a
+                training that begins, if positions of the backbone do not fit.
         """
         weights = checkpoint.get('state_dict', checkpoint)
         self._loaded = {name.removeprefix('module.') for name in weights}
         train_loop = runner._train_loop
         training = train_loop is not None and not isinstance(train_loop, dict)
         if training and not runner._resume:
+            check_positions(getattr(bare_model(runner), 'backbone', None), weights)
             return
         found = joint_names((checkpoint.get('meta') or {}).get('dataset_meta') or {})
         for name in ('val', 'test'):
@@ -218,6 +224,60 @@ def check_preprocessor(model: nn.Module, dataset: Dataset, key: str) -> None:
         raise ValueError(
             f'model.data_preprocessor is a {type(preprocessor).__name__}, but {key} gives clips; '
             "expected type='ClipDataPreprocessor' with the same arguments"
+        )
+
+
+def check_output_joints(model: nn.Module, loop: BaseLoop, name: str) -> None:
+    """Checks that a model that puts out some of its joints gives our metrics those of the dataset.
+
+    Metrics take joints by their place. A head of more joints than the dataset may choose those.
+
+    Args:
+        model: whose ``test_cfg.output_keypoint_indices`` are checked.
+        loop: of a validation or test.
+        name: 'val' or 'test', for messages.
+
+    Raises:
+        ValueError: if they are fewer or more than the dataset's, or in another order.
+    """
+    chosen = (getattr(model, 'test_cfg', None) or {}).get('output_keypoint_indices')
+    metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', [])
+    if chosen is None or not any(hasattr(metric, 'check_image_ids') for metric in metrics):
+        return
+    joints = joint_names(loop.dataloader.dataset.metainfo)
+    same_joints = getattr(getattr(model, 'head', None), 'out_channels', None) == len(joints)
+    if len(chosen) != len(joints) or (same_joints and [*chosen] != [*range(len(joints))]):
+        raise ValueError(
+            f'model.test_cfg.output_keypoint_indices is {[*chosen]}, but {name}_evaluator scores '
+            f'the {len(joints)} joints of {name}_dataloader.dataset in their order; expected None '
+            'to score a model'
+        )
+
+
+def check_positions(backbone: nn.Module | None, weights: dict) -> None:
+    """Checks that MMPretrain can resize a ViT's positions, which it does for square grids alone.
+
+    Args:
+        backbone: that gets the weights.
+        weights: of the checkpoint to start from, by name.
+
+    Raises:
+        ValueError: if the checkpoint's positions are of another grid, which is not square.
+    """
+    own, extra = (getattr(backbone, name, None) for name in ('pos_embed', 'num_extra_tokens'))
+    given = {name.removeprefix('module.'): value for name, value in weights.items()}.get(
+        'backbone.pos_embed'
+    )
+    if own is None or extra is None or given is None:
+        return
+    found, expected = given.shape[1], own.shape[1]
+    fits = found == expected or (extra == 0 and found == expected + 1)  # a class token is dropped
+    if not fits and isqrt(found - extra) ** 2 != found - extra:
+        raise ValueError(
+            f'the checkpoint to start from has positions of {found - extra} cells, but '
+            f'model.backbone.img_size asks for {expected - extra}, and MMPretrain resizes those of '
+            'square images alone; expected the img_size that the checkpoint was trained with: the '
+            'backbone then interpolates its positions to the size of the crops'
         )
 
 

@@ -154,9 +154,19 @@ class PoseTrackMetric(BaseMetric):
         self.read_labels()
 
     def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
-        """Keeps what is scored of each sample: one entry a sample, whatever it predicts."""
+        """Keeps what is scored of each sample: one entry a sample, whatever it predicts.
+
+        Raises:
+            AnnotationError: if a prediction has another number of joints than the dataset.
+        """
         for sample in data_samples:
             pred, gt = sample['pred_instances'], sample.get('gt_instances', {})
+            found, expected = np.shape(pred['keypoints']), len(self._dataset_joints())
+            if found[0] and found[1] != expected:
+                raise AnnotationError(
+                    f'{type(self).__name__}: {sample.get("img_path")}: the prediction has '
+                    f'{found[1]} joints, the dataset {expected}; expected the same, in its order.'
+                )
             result = {
                 'id': sample['id'],
                 'img_id': sample['img_id'],

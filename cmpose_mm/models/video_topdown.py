@@ -83,6 +83,7 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         self.frame_head = None
         if frame_head is not None and not self.shares_head:
             self.frame_head = MODELS.build(frame_head)
+        self._frame_head_is_random = self.frame_head_frozen and self.frame_head is not None
         if not isinstance(self.method, VideoMethod):
             warnings.warn(
                 f'{type(self.method).__name__}: methods with forward(features, clip_seeds=None) '
@@ -176,6 +177,11 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
         if self.frame_head_frozen:
             modules.append(self.frame_head)
         return [module for module in modules if module is not None]
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        if any(name.startswith(f'{prefix}frame_head.') for name in state_dict):
+            self._frame_head_is_random = False
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def train(self, mode: bool = True) -> VideoTopdownPoseEstimator:
         """As in torch, but frozen modules stay in eval mode."""
@@ -374,6 +380,15 @@ class VideoTopdownPoseEstimator(TopdownPoseEstimator):
             ValueError: if a loss of the method has the name of another loss, the heatmaps of a head
                 have another size than the targets, or a trained frame head has no targets.
         """
+        if self._frame_head_is_random:
+            print_log(
+                'model.frame_head is frozen, but no weights were loaded into it: it stays random '
+                'unless it loads its own; expected load_from, the checkpoint of a single-frame '
+                'model, and FrameHeadHook in default_hooks, which copies its head',
+                'current',
+                logging.WARNING,
+            )
+            self._frame_head_is_random = False  # told once
         clip = self.clip_input(self.extract_clips(inputs), data_samples, images=inputs)
         learns_frames = self.frame_head is not None and not self.frame_head_frozen
         if learns_frames and clip.targets is None:

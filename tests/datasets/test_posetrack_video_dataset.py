@@ -1005,6 +1005,20 @@ def test_poses_that_were_not_moved_into_the_crop_are_refused(tracked_root):
         data[0]
 
 
+def test_poses_that_were_not_mirrored_with_the_clip_are_refused(tracked_root):
+    pipeline = [
+        dict(type='LoadClip'),
+        dict(type='GetBBoxCenterScale'),
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='ClipTopdownAffine', input_size=(48, 64)),
+        dict(type='PackClipInputs'),
+    ]
+    with pytest.raises(ValueError, match='expected ClipRandomFlip in place of RandomFlip'):
+        dataset(tracked_root, pipeline=pipeline, neighbor_poses=True)[0]
+    pipeline[2].update(prob=0.0)
+    assert dataset(tracked_root, pipeline=pipeline, neighbor_poses=True)[0]
+
+
 def test_poses_of_the_neighbors_need_labels(root):
     with pytest.raises(ValueError, match='neighbor_poses needs labeled boxes'):
         dataset(root, neighbor_poses=True, bbox_file='boxes.json', test_mode=True)

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
+from mmpose.registry import MODELS
 from posetrack_samples import person, write_annolist_video
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -19,7 +20,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cmpose_mm import config_path
 from cmpose_mm.datasets import PoseTrackVideoDataset
 from cmpose_mm.engine import ClipLayoutHook, build_dataset
-from cmpose_mm.engine.clip_layout_hook import check_labels, warn_of_random_backbone
+from cmpose_mm.engine.clip_layout_hook import (
+    check_labels,
+    check_output_joints,
+    check_positions,
+    warn_of_random_backbone,
+)
 from cmpose_mm.metrics import PoseTrackMetric
 
 QUICK = """
@@ -90,6 +96,12 @@ CONTRADICTIONS = {
     "train_dataloader['dataset']['metainfo'] = dict(from_file='configs/_base_/datasets/coco.py')": (
         'train_dataloader.dataset: metainfo has the 17 joints nose, left_eye, .*; expected '
         "PoseTrack's 15, which samples have: nose, head_bottom"
+    ),
+    "model['test_cfg'] = dict(output_keypoint_indices=[3])": (
+        r'output_keypoint_indices is \[3\], but val_evaluator scores the 15 joints of val_data'
+    ),
+    "model['test_cfg'] = dict(output_keypoint_indices=[*range(14, -1, -1)])": (
+        r'output_keypoint_indices is \[14, 13, .*expected None'
     ),
     "default_hooks['checkpoint'] = dict(save_best='posetrack17/AP')": 'default_hooks.checkpoint.'
     "save_best is 'posetrack17/AP', which val_evaluator does not give; expected one of .*/Head AP",
@@ -358,6 +370,80 @@ def test_workers_that_were_started_before_give_the_model_s_clips(persistent):
         SimpleNamespace(model=model, _train_loop=loop, _val_loop=None, _test_loop=None)
     )
     assert next(loop.dataloader_iterator).tolist() == [5, 5]
+
+
+def vit(height: int, width: int) -> nn.Module:
+    return MODELS.build(
+        dict(
+            type='mmpretrain.VisionTransformer',
+            arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
+            img_size=(height, width),
+            patch_size=16,
+            out_type='featmap',
+            with_cls_token=False,
+        )
+    )
+
+
+def test_positions_of_another_grid_are_resized_or_refused():
+    """Those that MMPretrain resizes pass; those that it fails on are refused before it does."""
+    backbones = {cells: vit(16 * cells[0], 16 * cells[1]) for cells in ((4, 3), (6, 4), (4, 4))}
+    for given, source in backbones.items():
+        positions = source.pos_embed.detach()
+        for own, backbone in backbones.items():
+            for class_token in (0, 1) if given == own else (0,):
+                more = torch.cat([torch.zeros(1, class_token, 8), positions], dim=1)
+                weights = {'module.backbone.pos_embed': more}
+                if given == own or given == (4, 4):
+                    check_positions(backbone, weights)
+                    backbone.load_state_dict({'pos_embed': more}, strict=False)
+                else:
+                    message = f'positions of {given[0] * given[1]} cells, but .* {own[0] * own[1]},'
+                    with pytest.raises(ValueError, match=message):
+                        check_positions(backbone, weights)
+                    with pytest.raises((AssertionError, RuntimeError)):
+                        backbone.load_state_dict({'pos_embed': more}, strict=False)
+    check_positions(nn.Linear(2, 2), {'backbone.pos_embed': positions})
+    check_positions(backbone, {})
+    (features,) = backbones[4, 3](torch.zeros(1, 3, 96, 80))  # as the message promises
+    assert features.shape == (1, 8, 6, 5)
+
+
+@pytest.mark.slow
+def test_a_start_with_other_positions_is_refused(tiny_config, synthetic_root, tmp_path):
+    made = runner(tiny_config, synthetic_root)
+    weights = made.model.state_dict()
+    weights['backbone.pos_embed'] = weights['backbone.pos_embed'][:, 1:]
+    path = str(tmp_path / 'start.pth')
+    torch.save(dict(state_dict=weights, meta={}), path)
+    with pytest.raises(ValueError, match='positions of 47 cells, but model.backbone.img_size asks'):
+        runner(tiny_config, synthetic_root, f'load_from = {path!r}\n').train()
+
+
+def test_a_head_of_more_joints_may_put_out_those_of_the_dataset():
+    """The order is the user's then: who scores 2 of 3 joints knows which."""
+
+    class Scores:
+        check_image_ids = None
+
+    model, loop = nn.Module(), SimpleNamespace()
+    model.head, model.test_cfg = nn.Linear(1, 1), dict(output_keypoint_indices=[2, 0])
+    loop.dataloader = SimpleNamespace(
+        dataset=SimpleNamespace(metainfo=dict(keypoint_id2name={0: 'a', 1: 'b'}))
+    )
+    loop.evaluator = SimpleNamespace(metrics=[Scores()])
+    model.head.out_channels = 3
+    check_output_joints(model, loop, 'val')
+    model.head.out_channels = 2
+    with pytest.raises(ValueError, match='the 2 joints of val_dataloader.dataset in their order'):
+        check_output_joints(model, loop, 'val')
+    model.test_cfg = dict(output_keypoint_indices=[0, 1])
+    check_output_joints(model, loop, 'val')
+    model.test_cfg = dict(output_keypoint_indices=[0])
+    with pytest.raises(ValueError, match='the 2 joints of'):
+        check_output_joints(model, loop, 'val')
+    loop.evaluator.metrics = [object()]  # of others, who know what they read
+    check_output_joints(model, loop, 'val')
 
 
 @pytest.mark.parametrize('frozen', [True, False])

@@ -739,6 +739,20 @@ def test_labels_without_head_boxes_end_a_run_at_its_start(tmp_path) -> None:
         Evaluator(metric).dataset_meta = meta()
 
 
+@pytest.mark.parametrize('joints', [[3], [*range(14)]])
+def test_predictions_of_another_number_of_joints_are_an_error(labels, joints) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    pred = samples[1].pred_instances
+    pred.keypoints, pred.keypoint_scores = (
+        pred.keypoints[:, joints],
+        pred.keypoint_scores[:, joints],
+    )
+    message = f'the prediction has {len(joints)} joints, the dataset 15; expected the same'
+    with pytest.raises(AnnotationError, match=message):
+        run(PoseTrackMetric(folder), samples)
+
+
 def test_keypoints_of_another_dataset_are_an_error(labels) -> None:
     dataset_meta = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
     with pytest.raises(AnnotationError, match='found none for head_bottom, head_top'):

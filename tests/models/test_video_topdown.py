@@ -3,6 +3,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
+from mmengine.runner.checkpoint import load_state_dict
 from mmpose.registry import MODELS
 from tiny_models import clip_samples, randomize, tiny_config
 
@@ -347,6 +349,31 @@ def test_heads_of_another_size_are_refused_at_the_first_step(change, message):
     model = MODELS.build(config).train()
     with pytest.raises(ValueError, match=message):
         model(clips(), clip_samples(tiny_config(), 2), mode='loss')
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_a_frozen_frame_head_of_random_weights_is_told_once(frozen, caplog):
+    """As in a run whose config has no `FrameHeadHook`."""
+    logger = MMLogger.get_current_instance()
+
+    def said(load: bool) -> list[str]:
+        config = tiny_config(fte=None)
+        config.update(frame_head=copy.deepcopy(config.head), frame_head_frozen=frozen)
+        model = MODELS.build(config).train()
+        if load:
+            load_state_dict(
+                model, {f'frame_head.{n}': v for n, v in model.head.state_dict().items()}
+            )
+        caplog.clear()
+        logger.addHandler(caplog.handler)
+        for _ in range(2):
+            model(clips(), clip_samples(tiny_config(), 2), mode='loss')
+        logger.removeHandler(caplog.handler)
+        messages = [record.getMessage() for record in caplog.records]
+        return [message for message in messages if 'stays random' in message]
+
+    assert len(said(load=False)) == frozen
+    assert not said(load=True)
 
 
 def test_registered():

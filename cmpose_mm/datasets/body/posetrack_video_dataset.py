@@ -127,7 +127,8 @@ class PoseTrackVideoDataset(BaseCocoStyleDataset):
         neighbor_poses: also give the same person's labeled poses in the other frames of the clip,
             ``neighbor_keypoints`` (T, 15, 2) and ``neighbor_visible`` (T, 15), found by track id
             and never those of the key frame. Persons without a track id get none, and are counted.
-            Goes with ground-truth boxes, and with `ClipTopdownAffine` in the pipeline.
+            Goes with ground-truth boxes, and with `ClipTopdownAffine` and `ClipRandomFlip` in the
+            pipeline.
         label_every: k; gives clips [label before, frame, label after] for a method that propagates
             labels which are k frames apart, see `PropagationClips`. It implies ``neighbor_poses``,
             and T = 3.

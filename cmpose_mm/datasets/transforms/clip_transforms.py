@@ -4,7 +4,7 @@ T: frames of a clip, H, W: height and width in pixels of the input. ``results['i
 T arrays (H, W, 3) uint8 from `LoadClip` to `PackClipInputs`. In between, MMPose's
 ``GetBBoxCenterScale``, ``RandomFlip``, ``RandomHalfBody``, ``RandomBBoxTransform``,
 ``TopdownAffine`` and ``GenerateTarget`` treat all frames of the list alike: one draw, one warp of
-each frame.
+each frame. Poses of the neighbors need `ClipRandomFlip` and `ClipTopdownAffine` instead.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class ClipRandomFlip(RandomFlip):
                     flip_indices=results['flip_indices'],
                     direction=results['flip_direction'],
                 )
+                results['neighbors_flipped'] = True
         return results
 
 
@@ -242,7 +243,7 @@ class PackClipInputs(PackPoseInputs):
 
     Raises:
         ValueError: if the frames differ in size, or poses of the neighbors were not moved into the
-            crop.
+            crop, or not mirrored with it.
     """
 
     CLIP_KEYS = (
@@ -298,6 +299,11 @@ def _neighbor_poses(results: dict) -> np.ndarray:
         raise ValueError(
             'the poses of the neighbors are not in pixels of the crop; expected ClipTopdownAffine '
             'in place of TopdownAffine in the pipeline'
+        )
+    if results.get('flip') and not results.get('neighbors_flipped'):
+        raise ValueError(
+            'the clip is mirrored, but the poses of the neighbors are not; expected ClipRandomFlip '
+            'in place of RandomFlip in the pipeline'
         )
     visible = results['neighbor_visible'][..., None] > 0
     poses = np.concatenate([results['transformed_neighbor_keypoints'], visible], axis=-1)
