@@ -28,9 +28,9 @@ examples:
   %(prog)s dance.json openpose dance_openpose
   %(prog)s dance.json trc dance_trc --pixels-per-meter 240
 
-POSES is a JSON file in PoseTrack18's form of one video, or a table as `cmpose infer --out-csv`
-writes it, with any joints. Joints are matched by name. docs/pose_formats.md has every format's
-layout."""
+POSES is a JSON file in PoseTrack18's form of one video, or a table (its name ends in .csv) as
+`cmpose infer --out-csv` writes it, with any joints. Joints are matched by name.
+docs/pose_formats.md has every format's layout."""
 )
 
 

@@ -18,16 +18,30 @@ except ImportError:  # Windows
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Writes a file beside its place and moves it there; missing folders are made."""
+    """Writes a file beside its place and moves it there; missing folders are made.
+
+    What is no file on a disk, such as a pipe or ``/dev/stdout``, is written to as it is. Where a
+    link is, a file takes its place; what the link leads to stays.
+
+    Raises:
+        OSError: if a folder is where the file should be, or a file where its folder should be.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(f'{path}: is a folder, expected a file to write')
+    # /dev/stdout may lead to a file, and must not be replaced by one
+    if path.exists() and (not path.is_file() or str(path.parent) in ('/dev', '/dev/fd')):
+        path.write_bytes(content)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(
+            f'{path}: can not be written, {path.parent} is no folder'
+        ) from None
     beside = path.with_name(f'.{path.name}.partial')
     beside.write_bytes(content)
-    try:
-        beside.replace(path)
-    except OSError:  # there is a folder of this name
-        beside.unlink()
-        raise
+    beside.replace(path)
 
 
 def sha256(path: str | Path) -> str:

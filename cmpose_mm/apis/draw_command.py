@@ -82,6 +82,7 @@ def check_size(video: PoseVideo, image: np.ndarray, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs the command `cmpose draw`; returns the exit status."""
     warnings.showwarning = lambda message, *_: tqdm.write(f'warning: {message}', file=sys.stderr)
+    drawn = count = timed = 0
     try:
         written = {os.path.realpath(args.video), os.path.realpath(args.poses)}
         if os.path.realpath(args.out) in written:
@@ -99,7 +100,6 @@ def main(args: argparse.Namespace) -> int:
         boxes = video.boxes + np.pad(video.boxes[:, :2], ((0, 0), (2, 0)))  # x1, y1, x2, y2
         frame_rate = args.frame_rate or frames.frame_rate or 25
         audio_from = args.video if os.path.isfile(args.video) and not frames.paths else None
-        drawn = count = timed = 0
         with VideoWriter(
             args.out, frame_rate, audio_from, pixel_aspect=frames.pixel_aspect
         ) as writer:
@@ -108,6 +108,13 @@ def main(args: argparse.Namespace) -> int:
             ):
                 if count == 0:
                     check_size(video, frame.image, frames.name)
+                    size = frame.image.shape
+                if frame.image.shape != size:
+                    raise AnnotationError(
+                        f'{frame.path or frames.name}: frame {count + 1} is '
+                        f'{frame.image.shape[1]} x {frame.image.shape[0]} pixels, expected '
+                        f'{size[1]} x {size[0]} like the first.'
+                    )
                 image = overlay.draw(
                     frame.image,
                     keypoints[chosen],
@@ -121,6 +128,8 @@ def main(args: argparse.Namespace) -> int:
                 drawn, count = drawn + len(chosen), count + 1
                 timed += frame.time is not None
     except (AnnotationError, OSError, ValueError, ImportError) as error:
+        if count and os.path.isfile(args.out):  # a part of the video, which looks like a whole one
+            os.unlink(args.out)
         print(f'{args.name}: {error}', file=sys.stderr)
         return 1
     if args.frame_rate is not None and 0 < timed == count:

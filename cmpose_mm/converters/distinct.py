@@ -281,9 +281,12 @@ def _write_clips(
         for video in videos[source]
     }
     splits = {source.name for source in videos}
-    rows = [row for row in rows if row['split'] in splits]
+    # labels of another name than a split's, such as a part of it, have their clips by name alone
+    listed = {row['sequence'] for row in rows if row['split'] in splits}
+    by_name = {name: frames for (_, name), frames in left.items() if name not in listed}
+    rows = [row for row in rows if row['split'] in splits or row['sequence'] in by_name]
     for row in rows:
-        frames = left.get((row['split'], row['sequence']))
+        frames = left.get((row['split'], row['sequence']), by_name.get(row['sequence']))
         if frames is not None:
             row.update(
                 frames=len(frames), labelled_frames=sum(len(f.keypoints) > 0 for f in frames)

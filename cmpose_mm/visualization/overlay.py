@@ -52,6 +52,8 @@ class PoseOverlay:
             )
         if not trails >= 0:
             raise ValueError(f'trails: found {trails} seconds, expected 0 or more')
+        if trail_joints and not trails:
+            raise ValueError('trail joints: there are no trails, expected trails of some seconds')
         self.joints, self.boxes, self.trails = joints, boxes, trails
         self.trail_joints = tuple(trail_joints)
         self._options = dict(joints=joints, color_by=color_by, names=names, legend=legend)

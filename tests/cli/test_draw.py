@@ -247,6 +247,17 @@ def test_wrong_input_is_one_sentence(folder):
     assert done.returncode == 1 and 'the poses are of 000.png and others' in done.stderr
 
 
+def test_an_image_of_another_size_leaves_no_part_of_a_video(folder):
+    cv2.imwrite(str(folder / 'v/002.png'), np.zeros((90, 128, 3), np.uint8))
+    done = draw('v', 'p.json', 'o.mp4', cwd=folder)
+    said = '002.png: frame 3 is 128 x 90 pixels, expected 128 x 96 like the first.'
+    assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
+    assert not (folder / 'o.mp4').exists()
+    (folder / 'o.mp4').write_bytes(b'of an earlier run')
+    done = draw('v', 'no.json', 'o.mp4', cwd=folder)  # this one did not begin to write
+    assert done.returncode == 1 and (folder / 'o.mp4').read_bytes() == b'of an earlier run'
+
+
 def test_what_is_missing_of_a_damaged_video_is_one_line(folder):
     height, width = cv2.imread(str(next((folder / 'v').iterdir()))).shape[:2]
     path = folder / 'a.avi'

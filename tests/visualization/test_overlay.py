@@ -126,6 +126,8 @@ def test_trails_of_joints():
     assert seen[82:118, 100].all() and not seen[125:195, 100].any()  # hidden in frame 2
     with pytest.raises(ValueError, match='trail joints: found nose, expected some of L_dot, R_dot'):
         PoseOverlay(POINT, trail_joints=['nose'])
+    with pytest.raises(ValueError, match='trail joints: there are no trails, expected trails of'):
+        PoseOverlay(POINT, trail_joints=['dot'])
     with pytest.raises(ValueError, match='trails: found -1 seconds'):
         PoseOverlay(POINT, trails=-1)
 
