@@ -66,11 +66,11 @@ class _Track:
 class PoseTracker:
     """Gives persons the same id in all frames of a video, one frame at a time.
 
-    In each frame, tracks are assigned to persons so that the sum of their similarities is largest
-    (Hungarian method). The similarity combines that of joints (OKS) and of boxes (IoU), after the
-    track is moved on at constant velocity. A person without a track starts a new one. A track
-    without a person is kept for some frames, and is also looked for where it was last seen, since a
-    person who left the image often comes back there.
+    In each frame, tracks are assigned to persons so that the sum of their similarities, as far as
+    each is above ``min_similarity``, is largest (Hungarian method). The similarity combines that of
+    joints (OKS) and of boxes (IoU), after the track is moved on at constant velocity. A person
+    without a track starts a new one. A track without a person is kept for some frames, and is also
+    looked for where it was last seen, since a person who left the image often comes back there.
 
     Ids count from 0 and are never reused. They do not depend on the order of the persons in a
     frame. A new video needs a new tracker.

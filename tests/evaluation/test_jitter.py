@@ -105,6 +105,23 @@ def test_equals_loops(noise, tmp_path):
     assert f'Acceleration error: {found.error:.4f} head sizes' in format_result(result)
 
 
+def test_unlabeled_joints_do_not_count_and_the_middle_frame_gives_the_head_size(tmp_path):
+    """Heads of 30, 60 and 90 pixels; the predicted knee is labeled nowhere."""
+    labels, predicted = [], []
+    for n, x in enumerate((10.0, 20.0, 42.0)):
+        head = (0, 0, 30 * (n + 1), 40 * (n + 1))
+        labels.append([person({'nose': (x, 5)}, head=head, track_id=1)])
+        both = {'nose': (10.0 * n, 5), 'left_knee': (7.0 * n * n, 9)}
+        predicted.append([person(both, head=head, scores=0.5)])
+    for name, frames in (('gt', labels), ('pred', predicted)):
+        (tmp_path / f'{name}.json').write_text(json.dumps(coco(frames)))
+    found = acceleration_error(
+        select_scored(*(read_videos(tmp_path / f'{name}.json') for name in ('gt', 'pred')))
+    )
+    assert (found.num_joints, found.num_left_out) == (1, 2)
+    assert found.labeled == found.error == pytest.approx(12 / 60) and found.predicted == 0
+
+
 def test_without_tracks_and_with_a_wrong_stride(tmp_path):
     frames = [[person({'nose': (5, 5)}, scores=1.0)] for _ in range(3)]
     (tmp_path / 'a.json').write_text(json.dumps(coco(frames)))

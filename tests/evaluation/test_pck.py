@@ -166,6 +166,24 @@ def test_boxes_pair_persons_not_joints(scored) -> None:
     assert set(result.per_joint()[0]) == {50}
 
 
+def test_boxes_apart_in_both_directions_share_nothing(scored) -> None:
+    """The product of two negative sides is positive."""
+    corners = [[0, 0, 50, 50], [300, 300, 50, 50]]
+    gt = [[person(FULL, bbox=corner) for corner in corners]]
+    found = correct_keypoints(scored(gt, [[person(FULL, bbox=[100, 100, 50, 50])]]))
+    assert found.num_without_prediction == 2 and found.hits.sum() == 0
+
+
+def test_a_box_around_all_does_not_take_the_prediction_of_a_small_one(scored) -> None:
+    """Both share as much of it; what counts is the share of both boxes together."""
+    around = shift(FULL, 30, 30)
+    gt = [[person(around, bbox=[90, 90, 310, 310]), person(FULL, bbox=[100, 100, 50, 50])]]
+    found = correct_keypoints(
+        scored(gt, [[person(FULL, bbox=[100, 100, 55, 50])]]), thresholds=[0.1]
+    )
+    assert found.hits.sum() == 15 and found.num_without_prediction == 1
+
+
 def test_of_two_persons_with_one_box_the_track_decides(scored) -> None:
     other = shift(FULL, 60)
     gt = [[person(FULL, bbox=BOX, track_id=3), person(other, bbox=BOX, track_id=8)]]

@@ -18,7 +18,7 @@ from cmpose_mm.evaluation.resampling import (
     resampled_average_precision,
     resampled_total,
 )
-from cmpose_mm.evaluation.scored_frames import ScoredVideo
+from cmpose_mm.evaluation.scored_frames import RULES, ScoredVideo
 from cmpose_mm.posetrack.joints import JOINT_NAMES
 
 J = len(JOINT_NAMES)
@@ -119,6 +119,34 @@ def test_a_joint_without_labels_or_predictions(scored):
     videos = ScoredSet([replace(v, pred_present=absent) for v in scored.videos])
     value = resampled_average_precision(rank_joints(videos), draw_films(range(4), 5))
     assert (value[:, 3] == 0).all() and np.isnan(value[:, -1]).all()
+
+
+@pytest.mark.parametrize('num_videos', [3, 127, 128, 200, 300])
+def test_results_that_were_stored_come_back(num_videos):
+    """Codes of up to twice the videos, in one byte or two."""
+    rng = np.random.default_rng(num_videos)
+    ranked = [rng.integers(0, 2 * num_videos, size) for size in (400, 0, 7)]
+    ranked[0][:2] = 0, 2 * num_videos - 1
+    stored = RankedJoints(rng.integers(0, 9, (num_videos, 3)), ranked, min_num_gt=1)
+    found = RankedJoints.from_dict(json.loads(json.dumps(stored.to_dict())))
+    np.testing.assert_array_equal(found.num_gt, stored.num_gt)
+    assert found.min_num_gt == 1 and len(found.ranked) == 3
+    for one, other in zip(found.ranked, ranked):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_joints_that_nobody_labeled_score_0_by_the_rules_of_posetrack21(scored):
+    """There recall is divided by 1 at least; the others have no value."""
+    weights = np.array([[1, 1, 1, 1], [0, 4, 0, 0]])
+    for release, nothing in (('18', np.isnan), ('21', np.logical_not)):
+        rules = RULES[release]
+        values = resampled_average_precision(rank_joints(scored, rules), weights)
+        assert nothing(values[:, -1]).all()
+        for weight, value in zip(weights, values):
+            drawn = [v for v, times in zip(scored.videos, weight) for _ in range(times)]
+            drawn = [replace(video, name=str(place)) for place, video in enumerate(drawn)]
+            expected = average_precision(ScoredSet(drawn), rules=rules).ap
+            np.testing.assert_allclose(value, expected, atol=1e-9)
 
 
 def test_a_joint_that_a_draw_neither_labels_nor_predicts(scored):

@@ -13,7 +13,7 @@ NOBODY = Effect(np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, i
 
 def test_deletion_rows():
     effect = Effect(
-        movement=np.array([0.0, 0.2, 0.9, 2.9]),
+        movement=np.array([0.0, 0.5, 0.6, 2.9]),
         found_before=np.array([True, True, True, False]),
         found_after=np.array([True, False, False, False]),
         clips=np.array([0, 0, 2, 2]),

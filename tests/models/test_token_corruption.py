@@ -138,6 +138,21 @@ def test_loss_matches_loops(divide_by_width):
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(dtype):
+    """Distances above 256 have squares that half precision does not hold."""
+    target, restored = (400 * clip_tokens(2, 2, 40, 8)).to(dtype)
+    found = reconstruction_loss(restored, target)
+    assert torch.equal(found, reconstruction_loss(restored.float(), target.float()))
+    assert found.dtype == torch.float32 and found.isfinite() and found > 256**2
+    tokens = (300 * clip_tokens(2, 3, 13, 8)).to(dtype)
+    noised = noise_tokens(tokens, SEEDS[:2], 0.4, 0.5)
+    expected = noise_tokens(tokens.float(), SEEDS[:2], 0.4, 0.5)
+    flat, index = tokens.flatten(1, 2), noised.indices[..., None].expand(-1, -1, 8)
+    noise = (expected.tokens - tokens.float()).flatten(1, 2).gather(1, index).to(dtype)
+    assert torch.equal(noised.tokens.flatten(1, 2), flat.scatter_add(1, index, noise))
+
+
 def gradients_of_the_tasks(features, mixing, **options):
     """Losses of both tasks, and their gradients, through a network that is not linear."""
     features = features.clone().requires_grad_()

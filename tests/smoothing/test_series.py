@@ -108,3 +108,14 @@ def test_a_pause_is_a_gap():
 def test_wrong_window():
     with pytest.raises(ValueError, match='window is 4 and order 2, expected an odd number'):
         smooth_series(np.zeros((9, 1)), np.ones(9, bool), 4)
+
+
+def test_times_that_are_not_even_are_taken_as_they_are():
+    """A line in time stays a line; by frame numbers it would have steps."""
+    rng = np.random.default_rng(3)
+    times = np.arange(40.0) + rng.uniform(-0.4, 0.4, 40)
+    line = (5 + 3 * times)[:, None]
+    found = smooth_series(line, np.ones(40, bool), 9, 2, times=times)
+    np.testing.assert_allclose(found, line, atol=1e-9)
+    by_number = smooth_series(line, np.ones(40, bool), 9, 2)
+    assert np.abs(by_number - line).max() > 0.5

@@ -74,8 +74,9 @@ class CausalTokenFTE(nn.Module):
     Selection and clustering are not differentiable: Q and K learn only through the weights s of the
     merging. Everything from S to the merged tokens is computed in float32, even under autocast.
     Chosen, since the paper leaves it open: single-head learned projections without a bias in K (it
-    would cancel in the softmax), n, k and L, exclusive selection, normalized merging weights, and
-    restoring the merged tokens to the grid for a convolutional head. Chosen against the printed
+    would cancel in the softmax), n, k and L, exclusive selection, the importance s of a cell as the
+    sum of S over the joints, normalized merging weights, and restoring the merged tokens to the
+    grid for a convolutional head, where eq. 12 concatenates. Chosen against the printed
     eq. 9 and 10: squared distances are divided by D, see `pairwise_squared_distances`.
 
     All parameters receive gradients, except with ``causal_only``: no differentiable path then leads

@@ -168,7 +168,8 @@ class CrissCrossSTNeck(nn.Module):
              tokens (B,T,N,D), keypoint_tokens (B,T,K,D)
 
     Paper: the two pathways, the keypoint tokens, the shared D_S and D_T. Chosen, since the paper
-    leaves it open: pre-norm residual attention modules, 1 block, concatenation projected back to D,
+    leaves it open: a learned embedding of each frame's place in the clip, keypoint tokens copied to
+    every frame, pre-norm residual attention modules, 1 block, concatenation projected back to D,
     and an initialization that makes the neck *the identity*: the attention modules' output
     projections and the temporal embedding start at zero, and the fusion as the mean of the two
     pathways. So fine-tuning starts with the outputs of the single-frame model.

@@ -94,8 +94,19 @@ def standardize(samples: Tensor) -> Tensor:
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
-    """Log-determinant of a symmetric positive definite matrix (C, C), by its Cholesky factor."""
-    return 2 * torch.linalg.cholesky(matrix).diagonal().log().sum()
+    """Log-determinant of a symmetric positive definite matrix (C, C), by its Cholesky factor.
+
+    Raises:
+        ValueError: if it is none, as with values that are not finite.
+    """
+    try:
+        factor = torch.linalg.cholesky(matrix)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(
+            'mutual information: the covariance of the features has no Cholesky factor, expected '
+            'finite features; the training has diverged'
+        ) from error
+    return 2 * factor.diagonal().log().sum()
 
 
 def gaussian_mi(
@@ -131,7 +142,7 @@ def gaussian_mi(
         Scalar, in nats; not negative, up to rounding.
 
     Raises:
-        ValueError: if there are too few samples, see `require_samples`.
+        ValueError: if there are too few samples, see `require_samples`, or if they are not finite.
 
     Source: T. M. Cover and J. A. Thomas, "Elements of Information Theory", chapter 8.
     """

@@ -25,7 +25,7 @@ def keypoint_similarity(
         keypoint_tokens: (B, K, D), or (K, D) for the same in all clips.
         query: D -> D, on the joints' tokens.
         key: D -> D on the cells' tokens, without a bias, which would cancel in the softmax.
-        dtype: of the products and the softmax.
+        dtype: of the products with the cells, and of the softmax. Queries have that of the weights.
 
     Returns:
         (B, K, N) in ``dtype``; its exponential sums to one over the cells.

@@ -1,7 +1,8 @@
 """Density-peak clustering of tokens, merging of clusters, and restoring of the grid (eq. 9-12).
 
 The functions work on the full grid of N cells, with a mask of the cells to cluster (the non-causal
-ones), so that shapes never depend on the data. All compute in float32.
+ones), so that shapes never depend on the data. All compute in float32; turn autocast off around
+them.
 
 Source: eq. 9-12 of CM-Pose; the clustering is DPC-KNN as in TCFormer (Zeng et al., CVPR 2022).
 
@@ -41,7 +42,7 @@ def log_density(squared_distances: Tensor, valid: Tensor, num_neighbors: int) ->
     """Log of the local density rho of eq. 9: minus the mean squared distance to the k nearest.
 
     In log space, because exp(-d^2) underflows to zero for wide tokens, which would make all
-    densities equal.
+    densities equal. *Chosen*, since eq. 9 does not say: a token is not among its own neighbors.
 
     Args:
         squared_distances: (B, N, N).

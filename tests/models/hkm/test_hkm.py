@@ -287,6 +287,34 @@ def test_gradient_of_the_gate():
     np.testing.assert_allclose(logits.grad[0], expected, rtol=1e-9)
 
 
+def test_the_gates_get_scores_that_sum_to_one(monkeypatch):
+    """Else their gradient has another scale, though the values are the same."""
+    model, sums = method(), []
+    gated = model.gated
+
+    def noting(chosen, log_scores, indices):
+        sums.append(log_scores.exp().sum(1))
+        return gated(chosen, log_scores, indices)
+
+    monkeypatch.setattr(model, 'gated', noting)
+    drawn(model)(clip(model))
+    assert len(sums) == 2  # of the human mask and of the keypoint mask
+    for each in sums:
+        np.testing.assert_allclose(each.detach(), 1, rtol=1e-9)
+
+
+def test_motion_teaches_the_tokens_that_ask_for_it():
+    model, queries = drawn(method()), []
+    for name in model.sides:
+        model.motion[name].register_forward_pre_hook(lambda module, given: queries.append(given[0]))
+    given = clip(model)
+    for tensor in given.maps:
+        tensor.requires_grad_()
+    out = model(given).key_features
+    gradients = torch.autograd.grad(out.square().sum(), queries)
+    assert len(queries) == 2 and all(gradient.abs().max() > 0 for gradient in gradients)
+
+
 def test_annealing():
     """The hook of the configs: a cosine from all cells to half of them, by half the training."""
     for name in ('hkm_tiny', 'hkm_small', 'hkm_vit_posetrack18', 'hkm_vit-s_posetrack21'):

@@ -140,6 +140,14 @@ def test_standardized():
     )
 
 
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_features_of_a_diverged_training(value):
+    x, y, _ = random_samples()
+    x[3, 1] = value
+    with pytest.raises(ValueError, match='expected finite features; the training has diverged'):
+        gaussian_mi(x, y)
+
+
 def test_too_few_samples():
     x, y, z = random_samples(count=17)
     message = (

@@ -177,3 +177,16 @@ def test_merge_gradient_reaches_members_and_importance():
     # d/dlog s of a weighted mean: weight * (token - mean).
     expected = torch.tensor([0.25 * (1 - 2.5), 0.75 * (3 - 2.5), 0.0, 0.0])
     torch.testing.assert_close(log_importance.grad[0], expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_tokens_in_half_precision_are_compared_in_float32(dtype):
+    """As a neck under autocast gives them."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(2, 192, 32, generator=generator).to(dtype)
+    found = pairwise_squared_distances(tokens)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, pairwise_squared_distances(tokens.float()))
+    valid = torch.ones(2, 192, dtype=torch.bool)
+    clusters = cluster_tokens(tokens, valid, 33, 5)
+    assert torch.equal(clusters, cluster_tokens(tokens.float(), valid, 33, 5))

@@ -16,6 +16,7 @@ from torch import nn
 from cmpose_mm.models import ClipInput, FrameFeatures
 from cmpose_mm.models.layers import gaussian_mi
 from cmpose_mm.models.tdmi import TDMI, ClubBound
+from cmpose_mm.models.tdmi.tdmi import default_blocks
 
 IN_CHANNELS = (5, 6, 7)
 SIZES = ((8, 6), (4, 3), (2, 3))  # of the maps
@@ -634,3 +635,10 @@ def test_heads_that_do_not_fit():
     model = MODELS.build(model_config(sufficiency_weight=0.1, num_keypoints=17)).train()
     with pytest.raises(ValueError, match='num_keypoints is 17, but the samples have 15 joints'):
         model(tiny_images(), clip_samples(model_config(), 4), mode='loss')
+
+
+def test_numbers_of_blocks():
+    """3 for the coarser half of the stages, 2 for the others: those of the paper for four."""
+    assert [default_blocks(count) for count in (1, 2, 3, 4)] == [
+        [2], [3, 2], [3, 2, 2], [3, 3, 2, 2],
+    ]  # fmt: skip
