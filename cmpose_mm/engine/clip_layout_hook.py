@@ -265,9 +265,8 @@ def check_positions(backbone: nn.Module | None, weights: dict) -> None:
         ValueError: if the checkpoint's positions are of another grid, which is not square.
     """
     own, extra = (getattr(backbone, name, None) for name in ('pos_embed', 'num_extra_tokens'))
-    given = {name.removeprefix('module.'): value for name, value in weights.items()}.get(
-        'backbone.pos_embed'
-    )
+    name = 'backbone.pos_embed'
+    given = weights.get(name, weights.get(f'module.{name}'))
     if own is None or extra is None or given is None:
         return
     found, expected = given.shape[1], own.shape[1]
