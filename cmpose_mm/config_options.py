@@ -32,16 +32,17 @@ class CfgOptions(DictAction):
     """Argparse action of ``--cfg-options KEY=VALUE ...``.
 
     A value without ``=``, or with a bracket that is not closed, ends the command with one sentence,
-    where MMEngine's ``DictAction`` ends it with a traceback. `merge_options` checks the keys.
+    where MMEngine's ``DictAction`` ends it with a traceback. Spaces in a value stay, as paths have
+    them. `merge_options` checks the keys.
     """
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         """Adds the pairs to those of the namespace."""
         try:
-            parse_options(values or ())
+            options = parse_options(values or ())
         except ValueError as error:
             raise argparse.ArgumentError(self, str(error)) from error
-        super().__call__(parser, namespace, values, option_string)
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **options})
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -59,7 +60,16 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
             options[key] = DictAction._parse_iterable(value)
         except (AssertionError, RecursionError) as error:
             raise ValueError(f'expected brackets that match, found {pair!r}') from error
+        text = value.strip('\'"')
+        if isinstance(options[key], str) and options[key] == text.replace(' ', ''):
+            options[key] = text
     return options
+
+
+def lose_spaces(pairs: Sequence[str]) -> bool:
+    """Whether MMEngine, and so ``mim``, drops spaces from a value that `parse_options` keeps."""
+    options = parse_options(pairs)
+    return any(isinstance(value, str) and ' ' in value for value in options.values())
 
 
 def merge_options(config: Config, options: dict | None, *others: Config) -> None:

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from cmpose_mm import config_path
 from cmpose_mm.apis.loading import find_config
-from cmpose_mm.config_options import CfgOptions, merge_options, parse_options
+from cmpose_mm.config_options import CfgOptions, lose_spaces, merge_options, parse_options
 
 
 @pytest.fixture
@@ -108,3 +108,17 @@ def test_brackets_that_do_not_match(value, capsys):
     assert capsys.readouterr().err.endswith(f'error: argument --cfg-options: {said}\n')
     with pytest.raises(ValueError, match=re.escape(said)):
         parse_options([f'a={value}'])
+
+
+def test_spaces_of_a_path_stay(capsys):
+    """MMEngine drops them, and so does mim."""
+    pairs = ['a.root=/my data/x', "b='it is'", 'c=[d, e]', 'd=1, 2', 'e=/x']
+    expected = {'a.root': '/my data/x', 'b': 'it is', 'c': ['d', 'e'], 'd': [1, 2], 'e': '/x'}
+    assert parse_options(pairs) == expected
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={})
+    more = ['--cfg-options', 'f=y z', 'e=2']
+    found = parser.parse_args(['--cfg-options', *pairs, *more]).cfg_options
+    assert found == {**expected, 'f': 'y z', 'e': 2} and parser.get_default('cfg_options') == {}
+    assert lose_spaces(pairs) and lose_spaces(['f=y z'])
+    assert not lose_spaces(['c=[d, e]', 'd=1, 2', 'e=/x']) and not lose_spaces([])

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 def test_quick_demo_leaves_table_and_picture(tmp_path):
+    tmp_path = tmp_path / 'my demo'
+    tmp_path.mkdir()
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     done = subprocess.run(
         [quick_python(), str(ROOT / 'tools/demo.py'), '--quick', '--folder', str(tmp_path)],

@@ -286,6 +286,8 @@ def test_missing_data_is_one_sentence(tmp_path):
         (['--cfg-options', 'optim_wraper.optimizer.lr=1'],
          "has no 'optim_wraper.optimizer.lr'; did you mean 'optim_wrapper.optimizer.lr'"),
         (['--cfg-options', 'optim_wrapper'], "expected KEY=VALUE, found 'optim_wrapper'"),
+        (['--cfg-options', 'train_dataloader.num_workers=4'],
+         'train_dataloader.num_workers is set by --workers'),
     ],
 )  # fmt: skip
 def test_mistakes_end_before_anything_is_rendered(tmp_path, capsys, arguments, message):
@@ -327,6 +329,11 @@ def test_what_only_one_stage_has_is_no_mistake():
     todo = train_model.stages(train_model.MODELS['small'])
     todo[-1].config = config_path(todo[-1].config)
     train_model.check_overrides(todo, ['model.method.num_frames=3'])
+
+
+def test_quick_trainings_take_overrides_too(trained):
+    configs = trained('--quick', '--cfg-options', 'train_dataloader.batch_size=8')
+    assert {config.train_dataloader.batch_size for config in configs.values()} == {8}
 
 
 def test_each_stage_and_its_test_get_the_overrides_that_they_have(trained, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ if __name__ == '__main__':
     sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
 
 from cmpose_mm.converters.jhmdb import convert_jhmdb
-from cmpose_mm.converters.posetrack_form import config_options
+from cmpose_mm.converters.posetrack_form import config_options, mim_can_not_read
 from cmpose_mm.posetrack.annotations import AnnotationError
 
 
@@ -51,6 +51,8 @@ def main() -> int:
     frames = args.out if args.distinct else args.root
     for folder in sorted(Path(args.out).glob('split?')):
         print(config_options(folder, frames))
+    if sentence := mim_can_not_read(args.out, frames):
+        print(sentence, file=sys.stderr)
     return 0
 
 

@@ -16,7 +16,7 @@ if __name__ == '__main__':
     sys.modules['mmpose'] = None  # not needed for this, and the package would spend seconds on it
 
 from cmpose_mm.converters.penn_action import convert_penn_action
-from cmpose_mm.converters.posetrack_form import config_options
+from cmpose_mm.converters.posetrack_form import config_options, mim_can_not_read
 from cmpose_mm.posetrack.annotations import AnnotationError
 
 
@@ -35,6 +35,8 @@ def main() -> int:
     print('\n'.join(report.lines()))
     print(f'All cases: {Path(args.out) / "report.txt"}. For --cfg-options:')
     print(config_options(args.out, args.root))
+    if sentence := mim_can_not_read(args.out, args.root):
+        print(sentence, file=sys.stderr)
     return 0
 
 

@@ -67,6 +67,17 @@ RENDERED = Settings(
     ),
 )
 QUICK = Settings(videos={'train': 3, 'val': 1}, frames=3, difficulty=RENDERED.difficulty)
+QUICK_TRAINING = ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
+SET_BY_OTHERS = {
+    **{
+        f'{kind}_dataloader.{name}': '--workers'
+        for kind in ('train', 'test')
+        for name in ('num_workers', 'persistent_workers')
+    },
+    'test_dataloader.dataset.data_root': '--data and --clip',
+    'test_dataloader.dataset.ann_file': '--held-out',
+    'test_evaluator.0.outfile_prefix': '--work',
+}
 COLUMNS = {  # list of clips, norm, measure
     'clean, PCK@0.2': ('clean', 'box', 'PCK@0.2'),
     'clean, PCK@0.1': ('clean', 'box', 'PCK@0.1'),
@@ -123,6 +134,7 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
         f'train_cfg.max_epochs={epochs}',
         f'train_cfg.val_interval={epochs}',
         f'param_scheduler.1.T_max={epochs}',
+        *(QUICK_TRAINING if args.quick else ()),
         *own_options(config, args.cfg_options),
     ]
     roots = {'jhmdb': args.data, 'rendered': args.rendered}
@@ -131,8 +143,6 @@ def train(stage: Stage, start: Path | None, args: argparse.Namespace) -> Path:
         options.append(f'{stage.sets["jhmdb"]}.data_prefix.img={args.frames.resolve()}')
     if args.held_out and 'jhmdb' in stage.sets:
         options.append(f'{stage.sets["jhmdb"]}.ann_file=annotations/train_chosen')
-    if args.quick:
-        options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
     decisive = dict(option.partition('=')[::2] for option in options)
     decisive['config'] = f'{Path(stage.config).name} ({short(config_digest(config))})'
     decisive['start'] = 'nothing' if start is None else f'{start.name} ({short(sha256(start))})'
@@ -340,12 +350,15 @@ def check_overrides(todo: list[Stage], pairs: list[str]) -> None:
     """Checks ``--cfg-options`` and ``--video-config`` before anything is rendered.
 
     Raises:
-        ValueError: for what is not KEY=VALUE, for a key that no stage's config has, and for a
-            stage's config that does not train in epochs on that stage's data sets.
+        ValueError: for what is not KEY=VALUE, for a key that no stage's config has or that another
+            option sets, and for a stage's config that does not train in epochs on that stage's
+            data sets.
     """
     for pair in pairs:
         if '=' not in pair:
             raise ValueError(f'--cfg-options: expected KEY=VALUE, found {pair!r}')
+    for key in SET_BY_OTHERS.keys() & {pair.partition('=')[0] for pair in pairs}:
+        raise ValueError(f'--cfg-options: {key} is set by {SET_BY_OTHERS[key]}')
     configs = [Config.fromfile(stage.config) for stage in todo]
     merge_options(configs[0], parse_options(pairs), *configs[1:])
     for stage, config in zip(todo, configs):

@@ -239,6 +239,17 @@ def config_options(labels: str | Path, frames: str | Path) -> str:
     return shlex.join(options)
 
 
+def mim_can_not_read(*paths: str | Path) -> str | None:
+    """A sentence about a folder that ``--cfg-options`` of ``mim`` can not name, or None."""
+    for path in (Path(path).resolve().as_posix() for path in paths):
+        if ' ' in path or ',' in path:
+            return (
+                f'{path}: mim drops spaces after --cfg-options and splits at commas; link to the '
+                'folder from a path without them, or write the fields into a config'
+            )
+    return None
+
+
 def read_table(path: Path, fields: Iterable[str] = ()) -> list[dict[str, str]]:
     """Rows of a CSV file.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cmpose_mm.corruptions import NUM_SEVERITIES, SEVERITIES
+from cmpose_mm.whole_files import lock
 
 from .one_run import evaluate, prepare
-from .plan import IMAGE_MODES, planned_runs
+from .plan import IMAGE_MODES, RobustnessError, planned_runs
 from .results_file import read_runs, write_results
 from .summary import or_nan, summarize
 
@@ -45,21 +47,40 @@ def run_benchmark(
         What the file holds: ``settings``, ``runs`` and ``summary``, see `summarize`.
 
     Raises:
-        RobustnessError: if config, checkpoint or results file do not fit.
+        RobustnessError: if config, checkpoint or results file do not fit, or another command writes
+            that file.
     """
     out, severities = Path(out), sorted(set(severities))
     subject = prepare(config, checkpoint, seed=seed, cfg_options=cfg_options)
-    runs = read_runs(out, subject.settings)
     plan = planned_runs(corruptions, severities, modes, subject.num_frames)
+    read_runs(out, subject.settings)  # says what is wrong before a folder is made
     out.parent.mkdir(parents=True, exist_ok=True)
-    results = {'settings': subject.settings, 'runs': runs}
-    for place, run in enumerate(plan, 1):
-        title = f'[{place}/{len(plan)}] {run.name}'
-        if run.name not in runs:
-            runs[run.name] = evaluate(subject, run, title)
-            write_results(out, results)
-        total = or_nan(runs[run.name]['AP']['Total'])
-        print(f'{title}: AP {total:.2f}', file=sys.stderr, flush=True)
-    results['summary'] = summarize(runs, corruptions, severities, modes, subject.num_frames)
-    write_results(out, results)
+    with _alone(out):
+        runs = read_runs(out, subject.settings)
+        results = {'settings': subject.settings, 'runs': runs}
+        for place, run in enumerate(plan, 1):
+            title = f'[{place}/{len(plan)}] {run.name}'
+            if run.name not in runs:
+                runs[run.name] = evaluate(subject, run, title)
+                write_results(out, results)
+            total = or_nan(runs[run.name]['AP']['Total'])
+            print(f'{title}: AP {total:.2f}', file=sys.stderr, flush=True)
+        results['summary'] = summarize(runs, corruptions, severities, modes, subject.num_frames)
+        write_results(out, results)
     return results
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Refuses a second command with the same results file, since each would lose the other's."""
+    beside = out.with_name(f'.{out.name}.lock')
+    with open(beside, 'w') as file:
+        if not lock(file):
+            raise RobustnessError(
+                f'{out}: another command adds its results there; wait until it ends, or give '
+                'another file'
+            )
+        try:
+            yield
+        finally:
+            beside.unlink(missing_ok=True)

@@ -423,7 +423,13 @@ def test_a_schedule_needs_layers_that_learn():
     method.fte.similarity_weight = 0.5
     with pytest.raises(ValueError, match='similarity_weight became 0.5 .* but is 0 in the config'):
         run_labeled(method, clip_features())
-    run_labeled(tiny_cmpose(fte=dict(fte, similarity_weight=0.5)).train(), clip_features())
+    method = tiny_cmpose(fte=dict(fte, similarity_weight=0.5)).train()
+    run_labeled(method, clip_features())
+    method.fte.similarity_weight = 0.0  # one that begins at 0: other processes wait for gradients
+    out = run_labeled(method, clip_features())
+    assert out.losses['loss_similarity'] == 0
+    (out.key_features.sum() + sum(out.losses.values())).backward()
+    assert all(parameter.grad is not None for parameter in method.parameters())
 
 
 READINGS = {

@@ -39,6 +39,7 @@ from cmpose_mm.robustness import (
 )
 from cmpose_mm.robustness.one_run import hidden_frame
 from cmpose_mm.robustness.results_file import read_runs
+from cmpose_mm.whole_files import lock
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'eval_corruptions.py'
 
@@ -514,6 +515,12 @@ def test_results_of_another_test(clip_model, tmp_path):
     with pytest.raises(RobustnessError, match='out.json: expected results of this benchmark'):
         run_benchmark(*clip_model, out)
     before = out.read_text()
+    other = tmp_path / 'other.json'
+    with open(tmp_path / '.other.json.lock', 'w') as file:
+        assert lock(file)
+        with pytest.raises(RobustnessError, match='other.json: another command adds its results'):
+            run_benchmark(*clip_model, other)
+    assert not other.exists()
     with pytest.raises(RobustnessError, match='results are of seed 0, expected 1'):
         out.write_text(json.dumps({'settings': settings, 'runs': {}}))
         run_benchmark(*clip_model, out, seed=1)

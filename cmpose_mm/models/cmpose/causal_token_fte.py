@@ -179,6 +179,8 @@ class CausalTokenFTE(nn.Module):
         nn.init.zeros_(self.query.bias)
         nn.init.xavier_uniform_(self.key.weight)
         self.similarity_learns = bool(not causal_only or similarity_weight or straight_through)
+        # a schedule may begin at 0, and other processes wait for gradients of all that learns
+        self.learns_by_loss_alone = bool(causal_only and similarity_weight and not straight_through)
         if not self.similarity_learns:
             self.query.requires_grad_(False)
             self.key.requires_grad_(False)

@@ -226,7 +226,7 @@ class CMPose(VideoMethod):
                 cluster_ids=out.cluster_ids,
                 similarity=out.similarity,
             )
-            if self.training and self.fte.similarity_weight:
+            if self.training and (self.fte.similarity_weight or self.fte.learns_by_loss_alone):
                 losses['loss_similarity'] = self.similarity_loss(clip, out.log_similarity, grid)
         key_features = fused.transpose(1, 2).reshape(-1, fused.shape[2], height, width)
         return MethodOutput(key_features, losses, details)

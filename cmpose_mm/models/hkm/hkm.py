@@ -194,7 +194,10 @@ class HKM(VideoMethod):
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.zeros_(self.query.bias)
         nn.init.xavier_uniform_(self.key.weight)
-        if not gate and human_weight == keypoint_weight == 0:
+        # a schedule may begin at 0, and other processes wait for gradients of all that learns
+        weights = dict(human_weight=human_weight, keypoint_weight=keypoint_weight)
+        self._only_teachers = [name for name, weight in weights.items() if weight and not gate]
+        if not gate and not self._only_teachers:
             self.query.requires_grad_(False)
             self.key.requires_grad_(False)
         self.layers = nn.ModuleList(TransformerLayer(in_channels, num_heads) for _ in range(2))
@@ -343,6 +346,9 @@ class HKM(VideoMethod):
     ) -> dict[str, Tensor]:
         """``loss_human`` and ``loss_keypoint``, those whose weight is not 0.
 
+        Without ``gate``, also those whose weight is 0 now and was not when the model was built:
+        nothing else gives query and key a gradient, be it 0.
+
         Args:
             clip: the clips, for their targets.
             log_similarity: log A (B, K, N).
@@ -354,7 +360,11 @@ class HKM(VideoMethod):
                 was built no longer is, and nothing can learn.
         """
         weights = dict(human_weight=self.human_weight, keypoint_weight=self.keypoint_weight)
-        used = {name: weight for name, weight in weights.items() if weight != 0}
+        used = {
+            name: weight
+            for name, weight in weights.items()
+            if weight != 0 or name in self._only_teachers
+        }
         joints = log_similarity.shape[1]
         if clip.targets is not None and clip.targets.shape[1] != joints:
             raise ValueError(
@@ -377,10 +387,10 @@ class HKM(VideoMethod):
             )
         labeled = clip.target_weights * inside_crop(clip.targets)
         losses, targets = {}, (clip.targets, labeled)
-        if self.human_weight != 0:
+        if 'human_weight' in used:
             positive = limb_cells(*targets, grid, self.limbs)
             losses['loss_human'] = self.human_weight * human_loss(log_scores, positive)
-        if self.keypoint_weight != 0:
+        if 'keypoint_weight' in used:
             maps = log_similarity.reshape(-1, joints, *grid)
             losses['loss_keypoint'] = self.keypoint_weight * keypoint_loss(maps, *targets)
         return losses

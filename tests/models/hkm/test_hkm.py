@@ -642,6 +642,20 @@ def test_schedules_of_weights():
         model(given)
 
 
+@pytest.mark.parametrize('name', ['human_weight', 'keypoint_weight'])
+def test_a_schedule_that_begins_at_zero_leaves_no_weight_without_gradient(name):
+    """Without the gate the losses alone reach query and key; DDP waits for their gradients."""
+    heatmaps, weights = targets()
+    model = drawn(method(gate=False, **{name: 0.25})).train()
+    setattr(model, name, 0.0)
+    out = model(clip(model, 3, targets=heatmaps, target_weights=weights))
+    (loss,) = out.losses.values()
+    assert loss == 0
+    (out.key_features.sum() + loss).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert not model.query.weight.grad.any()
+
+
 # ---- start, gradients, precision -----------------------------------------------------------------
 
 
