@@ -146,3 +146,8 @@ def test_nobody():
         np.zeros((0, 17, 2)), np.zeros((0, 17))
     )
     assert keypoints.shape == (0, 15, 2) and scores.shape == (0, 15)
+
+
+def test_joints_of_posetrack_in_another_order_are_another_set():
+    found = known_joint_set(POSETRACK.joints[::-1])
+    assert found is None or found.joints == POSETRACK.joints[::-1]

@@ -149,8 +149,9 @@ class FollowedPersons:
         every: frames from one question to the next while somebody is followed; None: never then.
         fallback: box source for frames in which `find` finds nobody and nobody is followed, or
             None.
-        single: there is one person only. Where `find`, whose scores must be the mean of the
-            joints', finds somebody else, the one with the surer pose stays.
+        single: there is one person only. Where `find`, which gives one box at most, and whose
+            scores must be the mean of the joints', finds somebody else, the one with the surer pose
+            stays.
         tracker: that knows the K joints' sigmas, and gives everybody an id (``min_score`` 0: whom
             to follow is decided by poses, not by the score of a box). None is one for PoseTrack's.
     """

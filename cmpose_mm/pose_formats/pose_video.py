@@ -376,7 +376,7 @@ def _video(content: dict, name: str) -> PoseVideo:
     keypoints = keypoints.reshape(count, len(joints), 3)
     absent = ~(keypoints != 0).any(axis=2)
     no_scores = [nan] * len(joints)
-    size = tuple(images[0].get(name) or 0 for name in ('width', 'height')) if images else (0, 0)
+    size = [as_int(image.get(name)) or 0 for image in images[:1] for name in ('width', 'height')]
     scores = np.array([a.get('scores') or no_scores for a in annotations], np.float64)
     scores[scores == MISSING_SCORE] = nan
     names = [str(image.get('file_name', '')) for image in images]
@@ -403,7 +403,7 @@ def _video(content: dict, name: str) -> PoseVideo:
         limbs=tuple(
             (str(joints[int(start) - 1]), str(joints[int(end) - 1])) for start, end in limbs
         ),
-        image_size=size if all(size) else None,
+        image_size=tuple(size) if size and min(size) > 0 else None,
         numbers=None if None in numbers or not numbers else np.array(numbers, np.int64),
         joint_set=str(category.get('joint_set', '')),
     )

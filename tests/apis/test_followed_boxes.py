@@ -7,10 +7,12 @@ import pytest
 
 from cmpose_mm.apis.followed_boxes import (
     ENLARGE,
+    JOINT_SCORE,
     FollowedPersons,
     PoseRefined,
     PoseSearch,
     pose_boxes,
+    refined,
     search_windows,
 )
 from cmpose_mm.apis.video_io import VideoFrame
@@ -236,3 +238,104 @@ def test_of_single_persons_the_surer_one_stays():
     np.testing.assert_allclose(sure[4][0][0], box_of((60, 120)), atol=1)
     np.testing.assert_allclose(sure[5][0][0], box_of((200, 120)), atol=1)
     assert sure[5][1] != sure[4][1]  # another person, another track
+
+
+# ---- bounds and orders, in images of 200 x 200 pixels ----------------------------------------
+
+
+def square(x: float, y: float, side: float = 40) -> np.ndarray:
+    """Joints (15, 2): the corners of a square, and its middle."""
+    corners = [[x, y], [x + side, y], [x, y + side], [x + side, y + side]]
+    return np.array(corners + [[x + side / 2, y + side / 2]] * 11)
+
+
+def nobody(frame) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+
+def one(box: list[float], score: float):
+    return lambda frame: (np.array([box], np.float32), np.array([score], np.float32))
+
+
+def image(number: int) -> VideoFrame:
+    return VideoFrame(image=np.zeros((200, 200, 3), np.uint8), number=number)
+
+
+def see(persons: FollowedPersons, number: int, poses: list, scores: list) -> None:
+    """Shows poses; a score of one pose, or of each of its joints."""
+    scores = np.stack([np.broadcast_to(score, 15) for score in scores]).astype(float)
+    poses = np.array(poses, float)
+    boxes, found = pose_boxes(poses, scores, 200, 200)
+    boxes = np.where(found[:, None], boxes, [40, 40, 90, 90])
+    persons.see(image(number), boxes, np.ones(len(boxes), np.float32), poses, scores)
+
+
+def test_four_joints_that_are_just_sure_enough_have_a_box_and_a_line_has_none():
+    corners = square(0, 0)[None, :4]
+    assert pose_boxes(corners, np.full((1, 4), JOINT_SCORE), 99, 99)[1].all()
+    assert not pose_boxes(corners[:, :3], np.ones((1, 3)), 99, 99)[1].any()
+    flat = corners * [1, 0] + [0, 50]
+    assert not pose_boxes(flat, np.ones((1, 4)), 99, 99)[1].any()
+
+
+def test_a_box_scores_the_mean_of_its_joints():
+    corners, scores = square(0, 0)[None, :4], np.array([[0.9, 0.1, 0.1, 0.1]])
+    _, found = refined(lambda frame, boxes: (corners, scores), image(0), np.zeros((1, 4)))
+    assert found == pytest.approx([0.3])
+
+
+def test_the_fallback_is_asked_only_while_nobody_is_followed():
+    asked = []
+
+    def fallback(frame):
+        asked.append(frame.number)
+        return nobody(frame)
+
+    persons = FollowedPersons(nobody, every=1, fallback=fallback)
+    persons.boxes(image(0))
+    see(persons, 0, [square(50, 50)], [0.9])
+    persons.boxes(image(1))
+    assert asked == [0]
+
+
+def test_boxes_that_overlap_by_less_than_half_are_of_two_persons():
+    """30 of 70 pixels: 0.43."""
+    persons = FollowedPersons(one([65, 45, 115, 95], 1.0), every=1)
+    see(persons, 0, [square(50, 50)], [0.9])
+    assert len(persons.boxes(image(1))[0]) == 2
+
+
+def test_a_single_person_stays_unless_another_is_clearly_surer():
+    persons = FollowedPersons(one([150, 150, 199, 199], 0.95), every=1, single=True)
+    see(persons, 0, [square(50, 50)], [0.9])
+    assert persons.boxes(image(1))[0][0, 0] < 100
+
+
+def test_boxes_of_who_walks_out_end_at_the_border():
+    persons = FollowedPersons(nobody)
+    for number in range(6):
+        see(persons, number, [square(100 + 11 * number, 50)], [0.9])
+    assert persons.followed[0, 2] <= 199
+
+
+@pytest.mark.parametrize('scores', [[0.12] + [0.06] * 14, [0.9] * 3 + [0.01] * 12])
+def test_who_is_hardly_seen_is_not_followed(scores):
+    """One joint that is a little surer does not count for all, and three sure ones make no box."""
+    persons = FollowedPersons(nobody)
+    see(persons, 0, [square(50, 50)], [scores])
+    assert len(persons.followed) == 0
+
+
+def test_of_two_poses_of_one_person_the_surer_stays():
+    persons = FollowedPersons(nobody)
+    see(persons, 0, [square(50, 50), square(51, 50)], [0.5, 0.9])
+    assert persons.sureness == pytest.approx([0.9])
+    persons = FollowedPersons(nobody)
+    see(persons, 0, [square(50, 50), square(62, 50)], [0.5, 0.9])  # overlap of 0.61
+    assert len(persons.followed) == 2
+
+
+def test_sureness_is_of_those_that_are_followed():
+    persons = FollowedPersons(nobody)
+    see(persons, 0, [square(10, 50), square(120, 50)], [0.06, 0.9])
+    assert persons.sureness == pytest.approx([0.9])

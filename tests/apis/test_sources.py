@@ -240,6 +240,19 @@ def test_choices_by_size_and_place():
     assert chosen_boxes(parse_persons('center'), np.zeros((0, 4)), 9, 9).shape == (0,)
 
 
+@pytest.mark.parametrize(
+    ('text', 'boxes', 'size', 'expected'),
+    [
+        ('center', [[90, 40, 110, 60], [40, 90, 60, 110]], (200, 100), 0),  # of a wide image
+        ('50,50', [[50, 50, 90, 90], [20, 20, 70, 70]], (100, 100), 1),  # middles, not corners
+        ('0,0', [[3, 3, 5, 5], [5.9, -1, 7.9, 1]], (9, 9), 0),  # 5.7 and 6.9 pixels away
+    ],
+)
+def test_who_is_nearest_to_a_point(text, boxes, size, expected):
+    chosen = chosen_boxes(parse_persons(text), np.array(boxes, float), *size)
+    assert np.flatnonzero(chosen).tolist() == [expected]
+
+
 # ----------------------------------------------------------------------------- parts of a video
 
 

@@ -63,6 +63,15 @@ def test_labels_of_the_neighbors_are_given_and_the_own_is_not(root):
     assert numbers(last) == [11, 12, 12] and last['frame_valid'].tolist() == [True, True, False]
 
 
+def test_occluded_labels_of_the_neighbors_are_given(tmp_path):
+    """The third number is 0 for them; only joints that are 0 in all three are not labeled."""
+    hidden = person(0)
+    hidden[4, 2] = 0
+    write_coco_video(tmp_path, 'train', '000001_a', [[hidden], [person(1)], [person(2)]])
+    sample = dataset(tmp_path, test_mode=True)[1]
+    assert sample['neighbor_visible'][0].all()
+
+
 def test_of_several_labels_nearby_the_furthest_is_given(root):
     """k = 3, labels at 0, 1, 2, 3 and 5."""
     people = {n: [person(n)] for n in (0, 1, 2, 3, 5)}

@@ -417,3 +417,11 @@ def test_same_pixels_on_real_frames(real_data):
         assert torch.equal(one['inputs'], other['inputs'])
         flipped += other['data_samples'].metainfo['flip']
     assert 0 < flipped < len(indices)
+
+
+def test_persons_of_a_frame_come_in_random_order():
+    orders = {
+        tuple(shuffled_chunks(np.zeros(5, int), np.zeros(5, int), 40, np.random.default_rng(seed)))
+        for seed in range(9)
+    }
+    assert len(orders) > 1 and all(sorted(order) == [*range(5)] for order in orders)

@@ -334,6 +334,61 @@ def test_joint_predicted_but_nowhere_labeled_is_nan(score) -> None:
     assert result['Total'] == pytest.approx(1400 / 15, abs=1e-12)
 
 
+def test_a_video_alone_follows_the_rules_of_its_release(tmp_path) -> None:
+    write(tmp_path / 'gt/a.json', coco([[person({'head_top': (5, 5)})]]))
+    write(tmp_path / 'pred/a.json', coco([[person({'nose': (100, 100)}, scores=1)]]))
+    videos = [read_videos(tmp_path / side) for side in ('gt', 'pred')]
+    nose = ORDER_15.index('nose')
+    for release, nothing in (('18', np.isnan), ('21', np.logical_not)):
+        scored = select_scored(*videos, rules=RULES[release])
+        alone = average_precision_per_video(scored, rules=RULES[release])['a']
+        assert nothing(alone.ap[nose])
+        assert nothing(average_precision(scored, rules=RULES[release]).ap[nose])
+
+
+def test_boxes_of_images_of_unknown_size_are_not_cut(tmp_path) -> None:
+    write(tmp_path / 'gt/a.json', coco([[person(FULL, bbox=[-20, -10, 50, 60])]]))
+    write(tmp_path / 'pred/a.json', coco([[]]))
+    scored = select_scored(*(read_videos(tmp_path / side) for side in ('gt', 'pred')))
+    assert scored.videos[0].gt_boxes.tolist() == [[-20, -10, 30, 50]]
+
+
+def test_each_frame_without_an_entry_counts(tmp_path) -> None:
+    predicted = coco([[person(FULL, scores=1)], [], []])
+    del predicted['images'][1:]
+    write(tmp_path / 'gt/a.json', coco([[person(FULL)]] * 3))
+    write(tmp_path / 'pred/a.json', predicted)
+    videos = [read_videos(tmp_path / side) for side in ('gt', 'pred')]
+    assert select_scored(*videos, allow_missing=True).num_missing_frames == 2
+
+
+@pytest.mark.parametrize('made_up', ['gt', 'pred'])
+def test_made_up_image_ids_pair_no_videos(tmp_path, made_up) -> None:
+    """PoseTrack17's files have none; ours count from 1,000,000 on, as others may."""
+    for side, name, frames in (
+        ('gt', 'a', [[person(FULL)]]),
+        ('pred', 'z', [[person(FULL, scores=1)]]),
+    ):
+        if side == made_up:
+            write(tmp_path / side / f'{name}.json', annolist(coco(frames, 'a')))
+        else:
+            file = coco(frames, name, first_id=1_000_000)
+            write(tmp_path / side / f'{name}.json', file)
+    videos = [read_videos(tmp_path / side) for side in ('gt', 'pred')]
+    with pytest.raises(AnnotationError, match='does not have'):
+        select_scored(*videos, allow_missing=True)
+
+
+def test_images_of_another_video_with_another_ending(tmp_path) -> None:
+    for name in 'ab':
+        write(tmp_path / f'gt/{name}.json', annolist(coco([[person(FULL)]], name)))
+    file = write(tmp_path / 'pred/a.json', annolist(coco([[person(FULL, scores=1)]], 'b')))
+    file.write_text(file.read_text().replace('.jpg', '.png'))
+    videos = [read_videos(tmp_path / side) for side in ('gt', 'pred')]
+    with pytest.raises(AnnotationError, match="of video 'b'"):
+        select_scored(*videos, allow_missing=True)
+
+
 def test_missing_scores_rank_last(score) -> None:
     """Where other joints have scores, as -9999 as in poseval; they are counted."""
     gt = [[person({'nose': (100, 100)}), person({'nose': (200, 100)})]]

@@ -71,3 +71,10 @@ def test_points_beside_an_edge_that_float_arithmetic_takes_for_on_it() -> None:
 def test_pairs_within_frames() -> None:
     a, b = pairs_within(np.array([2, 0, 1]), np.array([1, 3, 2]))
     assert list(zip(a.tolist(), b.tolist())) == [(0, 0), (1, 0), (2, 4), (2, 5)]
+
+
+def test_a_point_level_with_a_flat_edge_beside_it() -> None:
+    """The edge at its left does not make it a point of the boundary."""
+    angle = np.array([[0, 0], [4, 0], [4, 4], [2, 4], [2, 2], [0, 2.0]])
+    one = np.array([1])
+    assert inside_any_polygon(np.array([[3, 2.0]]), one, [angle], one).all()

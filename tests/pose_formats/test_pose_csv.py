@@ -155,3 +155,12 @@ def test_frame_rate_where_every_other_row_is_deleted(tmp_path):
     rows = [f'{n},{n / 30},1,1' for n in range(0, 20, 2)]
     (tmp_path / 'a.csv').write_text('\n'.join(['frame,time,nose_x,nose_y', *rows]))
     assert read_pose_csv(tmp_path / 'a.csv').frame_rate() == pytest.approx(30)
+
+
+def test_a_score_without_a_place_and_ids_below_0_are_none(tmp_path):
+    (tmp_path / 'a.csv').write_text(
+        'frame,track_id,paw_x,paw_y,paw_score,tail_x,tail_y,tail_score\n0,-5,1,2,0.5,,,0.9\n'
+    )
+    video = read_pose_csv(tmp_path / 'a.csv')
+    assert video.track_ids.tolist() == [-1]
+    np.testing.assert_array_equal(video.keypoint_scores, [[0.5, np.nan]])

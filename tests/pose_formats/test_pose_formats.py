@@ -714,3 +714,14 @@ def test_file_names_that_are_not_utf8(tmp_path, file):
     for written in (tmp_path / 'trc').iterdir():
         assert r'caf\udce9_person' in written.read_text('utf-8')
     assert set(long_table(video)['video']) == {r'caf\udce9'}
+
+
+@pytest.mark.parametrize('width', ['64', [64], {}, None, 0, -64, 64.5])
+def test_sizes_that_are_no_pixels_are_unknown(width, file):
+    data = json.loads(file.read_text())
+    data['images'][0].update(width=width, height=48)
+    file.write_text(json.dumps(data))
+    assert read_pose_video(file).image_size is None
+    data['images'][0].update(width=64.0)
+    file.write_text(json.dumps(data))
+    assert read_pose_video(file).image_size == (64, 48)

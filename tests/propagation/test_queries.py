@@ -110,3 +110,14 @@ def test_boxes_are_linear_and_constant_at_the_ends(video_of):
     corners = np.array([70 - 4.2, 20 - 3.3, 98 + 4.2, 42 + 3.3])
     assert np.allclose(first.box, 0.75 * np.array([20, 10, 80, 70]) + 0.25 * corners)
     assert np.allclose(end.box, corners)
+
+
+def test_reach_before_the_first_label(video_of):
+    plan = plan_queries(video_of(keep(walk(12), [5, 8])), 3)
+    assert [row[0] for row in asked(plan)] == [3, 4, 6, 7, 9, 10]
+    assert plan.frames_out_of_reach == 4  # 0, 1, 2 and 11
+
+
+def test_each_person_without_a_track_counts(video_of):
+    plan = plan_queries(video_of(coco([[walker(0, track=None), walker(9, track=None)], []])), 3)
+    assert (plan.without_track, plan.shared_track) == (2, 0)

@@ -399,3 +399,21 @@ def test_the_result_replaces_no_labels(tmp_path, place) -> None:
     assert done.returncode == 2
     assert 'is where the labels are, expected another place' in done.stderr
     assert len(read_videos(gt)) == 1
+
+
+def test_who_does_not_move_is_in_the_first_class(videos_of):
+    """Half a head size is in the class that begins with it."""
+    moved = score_hidden(videos_of(coco([[walker(0)]] * 3)), Copy(), 2).breakdowns['displacement']
+    assert {k: v for k, v in moved.joints.items() if v} == {'below 0.25': 15}
+    frames = [[walker(0)], [walker(15)], []]
+    moved = score_hidden(videos_of(coco(frames)), Copy(), 9).breakdowns['displacement']
+    assert {k: v for k, v in moved.joints.items() if v} == {'0.5 to 1': 15}
+
+
+@pytest.mark.parametrize('others', [[walker(200, track=None)],
+                                    [walker(100, track=1), walker(200, track=1)]])  # fmt: skip
+def test_who_has_no_track_of_its_own_in_the_label_has_no_displacement(videos_of, others):
+    frames = [[walker(0), *others], [walker(0), others[0]], [walker(0), others[0]]]
+    moved = score_hidden(videos_of(coco(frames)), Copy(), 2).breakdowns['displacement']
+    found = {k: v for k, v in moved.joints.items() if v}
+    assert found == {'below 0.25': 15, 'not in the nearest label': 15}
