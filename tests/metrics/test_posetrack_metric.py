@@ -963,3 +963,27 @@ def test_old_places() -> None:
             assert module.PoseTrackMetric is PoseTrackMetric
     with pytest.warns(FutureWarning):
         assert posetrack_metric.PROTOCOLS is PROTOCOLS
+
+
+def test_areas_are_those_of_the_poses_where_the_sample_has_none(labels) -> None:
+    folder, files = labels
+    metric = PoseTrackMetric(folder)
+    metric.dataset_meta = meta()
+    sample = make_samples(files)[0].to_dict()
+    sample['gt_instances'] = dict(bbox_scores=sample['gt_instances']['bbox_scores'])
+    metric.process({}, [sample])
+    (result,) = metric.results
+    (width, height) = np.ptp(result['keypoints'][0], axis=0)
+    assert result['areas'] == pytest.approx([width * height])
+
+
+def test_boxes_at_the_threshold_are_scored(labels) -> None:
+    folder, files = labels
+    samples = make_samples(files)
+    for sample in samples:
+        sample.pred_instances.bbox_scores = np.full(1, 0.5, np.float32)
+    at, below = (
+        run(PoseTrackMetric(folder, bbox_score_thr=threshold, nms_mode='none'), samples)
+        for threshold in (0.5, 0.4)
+    )
+    assert at == below and at['posetrack18/AP'] > 0

@@ -725,3 +725,50 @@ def test_sizes_that_are_no_pixels_are_unknown(width, file):
     data['images'][0].update(width=64.0)
     file.write_text(json.dumps(data))
     assert read_pose_video(file).image_size == (64, 48)
+
+
+def edited(file: Path, change) -> Path:
+    data = json.loads(file.read_text())
+    change(data)
+    file.write_text(json.dumps(data))
+    return file
+
+
+def test_coco_scores_and_ids(file, tmp_path):
+    """A person without a score has the mean of its joints; the track 0 is one, -1 is none."""
+    edited(file, lambda data: [a.pop('score') for a in data['annotations']])
+    write_coco_results(read_pose_video(file), tmp_path / 'results.json')
+    entries = json.loads((tmp_path / 'results.json').read_text())
+    for entry, (_, annotation, joints) in zip(entries, persons(file)):
+        scores = [s for s, there in zip(annotation['scores'], joints[:, 2]) if there]
+        assert entry['score'] == pytest.approx(sum(scores) / len(scores))
+        assert entry.get('track_id', -1) == annotation['track_id']
+
+
+def test_a_joint_in_the_corner_is_one_and_a_missing_score_is_none(file):
+    def change(data):
+        first = data['annotations'][0]
+        first['keypoints'][:3] = 0, 0, 1
+        first['scores'][1] = -9999
+
+    edited(file, change)
+    video = read_pose_video(file)
+    (changed,) = [n for n, x in enumerate(video.keypoint_scores) if np.isnan(x[1])]
+    assert video.keypoints[changed, 0].tolist() == [0, 0]
+    assert np.isnan(video.keypoint_scores).sum() == 1
+
+
+def test_a_place_far_to_the_left_is_refused(file):
+    edited(file, lambda data: data['annotations'][0]['keypoints'].__setitem__(0, -1e12))
+    with pytest.raises(AnnotationError, match=r'has the number -1e\+12, expected pixels below'):
+        read_pose_video(file)
+
+
+def test_track_0_twice_in_a_frame(file):
+    def change(data):
+        (found,) = [a for a in data['annotations'] if a['image_id'] == 1000 and a['track_id'] == 0]
+        data['annotations'].append(dict(found, id=99))
+
+    video = read_pose_video(edited(file, change))
+    with pytest.raises(AnnotationError, match='track 0 is there twice in frame 0'):
+        video.check_tracks()

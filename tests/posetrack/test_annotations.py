@@ -640,3 +640,13 @@ def test_real_mini_set(real_data) -> None:
     assert [v.name for v in apart] == [v.name for v in together]
     for left, right in zip(apart, together):
         assert_same(left.frames[0], right.frames[0])
+
+
+def test_the_category_of_persons_may_have_any_id(tmp_path):
+    data = coco([[person({'nose': (5, 5)}), person({'nose': (9, 9)})]])
+    data['categories'][0]['id'] = data['annotations'][0]['category_id'] = 7
+    with pytest.raises(AnnotationError, match=r'"category_id" is 1, expected 7 \(person\)'):
+        read_videos(write(tmp_path / 'a.json', data))
+    data['annotations'][1]['category_id'] = 7
+    (video,) = read_videos(write(tmp_path / 'a.json', data))
+    assert len(video.frames[0].keypoints) == 2
