@@ -60,9 +60,8 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
             options[key] = DictAction._parse_iterable(value)
         except (AssertionError, RecursionError) as error:
             raise ValueError(f'expected brackets that match, found {pair!r}') from error
-        text = value.strip('\'"')
-        if isinstance(options[key], str) and options[key] == text.replace(' ', ''):
-            options[key] = text
+        if isinstance(options[key], str):  # else a path loses its spaces
+            options[key] = value.strip('\'"')
     return options
 
 
