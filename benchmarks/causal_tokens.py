@@ -173,13 +173,11 @@ def pair_cell(found: list[dict], own: str, others: str) -> str:
 def film_means(found: list[dict], part: str, name: str) -> np.ndarray | None:
     """(S, R, C) means of what `clip_rows` counts, of each seed in each draw of films.
 
-    None unless all seeds tell it, of the same clips, and these are of two films at least.
+    None unless all seeds tell it, of the same clips.
     """
     clips = [each.get('clips') or {} for each in found]
     same = all(each.get(key) == clips[0].get(key) for each in clips for key in ('names', 'films'))
     if not same or any(name not in each.get(part, {}) for each in clips):
-        return None
-    if len(set(clips[0]['films'])) < 2:
         return None
     weights = draw_films(clips[0]['films'])
     sums = np.stack([weights @ np.array(each[part][name]) for each in clips])

@@ -95,15 +95,13 @@ class Comparison:
     def interval(self) -> tuple[float, float] | None:
         """95 % of the draws, in each of which the seeds are averaged; None without clips.
 
-        Also None if all clips are of one film: nothing is known then of how films differ.
+        It has no width if all clips are of one film: nothing is known then of how films differ.
         """
         for ours, theirs in self.pairs:
             clips = [measures.get('clips') or {} for measures in (ours, theirs)]
             if 'names' not in clips[0] or any(
                 clips[0].get(key) != clips[1].get(key) for key in ('names', 'films')
             ):
-                return None
-            if len(set(clips[0]['films'])) < 2:
                 return None
         resampled = [
             [_cached_draws(measures, self.name) for measures in pair] for pair in self.pairs
