@@ -262,24 +262,11 @@ def test_the_table_of_clips_has_new_counts(root, tmp_path) -> None:
     ]  # fmt: skip
 
 
-def test_the_table_lists_the_copied_clips(root, tmp_path) -> None:
-    rows = [
-        ['sequence', 'split', 'film'],
-        ['000003_test', 'val', 'G'],
-        ['000001_test', 'train', 'F'],
-    ]
-    with open(root / 'clips.csv', 'w', newline='') as file:
-        csv.writer(file).writerows(rows)
-    write_distinct_set(root, tmp_path / 'out', labels=['annotations/train'])
-    with open(tmp_path / 'out/clips.csv', newline='') as file:
-        assert list(csv.DictReader(file)) == [
-            dict(sequence='000001_test', split='train', film='F', frames='2', labelled_frames='2')
-        ]
-
-
-@pytest.mark.parametrize('labels', ['annotations/part', 'annotations/train/000001_test.json'])
-def test_the_table_lists_the_clips_of_a_part_of_a_split(root, tmp_path, labels) -> None:
-    """As `tools/list_clips.py` writes such folders; another split's clip of this name is not it."""
+@pytest.mark.parametrize(
+    'labels', ['annotations/train', 'annotations/part', 'annotations/train/000001_test.json']
+)
+def test_the_table_lists_the_copied_clips(root, tmp_path, labels) -> None:
+    """Also those of a part of a split, as `tools/list_clips.py` writes such folders."""
     shutil.copytree(root / 'annotations/train', root / 'annotations/part')
     rows = [
         ['sequence', 'split', 'film'],
